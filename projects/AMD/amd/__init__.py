@@ -1,0 +1,1 @@
+"""Attribute-guided metric distillation (AMD)."""

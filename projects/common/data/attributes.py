@@ -1,0 +1,243 @@
+"""Person attributes: what they are called, what their values mean, and the reader of the real .mat files.
+
+| letter | meaning                              |
+| ------ | ------------------------------------ |
+| M      | number of attributes of a set        |
+
+The files of Lin et al. 2019 (Market-1501_Attribute, DukeMTMC-attribute) hold one row per identity, coded 1/2,
+in two structs, ``train`` and ``test``, whose fields stand in different orders. Inside this project an attribute
+is 0 (raw 1), 1 (raw 2) or -1 (unknown), always in the order of its :class:`AttributeSet`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastreid_projects.errors import DataError
+
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One binary attribute.
+
+    Attributes:
+        name: the field's name in the .mat file, e.g. ``"up"``.
+        topic: what it is about, in words, e.g. ``"sleeves"``.
+        values: words for 0 (raw 1) and for 1 (raw 2), e.g. ``("long sleeves", "short sleeves")``.
+        is_thing: True where 1 means that something is there and 0 that it is not (a backpack, a colour).
+    """
+
+    name: str
+    topic: str
+    values: tuple[str, str]
+    is_thing: bool
+
+    def describe_pair(self, query: int = UNKNOWN, gallery: int = UNKNOWN) -> str:
+        """Say in words how two persons compare on this attribute; values are 0, 1 or -1 (unknown)."""
+        if UNKNOWN in (query, gallery):
+            verb = "differ" if self.topic.endswith("s") and not self.topic.endswith("ss") else "differs"
+            return f"{self.topic} {verb}"
+        if query == gallery:
+            return f"{self.topic}: both {self.values[query]}"
+        if self.is_thing:
+            owner = "query" if query else "gallery"
+            pronoun = "one" if self.topic in _COUNTABLE else "it"
+            return f"{self.topic}: only the {owner} has {pronoun}"
+        return f"{self.topic}: query {self.values[query]}, gallery {self.values[gallery]}"
+
+
+_COUNTABLE = ("hat", "backpack", "shoulder bag", "handbag")
+
+
+def _thing(name: str, topic: str) -> Attribute:
+    return Attribute(name, topic, (f"no {topic}", topic), is_thing=True)
+
+
+def _colours(prefix: str, part: str, colours: Iterable[str]) -> tuple[Attribute, ...]:
+    return tuple(_thing(f"{prefix}{colour}", f"{colour} {part} clothing") for colour in colours)
+
+
+@dataclass(frozen=True)
+class AttributeSet:
+    """The M attributes of a dataset, in a fixed order.
+
+    Attributes:
+        name: ``"market1501"``, ``"dukemtmc"`` or ``"demo"``.
+        struct: name of the variable in the .mat file.
+        file_name: the .mat file's usual name.
+        attributes: the M attributes.
+    """
+
+    name: str
+    struct: str
+    file_name: str
+    attributes: tuple[Attribute, ...]
+
+    def __len__(self) -> int:
+        return len(self.attributes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Field names, in order."""
+        return tuple(attribute.name for attribute in self.attributes)
+
+    def index(self, name: str) -> int:
+        """Position of the attribute called ``name``."""
+        return self.names.index(name)
+
+
+_COMMON_THINGS = (_thing("hat", "hat"), _thing("backpack", "backpack"))
+_BAGS = (_thing("bag", "shoulder bag"), _thing("handbag", "handbag"))
+_GENDER = Attribute("gender", "gender", ("male", "female"), is_thing=False)
+
+_MARKET = (
+    _GENDER,
+    Attribute("hair", "hair", ("short hair", "long hair"), is_thing=False),
+    Attribute("up", "sleeves", ("long sleeves", "short sleeves"), is_thing=False),
+    Attribute("down", "lower length", ("long lower clothing", "short lower clothing"), is_thing=False),
+    Attribute("clothes", "lower type", ("dress", "trousers"), is_thing=False),
+    *_COMMON_THINGS,
+    *_BAGS,
+    *_colours("up", "upper", ("black", "white", "red", "purple", "yellow", "gray", "blue", "green")),
+    *_colours(
+        "down",
+        "lower",
+        ("black", "white", "pink", "purple", "yellow", "gray", "blue", "green", "brown"),
+    ),
+)
+
+_DUKE = (
+    _GENDER,
+    Attribute("top", "upper length", ("short upper clothing", "long upper clothing"), is_thing=False),
+    Attribute("shoes", "shoe shade", ("dark shoes", "light shoes"), is_thing=False),
+    _thing("boots", "boots"),
+    *_COMMON_THINGS,
+    *_BAGS,
+    *_colours("up", "upper", ("black", "white", "red", "purple", "gray", "blue", "green", "brown")),
+    *_colours("down", "lower", ("black", "white", "red", "gray", "blue", "green", "brown")),
+)
+
+MARKET1501 = AttributeSet("market1501", "market_attribute", "market_attribute.mat", _MARKET)
+DUKEMTMC = AttributeSet("dukemtmc", "duke_attribute", "duke_attribute.mat", _DUKE)
+DEMO = AttributeSet("demo", "market_attribute", "market_attribute.mat", _MARKET)
+
+ATTRIBUTE_SETS: dict[str, AttributeSet] = {s.name: s for s in (MARKET1501, DUKEMTMC, DEMO)}
+
+
+@dataclass(frozen=True)
+class AttributeTable:
+    """Attribute vectors by identity.
+
+    Attributes:
+        attribute_set: what the M columns mean.
+        rows: pid -> int8 array (M,) of 0, 1 or -1 (unknown). Identities without a row have no attributes.
+    """
+
+    attribute_set: AttributeSet
+    rows: Mapping[int, np.ndarray]
+
+    def lookup(self, pid: int | str) -> np.ndarray:
+        """Vector (M,) of ``pid``, an integer or a host's train label such as ``"market1501_12"``.
+
+        An identity without a row, or with a value that the file leaves open, gives -1 everywhere: it counts in
+        retrieval, never in a loss on attributes or an attribute metric.
+        """
+        row = self.rows.get(raw_pid(pid))
+        if row is None or (row == UNKNOWN).any():
+            return np.full(len(self.attribute_set), UNKNOWN, dtype=np.int8)
+        return row
+
+    def matrix(self, pids: Iterable[int | str]) -> np.ndarray:
+        """Vectors of several identities, int8 (N, M)."""
+        rows = [self.lookup(pid) for pid in pids]
+        return np.stack(rows) if rows else np.empty((0, len(self.attribute_set)), np.int8)
+
+
+def raw_pid(pid: int | str) -> int:
+    """The number of an identity: 12 for 12, ``"market1501_12"`` and ``"market1501_test_12"``."""
+    if not isinstance(pid, str):
+        return int(pid)
+    match = re.search(r"-?\d+$", pid)
+    if match is None:
+        raise DataError(f"the identity label '{pid}' does not end with a number, so it has no attribute row")
+    return int(match.group())
+
+
+def read_attribute_file(path: str | Path, attribute_set: AttributeSet) -> AttributeTable:
+    """Read a real attribute file, train and test rows together.
+
+    Args:
+        path: the .mat file.
+        attribute_set: which attributes to take, in which order; fields that it does not name (``age``) are left.
+
+    Raises:
+        DataError: the file is missing or unreadable, a field is missing, a column has another length than
+            ``image_index``, a value is not 0 (unknown), 1 or 2, or an identity has two different rows.
+    """
+    path = Path(path)
+    struct = _load_struct(path, attribute_set.struct)
+    rows: dict[int, np.ndarray] = {}
+    for split in ("train", "test"):
+        part = getattr(struct, split, None)
+        if part is None:
+            raise DataError(f"the attribute file {path} has no field '{attribute_set.struct}.{split}'")
+        pids, columns = _read_split(path, split, part, attribute_set)
+        for pid, row in zip(pids, columns, strict=True):
+            if pid in rows and not np.array_equal(rows[pid], row):
+                raise DataError(f"the attribute file {path} has two different rows for identity {pid}")
+            rows[pid] = row
+    return AttributeTable(attribute_set, rows)
+
+
+def _load_struct(path: Path, name: str) -> Any:
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        raise DataError(f"the attribute file {path} does not exist; put it beside the image folders")
+    try:
+        content = loadmat(str(path), squeeze_me=True, struct_as_record=False)
+    except Exception as error:
+        raise DataError(f"the attribute file {path} cannot be read as a MATLAB file: {error}") from error
+    if name not in content:
+        found = ", ".join(key for key in content if not key.startswith("__")) or "nothing"
+        raise DataError(f"the attribute file {path} holds {found}, but not '{name}'")
+    return content[name]
+
+
+def _read_split(
+    path: Path, split: str, part: Any, attribute_set: AttributeSet
+) -> tuple[list[int], np.ndarray]:
+    fields = set(getattr(part, "_fieldnames", ()))
+    for name in ("image_index", *attribute_set.names):
+        if name not in fields:
+            raise DataError(f"the attribute file {path} has no field '{name}' in '{split}'")
+    pids = [_to_pid(path, value) for value in np.atleast_1d(part.image_index)]
+    columns = []
+    for name in attribute_set.names:
+        values = np.atleast_1d(getattr(part, name))
+        if values.shape != (len(pids),):
+            raise DataError(
+                f"the field '{name}' of '{split}' in {path} has {values.size} values for {len(pids)} identities"
+            )
+        if not np.isin(values, (0, 1, 2)).all():
+            bad = values[~np.isin(values, (0, 1, 2))][0]
+            raise DataError(
+                f"the field '{name}' of '{split}' in {path} holds {bad}; only 1, 2 and 0 (unknown) are known"
+            )
+        columns.append(values.astype(np.int8) - 1)
+    return pids, np.stack(columns, axis=1)
+
+
+def _to_pid(path: Path, value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise DataError(f"the attribute file {path} has the identity '{value}', which is no number") from None

@@ -1,0 +1,35 @@
+"""What goes wrong because of the input, said in one sentence that names the culprit and the way out.
+
+The tools print such an error as their last line, without a traceback (unless ``--debug``), and exit with 2.
+"""
+
+
+class UserError(Exception):
+    """Base of all errors that a user can mend; ``str(error)`` is one clear sentence."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class ConfigError(UserError, ValueError, KeyError):
+    """A config key or value that is unknown, of the wrong type or contradicts another."""
+
+    __str__ = UserError.__str__
+
+
+class DataError(UserError, ValueError, RuntimeError):
+    """A folder, an image, an attribute file or features that cannot be used."""
+
+    __str__ = UserError.__str__
+
+
+class WeightsError(UserError, RuntimeError):
+    """A weights file that is missing, unreadable or belongs to another model."""
+
+
+class TrainingError(UserError, FloatingPointError):
+    """A training that cannot go on: NaN, or weights that do not move."""
+
+
+class HostMissingError(UserError, ModuleNotFoundError):
+    """FastReID itself is not installed."""
