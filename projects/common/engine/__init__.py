@@ -1,1 +1,1 @@
-""""""
+"""The one trainer of all papers, and what surrounds a run."""

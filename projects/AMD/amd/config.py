@@ -1,0 +1,49 @@
+"""Config keys of AMD, all below ``MODEL.AMD``."""
+
+from __future__ import annotations
+
+from fastreid.config import CfgNode as CN
+
+
+def add_amd_config(cfg: CN) -> None:
+    """Add ``MODEL.AMD`` to the config; the defaults are the paper's values (sec. 4.2)."""
+    node = cfg.MODEL.AMD = CN()
+    # Attribute set of the interpreter: "" takes that of DATASETS.NAMES[0]; or market1501, dukemtmc, demo.
+    node.ATTRIBUTES = ""
+
+    # The target F: any trained model of the host, frozen. CONFIG is the yaml it was trained with (or the
+    # config.yaml of its run); WEIGHTS its checkpoint. With TRAIN, an empty WEIGHTS means the target is trained
+    # first, into OUTPUT_DIR/target, unless that run is finished already.
+    node.TARGET = CN()
+    node.TARGET.CONFIG = ""
+    node.TARGET.WEIGHTS = ""
+    node.TARGET.TRAIN = False
+
+    # The interpreter G (sec. 3.2). SHARED_STAGES: N, stages taken over from the target, 1..5 (table 4).
+    node.SHARED_STAGES = 3
+    # ImageNet weights of the target's backbone for the interpreter's free stages; "" starts from the target's.
+    node.PRETRAIN_PATH = ""
+    # Channel reduction of the attribute decomposition head: C -> C / REDUCTION -> M.
+    node.REDUCTION = 8
+    # PePU (eq. 2): kappa, 0 means 1/M; tau.
+    node.KAPPA = 0.0
+    node.TAU = 0.5
+
+    # d^k of features after or before the target's neck, as the target is scored or as it is pooled.
+    node.NECK_FEAT = "after"
+    # Divide all features of an image by the norm of its full feature.
+    node.NORMALIZE = False
+
+    # Losses (eq. 6, 11): v, alpha, beta.
+    node.NU = 0.5
+    node.ALPHA = 10.0
+    node.BETA = 50.0
+
+    # Evaluation: queries per chunk, and half-precision attribute features (half the memory).
+    node.TEST = CN()
+    node.TEST.CHUNK = 32
+    node.TEST.HALF = True
+    # The report of explained pairs in OUTPUT_DIR/report: number of pairs (0: none) and of heat maps a pair.
+    node.REPORT = CN()
+    node.REPORT.PAIRS = 0
+    node.REPORT.TOP_K = 4

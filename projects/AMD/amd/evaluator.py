@@ -1,0 +1,188 @@
+"""Scores of a target and of its interpreter, side by side (sec. 4.3), in one pass over the test images.
+
+| letter | meaning                          |
+| ------ | -------------------------------- |
+| N      | images of a batch                |
+| M      | attributes                       |
+| D      | size of a feature                |
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from fastreid.evaluation.evaluator import DatasetEvaluator
+from fastreid.utils import comm
+from tabulate import tabulate
+from torch import Tensor
+
+from fastreid_projects.amd.distances import iter_attribute_distances
+from fastreid_projects.amd.faithfulness import MaskAttention
+from fastreid_projects.data.attributes import AttributeSet
+from fastreid_projects.evaluation.attribute_metrics import AttributeMeter
+from fastreid_projects.evaluation.distance import check_finite, iter_distances
+from fastreid_projects.evaluation.ranking import RankingMeter, RankingResult
+
+logger = logging.getLogger("fastreid.projects.amd")
+
+RANKS = (1, 5, 10)
+# Below this share of the features' squared norms a squared distance is rounding error: equal images.
+_ROUNDING = 1e-6
+
+
+class AttributeEvaluator(DatasetEvaluator):
+    """Rank-k, mAP and mINP of the target (``target_*``) and of its interpreter, ADRE, X-mAP_e and X-mAP_c.
+
+    X-mAP stands beside that of a random order of the attributes. Where the dataset knows the true pixels of its
+    attributes, the share of attention that falls on them stands beside their share of the image.
+
+    Args:
+        num_query: the first so many images are queries.
+        num_images: images of the whole test set.
+        attribute_set: what the M attributes mean.
+        metric: ``TEST.METRIC``, for the target's own scores.
+        chunk: queries at a time.
+        half: keep the attribute features in float16.
+        device: where distances are computed.
+        mask_attention: measures attention against true masks, or None.
+    """
+
+    def __init__(
+        self,
+        num_query: int,
+        num_images: int,
+        attribute_set: AttributeSet,
+        *,
+        metric: str = "euclidean",
+        chunk: int = 32,
+        half: bool = True,
+        device: torch.device | None = None,
+        mask_attention: MaskAttention | None = None,
+    ) -> None:
+        self.num_query = num_query
+        self.num_images = num_images
+        self.attribute_set = attribute_set
+        self.metric = metric
+        self.chunk = chunk
+        self.dtype = torch.float16 if half else torch.float32
+        self.device = device
+        self.mask_attention = mask_attention
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all images."""
+        self._labels: list[tuple[Tensor, Tensor, Tensor, list[str]]] = []
+        self._embeddings: list[Tensor] = []
+        self._features = torch.empty(0)  # (M, images, D), filled batch by batch: no copy is made at the end
+        self._count = 0
+        if self.mask_attention is not None:
+            self.mask_attention.reset()
+
+    def process(self, inputs: dict[str, Any], outputs: Tensor) -> None:
+        """Take a batch and the model's features of it, (N, 1 + M, D)."""
+        n = len(outputs)
+        if not len(self._features):
+            m, d = outputs.shape[1] - 1, outputs.shape[2]
+            self._features = torch.empty(m, self._local_images(), d, dtype=self.dtype)
+        self._features[:, self._count : self._count + n] = outputs[:, 1:].transpose(0, 1).to("cpu", self.dtype)
+        self._embeddings.append(outputs[:, 0].to("cpu", torch.float32))
+        self._labels.append(
+            (inputs["targets"].cpu(), inputs["camids"].cpu(), inputs["attributes"].cpu(), inputs["img_paths"])
+        )
+        if self.mask_attention is not None and self._count < self.num_query:
+            self.mask_attention.update(inputs)
+        self._count += n
+
+    def _local_images(self) -> int:
+        return -(-self.num_images // comm.get_world_size())
+
+    def evaluate(self) -> dict[str, float]:
+        """The metrics in per cent, on the main process; {} on the others."""
+        gathered = comm.gather((self._embeddings, self._features[:, : self._count], self._labels), dst=0)
+        if not comm.is_main_process():
+            return {}
+        embeddings = torch.cat([e for part in gathered for e in part[0]])
+        features = gathered[0][1] if len(gathered) == 1 else torch.cat([part[1] for part in gathered], dim=1)
+        labels = list(itertools.chain.from_iterable(part[2] for part in gathered))
+        self.pids, self.camids, self.attributes = (torch.cat([row[i] for row in labels]) for i in range(3))
+        self.paths = [path for row in labels for path in row[3]]
+        check_finite(embeddings, self.paths)
+        check_finite(features.amax(dim=2).T.float(), self.paths)
+        results = self._scores(embeddings, features)
+        logger.info("AMD evaluation:\n%s", results_table(results))
+        return results
+
+    def _scores(self, embeddings: Tensor, features: Tensor) -> dict[str, float]:
+        q = self.num_query
+        target, interpreter = self._ranking_meter(), self._ranking_meter()
+        for rows, distances in iter_distances(
+            embeddings[:q], embeddings[q:], self.metric, device=self.device
+        ):
+            target.update(distances, self.pids[:q][rows], self.camids[:q][rows])
+        meter = self._attribute_meter()
+        columns = self._known_columns()
+        chunks = iter_attribute_distances(features[:, :q], features[:, q:], self.chunk, self.device)
+        for rows, parts in chunks:
+            full = self._euclidean(embeddings, rows, parts.device)
+            interpreter.update(parts.sum(dim=0).cpu(), self.pids[:q][rows], self.camids[:q][rows])
+            meter.update(full, parts, self.pids[:q][rows], self.attributes[:q][rows], columns)
+        return self._results(target.compute(), interpreter.compute(), meter.compute())
+
+    def _euclidean(self, embeddings: Tensor, rows: slice, device: torch.device) -> Tensor:
+        """d of Eq. 4: Euclidean, whatever TEST.METRIC ranks the target by."""
+        a = embeddings[: self.num_query][rows].to(device)
+        b = embeddings[self.num_query :].to(device)
+        norms = a.square().sum(dim=1, keepdim=True) + b.square().sum(dim=1)
+        squared = norms - 2 * a @ b.T
+        return squared.masked_fill_(squared < _ROUNDING * norms, 0.0).sqrt_()
+
+    def _ranking_meter(self) -> RankingMeter:
+        return RankingMeter(self.pids[self.num_query :], self.camids[self.num_query :])
+
+    def _attribute_meter(self) -> AttributeMeter:
+        return AttributeMeter(self.pids[self.num_query :], self.attributes[self.num_query :])
+
+    def _known_columns(self) -> Tensor:
+        """Attributes that the test set has at all: on another dataset, those whose names the two share."""
+        return (self.attributes >= 0).any(dim=0).nonzero().squeeze(1)
+
+    def _results(
+        self, target: RankingResult, interpreter: RankingResult, attribute: dict[str, float]
+    ) -> dict[str, float]:
+        results: dict[str, float] = OrderedDict()
+        for prefix, ranking in (("", interpreter), ("target_", target)):
+            for k in RANKS:
+                results[f"{prefix}Rank-{k}"] = 100 * ranking.rank(k)
+            results[f"{prefix}mAP"] = 100 * ranking.mAP
+            results[f"{prefix}mINP"] = 100 * ranking.mINP
+        results["ADRE"] = 100 * attribute["adre"]
+        for kind in ("e", "c"):
+            results[f"X-mAP_{kind}"] = 100 * attribute[f"x_map_{kind}"]
+            results[f"random_X-mAP_{kind}"] = 100 * attribute[f"random_x_map_{kind}"]
+        if self.mask_attention is not None:
+            results.update(self.mask_attention.compute())
+        results["metric"] = (results["mAP"] + results["Rank-1"]) / 2
+        return results
+
+
+def results_table(results: dict[str, float]) -> str:
+    """The evaluator's metrics as one table: target and interpreter in columns, then the explanation's quality."""
+    names = [*(f"Rank-{k}" for k in RANKS), "mAP", "mINP"]
+    scores = [(name, results[f"target_{name}"], results[name]) for name in names]
+    upper = tabulate(scores, headers=["%", "target", "interpreter"], floatfmt=".2f", tablefmt="pipe")
+    rows: list[tuple[str, float | None, float | None]] = [("ADRE (distance reconstruction error)", results["ADRE"], None)]
+    for kind, words in (("e", "exclusive"), ("c", "common")):
+        rows.append(
+            (f"X-mAP_{kind} ({words} attributes; random order)", results[f"X-mAP_{kind}"], results[f"random_X-mAP_{kind}"])
+        )
+    if "attention_in_mask" in results:
+        rows.append(
+            ("attention inside the true mask (its area)", results["attention_in_mask"], results["mask_area"])
+        )
+        rows.append(("attention density inside / outside (times)", results["attention_density"], None))
+    lower = tabulate(rows, headers=["% unless said", "value", "to compare"], floatfmt=".2f", tablefmt="pipe")
+    return f"{upper}\n\n{lower}"

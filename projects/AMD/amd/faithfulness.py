@@ -1,0 +1,76 @@
+"""Does the attention fall on the attribute? Measured where the true pixels are known.
+
+| letter | meaning                       |
+| ------ | ----------------------------- |
+| M      | attributes                    |
+| H, W   | size of the masks             |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MaskReader = Callable[[str], Any]
+
+
+def attention_in_mask(attention: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Share of each attribute's attention inside its mask, and the mask's share of the image.
+
+    Args:
+        attention: (M, h, w), positive; upsampled bilinearly to the masks' size.
+        masks: (M, H, W) bool.
+
+    Returns:
+        Two tensors (M,) in [0, 1].
+    """
+    size = (masks.shape[-2], masks.shape[-1])
+    maps = F.interpolate(attention.float().unsqueeze(0), size=size, mode="bilinear", align_corners=False)[0]
+    inside = (maps * masks).sum(dim=(1, 2)) / maps.sum(dim=(1, 2))
+    return inside, masks.float().mean(dim=(1, 2))
+
+
+class MaskAttention:
+    """Averages :func:`attention_in_mask` over the positive, visible attributes of many images.
+
+    Args:
+        attend: host batch -> attention (N, M, h, w).
+        read_masks: image path -> masks (M, H, W), true where the attribute is seen.
+    """
+
+    def __init__(self, attend: Callable[[dict[str, Any]], Tensor], read_masks: MaskReader) -> None:
+        self.attend = attend
+        self.read_masks = read_masks
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all images."""
+        self._inside: list[Tensor] = []
+        self._area: list[Tensor] = []
+
+    @torch.no_grad()
+    def update(self, inputs: dict[str, Any]) -> None:
+        """Measure a batch; attributes that are absent, unknown or not seen are left out."""
+        attention = self.attend(inputs).cpu()
+        for maps, values, path in zip(attention, inputs["attributes"].cpu(), inputs["img_paths"], strict=True):
+            masks = torch.as_tensor(self.read_masks(path))
+            shown = (values == 1) & masks.flatten(1).any(dim=1)
+            inside, area = attention_in_mask(maps, masks)
+            nan = torch.full_like(inside, float("nan"))
+            self._inside.append(torch.where(shown, inside, nan))
+            self._area.append(torch.where(shown, area, nan))
+
+    def per_attribute(self) -> tuple[Tensor, Tensor]:
+        """Mean share inside and mean area for each attribute, (M,) each; NaN for one that is never seen."""
+        return torch.stack(self._inside).nanmean(dim=0), torch.stack(self._area).nanmean(dim=0)
+
+    def compute(self) -> dict[str, float]:
+        """``attention_in_mask`` and ``mask_area`` in per cent, ``attention_density`` inside over outside."""
+        inside = float(torch.stack(self._inside).nanmean())
+        area = float(torch.stack(self._area).nanmean())
+        density = (inside / area) / ((1 - inside) / (1 - area))
+        return {"attention_in_mask": 100 * inside, "mask_area": 100 * area, "attention_density": density}

@@ -1,0 +1,80 @@
+"""Attribute decomposition head (ADH) and its activation PePU (sec. 3.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from fastreid.config import configurable
+from fastreid.modeling.heads import REID_HEADS_REGISTRY
+from torch import Tensor, nn
+
+# exp(-80) is the smallest power of ten decades that keeps kappa * e^x positive in float32.
+_LOWEST = -80.0
+
+
+def pepu(x: Tensor, kappa: float, tau: float = 0.5) -> Tensor:
+    """Positive exponential power unit (Eq. 2): kappa (x + 1)^tau for x > 0, kappa e^x for x <= 0.
+
+    Each branch sees only its own half of the axis, so that value and gradient are finite everywhere; x below -80
+    is taken as -80, which keeps the result strictly positive.
+
+    Args:
+        x: any shape, any floating type; computed in float32.
+        kappa: growth factor, in (0, 1); the paper takes 1/M.
+        tau: power, in (0, 1).
+
+    Returns:
+        float32 of x's shape, > 0, continuous at 0.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        x = x.float()
+        power = (x.clamp(min=0) + 1).pow(tau)
+        exponential = x.clamp(min=_LOWEST, max=0).exp()
+        return kappa * torch.where(x > 0, power, exponential)
+
+
+@REID_HEADS_REGISTRY.register()
+class AttributeDecompositionHead(nn.Module):
+    """conv3x3 C -> C/8, conv1x1 C/8 -> M, PePU: attention maps of M attributes.
+
+    Args:
+        in_channels: C, channels of the interpreter's last stage.
+        num_attributes: M.
+        reduction: 8 in the paper.
+        kappa: PePU's kappa; 0 means 1/M.
+        tau: PePU's tau.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        num_attributes: int,
+        reduction: int = 8,
+        kappa: float = 0.0,
+        tau: float = 0.5,
+    ) -> None:
+        super().__init__()
+        hidden = max(in_channels // reduction, 1)
+        self.reduce = nn.Conv2d(in_channels, hidden, kernel_size=3, padding=1)
+        self.decompose = nn.Conv2d(hidden, num_attributes, kernel_size=1)
+        self.kappa = kappa or 1.0 / num_attributes
+        self.tau = tau
+
+    @classmethod
+    def from_config(cls, cfg: Any, in_channels: int, num_attributes: int) -> dict[str, Any]:
+        """Read ``MODEL.AMD``."""
+        node = cfg.MODEL.AMD
+        return {
+            "in_channels": in_channels,
+            "num_attributes": num_attributes,
+            "reduction": node.REDUCTION,
+            "kappa": node.KAPPA,
+            "tau": node.TAU,
+        }
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) -> attention A (N, M, H, W), float32, strictly positive."""
+        return pepu(self.decompose(self.reduce(features)), self.kappa, self.tau)

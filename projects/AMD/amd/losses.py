@@ -1,0 +1,157 @@
+"""Metric distillation and attribute prior losses of AMD.
+
+| letter | meaning                                            |
+| ------ | -------------------------------------------------- |
+| N      | images of the batch                                |
+| M      | attributes                                         |
+| M_E    | attributes on which the two images of a pair differ |
+
+All are means over the N (N - 1) ordered pairs i != j. A pair of identical or opposite attribute vectors
+(M_E = 0 or M) has no bound in Eq. 8-9 and gives nothing to L_p2; a pair with an unknown attribute gives nothing to
+either prior loss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fastreid_projects.losses.registry import register_loss
+
+
+@dataclass(frozen=True)
+class PairDistances:
+    """Distances of all pairs of a batch, and their attributes.
+
+    Attributes:
+        target: d (N, N), Euclidean distances of the target's features.
+        attribute: d^k (N, N, M), distances of the attribute-guided features, >= 0.
+        exclusive: (N, N, M) bool, True where the pair differs on attribute k (Eq. 5).
+        known: (N, N) bool, True where both images have all their attributes.
+    """
+
+    target: Tensor
+    attribute: Tensor
+    exclusive: Tensor
+    known: Tensor
+
+
+def exclusive_attributes(attributes: Tensor) -> tuple[Tensor, Tensor]:
+    """Pairwise exclusive or of attribute vectors (Eq. 5).
+
+    Args:
+        attributes: (N, M), 0 or 1, or -1 (unknown).
+
+    Returns:
+        exclusive (N, N, M) bool and known (N, N) bool.
+    """
+    exclusive = attributes.unsqueeze(1) != attributes.unsqueeze(0)
+    complete = (attributes >= 0).all(dim=1)
+    return exclusive, complete.unsqueeze(1) & complete.unsqueeze(0)
+
+
+def distillation_loss(target: Tensor, attribute: Tensor) -> Tensor:
+    """L_d = mean |d - sum_k d^k| over the ordered pairs i != j (Eq. 3-4).
+
+    Args:
+        target: d (N, N).
+        attribute: d^k (N, N, M).
+
+    Returns:
+        A scalar; 0 with its graph for a batch of one image.
+    """
+    return _mean_over_pairs((_wide(target) - _wide(attribute).sum(dim=2)).abs())
+
+
+def attribute_prior_losses(
+    attribute: Tensor, exclusive: Tensor, known: Tensor, nu: float = 0.5
+) -> tuple[Tensor, Tensor]:
+    """L_p1 (Eq. 6-7) and L_p2 (Eq. 8-10).
+
+    With shares s^k = d^k / d_hat and r = (M_E / M)^nu: L_p1 asks the exclusive attributes for at least r in total
+    and leaves at most 1 - r to the common ones; L_p2 asks each exclusive one for at least, and leaves each common
+    one at most, b = sqrt(r (1 - r) / (M_E (M - M_E))), where both bounds of Eq. 8 meet.
+
+    Args:
+        attribute: d^k (N, N, M), >= 0.
+        exclusive: (N, N, M) bool.
+        known: (N, N) bool.
+        nu: v of Eq. 6, in (0, 1].
+
+    Returns:
+        Two scalars, finite for every labelling and for pairs at distance 0.
+    """
+    m = attribute.shape[2]
+    attribute = _wide(attribute)
+    total = attribute.sum(dim=2, keepdim=True)
+    # A pair at distance 0 has no shares; dividing it by 1 keeps them at 0 and their gradient small.
+    shares = attribute / torch.where(total > 1e-12, total, torch.ones_like(total))
+    m_e = exclusive.sum(dim=2)
+    ratio = (m_e.to(shares.dtype) / m).pow(nu)
+    total_exclusive = (shares * exclusive).sum(dim=2)
+    total_common = (shares * ~exclusive).sum(dim=2)
+    first = (ratio - total_exclusive).relu() + (total_common - (1 - ratio)).relu()
+
+    bounded = known & (m_e > 0) & (m_e < m)
+    bound = (ratio * (1 - ratio) / (m_e * (m - m_e)).clamp(min=1)).sqrt().unsqueeze(2)
+    violation = torch.where(exclusive, bound - shares, shares - bound).relu()
+    second = violation.sum(dim=2) * bounded
+    return _mean_over_pairs(first * known), _mean_over_pairs(second)
+
+
+def _wide(values: Tensor) -> Tensor:
+    """Half precision as float32: 1e-12 is 0 there, and a sum over pairs may be inf."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def _mean_over_pairs(values: Tensor) -> Tensor:
+    """Mean of (N, N) values off the diagonal."""
+    n = len(values)
+    off_diagonal = ~torch.eye(n, dtype=torch.bool, device=values.device)
+    return (values * off_diagonal).sum() / max(n * (n - 1), 1)
+
+
+@register_loss
+class MetricDistillationLoss(nn.Module):
+    """L_d of Eq. 4; weight 1 in Eq. 11."""
+
+    inputs = "attribute distances"
+    config_node = ""
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> MetricDistillationLoss:
+        """It has no options."""
+        return cls()
+
+    def forward(self, pairs: PairDistances, labels: Tensor | None = None) -> Tensor:
+        """Loss of a batch's pairs, a scalar; identities are not used."""
+        return distillation_loss(pairs.target, pairs.attribute)
+
+
+@register_loss
+class AttributePriorLoss(nn.Module):
+    """alpha L_p1 + beta L_p2 of Eq. 11."""
+
+    inputs = "attribute distances"
+    config_node = ""
+
+    def __init__(self, alpha: float = 10.0, beta: float = 50.0, nu: float = 0.5) -> None:
+        super().__init__()
+        self.alpha, self.beta, self.nu = alpha, beta, nu
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> AttributePriorLoss:
+        """Read ``MODEL.AMD.ALPHA``, ``BETA`` and ``NU``."""
+        return cls(cfg.MODEL.AMD.ALPHA, cfg.MODEL.AMD.BETA, cfg.MODEL.AMD.NU)
+
+    def forward(self, pairs: PairDistances, labels: Tensor | None = None) -> Tensor:
+        """Loss of a batch's pairs, a scalar; identities are not used."""
+        first, second = attribute_prior_losses(pairs.attribute, pairs.exclusive, pairs.known, self.nu)
+        return self.alpha * first + self.beta * second
+
+    def extra_repr(self) -> str:
+        """Show the options."""
+        return f"alpha={self.alpha}, beta={self.beta}, nu={self.nu}"

@@ -1,0 +1,153 @@
+"""AMD: an interpreter grafted on a frozen ReID model (papers: Chen et al., ICCV 2021)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from fastreid.config import configurable
+from fastreid.modeling.heads import REID_HEADS_REGISTRY
+from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
+from fastreid.utils.events import get_event_storage
+from torch import Tensor, nn
+
+from fastreid_projects.amd.build import build_free_stages, build_target, resolve_attribute_set
+from fastreid_projects.amd.decomposition import pairwise_distances
+from fastreid_projects.amd.losses import PairDistances, exclusive_attributes
+from fastreid_projects.amd.stages import NUM_STAGES, run_stages
+from fastreid_projects.amd.targets import FrozenTarget, TargetOutput, embed, pooled_embedding
+from fastreid_projects.data.attributes import AttributeSet
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
+
+
+@META_ARCH_REGISTRY.register()
+class AMD(nn.Module):
+    """Explains the distances of a frozen target model, attribute by attribute.
+
+    In training it returns a dictionary of losses; in evaluation one tensor (N, 1 + M, D): the target's own feature
+    at index 0, the attribute-guided features f^k at 1..M.
+
+    Args:
+        target: the frozen model F.
+        free_stages: the interpreter's own stages N+1..5.
+        head: attribute decomposition head, (N, C, H, W) -> (N, M, H, W).
+        attribute_set: what the M attributes mean.
+        losses: what to train, on :class:`~fastreid_projects.amd.losses.PairDistances`.
+        neck: features after (True) or before the target's neck.
+        normalize: divide an image's features by the norm of its full feature.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        target: FrozenTarget,
+        free_stages: nn.ModuleList,
+        head: nn.Module,
+        attribute_set: AttributeSet,
+        losses: list[NamedLoss],
+        neck: bool = True,
+        normalize: bool = False,
+    ) -> None:
+        super().__init__()
+        self.target = target
+        self.free_stages = free_stages
+        self.head = head
+        self.attribute_set = attribute_set
+        self.losses = nn.ModuleDict({loss.key: loss.module for loss in losses})
+        self.loss_scales = {loss.key: loss.scale for loss in losses}
+        self.neck = neck
+        self.normalize = normalize
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> dict[str, Any]:
+        """Read ``MODEL.AMD``, build and load the target, and start the interpreter from it."""
+        node = cfg.MODEL.AMD
+        if not 1 <= node.SHARED_STAGES <= NUM_STAGES:
+            raise ConfigError(f"MODEL.AMD.SHARED_STAGES is {node.SHARED_STAGES}; it has to be 1 to {NUM_STAGES}")
+        if node.NECK_FEAT not in ("after", "before"):
+            raise ConfigError(f"MODEL.AMD.NECK_FEAT is '{node.NECK_FEAT}'; it has to be 'after' or 'before'")
+        check_loss_names(cfg.MODEL.LOSSES.NAME, ("attribute distances",), "AMD")
+        attribute_set = resolve_attribute_set(cfg)
+        target = FrozenTarget(build_target(cfg), node.SHARED_STAGES)
+        head = REID_HEADS_REGISTRY.get(cfg.MODEL.HEADS.NAME)(
+            cfg, in_channels=_out_channels(target), num_attributes=len(attribute_set)
+        )
+        return {
+            "target": target,
+            "free_stages": build_free_stages(cfg, target),
+            "head": head,
+            "attribute_set": attribute_set,
+            "losses": build_losses(cfg, cfg.MODEL.LOSSES.NAME),
+            "neck": node.NECK_FEAT == "after",
+            "normalize": node.NORMALIZE,
+        }
+
+    wanted_attributes = staticmethod(resolve_attribute_set)
+
+    def build_evaluator(self, cfg: Any, dataset_name: str, loader: Any, num_query: int) -> Any:
+        """The evaluator of target and interpreter; see :mod:`fastreid_projects.amd.evaluation`."""
+        from fastreid_projects.amd.evaluation import build_attribute_evaluator
+
+        return build_attribute_evaluator(self, cfg, dataset_name, loader, num_query)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return next(self.head.parameters()).device
+
+    def forward(self, batched_inputs: Any) -> dict[str, Tensor] | Tensor:
+        """A host batch -> losses (training) or features (N, 1 + M, D) (evaluation)."""
+        images = self.preprocess_image(batched_inputs)
+        output, attention = self.attend(images)
+        features = self.attribute_features(output, attention)
+        embedding = self.embedding(output)
+        if not self.training:
+            return torch.cat([embedding.unsqueeze(1), features], dim=1)
+        attributes = batched_inputs["attributes"].to(self.device)
+        exclusive, known = exclusive_attributes(attributes)
+        pairs = PairDistances(pairwise_distances(embedding), pairwise_distances(features), exclusive, known)
+        self._log_reconstruction(pairs)
+        return {
+            key: self.loss_scales[key] * loss(pairs, batched_inputs["targets"])
+            for key, loss in self.losses.items()
+        }
+
+    def preprocess_image(self, batched_inputs: Any) -> Tensor:
+        """Normalise a host batch, or images (N, 3, h, w) of 0..255 RGB, the way the target does."""
+        return self.target.model.preprocess_image(batched_inputs)
+
+    def attend(self, images: Tensor) -> tuple[TargetOutput, Tensor]:
+        """Normalised images -> what the target makes of them, and attention A (N, M, H, W)."""
+        output = self.target(images)
+        return output, self.head(run_stages(list(self.free_stages), output.shared))
+
+    def embedding(self, output: TargetOutput) -> Tensor:
+        """The target's feature whose distances are explained, (N, D) in float32."""
+        feature = output.embedding if self.neck else pooled_embedding(output.branches)
+        feature = feature.float()
+        return F.normalize(feature, dim=1) if self.normalize else feature
+
+    def attribute_features(self, output: TargetOutput, attention: Tensor) -> Tensor:
+        """Attribute-guided features f^k of all branches, (N, M, D) in float32 (Eq. 1)."""
+        features = torch.cat([embed(branch, attention, self.neck) for branch in output.branches], dim=2)
+        if not self.normalize:
+            return features
+        full = output.embedding if self.neck else pooled_embedding(output.branches)
+        return features / full.float().norm(dim=1).clamp(min=1e-12)[:, None, None]
+
+    @staticmethod
+    @torch.no_grad()
+    def _log_reconstruction(pairs: PairDistances) -> None:
+        near = pairs.target > 0
+        error = (pairs.target - pairs.attribute.sum(dim=2)).abs() / pairs.target.clamp(min=1e-12)
+        get_event_storage().put_scalar("adre", float((error * near).sum() / near.sum().clamp(min=1)))
+
+
+def _out_channels(target: FrozenTarget) -> int:
+    """Channels of the trunk's last map, asked with a small image."""
+    with torch.no_grad():
+        image = torch.zeros(1, 3, 128, 64)
+        return int(run_stages(target.stages, image).shape[1])

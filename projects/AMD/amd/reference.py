@@ -1,0 +1,33 @@
+"""The long way of Eq. 1: one pass over the feature map per attribute.
+
+It is what the paper's equation says and what :mod:`.decomposition` is tested and measured against; nothing trains
+with it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fastreid_projects.amd.decomposition import Pooling
+
+
+def attribute_features_plain(features: Tensor, attention: Tensor, pooling: Pooling) -> Tensor:
+    """Pooled features of F * A^k, attribute after attribute: (N, C, H, W), (N, M, H, W) -> (N, M, C)."""
+    return torch.stack([_pool(features * a.unsqueeze(1), pooling) for a in attention.unbind(1)], dim=1)
+
+
+def _pool(product: Tensor, pooling: Pooling) -> Tensor:
+    flat = product.flatten(2)
+    pooled = torch.zeros((), device=flat.device)
+    if "mean" in pooling.kind:
+        clamped = flat if pooling.floor is None else flat.clamp(min=pooling.floor)
+        pooled = clamped.pow(pooling.p).mean(dim=2).pow(1 / pooling.p)
+    if "max" in pooling.kind:
+        pooled = pooled + flat.amax(dim=2)
+    return pooled if pooling.ceiling is None else pooled.clamp(0, pooling.ceiling)
+
+
+def pairwise_distances_plain(features: Tensor) -> Tensor:
+    """Distances of all pairs by their differences, with the N x N x M x D tensor: (N, M, D) -> (N, N, M)."""
+    return (features.unsqueeze(1) - features.unsqueeze(0)).norm(dim=3)

@@ -1,0 +1,115 @@
+"""Cutting a backbone into the five stages that the paper shares N of (sec. 3.2, table 4)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fastreid_projects.errors import ConfigError
+
+NUM_STAGES = 5
+_PROBE = (1, 3, 128, 64)
+
+
+def split_stages(backbone: nn.Module) -> list[nn.Module]:
+    """Five modules that, one after the other, do what the backbone does; they share its parameters.
+
+    ResNets and their kin are cut before each ``layer``, with their non-local blocks; other feed-forward backbones
+    (OSNet, MobileNet, ShuffleNet, RepVGG) before each block that halves the resolution. The cut is tried on a
+    random image.
+
+    Raises:
+        ConfigError: the backbone has no feature map or cannot be cut into five stages.
+    """
+    blocks = _resnet_stages(backbone) if hasattr(backbone, "layer1") else _named_stages(backbone)
+    if blocks is None:
+        blocks = _cut_by_resolution(_flat_children(backbone))
+    name = type(backbone).__name__
+    if len(blocks) != NUM_STAGES or not _same_output(backbone, blocks):
+        raise ConfigError(
+            f"the target's backbone {name} cannot be cut into {NUM_STAGES} stages, so AMD cannot explain it; "
+            "ResNet, ResNeSt, ResNeXt, OSNet, MobileNet, ShuffleNet and RepVGG can"
+        )
+    return blocks
+
+
+def run_stages(stages: Sequence[nn.Module], x: Tensor) -> Tensor:
+    """Send x through the stages in order."""
+    for stage in stages:
+        x = stage(x)
+    return x
+
+
+def _resnet_stages(backbone: nn.Module) -> list[nn.Module]:
+    children = dict(backbone.named_children())
+    stem = itertools.takewhile(lambda name: name != "layer1", children)
+    stages: list[nn.Module] = [nn.Sequential(*(children[name] for name in stem))]
+    for i in range(1, NUM_STAGES):
+        non_local = iter(children.get(f"NL_{i}", ()))
+        positions = [p for p in getattr(backbone, f"NL_{i}_idx", ()) if p >= 0]
+        blocks: list[nn.Module] = []
+        for position, block in enumerate(children[f"layer{i}"].children()):
+            blocks.append(block)
+            if position in positions:
+                blocks.append(next(non_local))
+        stages.append(nn.Sequential(*blocks))
+    return stages
+
+
+def _named_stages(backbone: nn.Module) -> list[nn.Module] | None:
+    children = dict(backbone.named_children())
+    if tuple(children) == ("conv1", "maxpool", "conv2", "conv3", "conv4", "conv5"):  # OSNet
+        first = nn.Sequential(children["conv1"], children["maxpool"])
+        return [first, *(children[f"conv{i}"] for i in range(2, 6))]
+    return None
+
+
+def _flat_children(backbone: nn.Module) -> list[nn.Module]:
+    blocks: list[nn.Module] = []
+    for child in backbone.children():
+        blocks.extend(child.children() if isinstance(child, nn.Sequential) and len(child) > 3 else [child])
+    return blocks
+
+
+def _cut_by_resolution(blocks: list[nn.Module]) -> list[nn.Module]:
+    groups: list[list[nn.Module]] = []
+    with torch.no_grad(), _evaluating(blocks):
+        x = torch.zeros(_PROBE)
+        for block in blocks:
+            try:
+                y = block(x)
+            except (RuntimeError, TypeError, ValueError):
+                return []
+            if y.dim() != 4:
+                return []
+            if not groups or (y.shape[-1] < x.shape[-1]):
+                groups.append([])
+            groups[-1].append(block)
+            x = y
+    return [nn.Sequential(*group) for group in groups]
+
+
+def _same_output(backbone: nn.Module, stages: list[nn.Module]) -> bool:
+    with torch.no_grad(), _evaluating([backbone]):
+        image = torch.linspace(-2, 2, steps=math.prod(_PROBE)).view(_PROBE)
+        whole, parts = backbone(image), run_stages(stages, image)
+    return whole.dim() == 4 and whole.shape[-1] > 1 and torch.equal(whole, parts)
+
+
+class _evaluating:
+    """Modules in eval mode inside, as they were outside."""
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self.training = [(m, m.training) for module in modules for m in module.modules()]
+
+    def __enter__(self) -> None:
+        for module, _ in self.training:
+            module.training = False
+
+    def __exit__(self, *error: object) -> None:
+        for module, training in self.training:
+            module.training = training

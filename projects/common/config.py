@@ -1,0 +1,170 @@
+"""Reading a config: yaml files with ``_BASE_``, then ``KEY VALUE`` pairs, with errors that name the key and the file."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
+
+from fastreid_projects import plugins
+from fastreid_projects.errors import ConfigError
+
+_BASE = "_BASE_"
+
+
+def load_config(config_file: str = "", opts: Sequence[str] = ()) -> Any:
+    """Host defaults and every paper's keys, overridden by a yaml and then by ``KEY VALUE`` pairs.
+
+    An integer is taken for a float key, where yacs alone refuses it.
+
+    Args:
+        config_file: path of a yaml; "" for none.
+        opts: ``[KEY, VALUE, KEY, VALUE, ...]``.
+
+    Returns:
+        The config, not frozen.
+
+    Raises:
+        ConfigError: a file is missing, empty or no yaml, its ``_BASE_`` goes round in circles, a key is unknown or a
+            value has the wrong type.
+    """
+    cfg = plugins.get_cfg()
+    if config_file:
+        values = _read_yaml(config_file, ())
+        for key, value in _leaves(values):
+            _set(cfg, key, value, f"{config_file}: ")
+        _resolve_paths(cfg, os.path.dirname(config_file))
+    if len(opts) % 2:
+        raise ConfigError(f"the overrides have to be KEY VALUE pairs, but '{opts[-1]}' stands alone")
+    for key, text in zip(opts[0::2], opts[1::2], strict=True):
+        _set(cfg, key, _parse(text), "")
+    return cfg
+
+
+def _read_yaml(path: str, seen: tuple[str, ...]) -> dict[str, Any]:
+    """A yaml's values over those of its ``_BASE_``."""
+    real = os.path.realpath(os.path.expanduser(path))
+    if real in seen:
+        raise ConfigError(f"the config {path} is its own {_BASE_NAME}; remove the circle")
+    if not os.path.isfile(real):
+        asked = f", named as {_BASE_NAME} by {seen[-1]}," if seen else ""
+        raise ConfigError(f"the config {path}{asked} does not exist")
+    try:
+        with open(real, encoding="utf-8") as file:
+            values = yaml.safe_load(file)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the config {path} is no valid yaml: {_one_line(error)}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"the config {path} is {'empty' if values is None else 'no mapping of keys to values'}")
+    base = values.pop(_BASE, None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise ConfigError(f"the config {path} has a {_BASE_NAME} that is no path: {base!r}")
+    base_path = os.path.join(os.path.dirname(path), os.path.expanduser(base))
+    return _merge(_read_yaml(base_path, (*seen, real)), values)
+
+
+_BASE_NAME = f"'{_BASE}'"
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _set(cfg: Any, key: str, value: Any, where: str) -> None:
+    """Set one dotted key, with a sentence for whatever is wrong with it."""
+    from yacs.config import CfgNode
+
+    node = cfg
+    *parents, name = key.split(".")
+    for parent in parents:
+        node = node.get(parent) if isinstance(node, CfgNode) else None
+    if not isinstance(node, CfgNode) or name not in node:
+        near = difflib.get_close_matches(key, all_keys(cfg), n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"{where}there is no config key {key}{hint}")
+    old = node[name]
+    if isinstance(old, CfgNode):
+        raise ConfigError(f"{where}{key} is a group of keys, not a single value ({value!r})")
+    node[name] = _fit(key, old, value, where)
+
+
+def _fit(key: str, old: Any, value: Any, where: str) -> Any:
+    if isinstance(value, str) and isinstance(old, (tuple, list)):
+        value = _parse(value)  # "('A', 'B')" in a yaml is text
+    if isinstance(old, str) and not isinstance(value, str) and isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(old, bool) or isinstance(value, bool):
+        fits = isinstance(old, bool) and isinstance(value, bool)
+    elif isinstance(old, float) and isinstance(value, (int, float)):
+        return float(value)
+    elif isinstance(old, float) and isinstance(value, str):
+        return _to_float(key, value, where)
+    elif isinstance(old, (tuple, list)) and isinstance(value, (tuple, list)):
+        return type(old)(value)
+    else:
+        fits = old is None or isinstance(value, type(old))
+    if not fits:
+        raise ConfigError(
+            f"{where}{key} has to be of type {type(old).__name__} like its default {old!r}, but it is {value!r}"
+        )
+    return value
+
+
+def _to_float(key: str, text: str, where: str) -> float:
+    try:
+        return float(text)  # yaml reads 1e-4 as text
+    except ValueError:
+        raise ConfigError(f"{where}{key} has to be a number, but it is '{text}'") from None
+
+
+def _parse(text: str) -> Any:
+    """A command line value: a Python literal where it is one, else the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def all_keys(cfg: Any, prefix: str = "") -> list[str]:
+    """All dotted keys of a config."""
+    from yacs.config import CfgNode
+
+    keys = []
+    for name, value in cfg.items():
+        keys += all_keys(value, f"{prefix}{name}.") if isinstance(value, CfgNode) else [f"{prefix}{name}"]
+    return keys
+
+
+def _resolve_paths(cfg: Any, folder: str) -> None:
+    """Paths inside a yaml may be relative to the working folder or to the yaml itself."""
+    for key in plugins.path_keys():
+        *parents, name = key.split(".")
+        node = cfg
+        for parent in parents:
+            node = node[parent]
+        path = node[name]
+        beside = os.path.join(folder, path)
+        if path and not os.path.exists(path) and os.path.exists(beside):
+            node[name] = beside
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,65 @@
+"""The drawn data as datasets of the host; the only module here that needs it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, ClassVar
+
+from fastreid.data.datasets import DATASET_REGISTRY
+from fastreid.data.datasets.bases import ImageDataset
+
+from fastreid_projects.data.demo.build import ensure_drawn
+from fastreid_projects.data.demo.plan import SPECS, SPLITS, DemoSpec
+from fastreid_projects.errors import DataError
+
+_NAME = re.compile(r"(-?\d+)_c(\d+)s\d+_\d+_\d+")
+Item = tuple[str, Any, Any]
+
+
+@DATASET_REGISTRY.register()
+class DemoReID(ImageDataset):
+    """The drawn dataset, first domain; drawn when first used.
+
+    Train labels are strings such as ``"demo_12"`` and cameras ``"demo_0"``, as the host's datasets have them;
+    query and gallery have integers, 0 for distractors. Junk (-1) is left out.
+    """
+
+    dataset_name = "demo"
+    spec: ClassVar[DemoSpec] = SPECS["A"]
+
+    def __init__(self, root: str = "datasets", **kwargs: Any) -> None:
+        """Draw the images below ``root`` if they are not there, then list them.
+
+        Raises:
+            DataError: the images cannot be drawn, or a file in the folders has a foreign name.
+        """
+        self.data_dir = ensure_drawn(self.spec, root)
+        train, query, gallery = (
+            self.list_images(self.data_dir / split, split == SPLITS[0]) for split in SPLITS
+        )
+        super().__init__(train, query, gallery, **kwargs)
+
+    def list_images(self, folder: Path, is_train: bool) -> list[Item]:
+        """(path, identity, camera) of every image of a folder, by name, without junk."""
+        items: list[Item] = []
+        for path in sorted(folder.glob("*.jpg")):
+            match = _NAME.fullmatch(path.stem)
+            if match is None:
+                raise DataError(f"the image {path} is not named as 0002_c1s1_000451_00.jpg")
+            pid, camera = int(match[1]), int(match[2]) - 1
+            if pid < 0:
+                continue
+            labels = (
+                (f"{self.dataset_name}_{pid}", f"{self.dataset_name}_{camera}") if is_train else (pid, camera)
+            )
+            items.append((str(path), *labels))
+        return items
+
+
+@DATASET_REGISTRY.register()
+class DemoReIDB(DemoReID):
+    """The drawn dataset, second domain: other cameras, another style, a winter's attribute frequencies."""
+
+    dataset_name = "demob"
+    spec: ClassVar[DemoSpec] = SPECS["B"]

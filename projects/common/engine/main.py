@@ -1,0 +1,45 @@
+"""The command line of ``tools/train_net.py``: the host's arguments, one sentence for a mistake."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastreid.engine import default_argument_parser
+
+from fastreid_projects.config import load_config
+from fastreid_projects.engine.launch import launch
+from fastreid_projects.engine.run import run
+from fastreid_projects.errors import UserError
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """The host's arguments and ``--debug``."""
+    parser = default_argument_parser()
+    parser.description = "Train or evaluate any architecture of FastReID or of this project"
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``train_net.py``; returns the exit code."""
+    args = argument_parser().parse_args(argv)
+    return one_sentence(lambda: launch(_work, args), debug=args.debug)
+
+
+def one_sentence(work: Callable[[], Any], *, debug: bool) -> int:
+    """Do the work; a mistake of the user's ends it with one line on stderr and exit code 2."""
+    try:
+        work()
+    except UserError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _work(args: argparse.Namespace) -> None:
+    run(load_config(args.config_file, args.opts or []), args)

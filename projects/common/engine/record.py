@@ -1,0 +1,123 @@
+"""``OUTPUT_DIR/run.json``: what was run, where, for how long, and what came out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_PACKAGES = ("fastreid-projects", "fastreid", "torch", "torchvision", "numpy", "faiss-gpu", "faiss-cpu")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, hardware and commit of this process, for run records and benchmarks."""
+    return {"commit": _commit(), "versions": _versions(), "hardware": _hardware()}
+
+
+def write_record(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
+    """Write a record as JSON, aside and renamed, so that it is never half there. NaN becomes null."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(target.name + ".part")
+    aside.write_text(json.dumps(_plain(record), indent=2) + "\n", encoding="utf-8")
+    aside.replace(target)
+
+
+class RunRecord:
+    """Collects a run's facts from its start on.
+
+    Args:
+        cfg: the run's config.
+        command: the command line, for the reader.
+    """
+
+    def __init__(self, cfg: Any, command: str = "") -> None:
+        self.cfg = cfg
+        self.command = command
+        self.start = time.time()
+
+    def finish(self, metrics: Mapping[str, Any]) -> Path:
+        """Write ``run.json`` with the evaluator's metrics (nested by dataset where there are several)."""
+        path = Path(self.cfg.OUTPUT_DIR) / "run.json"
+        record = {
+            "command": self.command,
+            "config": self.cfg.dump(),
+            "seed": self.cfg.SEED,
+            **environment(),
+            "seconds": round(time.time() - self.start, 2),
+            "peak_memory_mib": peak_memory_mib(),
+            "metrics": dict(metrics),
+        }
+        write_record(path, record)
+        return path
+
+
+def peak_memory_mib() -> dict[str, float]:
+    """Peak resident memory of this process, and of the CUDA allocator where there is one, in MiB."""
+    unit = 1024 if sys.platform != "darwin" else 1024 * 1024
+    peak = {"process": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)}
+    if torch.cuda.is_available():
+        peak["cuda"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    return peak
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (str, bool, int)) or value is None:
+        return value
+    number = float(value)
+    return number if number == number and abs(number) != float("inf") else None
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _hardware() -> dict[str, Any]:
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {"cpu": _cpu_name(), "cores": os.cpu_count(), "torch_threads": torch.get_num_threads(), "gpus": gpus}
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    """Commit of the checkout this package is run from, "" for an installed copy."""
+    folder = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

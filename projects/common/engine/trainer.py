@@ -1,0 +1,111 @@
+"""The host's trainer with attributes in its loaders and the architecture's own evaluator."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+from fastreid.data import build_reid_test_loader, build_reid_train_loader
+from fastreid.data.transforms import build_transforms
+from fastreid.engine import DefaultTrainer, hooks
+from fastreid.evaluation import ReidEvaluator, inference_on_dataset, print_csv_format
+from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
+from fastreid.utils import comm
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from fastreid_projects.data.attribute_dataset import AttributeDataset, item_attributes
+from fastreid_projects.data.attributes import AttributeSet
+from fastreid_projects.host.datasets import build_dataset
+
+logger = logging.getLogger("fastreid.projects.trainer")
+
+_WRITE_PERIOD = 50
+
+
+class Trainer(DefaultTrainer):
+    """Trains and tests any architecture of the host or of this project.
+
+    An architecture may ask for more than the host gives:
+
+    - ``wanted_attributes(cfg)`` (static): the :class:`AttributeSet` whose labels it wants in ``batch["attributes"]``;
+    - ``build_evaluator(cfg, dataset_name, loader, num_query)``: its own evaluator instead of the host's.
+    """
+
+    @classmethod
+    def build_train_loader(cls, cfg: Any) -> Any:
+        """The host's loader; its batches carry attributes where the architecture wants them."""
+        attribute_set = wanted_attributes(cfg)
+        if attribute_set is None:
+            return super().build_train_loader(cfg)
+        logger.info("Prepare training set with attributes")
+        items, attributes = [], []
+        for name in cfg.DATASETS.NAMES:
+            dataset = build_dataset(name, combineall=cfg.DATASETS.COMBINEALL)
+            if comm.is_main_process():
+                dataset.show_train()
+            items += dataset.train
+            attributes.append(item_attributes(dataset, dataset.train, attribute_set))
+        transforms = build_transforms(cfg, is_train=True)
+        train_set = AttributeDataset(items, np.concatenate(attributes), transforms, relabel=True)
+        return build_reid_train_loader(cfg, train_set=train_set)
+
+    @classmethod
+    def build_test_loader(cls, cfg: Any, dataset_name: str) -> tuple[Any, int]:
+        """The host's test loader and the number of queries; with attributes where they are wanted."""
+        attribute_set = wanted_attributes(cfg)
+        if attribute_set is None:
+            return super().build_test_loader(cfg, dataset_name)
+        dataset = build_dataset(dataset_name)
+        if comm.is_main_process():
+            dataset.show_test()
+        items = dataset.query + dataset.gallery
+        transforms = build_transforms(cfg, is_train=False)
+        attributes = item_attributes(dataset, items, attribute_set)
+        test_set = AttributeDataset(items, attributes, transforms, relabel=False)
+        return build_reid_test_loader(cfg, test_set=test_set, num_query=len(dataset.query))
+
+    @classmethod
+    def test(cls, cfg: Any, model: nn.Module) -> dict[str, Any]:
+        """Evaluate on every dataset of ``DATASETS.TESTS``; results by name, or flat where there is one only."""
+        results: OrderedDict[str, Any] = OrderedDict()
+        for name in cfg.DATASETS.TESTS:
+            loader, num_query = cls.build_test_loader(cfg, name)
+            own = getattr(unwrap(model), "build_evaluator", None)
+            if own is not None:
+                evaluator = own(cfg, name, loader, num_query)
+            else:
+                evaluator = ReidEvaluator(cfg, num_query, cfg.OUTPUT_DIR)
+            result = inference_on_dataset(model, loader, evaluator, flip_test=cfg.TEST.FLIP.ENABLED)
+            results[name] = result
+            if comm.is_main_process():
+                logger.info("Evaluation results for %s in csv format:", name)
+                print_csv_format({**result, "dataset": name})
+        return next(iter(results.values())) if len(results) == 1 else results
+
+    def build_hooks(self) -> list[Any]:
+        """The host's hooks, writing more often than every 200 iterations."""
+        built = super().build_hooks()
+        for hook in built:
+            if isinstance(hook, hooks.PeriodicWriter):
+                hook._period = min(hook._period, _WRITE_PERIOD)
+        return built
+
+
+def wanted_attributes(cfg: Any) -> AttributeSet | None:
+    """The attributes that the config's architecture wants in its batches."""
+    wanted = getattr(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), "wanted_attributes", None)
+    return wanted(cfg) if wanted is not None else None
+
+
+def unwrap(model: nn.Module) -> Any:
+    """The model inside a DistributedDataParallel."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
+
+
+def final_weights(output_dir: str) -> str:
+    """Path of a run's last weights."""
+    return os.path.join(output_dir, "model_final.pth")

@@ -1,0 +1,234 @@
+"""CMC, mAP and mINP of a retrieval, computed from distances that arrive in chunks of queries.
+
+| letter | meaning                                  |
+| ------ | ---------------------------------------- |
+| Q      | number of queries                        |
+| G      | number of gallery images                 |
+| V      | number of queries with at least one match |
+| C      | number of queries in one chunk           |
+
+The protocol is Market-1501's: gallery images with the query's identity *and* camera are left out, and a query
+without any match left is skipped. The order is numpy's default ``argsort`` of each row, which is also the
+host's, so that tied distances rank alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fastreid_projects.errors import ConfigError, DataError
+
+Distances = npt.NDArray[np.floating[Any]] | torch.Tensor
+Labels = npt.ArrayLike | torch.Tensor
+
+
+@dataclass(frozen=True)
+class RankingResult:
+    """What a :class:`RankingMeter` has measured; all shares lie in 0..1.
+
+    Attributes:
+        cmc: (max_rank,) share of the valid queries with a match among the first 1, 2, ... gallery images.
+        ap: (V,) average precision of each valid query.
+        inp: (V,) inverse negative penalty of each valid query.
+        valid: (Q,) bool, whether the query has a match at all.
+        first_hit: (Q,) 0-based position of the first match among the kept gallery images, -1 where not valid.
+    """
+
+    cmc: npt.NDArray[np.float64]
+    ap: npt.NDArray[np.float64]
+    inp: npt.NDArray[np.float64]
+    valid: npt.NDArray[np.bool_]
+    first_hit: npt.NDArray[np.int64]
+
+    @property
+    def num_valid(self) -> int:
+        """Number of queries that have a match."""
+        return len(self.ap)
+
+    @property
+    def mAP(self) -> float:
+        """Mean average precision over the valid queries."""
+        return float(self.ap.mean())
+
+    @property
+    def mINP(self) -> float:
+        """Mean inverse negative penalty over the valid queries."""
+        return float(self.inp.mean())
+
+    def rank(self, k: int) -> float:
+        """Share of the valid queries with a match among the first ``k`` (any ``k`` >= 1) gallery images."""
+        return float((self.first_hit[self.valid] < k).mean())
+
+
+class RankingMeter:
+    """Ranks a fixed gallery for queries that arrive chunk by chunk; memory grows with C x G, not with Q x G.
+
+    Args:
+        gallery_pids: (G,) identities.
+        gallery_camids: (G,) cameras.
+        max_rank: length of the CMC curve.
+
+    Raises:
+        DataError: the gallery is empty, or its labels differ in number.
+    """
+
+    def __init__(self, gallery_pids: Labels, gallery_camids: Labels, max_rank: int = 50) -> None:
+        self._pids, self._camids = _labels(gallery_pids), _labels(gallery_camids)
+        self._max_rank = max_rank
+        if len(self._pids) != len(self._camids):
+            raise DataError(f"The gallery has {len(self._pids)} identities but {len(self._camids)} cameras.")
+        if len(self._pids) == 0:
+            raise DataError("The gallery is empty: give at least one gallery image to rank.")
+        self._ap: list[npt.NDArray[np.float64]] = []
+        self._inp: list[npt.NDArray[np.float64]] = []
+        self._first: list[npt.NDArray[np.int64]] = []
+        self._id_seen = False
+        self._query_pids: list[npt.NDArray[Any]] = []
+
+    def update(self, distances: Distances, query_pids: Labels, query_camids: Labels) -> None:
+        """Rank the gallery for C more queries.
+
+        Args:
+            distances: (C, G), smaller is nearer.
+            query_pids: (C,) identities.
+            query_camids: (C,) cameras.
+
+        Raises:
+            DataError: shapes do not fit or a distance is NaN.
+        """
+        matrix = _matrix(distances)
+        pids, camids = _labels(query_pids), _labels(query_camids)
+        if matrix.shape != (len(pids), len(self._pids)) or len(pids) != len(camids):
+            raise DataError(
+                f"Distances of shape {matrix.shape} do not fit {len(pids)} query identities, {len(camids)} "
+                f"query cameras and {len(self._pids)} gallery images."
+            )
+        if np.isnan(matrix).any():
+            raise DataError("Some distances are NaN: check the features before they are compared.")
+        self._query_pids.append(pids)
+        if len(pids):
+            self._rank(matrix, pids, camids)
+
+    def _rank(self, matrix: npt.NDArray[Any], pids: npt.NDArray[Any], camids: npt.NDArray[Any]) -> None:
+        order = np.argsort(matrix, axis=1)
+        same_id = pids[:, None] == self._pids[None, :]
+        rows, positions = np.nonzero(np.take_along_axis(same_id, order, axis=1))
+        self._id_seen |= bool(len(rows))
+        same_camera = self._camids[order[rows, positions]] == camids[rows]
+        left_out_before = _cumulative_in_row(same_camera, rows)
+        rows, positions = rows[~same_camera], (positions - left_out_before)[~same_camera]
+
+        count = np.bincount(rows, minlength=len(pids))
+        valid = count > 0
+        number = _cumulative_in_row(np.ones(len(rows), dtype=bool), rows)  # 1, 2, ... within each query
+        precision_sum = np.bincount(rows, weights=number / (positions + 1.0), minlength=len(pids))
+        starts = np.cumsum(count) - count
+        first = np.full(len(pids), -1, dtype=np.int64)
+        first[valid] = positions[starts[valid]]
+        last = positions[(starts + count - 1)[valid]]
+        self._ap.append(precision_sum[valid] / count[valid])
+        self._inp.append(count[valid] / (last + 1.0))
+        self._first.append(first)
+
+    def compute(self) -> RankingResult:
+        """Return the result over all queries so far.
+
+        Raises:
+            DataError: no query has a match; the sentence names the cause.
+        """
+        first_hit = np.concatenate(self._first) if self._first else np.empty(0, dtype=np.int64)
+        valid = first_hit >= 0
+        if not valid.any():
+            raise DataError(self._why_no_match())
+        hits = np.bincount(np.minimum(first_hit[valid], self._max_rank), minlength=self._max_rank + 1)
+        return RankingResult(
+            cmc=np.cumsum(hits[: self._max_rank]) / valid.sum(),
+            ap=np.concatenate(self._ap),
+            inp=np.concatenate(self._inp),
+            valid=valid,
+            first_hit=first_hit,
+        )
+
+    def _why_no_match(self) -> str:
+        queries = np.concatenate(self._query_pids) if self._query_pids else np.empty(0)
+        if not len(queries):
+            return "There are no query images to rank: give at least one."
+        if self._id_seen:
+            cameras = np.unique(self._camids)
+            return (
+                "Every gallery image with a query's identity was taken by the query's own camera and is left "
+                f"out (the gallery has {len(cameras)} camera(s): {_some(cameras)}): ranking needs each "
+                "identity under at least two cameras, check the camera ids."
+            )
+        return (
+            f"No query identity ({_some(np.unique(queries))}) occurs in the gallery "
+            f"({_some(np.unique(self._pids))}): check that query and gallery belong together."
+        )
+
+
+def evaluate_rank(
+    distmat: Distances,
+    q_pids: Labels,
+    g_pids: Labels,
+    q_camids: Labels,
+    g_camids: Labels,
+    max_rank: int = 50,
+    use_metric_cuhk03: bool = False,
+    use_cython: bool = True,
+) -> tuple[npt.NDArray[np.float32], list[float], list[float]]:
+    """Rank a whole (Q, G) distance matrix; stands in for the host's ``evaluation/rank.py:evaluate_rank``.
+
+    The CMC is always ``max_rank`` long; beyond the last gallery image it keeps its final value.
+    ``use_cython`` is accepted and ignored.
+
+    Returns:
+        cmc (max_rank,), and per valid query the average precision and the inverse negative penalty.
+
+    Raises:
+        ConfigError: the old CUHK03 protocol is asked for.
+        DataError: no query has a match.
+    """
+    if use_metric_cuhk03:
+        raise ConfigError(
+            "use_metric_cuhk03 (the old protocol, one random gallery image per identity) is not available: "
+            "use the new CUHK03 split, which is evaluated like Market-1501."
+        )
+    matrix, pids, camids = _matrix(distmat), _labels(q_pids), _labels(q_camids)
+    meter = RankingMeter(g_pids, g_camids, max_rank)
+    for start in range(0, len(pids), 256):
+        part = slice(start, start + 256)
+        meter.update(matrix[part], pids[part], camids[part])
+    result = meter.compute()
+    return result.cmc.astype(np.float32), result.ap.tolist(), result.inp.tolist()
+
+
+def _labels(values: Labels) -> npt.NDArray[Any]:
+    array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+    return array.reshape(-1)
+
+
+def _matrix(distances: Distances) -> npt.NDArray[Any]:
+    if isinstance(distances, torch.Tensor):
+        tensor = distances.detach().cpu()
+        return (tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor).numpy()
+    return np.asarray(distances)
+
+
+def _cumulative_in_row(flags: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Count the true flags up to and including each entry, anew for each row; ``rows`` is sorted."""
+    total = np.cumsum(flags)
+    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    before: npt.NDArray[np.int64] = np.repeat(
+        total[starts] - flags[starts], np.diff(starts, append=len(rows))
+    )
+    return total - before
+
+
+def _some(values: Sequence[Any] | npt.NDArray[Any], most: int = 5) -> str:
+    return ", ".join(str(value) for value in values[:most]) + (", ..." if len(values) > most else "")

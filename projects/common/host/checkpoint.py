@@ -1,0 +1,169 @@
+"""Mends of the host's checkpoints (``utils/checkpoint.py``).
+
+| host's defect                                                               | line     |
+| --------------------------------------------------------------------------- | -------- |
+| a missing file is an AssertionError, a truncated one a RuntimeError         | 128, 216 |
+| files with numpy values fail; others are advised to execute code            | 216      |
+| weights without the key "model" are a KeyError                              | 225      |
+| weights of another model load "successfully", only a log line says so       | 244      |
+| optimizer state of another model fails, or only in the first step           | 142      |
+| a full disk leaves a broken checkpoint, which ``last_checkpoint`` points to | 101      |
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import IO, Any
+
+import torch
+
+from fastreid_projects.errors import WeightsError
+from fastreid_projects.host.weights import (
+    load_safely,
+    load_state_dict_file,
+    matched_share,
+    require_match,
+    summarize_match,
+    tensors_of,
+)
+
+_MOMENTS = {"momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "grad_avg", "sum"}
+
+__all__ = ["load_state_dict_file", "matched_share", "mend_checkpoint"]
+
+
+def mend_checkpoint() -> None:
+    """Mend the host's Checkpointer once: safe loading, clear errors, no silent mismatch, atomic saving."""
+    from fastreid.utils.checkpoint import Checkpointer
+
+    if hasattr(Checkpointer, "mended"):
+        return
+    Checkpointer.mended = True
+    Checkpointer.load = _mended_load(Checkpointer.load)
+    Checkpointer._load_model = _mended_load_model(Checkpointer._load_model)
+    Checkpointer._load_file = _load_file
+    Checkpointer.save = _save
+    Checkpointer.tag_last_checkpoint = _tag_last_checkpoint
+
+
+def _load_file(self: Any, f: str) -> dict[str, Any]:
+    """Load a checkpoint; a file of bare or differently wrapped weights becomes ``{"model": weights}``."""
+    content = load_safely(f)
+    self.loading_path = f
+    weights = tensors_of(content, f)
+    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
+        return {**content, "model": weights}
+    return {"model": weights}
+
+
+def _mended_load_model(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def load_model(self: Any, checkpoint: dict[str, Any]) -> Any:
+        """Load the weights if they are this model's."""
+        model_state, file_state = self.model.state_dict(), checkpoint["model"]
+        self.logger.info(summarize_match(model_state, file_state))
+        require_match(model_state, file_state, getattr(self, "loading_path", "given"), "backbone.")
+        return original(self, checkpoint)
+
+    return load_model
+
+
+def _mended_load(original: Callable[..., Any]) -> Callable[..., Any]:
+    def load(self: Any, path: str, checkpointables: Iterable[str] | None = None) -> Any:
+        """Load a checkpoint; see the host's method, whose arguments and result it has.
+
+        Raises:
+            WeightsError: the file is missing, unusable, of another model, or its training state does not fit.
+        """
+        if path and not os.path.isfile(path) and not _handled(self, path):
+            raise WeightsError(
+                f"The weights file '{path}' does not exist: give a local file as MODEL.WEIGHTS; to resume, "
+                "the file named in OUTPUT_DIR/last_checkpoint must be there."
+            )
+        checkpoint = original(self, path, checkpointables=[])
+        for name in self.checkpointables if checkpointables is None else checkpointables:
+            if name in checkpoint:
+                self.logger.info(f"Loading {name} from {path}")
+                _restore(self.checkpointables[name], checkpoint.pop(name), name, path)
+        return checkpoint
+
+    return load
+
+
+def _handled(checkpointer: Any, path: str) -> bool:
+    """Whether one of the host's path handlers makes a local file of this path."""
+    try:
+        return os.path.isfile(checkpointer.path_manager.get_local_path(path))
+    except OSError:
+        return False
+
+
+def _restore(target: Any, state: Any, name: str, path: str) -> None:
+    try:
+        target.load_state_dict(state)
+        if isinstance(target, torch.optim.Optimizer):
+            _check_shapes(target)
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise WeightsError(
+            f"The state '{name}' in '{path}' does not fit this training ({error}): resume with the config of "
+            "that run, or start anew from its weights with MODEL.WEIGHTS and without --resume."
+        ) from error
+
+
+def _check_shapes(optimizer: torch.optim.Optimizer) -> None:
+    """Raise ValueError where a moment does not have its parameter's shape; torch would fail in step 1."""
+    for parameter, moments in optimizer.state.items():
+        for name in _MOMENTS & moments.keys():
+            if moments[name] is not None and moments[name].shape != parameter.shape:
+                shapes = f"{tuple(moments[name].shape)} for a parameter of {tuple(parameter.shape)}"
+                raise ValueError(f"'{name}' is {shapes}")
+
+
+def _save(self: Any, name: str, **kwargs: Any) -> None:
+    """Save model and checkpointables as ``<name>.pth``, written aside and then renamed.
+
+    Args:
+        self: the host's Checkpointer.
+        name: file name without ending.
+        **kwargs: more values to save.
+
+    Raises:
+        WeightsError: the file cannot be written, e.g. on a full disk; an older file of that name stays.
+    """
+    if not self.save_dir or not self.save_to_disk:
+        return
+    data = {"model": self.model.state_dict()}
+    data.update({key: target.state_dict() for key, target in self.checkpointables.items()})
+    data.update(kwargs)
+    path = os.path.join(self.save_dir, f"{name}.pth")
+    self.logger.info(f"Saving checkpoint to {path}")
+    with _replacing(path) as file:
+        torch.save(data, file)
+    self.tag_last_checkpoint(os.path.basename(path))
+
+
+def _tag_last_checkpoint(self: Any, last_filename_basename: str) -> None:
+    """Write the name of the newest checkpoint, from which ``--resume`` goes on."""
+    with _replacing(os.path.join(self.save_dir, "last_checkpoint")) as file:
+        file.write(last_filename_basename.encode())
+
+
+@contextlib.contextmanager
+def _replacing(path: str) -> Iterator[IO[bytes]]:
+    """Open a file beside ``path`` that takes its place once it is completely on disk."""
+    aside = f"{path}.part"
+    try:
+        with open(aside, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"The checkpoint '{path}' could not be written ({error}), the last complete one is untouched: "
+            "make room or set another OUTPUT_DIR, then go on with --resume."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(aside)

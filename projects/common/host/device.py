@@ -1,0 +1,44 @@
+"""Where to run: the config's device on a machine with a CUDA device, the CPU on any other."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import Any
+
+import torch
+
+logger = logging.getLogger("fastreid.projects.host.device")
+
+NO_AMP = "SOLVER.AMP.ENABLED has no effect on the CPU: training in float32."
+
+
+@functools.cache
+def warn_once(message: str) -> None:
+    """Log a warning the first time it is met."""
+    logger.warning(message)
+
+
+def resolve_device(cfg: Any) -> Any:
+    """Return the config with what this machine cannot do taken out; the same object where nothing is.
+
+    MODEL.DEVICE ``cuda`` becomes ``cpu`` without a CUDA device, and SOLVER.AMP is off on the CPU, where
+    engine/train_loop.py:335 would end the training. Each is said once in the log.
+    """
+    no_cuda = str(cfg.MODEL.DEVICE).startswith("cuda") and not torch.cuda.is_available()
+    device = "cpu" if no_cuda else str(cfg.MODEL.DEVICE)
+    no_amp = cfg.SOLVER.AMP.ENABLED and not device.startswith("cuda")
+    if not (no_cuda or no_amp):
+        return cfg
+    frozen = cfg.is_frozen()
+    cfg = cfg.clone()
+    cfg.defrost()
+    if no_cuda:
+        warn_once(f"MODEL.DEVICE is '{cfg.MODEL.DEVICE}' but there is no CUDA device: running on the CPU.")
+        cfg.MODEL.DEVICE = "cpu"
+    if no_amp:
+        warn_once(NO_AMP)
+        cfg.SOLVER.AMP.ENABLED = False
+    if frozen:
+        cfg.freeze()
+    return cfg

@@ -1,0 +1,131 @@
+"""Mends of the host's trainer (engine/defaults.py): its start, its resume, its end, and the seed."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from typing import Any
+
+from fastreid.config.defaults import _C
+from fastreid.engine import defaults, hooks
+from fastreid.utils import comm
+from fastreid.utils.env import seed_all_rng
+
+from fastreid_projects.errors import UserError
+from fastreid_projects.host.config_check import check_host_config, check_training_config
+from fastreid_projects.host.device import resolve_device
+from fastreid_projects.host.imports import rebind
+from fastreid_projects.host.update_check import UpdateCheck
+
+logger = logging.getLogger("fastreid.projects.host.engine")
+
+_Trainer = defaults.DefaultTrainer
+_host_init = _Trainer.__init__
+_host_build_hooks = _Trainer.build_hooks
+_host_train = _Trainer.train
+_host_predictor_init = defaults.DefaultPredictor.__init__
+_host_default_setup = defaults.default_setup
+
+
+def mend_engine() -> None:
+    """Patch DefaultTrainer, DefaultPredictor and default_setup, and add SEED to the host's defaults."""
+    _Trainer.__init__ = trainer_init
+    _Trainer.build_hooks = build_hooks
+    _Trainer.resume_or_load = resume_or_load
+    _Trainer.train = train
+    defaults.DefaultPredictor.__init__ = predictor_init
+    if "SEED" not in _C:
+        _C.SEED = -1
+    rebind(_host_default_setup, default_setup)
+    logging.getLogger("fastreid.engine.train_loop").addFilter(_without_traceback)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Log an error of the user's input in one line: train_loop.py:143 logs a traceback with each."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, UserError):
+        record.msg, record.args, record.exc_info = "Training stopped: %s", (str(error),), None
+    return True
+
+
+@functools.wraps(_host_init)
+def trainer_init(self: Any, cfg: Any) -> None:
+    """Check the config, fit it to the machine, and save the scaler (defaults.py:222-229)."""
+    check_host_config(cfg)
+    check_training_config(cfg)
+    cfg = resolve_device(cfg)
+    if cfg.OUTPUT_DIR and comm.is_main_process():
+        os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
+    _host_init(self, cfg)
+    scaler = self.grad_scaler
+    if scaler is not None and scaler.is_enabled():
+        self.checkpointer.checkpointables["grad_scaler"] = scaler
+
+
+@functools.wraps(_host_predictor_init)
+def predictor_init(self: Any, cfg: Any) -> None:
+    """Predict on a device that exists (defaults.py:141)."""
+    _host_predictor_init(self, resolve_device(cfg))
+
+
+@functools.wraps(_host_build_hooks)
+def build_hooks(self: Any) -> list[Any]:
+    """Let every training look at its first update."""
+    timer, *others = _host_build_hooks(self)
+    return [timer, UpdateCheck(), *others]
+
+
+def resume_or_load(self: Any, resume: bool = True) -> None:
+    """Resume from OUTPUT_DIR's last checkpoint, or load MODEL.WEIGHTS.
+
+    Besides the host's (defaults.py:245-263), the best metric goes on from where it was
+    (utils/checkpoint.py:317 starts at -1 and overwrites model_best), and so does the count of
+    SOLVER.FREEZE_ITERS.
+    """
+    checkpoint = self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
+    if not (resume and self.checkpointer.has_checkpoint()):
+        return
+    self.start_epoch = checkpoint.get("epoch", -1) + 1
+    best = checkpoint.get("best_metric", checkpoint.get("metric", -1))
+    for hook in self._hooks:
+        if isinstance(hook, hooks.PeriodicCheckpointer):
+            hook.best_metric = best
+    if hasattr(self.optimizer, "steps_done"):
+        self.optimizer.steps_done = self.start_epoch * self.iters_per_epoch
+
+
+@functools.wraps(_host_train)
+def train(self: Any) -> Any:
+    """Train; a run that is already finished is evaluated, not trained again (hooks.py:380 fails there).
+
+    Returns:
+        the results of the last evaluation, on the main process.
+    """
+    if self.start_epoch < self.max_epoch:
+        return _host_train(self)
+    logger.warning(
+        f"The run in {self.cfg.OUTPUT_DIR} is finished ({self.start_epoch} of SOLVER.MAX_EPOCH "
+        f"{self.max_epoch} epochs): only evaluating. Raise SOLVER.MAX_EPOCH to train on."
+    )
+    self._last_eval_results = self.test(self.cfg, self.model)
+    return self._last_eval_results if comm.is_main_process() else None
+
+
+@functools.wraps(_host_default_setup)
+def default_setup(cfg: Any, args: Any) -> None:
+    """Do the host's setup, then seed by ``cfg.SEED`` (-1: random); defaults.py:111 always draws one."""
+    _host_default_setup(cfg, args)
+    apply_seed(cfg)
+
+
+def apply_seed(cfg: Any) -> None:
+    """Seed ``random``, NumPy and PyTorch with SEED plus the rank; a negative SEED leaves them alone.
+
+    Processes differ in their augmentation. They do not in their weights, which DistributedDataParallel copies
+    from the first one, nor in their samplers, which agree on a seed (utils/comm.py:215).
+    """
+    seed = int(getattr(cfg, "SEED", -1))
+    if seed >= 0:
+        seed_all_rng(seed + comm.get_rank())
+        logger.info(f"Seeded with SEED {seed} + rank {comm.get_rank()}")

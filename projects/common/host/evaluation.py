@@ -1,0 +1,200 @@
+"""Mends of the host's evaluation.
+
+| host's defect                                                   | where                             |
+| --------------------------------------------------------------- | --------------------------------- |
+| compiles Cython in site-packages, exits where it cannot         | evaluation/reid_evaluation.py:128 |
+| fails or errs on small galleries, keeps the Q x G matrix, slow  | evaluation/rank.py:103            |
+| features of NaN are ranked without an error                     | evaluation/reid_evaluation.py:54  |
+| re-ranking needs a CUDA build of faiss, keeps N x N matrices    | utils/compute_dist.py:53          |
+| query expansion fails for few images, keeps an N x N matrix     | evaluation/query_expansion.py:37  |
+| warns at import that Cython is missing                          | evaluation/rank.py:13, roc.py:17  |
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+from fastreid_projects.errors import DataError
+from fastreid_projects.evaluation.distance import check_finite, iter_distances
+from fastreid_projects.evaluation.query_expansion import expand_queries
+from fastreid_projects.evaluation.ranking import RankingMeter, evaluate_rank
+from fastreid_projects.evaluation.reranking import (
+    encode_neighbours,
+    iter_encoded_distances,
+    iter_jaccard_distances,
+)
+from fastreid_projects.evaluation.roc import tpr_at_fpr
+
+logger = logging.getLogger(__name__)
+
+Chunks = Iterator[tuple[slice, npt.NDArray[np.float32]]]
+
+
+def mend_evaluation() -> None:
+    """Give the host's ReidEvaluator and the functions around it implementations that work everywhere."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Cython")
+        from fastreid.evaluation import query_expansion, rank, reid_evaluation, roc  # noqa: F401
+        from fastreid.utils import compute_dist
+
+    evaluator = reid_evaluation.ReidEvaluator
+    evaluator._compile_dependencies = _compile_nothing
+    evaluator.process = process
+    evaluator.evaluate = evaluate
+    rank.evaluate_rank = evaluate_rank
+    query_expansion.aqe = reid_evaluation.aqe = aqe
+    compute_dist.build_dist = reid_evaluation.build_dist = build_dist
+
+
+def _compile_nothing(self: Any) -> None:
+    pass
+
+
+def process(self: Any, inputs: dict[str, Any], outputs: torch.Tensor) -> None:
+    """Keep one batch: features (B, D) as float32, identities, cameras, and paths to name images in errors."""
+    self._predictions.append(
+        {
+            "feats": outputs.detach().to("cpu", torch.float32),
+            "pids": inputs["targets"].to("cpu"),
+            "camids": inputs["camids"].to("cpu"),
+            "paths": list(inputs.get("img_paths") or ()),
+        }
+    )
+
+
+def evaluate(self: Any) -> dict[str, float]:
+    """Return the host's metrics in per cent, TPR@FPR in 0..1; an empty dict in all but the main process.
+
+    Raises:
+        DataError: no images, features that are not finite, or no query with a match.
+        ConfigError: a value of TEST that cannot be used.
+    """
+    predictions = _gather(self._predictions)
+    if predictions is None:
+        return {}
+    if not predictions:
+        raise DataError("There are no features to evaluate: the test set is empty.")
+    features = torch.cat([prediction["feats"] for prediction in predictions])
+    pids, camids = (
+        torch.cat([prediction[key] for prediction in predictions]).numpy() for key in ("pids", "camids")
+    )
+    paths = list(itertools.chain.from_iterable(prediction.get("paths", ()) for prediction in predictions))
+    check_finite(features, paths if len(paths) == len(features) else None)
+
+    split, test = self._num_query, self.cfg.TEST
+    chunks = make_chunks(features[:split], features[split:], test, _device(self.cfg))
+    labels = (pids[:split], pids[split:], camids[:split], camids[split:])
+    self._results = _rank(chunks, *labels)
+    if test.ROC.ENABLED:
+        for fpr, tpr in tpr_at_fpr(chunks, *labels).items():
+            self._results[f"TPR@FPR={fpr:.0e}"] = tpr
+    return OrderedDict(self._results)
+
+
+def _gather(predictions: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """Return the predictions of all processes, in order; None on all but the main process."""
+    from fastreid.utils import comm
+
+    if comm.get_world_size() == 1:
+        return predictions
+    comm.synchronize()
+    gathered = comm.gather(predictions, dst=0)
+    return list(itertools.chain.from_iterable(gathered)) if comm.is_main_process() else None
+
+
+def _device(cfg: Any) -> torch.device:
+    """Compute distances where the model runs."""
+    return torch.device(cfg.MODEL.DEVICE if torch.cuda.is_available() else "cpu")
+
+
+def _rank(
+    chunks: Callable[[], Chunks],
+    query_pids: npt.NDArray[Any],
+    gallery_pids: npt.NDArray[Any],
+    query_camids: npt.NDArray[Any],
+    gallery_camids: npt.NDArray[Any],
+) -> OrderedDict[str, float]:
+    meter = RankingMeter(gallery_pids, gallery_camids)
+    for part, distances in chunks():
+        meter.update(distances, query_pids[part], query_camids[part])
+    result = meter.compute()
+    results = OrderedDict((f"Rank-{k}", result.rank(k) * 100) for k in (1, 5, 10))
+    results["mAP"] = result.mAP * 100
+    results["mINP"] = result.mINP * 100
+    results["metric"] = (result.mAP + result.rank(1)) / 2 * 100
+    return results
+
+
+def make_chunks(
+    query: torch.Tensor, gallery: torch.Tensor, test: Any, device: torch.device
+) -> Callable[[], Chunks]:
+    """Prepare the distances that ``cfg.TEST`` asks for, in chunks of queries.
+
+    Args:
+        query: (Q, D) features.
+        gallery: (G, D) features.
+        test: the node ``cfg.TEST`` (METRIC, AQE, RERANK).
+        device: where distances are computed.
+
+    Returns:
+        a function without arguments; each call starts a new iterator of (queries' slice, distances (C, G)).
+    """
+    if test.AQE.ENABLED:
+        logger.info("Test with AQE setting")
+        query, gallery = expand_queries(
+            query, gallery, test.AQE.QE_TIME, test.AQE.QE_K, test.AQE.ALPHA, device=device
+        )
+
+    def plain() -> Chunks:
+        return iter_distances(query, gallery, test.METRIC, device=device)
+
+    if not test.RERANK.ENABLED:
+        return plain
+    logger.info("Test with rerank setting")
+    share = test.RERANK.LAMBDA
+    # the host's re-ranking compares normalised features for the cosine metric (reid_evaluation.py:98)
+    images = torch.cat((query, gallery))
+    images = F.normalize(images, dim=1) if test.METRIC == "cosine" else images
+    encodings = encode_neighbours(images, test.RERANK.K1, test.RERANK.K2)
+
+    def reranked() -> Chunks:
+        jaccard = iter_encoded_distances(encodings, len(query))
+        for (part, distances), (_, jaccard_distances) in zip(plain(), jaccard, strict=True):
+            yield part, jaccard_distances * (1 - share) + distances * share
+
+    return reranked
+
+
+def aqe(
+    query_feat: torch.Tensor,
+    gallery_feat: torch.Tensor,
+    qe_times: int = 1,
+    qe_k: int = 10,
+    alpha: float = 3.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stand in for the host's ``evaluation/query_expansion.py:aqe``, with its signature."""
+    return expand_queries(query_feat, gallery_feat, qe_times, qe_k, alpha)
+
+
+def build_dist(
+    feat_1: torch.Tensor, feat_2: torch.Tensor, metric: str = "euclidean", **kwargs: Any
+) -> npt.NDArray[np.float32]:
+    """Stand in for the host's ``utils/compute_dist.py:build_dist``: the whole distance matrix (Q, G).
+
+    ``"jaccard"`` takes ``k1`` and ``k2`` and needs no CUDA.
+    """
+    if metric == "jaccard":
+        chunks = iter_jaccard_distances(feat_1, feat_2, **kwargs)
+    else:
+        chunks = iter_distances(feat_1, feat_2, metric)
+    return np.concatenate([rows for _, rows in chunks])

@@ -1,0 +1,138 @@
+"""Mends of the host's hooks (engine/hooks.py), of what they call, and of the switch to evaluation."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from fastreid.engine import hooks
+from fastreid.evaluation import evaluator
+from fastreid.utils import checkpoint, events
+from torch import nn
+
+from fastreid_projects.host.imports import rebind
+from fastreid_projects.host.optimizer import check_layers
+
+_host_printer_write = events.CommonMetricPrinter.write
+_host_checkpointer_init = checkpoint.PeriodicCheckpointer.__init__
+_host_checkpointer_step = checkpoint.PeriodicCheckpointer.step
+_host_freeze_init = hooks.LayerFreeze.__init__
+
+
+def mend_hooks() -> None:
+    """Patch the hooks in place."""
+    hooks.EvalHook.after_epoch = evaluate_after_epoch
+    hooks.EvalHook.after_train = forget_evaluation
+    hooks.PeriodicCheckpointer.before_train = name_metric
+    checkpoint.PeriodicCheckpointer.__init__ = checkpointer_init
+    checkpoint.PeriodicCheckpointer.step = checkpointer_step
+    hooks.LayerFreeze.__init__ = freeze_init
+    hooks.LayerFreeze.before_step = freeze_before_step
+    hooks.LayerFreeze.freeze_specific_layer = freeze_layers
+    hooks.LayerFreeze.open_all_layer = open_layers
+    events.CommonMetricPrinter.write = printer_write
+    rebind(evaluator.inference_context, inference_context)
+
+
+def evaluate_after_epoch(self: Any) -> None:
+    """Evaluate every TEST.EVAL_PERIOD epochs and after the last; 0 means only after the last.
+
+    hooks.py:382 divides by a period of 0, and evaluates the last epoch after its checkpoint is written, so
+    that the best model may be missed.
+    """
+    epoch = self.trainer.epoch + 1
+    if epoch >= self.trainer.max_epoch or (self._period > 0 and epoch % self._period == 0):
+        self._do_eval()
+
+
+def forget_evaluation(self: Any) -> None:
+    """Let go of the trainer; the last evaluation is done by now."""
+    del self._func
+
+
+def name_metric(self: Any) -> None:
+    """Find the metric by which the best model is chosen; hooks.py:205 needs at least one test set."""
+    self.max_epoch = self.trainer.max_epoch
+    tests = self.trainer.cfg.DATASETS.TESTS
+    self.metric_name = f"{tests[0]}/metric" if len(tests) > 1 else "metric"
+
+
+@functools.wraps(_host_checkpointer_init)
+def checkpointer_init(self: Any, checkpointer: Any, period: int, max_epoch: int | None = None) -> None:
+    """Save only after the last epoch where SOLVER.CHECKPOINT_PERIOD is 0 (checkpoint.py:331)."""
+    _host_checkpointer_init(self, checkpointer, int(period) or sys.maxsize, max_epoch)
+
+
+@functools.wraps(_host_checkpointer_step)
+def checkpointer_step(self: Any, epoch: int, **kwargs: Any) -> None:
+    """Write the best metric into each checkpoint (checkpoint.py:317 keeps it in memory only)."""
+    best = max(self.best_metric, kwargs.get("metric", -1))
+    _host_checkpointer_step(self, epoch, **{**kwargs, "best_metric": best})
+
+
+@functools.wraps(_host_freeze_init)
+def freeze_init(self: Any, model: nn.Module, freeze_layers: Any, freeze_iters: int) -> None:
+    """Refuse a layer that does not exist (hooks.py:481 only logs it)."""
+    _host_freeze_init(self, model, freeze_layers, freeze_iters)
+    check_layers(self.model, freeze_layers)
+
+
+def freeze_before_step(self: Any) -> None:
+    """Keep frozen layers in evaluation mode; hooks.py:471 sets it once, and an evaluation undoes it."""
+    if self.trainer.iter < self.freeze_iters:
+        if not self.is_frozen:
+            self.freeze_specific_layer()
+        _set_mode(self, training=False)
+    elif self.is_frozen:
+        self.open_all_layer()
+
+
+def freeze_layers(self: Any) -> None:
+    """Say what is frozen and put it in evaluation mode, nested layers too (unlike hooks.py:485)."""
+    _set_mode(self, training=False)
+    self.is_frozen = True
+    names = ", ".join(self.freeze_layers)
+    self._logger.info(f'Freeze layer group "{names}" training for {self.freeze_iters:d} iterations')
+
+
+def open_layers(self: Any) -> None:
+    """Put the layers back in training mode."""
+    _set_mode(self, training=True)
+    self.is_frozen = False
+    self._logger.info(f'Open layer group "{", ".join(self.freeze_layers)}" training')
+
+
+def _set_mode(hook: Any, *, training: bool) -> None:
+    for name in hook.freeze_layers:
+        hook.model.get_submodule(name).train(training)
+
+
+@functools.wraps(_host_printer_write)
+def printer_write(self: Any) -> None:
+    """Print each iteration once; in runs of 1 or 2 a second call divides by 0 (events.py:220)."""
+    storage = events.get_event_storage()
+    if (
+        self._last_write is not None
+        and self._last_write[0] == storage.iter
+        and "time" not in storage.histories()
+    ):
+        return
+    _host_printer_write(self)
+
+
+@contextlib.contextmanager
+def inference_context(model: nn.Module) -> Iterator[None]:
+    """Put the model in evaluation mode, and each of its modules back as it was, also after an error.
+
+    evaluator.py:173-176 puts all modules in training mode, frozen ones too, and none after an error.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

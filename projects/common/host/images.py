@@ -1,0 +1,119 @@
+"""Mends of how the host reads an image (data/data_utils.py, data/common.py, data/transforms)."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torchvision.transforms as T
+from fastreid.data import common as host_common
+from fastreid.data import data_utils
+from fastreid.data.transforms import build as host_build
+from fastreid.data.transforms import functional
+from PIL import Image, ImageOps
+
+from fastreid_projects.errors import DataError
+from fastreid_projects.host.imports import rebind
+
+_host_read_image = data_utils.read_image
+_HostCommDataset = host_common.CommDataset
+# PIL raises these for files that are cut off, no image at all, or absurdly large.
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, TypeError, Image.DecompressionBombError)
+
+
+class CommDataset(_HostCommDataset):  # type: ignore[misc, valid-type]
+    """The host's dataset under a name of this package.
+
+    A spawned worker unpickles the name first, and so mends its host before it imports any of it.
+    """
+
+
+def mend_images() -> None:
+    """Replace the host's image reading, its dataset, ToTensor's work and the call of RandomAffine."""
+    rebind(_host_read_image, read_image)
+    rebind(_HostCommDataset, CommDataset)
+    rebind(functional.to_tensor, to_tensor)
+    host_build.T = _Transforms()
+
+
+def read_image(file_name: str, format: str | None = None) -> Image.Image:
+    """Read an image as RGB, upright by its EXIF tag.
+
+    data_utils.py:38-58 passes 2- and 4-channel images on, takes palette indices for grey values, and leaves
+    broken files to whatever PIL raises, often without a file name.
+
+    Args:
+        file_name: path of the image.
+        format: "L" or "BGR" for these; None and "RGB" give RGB.
+
+    Raises:
+        DataError: the file is missing, cut off or no image.
+    """
+    try:
+        if format not in (None, "RGB"):
+            return _host_read_image(file_name, format)
+        with data_utils.PathManager.open(file_name, "rb") as file:
+            image = Image.open(file)
+            with contextlib.suppress(Exception):  # a broken tag; broken pixels are met again below
+                ImageOps.exif_transpose(image, in_place=True)
+            return to_rgb(image)
+    except FileNotFoundError:
+        raise DataError(f"Image {file_name} does not exist.") from None
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split()).removesuffix(".")
+        raise DataError(f"Image {file_name} cannot be read ({reason}): replace or remove it.") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return an 8-bit RGB image of any PIL image: 16-bit values are scaled, transparency is dropped."""
+    if image.mode == "RGB":
+        image.load()
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        image = Image.fromarray(_to_8_bit(np.asarray(image)))
+    return image.convert("RGB")
+
+
+def _to_8_bit(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Scale grey values (H, W): 16-bit integers by 1/257, floats in 0..1 by 255, others not at all."""
+    grey = np.nan_to_num(values.astype(np.float64))
+    top = grey.max(initial=0.0)
+    if values.dtype.kind == "f":
+        grey *= 255 if top <= 1 else 1
+    elif values.dtype.itemsize == 2 or top > 255:
+        grey /= 257
+    return grey.round().clip(0, 255).astype(np.uint8)
+
+
+def to_tensor(pic: Image.Image | npt.NDArray[Any]) -> torch.Tensor:
+    """Convert an image (H, W[, C]) to a tensor (C, H, W); bytes become floats in 0..255.
+
+    functional.py:46 reads through a deprecated storage, and views modes with alpha in a wrong shape.
+    """
+    array = np.asarray(pic)
+    if array.ndim not in (2, 3):
+        raise ValueError(f"an image has 2 or 3 dimensions, not {array.ndim}")
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * 255
+    elif array.dtype == np.uint16:
+        array = array.astype(np.int32)
+    if array.ndim == 2:
+        array = array[:, :, None]
+    tensor = torch.from_numpy(np.array(array.transpose(2, 0, 1), order="C"))
+    return tensor.float() if tensor.dtype == torch.uint8 else tensor
+
+
+class _Transforms:
+    """``torchvision.transforms`` that takes the arguments of data/transforms/build.py:81."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(T, name)
+
+    @staticmethod
+    def RandomAffine(*args: Any, resample: Any = False, fillcolor: int = 0, **kwargs: Any) -> T.RandomAffine:
+        """``resample=False`` meant the nearest pixel."""
+        mode = T.InterpolationMode.NEAREST if not resample else T.InterpolationMode.BILINEAR
+        return T.RandomAffine(*args, interpolation=mode, fill=fillcolor, **kwargs)

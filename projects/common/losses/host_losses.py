@@ -1,0 +1,141 @@
+"""The host's own losses under their names in the registry.
+
+Inside the host's architectures its own code computes them; here they become known names, reach architectures whose
+if-chain leaves them out (CircleLoss in MGN, FocalLoss everywhere), and serve this project's architectures.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fastreid_projects.losses.registry import register_loss
+
+
+class _PairLoss(nn.Module):
+    """A host loss on features, computed in float32 whatever autocast says."""
+
+    inputs = "features"
+    config_node = ""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.options = options
+
+    def compute(self, features: Tensor, labels: Tensor) -> Tensor:
+        """The host's function."""
+        raise NotImplementedError
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Loss of features (N, D) with labels (N,), a scalar."""
+        with torch.autocast(features.device.type, enabled=False):
+            return self.compute(features.float(), labels)
+
+    def extra_repr(self) -> str:
+        """Show the options."""
+        return ", ".join(f"{key}={value}" for key, value in self.options.items())
+
+
+@register_loss
+class CrossEntropyLoss(nn.Module):
+    """Cross entropy with label smoothing: the host's ``cross_entropy_loss``."""
+
+    inputs = "logits"
+    config_node = "CE"
+
+    def __init__(self, eps: float = 0.0, alpha: float = 0.2) -> None:
+        super().__init__()
+        self.eps, self.alpha = eps, alpha
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> CrossEntropyLoss:
+        """Read ``MODEL.LOSSES.CE``."""
+        return cls(cfg.MODEL.LOSSES.CE.EPSILON, cfg.MODEL.LOSSES.CE.ALPHA)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Loss of logits (N, classes) with labels (N,)."""
+        from fastreid.modeling.losses import cross_entropy_loss
+
+        return cross_entropy_loss(logits.float(), labels, self.eps, self.alpha)
+
+
+@register_loss
+class TripletLoss(_PairLoss):
+    """The host's ``triplet_loss``: batch-hard or weighted, soft margin where the margin is 0."""
+
+    config_node = "TRI"
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> TripletLoss:
+        """Read ``MODEL.LOSSES.TRI``."""
+        node = cfg.MODEL.LOSSES.TRI
+        return cls(margin=node.MARGIN, norm_feat=node.NORM_FEAT, hard_mining=node.HARD_MINING)
+
+    def compute(self, features: Tensor, labels: Tensor) -> Tensor:
+        """The host's function."""
+        from fastreid.modeling.losses import triplet_loss
+
+        return triplet_loss(features, labels, **self.options)
+
+
+@register_loss
+class CircleLoss(_PairLoss):
+    """The host's ``pairwise_circleloss``."""
+
+    config_node = "CIRCLE"
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> CircleLoss:
+        """Read ``MODEL.LOSSES.CIRCLE``."""
+        return cls(margin=cfg.MODEL.LOSSES.CIRCLE.MARGIN, gamma=cfg.MODEL.LOSSES.CIRCLE.GAMMA)
+
+    def compute(self, features: Tensor, labels: Tensor) -> Tensor:
+        """The host's function."""
+        from fastreid.modeling.losses import pairwise_circleloss
+
+        return pairwise_circleloss(features, labels, **self.options)
+
+
+@register_loss
+class Cosface(_PairLoss):
+    """The host's ``pairwise_cosface``."""
+
+    config_node = "COSFACE"
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> Cosface:
+        """Read ``MODEL.LOSSES.COSFACE``."""
+        return cls(margin=cfg.MODEL.LOSSES.COSFACE.MARGIN, gamma=cfg.MODEL.LOSSES.COSFACE.GAMMA)
+
+    def compute(self, features: Tensor, labels: Tensor) -> Tensor:
+        """The host's function."""
+        from fastreid.modeling.losses import pairwise_cosface
+
+        return pairwise_cosface(features, labels, **self.options)
+
+
+@register_loss
+class FocalLoss(nn.Module):
+    """The host's ``focal_loss``, which no architecture of the host calls.
+
+    The host takes log(softmax(x)), which is -inf for a confident logit; log_softmax is the same and finite.
+    """
+
+    inputs = "logits"
+    config_node = "FL"
+
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0) -> None:
+        super().__init__()
+        self.alpha, self.gamma = alpha, gamma
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> FocalLoss:
+        """Read ``MODEL.LOSSES.FL``."""
+        return cls(cfg.MODEL.LOSSES.FL.ALPHA, cfg.MODEL.LOSSES.FL.GAMMA)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean of -alpha (1 - p)^gamma log p over logits (N, classes) with labels (N,)."""
+        log_p = logits.float().log_softmax(dim=1).gather(1, labels.view(-1, 1)).squeeze(1)
+        return (-self.alpha * (1 - log_p.exp()).pow(self.gamma) * log_p).mean()

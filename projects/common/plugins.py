@@ -1,0 +1,76 @@
+"""The papers of this project: the only shared file that names them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Paper(NamedTuple):
+    """A paper's plug-in.
+
+    Attributes:
+        add_config: ``"module:function"`` that adds its config keys.
+        modules: modules that register its architectures, heads and losses when they are imported.
+        prepare: ``"module:function"`` called with the config before a run is built, or "".
+        path_keys: config keys that hold the path of another file, relative to the yaml or to the working folder.
+    """
+
+    add_config: str
+    modules: tuple[str, ...]
+    prepare: str = ""
+    path_keys: tuple[str, ...] = ()
+
+
+PAPERS: dict[str, Paper] = {
+    "AMD": Paper(
+        add_config="fastreid_projects.amd.config:add_amd_config",
+        modules=(
+            "fastreid_projects.amd.heads",
+            "fastreid_projects.amd.losses",
+            "fastreid_projects.amd.meta_arch",
+        ),
+        prepare="fastreid_projects.amd.prepare:prepare_target",
+        path_keys=("MODEL.AMD.TARGET.CONFIG",),
+    ),
+}
+
+SHARED_MODULES = ("fastreid_projects.losses.host_losses", "fastreid_projects.data.demo.dataset")
+
+
+def get_cfg() -> Any:
+    """The host's default config with every paper's keys; everything is registered afterwards."""
+    from fastreid.config import get_cfg as host_cfg
+
+    cfg = host_cfg()
+    for paper in PAPERS.values():
+        _resolve(paper.add_config)(cfg)
+    register_all()
+    return cfg
+
+
+def register_all() -> None:
+    """Import whatever registers itself: losses, datasets, heads, architectures."""
+    for module in SHARED_MODULES:
+        importlib.import_module(module)
+    for paper in PAPERS.values():
+        for module in paper.modules:
+            importlib.import_module(module)
+
+
+def prepare(cfg: Any) -> None:
+    """Let the paper whose architecture the config names do what has to be done before its model is built."""
+    paper = PAPERS.get(cfg.MODEL.META_ARCHITECTURE)
+    if paper is not None and paper.prepare:
+        _resolve(paper.prepare)(cfg)
+
+
+def path_keys() -> tuple[str, ...]:
+    """All config keys that hold the path of another file."""
+    return tuple(key for paper in PAPERS.values() for key in paper.path_keys)
+
+
+def _resolve(name: str) -> Callable[..., Any]:
+    module, function = name.split(":")
+    return getattr(importlib.import_module(module), function)

@@ -1,0 +1,183 @@
+"""Attention maps laid over the image that they belong to.
+
+| letter | meaning                                                    |
+| ------ | ---------------------------------------------------------- |
+| H, W   | height and width of the image, in pixels                   |
+| h, w   | height and width of the attention map, usually far smaller |
+
+The colour map is matplotlib's *inferno*: perceptually uniform, and its lightness rises all the way from black
+to pale yellow, so it is read alike in a greyscale print and with any colour blindness. Its dark end has no
+hue of its own: where attention is low the image is only dimmed and the colours of the clothes stay what they
+are (viridis and plasma tint them purple, cividis turns grey in its middle and is lost on a photograph).
+"""
+
+from __future__ import annotations
+
+import base64
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastreid_projects.errors import DataError
+from fastreid_projects.visualization._files import write_aside
+
+Image = NDArray[np.uint8]
+
+COLOUR_MAP = "inferno"
+ALPHA = 0.6
+FLOOR = 0.2
+MIN_SPREAD = 0.1
+
+
+def overlay(
+    image: Image,
+    attention: ArrayLike,
+    *,
+    low: float,
+    high: float,
+    alpha: float = ALPHA,
+    floor: float = FLOOR,
+) -> Image:
+    """Lay an attention map over an image, which stays visible everywhere.
+
+    The map is scaled from ``[low, high]`` to ``[0, 1]``, clipped, and enlarged by bicubic interpolation. Its
+    opacity grows linearly with attention from ``floor`` to ``alpha``: a slight dimming at the low end makes
+    bright mean attended even on white clothes.
+
+    Args:
+        image: RGB, uint8 (H, W, 3); not changed.
+        attention: finite numbers (h, w) of any range; 1 x 1 will do.
+        low: value drawn with the dark end of the colour map; smaller ones too.
+        high: value drawn with the bright end; greater ones too. Equal to ``low``: all is drawn dark, nothing
+            stands out.
+        alpha: greatest opacity, in [floor, 1).
+        floor: least opacity, in [0, alpha].
+
+    Returns:
+        RGB, uint8 (H, W, 3).
+
+    Raises:
+        DataError: the image or the map has another shape or type, the map holds NaN or infinite values, or
+            the scale or the opacities are out of range.
+    """
+    pixels = check_image(image, "the image")
+    values = check_attention(attention, "the attention map")
+    if not (np.isfinite([low, high]).all() and low <= high):
+        raise DataError(
+            f"the scale of a heat map must be finite with low <= high, not low={low}, high={high}"
+        )
+    if not 0 <= floor <= alpha < 1:
+        raise DataError(f"opacities must obey 0 <= floor <= alpha < 1, not floor={floor}, alpha={alpha}")
+    level = _enlarge(_normalise(values, low, high), *pixels.shape[:2])
+    opacity = (floor + (alpha - floor) * level)[..., None]
+    colour = _lookup_table()[np.rint(level * 255).astype(np.intp)]
+    return np.rint(pixels * (1 - opacity) + colour * opacity).astype(np.uint8)
+
+
+def pair_scale(*maps: ArrayLike, percentiles: tuple[float, float] = (1, 99)) -> tuple[float, float]:
+    """Find the one scale ``(low, high)`` on which several maps can be compared.
+
+    Give it the two maps of an attribute, query and gallery, to compare where the model looked in the two
+    images (the report does so), or the maps of all attributes shown to compare the attributes, too. The ends
+    are percentiles over all values, so that single outliers do not darken the rest; where the percentiles
+    coincide (a map of zeros with one peak) they are the least and the greatest value. The scale spans at
+    least a tenth of the greater magnitude of its ends: the noise of a nearly constant map is not blown up
+    to a pattern.
+
+    Args:
+        maps: one or more arrays (h, w), of the same or of different sizes.
+        percentiles: lower and upper percentile, in [0, 100].
+
+    Returns:
+        ``low <= high``; they are equal only for maps of zeros.
+
+    Raises:
+        DataError: no map is given, or one is empty, not two-dimensional or not finite.
+    """
+    if not maps:
+        raise DataError("a scale needs at least one attention map")
+    values = np.concatenate([check_attention(m, "the attention map").ravel() for m in maps])
+    low, high = (float(v) for v in np.percentile(values, percentiles))
+    if low >= high:
+        low, high = float(values.min()), float(values.max())
+    return low, max(high, low + MIN_SPREAD * max(abs(low), abs(high)))
+
+
+def colour_bar(
+    width: int = 256, height: int = 16, *, alpha: float = ALPHA, floor: float = FLOOR, ground: int = 128
+) -> Image:
+    """Draw the legend of :func:`overlay`, low attention on the left, high on the right.
+
+    Args:
+        width: in pixels, W.
+        height: in pixels, H.
+        alpha: as for the overlays that it explains.
+        floor: as for the overlays that it explains.
+        ground: grey value, 0-255, of the image that the bar pretends to lie over.
+
+    Returns:
+        RGB, uint8 (H, W, 3).
+    """
+    ramp = np.linspace(0, 1, width, dtype=np.float32)[None]
+    grey = np.full((height, width, 3), ground, np.uint8)
+    return overlay(grey, ramp, low=0, high=1, alpha=alpha, floor=floor)
+
+
+def png_data_uri(image: Image) -> str:
+    """Encode an RGB image, uint8 (H, W, 3), as ``data:image/png;base64,...`` for the src of an <img>."""
+    return "data:image/png;base64," + base64.b64encode(_encode_png(image)).decode("ascii")
+
+
+def save_png(path: str | Path, image: Image) -> Path:
+    """Save an RGB image, uint8 (H, W, 3), as PNG; parent folders are created.
+
+    Raises:
+        DataError: the image has another shape or type, or the path cannot be written.
+    """
+    return write_aside(path, _encode_png(image))
+
+
+def check_image(image: ArrayLike, what: str) -> Image:
+    """Return ``image`` if it is uint8 (H, W, 3) and not empty; the error calls it ``what``."""
+    array = np.asarray(image)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
+        raise DataError(f"{what} must be uint8 (H, W, 3), not {array.dtype} {array.shape}")
+    return array
+
+
+def check_attention(attention: ArrayLike, what: str) -> NDArray[np.float32]:
+    """Return ``attention`` as float32 (h, w) if it is finite and not empty; the error calls it ``what``."""
+    array = np.asarray(attention, dtype=np.float32)
+    if array.ndim != 2 or array.size == 0:
+        raise DataError(f"{what} must be two-dimensional (h, w) and not empty, not {array.shape}")
+    if not np.isfinite(array).all():
+        raise DataError(f"{what} holds NaN or infinite values")
+    return array
+
+
+def _normalise(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
+    if low == high:
+        return np.zeros_like(values)
+    return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
+
+
+def _enlarge(level: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    shrinks = level.shape[0] > height or level.shape[1] > width
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    enlarged = cv2.resize(level, (width, height), interpolation=method)
+    return np.clip(enlarged, 0, 1).astype(np.float32)
+
+
+def _encode_png(image: Image) -> bytes:
+    pixels = check_image(image, "the image")
+    return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+@cache
+def _lookup_table() -> NDArray[np.float32]:
+    from matplotlib import colormaps
+
+    return (colormaps[COLOUR_MAP](np.arange(256))[:, :3] * 255).astype(np.float32)

@@ -1,0 +1,98 @@
+"""Fixtures for all tests: a tiny Market-1501 and a config that trains on it within seconds, on the CPU."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def _two_threads() -> Iterator[None]:
+    """Small tensors are slower on many threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(2, threads))
+    yield
+    torch.set_num_threads(threads)
+
+
+def write_market(
+    root: Path,
+    *,
+    ids: int = 4,
+    test_ids: int = 2,
+    cameras: int = 2,
+    images: int = 2,
+    size: tuple[int, int] = (16, 32),
+    seed: int = 0,
+) -> Path:
+    """Write ``root/Market-1501-v15.09.15`` with images of one colour per identity and some noise.
+
+    Args:
+        root: the folder that FASTREID_DATASETS names.
+        ids: training identities, numbered from 2.
+        test_ids: identities of query (one image of the first camera each) and gallery (all others).
+        cameras: cameras, all of which see all identities.
+        images: images of an identity by a camera.
+        size: width and height.
+        seed: of colours and noise.
+
+    Returns:
+        the dataset's folder.
+    """
+    rng = np.random.default_rng(seed)
+    folder = root / "Market-1501-v15.09.15"
+    for part in ("bounding_box_train", "query", "bounding_box_test"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for pid in range(2, 2 + ids + test_ids):
+        colour = rng.integers(0, 200, 3)
+        for camera in range(1, cameras + 1):
+            for number in range(images):
+                noise = rng.integers(0, 56, (size[1], size[0], 3))
+                part = "bounding_box_train"
+                if pid >= 2 + ids:
+                    part = "query" if (camera, number) == (1, 0) else "bounding_box_test"
+                name = f"{pid:04d}_c{camera}s1_{number + 1:06d}_00.jpg"
+                Image.fromarray((colour + noise).astype(np.uint8)).save(folder / part / name)
+    return folder
+
+
+@pytest.fixture
+def tiny_market(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """A factory of `write_market` below ``tmp_path/data``, which FASTREID_DATASETS then names."""
+
+    def make(**kwargs: Any) -> Path:
+        root = tmp_path / "data"
+        monkeypatch.setenv("FASTREID_DATASETS", str(root))
+        return write_market(root, **kwargs)
+
+    return make
+
+
+@pytest.fixture
+def tiny_cfg(tmp_path: Path) -> Callable[..., Any]:
+    """A factory of host configs: ResNet-18, 32 x 16 pixels, batches of 8, one epoch, CPU; more as KEY, VALUE."""
+
+    def make(*opts: Any) -> Any:
+        import fastreid_projects  # noqa: F401
+        from fastreid.config import get_cfg
+
+        cfg = get_cfg()
+        cfg.merge_from_list(
+            [
+                *("MODEL.DEVICE", "cpu", "MODEL.BACKBONE.DEPTH", "18x", "MODEL.BACKBONE.FEAT_DIM", 512),
+                *("MODEL.HEADS.WITH_BNNECK", True, "MODEL.LOSSES.NAME", ("CrossEntropyLoss", "TripletLoss")),
+                *("INPUT.SIZE_TRAIN", [32, 16], "INPUT.SIZE_TEST", [32, 16]),
+                *("DATALOADER.NUM_WORKERS", 0, "DATALOADER.SAMPLER_TRAIN", "NaiveIdentitySampler"),
+                *("SOLVER.IMS_PER_BATCH", 8, "SOLVER.MAX_EPOCH", 1, "SOLVER.WARMUP_ITERS", 0),
+                *("SOLVER.CHECKPOINT_PERIOD", 1, "TEST.EVAL_PERIOD", 1, "TEST.IMS_PER_BATCH", 8),
+                *("OUTPUT_DIR", str(tmp_path / "logs"), "SEED", 1),
+            ]
+        )
+        cfg.merge_from_list(list(opts))
+        return cfg
+
+    return make

@@ -1,0 +1,57 @@
+"""Distances in chunks: equal to the formula, never negative, and finite features only."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.evaluation.distance import check_finite, iter_distances
+
+
+def whole(query, gallery, metric, chunk):
+    parts = list(iter_distances(query, gallery, metric, chunk=chunk))
+    assert [part.start for part, _ in parts] == list(range(0, len(query), chunk))
+    return np.concatenate([rows for _, rows in parts])
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_equals_the_formula(metric, chunk):
+    generator = torch.Generator().manual_seed(0)
+    query, gallery = torch.randn(9, 5, generator=generator), torch.randn(11, 5, generator=generator)
+    rows = whole(query, gallery, metric, chunk)
+    if metric == "euclidean":
+        expected = torch.cdist(query.double(), gallery.double()).square()
+    else:
+        expected = 1 - F.normalize(query.double(), dim=1) @ F.normalize(gallery.double(), dim=1).t()
+    assert rows.dtype == np.float32
+    np.testing.assert_allclose(rows, expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_is_never_negative_and_leaves_half_precision_features_alone(metric):
+    features = torch.randn(30, 64, generator=torch.Generator().manual_seed(1)).half()
+    before = features.clone()
+    rows = whole(features, features, metric, 8)
+    assert (rows >= 0).all()
+    assert np.abs(np.diag(rows)).max() < 1e-3
+    assert torch.equal(features, before)
+
+
+def test_errors_name_the_key_and_the_shapes():
+    features = torch.zeros(2, 3)
+    with pytest.raises(ConfigError, match=r"TEST\.METRIC is 'manhattan'"):
+        next(iter_distances(features, features, "manhattan"))
+    with pytest.raises(DataError, match=r"\(2, 3\).*\(2, 4\)"):
+        next(iter_distances(features, torch.zeros(2, 4)))
+
+
+def test_check_finite_names_the_images():
+    features = torch.zeros(5, 3)
+    check_finite(features)
+    features[1, 0], features[3, 2] = float("nan"), float("inf")
+    with pytest.raises(DataError, match=r"2 of 5 images .*\(b\.jpg, d\.jpg\)"):
+        check_finite(features, [f"{letter}.jpg" for letter in "abcde"])
+    with pytest.raises(DataError, match="number 1, number 3"):
+        check_finite(features)

@@ -1,0 +1,60 @@
+"""Re-ranking: the numbers of the host's dense matrices from sparse ones."""
+
+import numpy as np
+import pytest
+import torch
+
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.evaluation.reranking import iter_jaccard_distances
+
+compute_dist = pytest.importorskip("fastreid.utils.compute_dist")
+pytestmark = pytest.mark.filterwarnings("ignore:This overload of addmm_")
+
+
+def make_features(seed=0, count=160, ids=12, size=16):
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(ids, size))
+    points = centres[rng.integers(0, ids, count)] + rng.normal(scale=0.8, size=(count, size))
+    return torch.from_numpy(points.astype(np.float32))
+
+
+def own(features, queries, **keywords):
+    chunks = iter_jaccard_distances(features[:queries], features[queries:], **keywords)
+    return np.concatenate([rows for _, rows in chunks])
+
+
+@pytest.mark.parametrize("k1, k2", [(20, 6), (20, 1), (7, 3), (5, 20), (1, 1)])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_equals_the_host(seed, k1, k2):
+    features = make_features(seed)
+    expected = compute_dist.compute_jaccard_distance(features, k1=k1, k2=k2, search_option=3)
+    rows = own(features, 30, k1=k1, k2=k2, chunk=8)
+    assert rows.dtype == np.float32
+    np.testing.assert_allclose(rows, expected[:30, 30:], atol=1e-5)
+
+
+def test_more_neighbours_than_images_act_like_all_images():
+    features = make_features(2, count=12)
+    rows = own(features, 4, k1=30, k2=6)
+    assert ((rows >= 0) & (rows <= 1)).all()
+    np.testing.assert_allclose(rows, own(features, 4, k1=24, k2=6), atol=1e-6)
+
+
+def test_result_does_not_depend_on_the_chunks_and_copies_are_near():
+    features = make_features(3, count=60)
+    features[10:20] = features[:10]
+    rows = own(features, 10, k1=6, k2=2, chunk=3)
+    np.testing.assert_array_equal(rows, own(features, 10, k1=6, k2=2, chunk=100))
+    assert (rows.argmin(axis=1) == np.arange(10)).all()
+
+
+def test_many_copies_of_one_image_do_not_fail():
+    features = torch.ones(50, 4)
+    rows = own(features, 10, k1=5, k2=2)
+    assert np.isfinite(rows).all()
+
+
+@pytest.mark.parametrize("keys", [{"k1": 0}, {"k2": 0}])
+def test_bad_keys_are_named(keys):
+    with pytest.raises(ConfigError, match=r"TEST\.RERANK\.K1"):
+        own(make_features(), 10, **keys)

@@ -1,0 +1,110 @@
+"""The host is imported on a current Python, from wherever it is, and missed in one sentence."""
+
+import collections
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+
+import fastreid
+import pytest
+from fastreid_projects.host import imports, mend_host
+
+WITHOUT_HOST = """
+import importlib.machinery, sys
+find = importlib.machinery.PathFinder.find_spec
+importlib.machinery.PathFinder.find_spec = classmethod(
+    lambda cls, name, *rest: None if name.split(".")[0] == "fastreid" else find(name, *rest)
+)
+"""
+
+
+def test_legacy_names(unmended):
+    assert "torch._six" in unmended["torch_six"]
+    assert "Mapping" in unmended["collections_mapping"]
+    assert not hasattr(collections, "Mapping")
+    assert "torch._six" not in sys.modules
+    with imports.legacy_names():
+        from collections import Mapping  # noqa: F401
+
+        from torch._six import string_classes  # noqa: F401
+    assert not hasattr(collections, "Mapping")
+    assert "torch._six" not in sys.modules
+
+
+def test_legacy_names_are_removed_after_an_error():
+    with pytest.raises(KeyError), imports.legacy_names():
+        raise KeyError
+    assert not hasattr(collections, "Mapping")
+
+
+def test_mending_twice_changes_nothing():
+    from fastreid.data import build
+    from fastreid.engine import DefaultTrainer
+
+    before = (DefaultTrainer.__init__, build.DataLoaderX, build.build_reid_train_loader)
+    mend_host()
+    assert before == (DefaultTrainer.__init__, build.DataLoaderX, build.build_reid_train_loader)
+
+
+def test_every_module_holds_the_mended_names():
+    import fastreid.data
+    import fastreid.engine.defaults
+    import fastreid.solver
+    from fastreid_projects.host import images, loaders, optimizer
+
+    assert fastreid.data.CommDataset is images.CommDataset
+    assert fastreid.data.common.read_image is images.read_image
+    assert fastreid.engine.defaults.build_reid_train_loader is loaders.build_reid_train_loader
+    assert fastreid.solver.build_optimizer is fastreid.engine.defaults.build_optimizer
+    assert fastreid.engine.defaults.build_optimizer is optimizer.build_optimizer
+
+
+def test_without_host_the_import_is_silent_and_the_host_is_missed_in_one_sentence(run_python):
+    code = """
+import warnings
+warnings.simplefilter("error")
+import fastreid_projects
+from fastreid_projects.errors import HostMissingError
+fastreid_projects.mend_host()
+for name in ("fastreid", "fastreid.config"):
+    try:
+        __import__(name)
+    except HostMissingError as error:
+        print(str(error).count("\\n"), error)
+try:
+    import no_such_module
+except ModuleNotFoundError as error:
+    print(type(error).__name__)
+"""
+    done = run_python(WITHOUT_HOST + code)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    first, second, third = done.stdout.splitlines()
+    assert first == second
+    assert "pip install --no-deps fastreid==1.4.0" in first
+    assert "PYTHONPATH" in first
+    assert third == "ModuleNotFoundError"
+
+
+def test_a_git_checkout_on_the_path_is_a_host(run_python, tmp_path: Path):
+    """Master has replaced torch._six, and has no distribution metadata."""
+    checkout = tmp_path / "fast-reid"
+    source = Path(fastreid.__file__).parent
+    shutil.copytree(source, checkout / "fastreid", ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.c"))
+    build = checkout / "fastreid" / "data" / "build.py"
+    text = build.read_text().replace("from torch._six import string_classes\n", "string_classes = str\n")
+    build.write_text(text)
+    code = (
+        "import fastreid; import fastreid_projects; from fastreid.data import build; print(fastreid.__file__);"
+        "print(build.DataLoaderX.__module__, build.string_classes)"
+    )
+    done = run_python(code, "-W", "ignore", PYTHONPATH=str(checkout))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(checkout))
+    assert "fastreid_projects.host.loaders <class 'str'>" in done.stdout
+
+
+def test_has_host():
+    assert imports.has_host()
+    assert importlib.util.find_spec("fastreid") is not None
