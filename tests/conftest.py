@@ -60,6 +60,12 @@ def write_market(
     return folder
 
 
+@pytest.fixture(scope="session")
+def market_writer() -> Callable[..., Path]:
+    """The function `write_market`, for fixtures and tests that choose the folder."""
+    return write_market
+
+
 @pytest.fixture
 def tiny_market(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """A factory of `write_market` below ``tmp_path/data``, which FASTREID_DATASETS then names."""

@@ -12,8 +12,6 @@ import fastreid_projects  # noqa: F401
 import pytest
 from fastreid.utils.events import EventStorage
 
-from tests.conftest import write_market
-
 
 def _run(code: str, *args: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
     variables = {**os.environ, **env, "PYTHONDONTWRITEBYTECODE": "1"}
@@ -29,10 +27,10 @@ def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
-def unmended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def unmended(tmp_path_factory: pytest.TempPathFactory, market_writer: Callable[..., Path]) -> dict[str, Any]:
     """The results of unmended.py: how each defect shows in the host as it is."""
     folder = tmp_path_factory.mktemp("unmended")
-    write_market(folder / "run2_c3")
+    market_writer(folder / "run2_c3")
     script = Path(__file__).with_name("unmended.py")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(script), str(folder)],

@@ -83,7 +83,7 @@ class Trainer(DefaultTrainer):
             results[name] = result
             if comm.is_main_process():
                 logger.info("Evaluation results for %s in csv format:", name)
-                print_csv_format({**result, "dataset": name})
+                print_csv_format(OrderedDict(result, dataset=name))
         return next(iter(results.values())) if len(results) == 1 else results
 
     def build_hooks(self) -> list[Any]:

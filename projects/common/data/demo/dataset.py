@@ -10,6 +10,7 @@ from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.datasets.bases import ImageDataset
 
 from fastreid_projects.data.demo.build import ensure_drawn
+from fastreid_projects.data.demo.masks import attribute_masks
 from fastreid_projects.data.demo.plan import SPECS, SPLITS, DemoSpec
 from fastreid_projects.errors import DataError
 
@@ -27,6 +28,7 @@ class DemoReID(ImageDataset):
 
     dataset_name = "demo"
     spec: ClassVar[DemoSpec] = SPECS["A"]
+    attribute_masks = staticmethod(attribute_masks)
 
     def __init__(self, root: str = "datasets", **kwargs: Any) -> None:
         """Draw the images below ``root`` if they are not there, then list them.
@@ -35,6 +37,7 @@ class DemoReID(ImageDataset):
             DataError: the images cannot be drawn, or a file in the folders has a foreign name.
         """
         self.data_dir = ensure_drawn(self.spec, root)
+        self.train_dir, self.query_dir, self.gallery_dir = (str(self.data_dir / split) for split in SPLITS)
         train, query, gallery = (
             self.list_images(self.data_dir / split, split == SPLITS[0]) for split in SPLITS
         )

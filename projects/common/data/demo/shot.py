@@ -120,7 +120,7 @@ CAMERAS: dict[str, tuple[Camera, ...]] = {
     ),
 }
 OCCLUDERS = ("none", "pole", "bush", "bin", "bicycle", "passer")
-_OCCLUDER_SHARES = (0.8, 0.03, 0.05, 0.04, 0.04, 0.04)
+_OCCLUDER_SHARES = (0.72, 0.05, 0.07, 0.05, 0.05, 0.06)
 
 
 @dataclass(frozen=True)
@@ -175,19 +175,19 @@ class Pass:
 def sample_pass(domain: str, camera: int, rng: np.random.Generator) -> Pass:
     """Choose the direction, the place and the light of one walk past a camera."""
     settings = CAMERAS[domain][camera]
-    yaw = float(rng.choice(settings.yaws, p=settings.shares)) + float(rng.normal(0, 14))
-    return Pass(domain, camera, yaw % 360, float(rng.random()), float(rng.uniform(0.84, 1.16)))
+    yaw = float(rng.choice(settings.yaws, p=settings.shares)) + float(rng.normal(0, 20))
+    return Pass(domain, camera, yaw % 360, float(rng.random()), float(rng.uniform(0.7, 1.25)))
 
 
 def sample_shot(walk: Pass, rng: np.random.Generator, bad_box: bool = False) -> Shot:
     """Take one shot of a walk; a bad box (junk) is far too wide or cuts most of the body."""
     loose = rng.random()
-    zoom = float(np.clip(0.9 + 0.07 * rng.normal(), 0.74, 1.06))
-    shift = (float(rng.normal(0, 0.05)), float(rng.normal(0, 0.02)))
+    zoom = float(np.clip(0.9 + 0.09 * rng.normal(), 0.7, 1.08))
+    shift = (float(rng.normal(0, 0.07)), float(rng.normal(0, 0.025)))
     if bad_box:
         zoom = 0.45 if loose < 0.3 else 1.25
         shift = (float(rng.choice((-1, 1)) * rng.uniform(0.28, 0.4)), float(rng.uniform(-0.25, 0.25)))
-    elif loose < 0.08:  # cut: the legs end above the feet
+    elif loose < 0.12:  # cut: the legs end above the feet
         zoom, shift = zoom * 1.25, (shift[0], 0.13)
     return Shot(
         walk.domain,
