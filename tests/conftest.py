@@ -1,5 +1,6 @@
 """Fixtures for all tests: a tiny Market-1501 and a config that trains on it within seconds, on the CPU."""
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -78,19 +79,34 @@ def tiny_market(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     return make
 
 
+def build_tiny_backbone(cfg: Any) -> torch.nn.Module:
+    """One convolution with a stride of 4 and 16 channels, in the host's registry of backbones."""
+    from torch import nn
+
+    return nn.Sequential(nn.Conv2d(3, 16, 3, 4, 1), nn.BatchNorm2d(16), nn.ReLU())
+
+
 @pytest.fixture
 def tiny_cfg(tmp_path: Path) -> Callable[..., Any]:
-    """A factory of host configs: ResNet-18, 32 x 16 pixels, batches of 8, one epoch, CPU; more as KEY, VALUE."""
+    """A factory of host configs: one epoch, 32 x 16 pixels, batches of 8, on the CPU; more as KEY, VALUE.
+
+    The backbone is `build_tiny_backbone`; the options of the fixture `resnet18` change that.
+    """
 
     def make(*opts: Any) -> Any:
-        import fastreid_projects  # noqa: F401
         from fastreid.config import get_cfg
+        from fastreid.modeling.backbones import BACKBONE_REGISTRY
 
+        import fastreid_projects  # noqa: F401
+
+        if build_tiny_backbone.__name__ not in BACKBONE_REGISTRY._obj_map:
+            BACKBONE_REGISTRY.register(build_tiny_backbone)
         cfg = get_cfg()
         cfg.merge_from_list(
             [
-                *("MODEL.DEVICE", "cpu", "MODEL.BACKBONE.DEPTH", "18x", "MODEL.BACKBONE.FEAT_DIM", 512),
-                *("MODEL.HEADS.WITH_BNNECK", True, "MODEL.LOSSES.NAME", ("CrossEntropyLoss", "TripletLoss")),
+                *("MODEL.DEVICE", "cpu", "MODEL.BACKBONE.NAME", "build_tiny_backbone"),
+                *("MODEL.BACKBONE.FEAT_DIM", 16, "MODEL.HEADS.WITH_BNNECK", True),
+                *("MODEL.LOSSES.NAME", ("CrossEntropyLoss", "TripletLoss")),
                 *("INPUT.SIZE_TRAIN", [32, 16], "INPUT.SIZE_TEST", [32, 16]),
                 *("DATALOADER.NUM_WORKERS", 0, "DATALOADER.SAMPLER_TRAIN", "NaiveIdentitySampler"),
                 *("SOLVER.IMS_PER_BATCH", 8, "SOLVER.MAX_EPOCH", 1, "SOLVER.WARMUP_ITERS", 0),
@@ -102,3 +118,19 @@ def tiny_cfg(tmp_path: Path) -> Callable[..., Any]:
         return cfg
 
     return make
+
+
+@pytest.fixture
+def resnet18() -> tuple[Any, ...]:
+    """The options of `tiny_cfg` for a ResNet-18."""
+    return (
+        *("MODEL.BACKBONE.NAME", "build_resnet_backbone", "MODEL.BACKBONE.DEPTH", "18x"),
+        *("MODEL.BACKBONE.FEAT_DIM", 512),
+    )
+
+
+@pytest.fixture
+def host_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """``caplog`` that sees the loggers below "fastreid", which do not propagate once they are set up."""
+    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
+    return caplog

@@ -41,7 +41,7 @@ def load_config(config_file: str = "", opts: Sequence[str] = ()) -> Any:
     if len(opts) % 2:
         raise ConfigError(f"the overrides have to be KEY VALUE pairs, but '{opts[-1]}' stands alone")
     for key, text in zip(opts[0::2], opts[1::2], strict=True):
-        _set(cfg, key, _parse(text), "")
+        _set(cfg, key, _parse(text), "", text)
     return cfg
 
 
@@ -88,8 +88,8 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
-def _set(cfg: Any, key: str, value: Any, where: str) -> None:
-    """Set one dotted key, with a sentence for whatever is wrong with it."""
+def _set(cfg: Any, key: str, value: Any, where: str, text: str | None = None) -> None:
+    """Set one dotted key, with a sentence for whatever is wrong with it; ``text`` is the value as written."""
     from yacs.config import CfgNode
 
     node = cfg
@@ -103,6 +103,8 @@ def _set(cfg: Any, key: str, value: Any, where: str) -> None:
     old = node[name]
     if isinstance(old, CfgNode):
         raise ConfigError(f"{where}{key} is a group of keys, not a single value ({value!r})")
+    if isinstance(old, str) and text is not None and (value is None or isinstance(value, (int, float))):
+        value = text  # the folder 1e3 is not called 1000.0
     node[name] = _fit(key, old, value, where)
 
 

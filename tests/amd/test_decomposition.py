@@ -1,4 +1,4 @@
-"""The one-product decomposition does what Eq. 1 says pass by pass, in value and gradient, in far less memory."""
+"""The one-product decomposition does what Eq. 1 says pass by pass, in far less memory."""
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ class LargestStorage(TorchDispatchMode):
 
 
 def make_maps(n=3, m=5, c=7, h=4, w=3, *, zeros=0.0, scale=0.2, seed=0):
-    """A feature map as after a ReLU, a share of it 0, and an attention map between 0.5 and 1.5 of ``scale``."""
+    """A feature map as after a ReLU, a share of it 0, and attention between 0.5 and 1.5 of ``scale``."""
     generator = torch.Generator().manual_seed(seed)
     features = torch.rand(n, c, h, w, generator=generator) * 3
     features[torch.rand(n, c, h, w, generator=generator) < zeros] = 0
@@ -102,7 +102,9 @@ def test_value_and_gradients_equal_the_plain_passes(name, size, zeros):
     # A channel of zeros alone has the value of the floor, which is noise: 3e-5 allows 6.5-th roots of 1e-30.
     torch.testing.assert_close(value, plain, atol=3e-5, rtol=1e-4)
     torch.testing.assert_close(a_grad, plain_a_grad, atol=3e-5, rtol=1e-3)
-    seen = features > 0  # at 0 the floor of the product (plain) and of the map (ours) differ, in the gradient only
+    seen = (
+        features > 0
+    )  # at 0 the floor of the product (plain) and of the map (ours) differ, in the gradient only
     torch.testing.assert_close(f_grad[seen], plain_f_grad[seen], atol=3e-5, rtol=1e-3)
 
 
@@ -120,7 +122,9 @@ def test_constant_attention_scales_the_targets_own_feature():
     attention = torch.full((3, 2, 4, 3), 0.25)
     for name in ("average", "gem3", "max", "avgmax"):
         own = attribute_features(features, torch.ones(3, 1, 4, 3), POOLINGS[name])
-        torch.testing.assert_close(attribute_features(features, attention, POOLINGS[name]), 0.25 * own.expand(3, 2, 7))
+        torch.testing.assert_close(
+            attribute_features(features, attention, POOLINGS[name]), 0.25 * own.expand(3, 2, 7)
+        )
 
 
 def test_pooling_equals_the_hosts_own_layers():
@@ -257,11 +261,11 @@ def test_distances_of_single_features_are_a_matrix():
 
 
 @given(st.integers(0, 10_000), st.sampled_from([1e-3, 1.0, 1e3]), st.sampled_from([0.0, 1.0, 30.0]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_duplicates_have_distance_zero_and_no_gradient(seed, scale, outlier):
     """The same image twice in a batch: the root of a rounding error is no distance, and has no direction."""
     generator = torch.Generator().manual_seed(seed)
-    features = torch.randn(10, 3, 2048, generator=generator)
+    features = torch.randn(10, 2, 1024, generator=generator)
     features[7] += outlier
     features = scale * (features + 1)
     features[2] = features[7]
@@ -300,7 +304,9 @@ def test_distances_of_half_precision_features_are_float32(dtype):
     features = (200 * torch.randn(6, 2, 64, generator=torch.Generator().manual_seed(6))).to(dtype)
     distances = pairwise_distances(features)  # squares of these sum up to 2.5e6
     assert distances.dtype == torch.float32
-    torch.testing.assert_close(distances.double(), pairwise_distances_plain(features.double()), atol=1e-2, rtol=1e-5)
+    torch.testing.assert_close(
+        distances.double(), pairwise_distances_plain(features.double()), atol=1e-2, rtol=1e-5
+    )
 
 
 def test_distances_never_hold_all_differences():

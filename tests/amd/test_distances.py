@@ -54,7 +54,9 @@ def test_equal_the_differences(offset):
 @pytest.mark.parametrize("chunk", [1, 3, 11, 12, 1000])
 def test_do_not_depend_on_the_chunk(chunk):
     query, gallery = make_features()
-    torch.testing.assert_close(collect(query, gallery, chunk), collect(query, gallery, 11), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        collect(query, gallery, chunk), collect(query, gallery, 11), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_half_precision_features_are_multiplied_in_float32():
@@ -99,7 +101,7 @@ def test_inputs_are_not_changed_and_need_no_gradient():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_never_holds_query_by_gallery_nor_a_float32_gallery(dtype):
-    """At Market size M x Q x G is 5.2 GiB, and the float32 copy of all f^k three times the stored half of it."""
+    """At Market size M x Q x G is 5.2 GiB, and a float32 copy of the gallery twice the stored half."""
     m, q, g, d, chunk = 8, 64, 80, 48, 4
     query, gallery = make_features(m, q, g, d, dtype=dtype)
     with Largest() as seen:

@@ -24,7 +24,7 @@ def test_is_the_equation(x, kappa, tau):
 
 
 def test_is_continuous_and_increasing():
-    """Both branches give kappa at 0; the slope falls from kappa to kappa tau there, as the equation has it."""
+    """Both branches give kappa at 0; the slope falls from kappa to kappa tau there."""
     x = torch.tensor([-1e-3, -1e-6, 0.0, 1e-6, 1e-3], requires_grad=True)
     y = pepu(x, 1 / 26)
     torch.testing.assert_close(y, torch.full((5,), 1 / 26), atol=1e-4, rtol=0)
@@ -39,7 +39,11 @@ def test_is_continuous_and_increasing():
 @pytest.mark.parametrize("m", [1, 26, 1000])
 def test_is_strictly_positive_and_finite_with_a_finite_gradient(dtype, m):
     """The branch that is not taken must not leak: (x + 1)^-0.5 is NaN below -1, e^x is inf above 88."""
-    x = torch.tensor(EXTREMES, dtype=torch.float64).clamp(torch.finfo(dtype).min, torch.finfo(dtype).max).to(dtype)
+    x = (
+        torch.tensor(EXTREMES, dtype=torch.float64)
+        .clamp(torch.finfo(dtype).min, torch.finfo(dtype).max)
+        .to(dtype)
+    )
     x.requires_grad_()
     y = pepu(x, 1 / m)
     assert y.dtype == torch.float32
@@ -67,7 +71,7 @@ def test_autocast_does_not_reach_it():
 
 @pytest.mark.parametrize(("channels", "m"), [(2048, 26), (512, 23), (64, 1)])
 def test_head_is_conv3x3_to_an_eighth_then_conv1x1_to_m(channels, m):
-    """Sec. 3.2: a (C/8) x 3 x 3 convolution, an M x 1 x 1 convolution, PePU with kappa = 1/M and tau = 0.5."""
+    """Sec. 3.2: a (C/8) x 3 x 3 and an M x 1 x 1 convolution, PePU with kappa = 1/M and tau = 0.5."""
     head = AttributeDecompositionHead(in_channels=channels, num_attributes=m)
     first, second = [module for module in head.modules() if isinstance(module, nn.Conv2d)]
     hidden = channels // 8

@@ -25,7 +25,9 @@ def make_batch(seed=0, n=5, m=6, dtype=torch.float64):
     generator = torch.Generator().manual_seed(seed)
     features = torch.rand(n, m, 4, generator=generator, dtype=torch.float64)
     attribute = (features[:, None] - features[None]).norm(dim=3).to(dtype)
-    target = attribute.sum(dim=2) * (0.8 + 0.4 * torch.rand(n, n, generator=generator, dtype=torch.float64)).to(dtype)
+    target = attribute.sum(dim=2) * (
+        0.8 + 0.4 * torch.rand(n, n, generator=generator, dtype=torch.float64)
+    ).to(dtype)
     labels = torch.randint(0, 2, (n, m), generator=generator)
     labels[1] = labels[0]  # one identity: M_E = 0
     if n > 2:
@@ -38,7 +40,7 @@ def naive(target, attribute, labels, nu=0.5):
     n, m = labels.shape
     sums = [0.0, 0.0, 0.0]
     for i, j in itertools.permutations(range(n), 2):
-        d = [float(x) for x in attribute[i, j]]
+        d = [x.item() for x in attribute[i, j]]
         d_hat = sum(d)
         sums[0] += abs(float(target[i, j]) - d_hat)
         if (labels[i] < 0).any() or (labels[j] < 0).any():
@@ -70,7 +72,7 @@ def all_losses(target, attribute, labels, nu=0.5):
 def test_equal_the_equations_pair_by_pair(seed, nu):
     batch = make_batch(seed)
     result = all_losses(*batch, nu)
-    assert [float(x) for x in result] == pytest.approx(naive(*batch, nu), abs=1e-12)
+    assert [x.item() for x in result] == pytest.approx(naive(*batch, nu), abs=1e-12)
 
 
 @pytest.mark.parametrize("m", [23, 26])
@@ -112,7 +114,7 @@ def test_a_perfect_decomposition_costs_nothing():
     attribute = torch.zeros(2, 2, 4, dtype=torch.float64)
     attribute[0, 1] = attribute[1, 0] = torch.tensor([7.0, 1.0, 1.0, 1.0])
     losses = all_losses(attribute.sum(dim=2), attribute, labels)
-    assert [float(x) for x in losses] == [0.0, 0.0, 0.0]
+    assert [x.item() for x in losses] == [0.0, 0.0, 0.0]
 
 
 def test_the_diagonal_counts_nowhere():
@@ -122,11 +124,11 @@ def test_the_diagonal_counts_nowhere():
     dirty_target.fill_diagonal_(99.0)
     dirty_attribute[range(5), range(5)] = 99.0
     clean, dirty = all_losses(target, attribute, labels), all_losses(dirty_target, dirty_attribute, labels)
-    assert [float(x) for x in clean] == pytest.approx([float(x) for x in dirty])
+    assert [x.item() for x in clean] == pytest.approx([x.item() for x in dirty])
 
 
 def test_identical_and_opposite_vectors_have_no_bound_and_a_finite_first_prior():
-    """M_E = 0: r = 0, all of the distance may be common. M_E = M: r = 1, all of it is exclusive. Both cost 0."""
+    """M_E = 0: r = 0, all may be common. M_E = M: r = 1, all is exclusive. Both cost 0."""
     _, attribute, _ = make_batch()
     for labels in (torch.zeros(2, 6, dtype=torch.int8), torch.tensor([[0] * 6, [1] * 6], dtype=torch.int8)):
         part = attribute[:2, :2].clone().requires_grad_()
@@ -143,7 +145,7 @@ def test_an_image_without_attributes_counts_in_the_distillation_only():
     target, attribute, labels = make_batch()
     labels[3] = -1
     result = all_losses(target, attribute, labels)
-    assert [float(x) for x in result] == pytest.approx(naive(target, attribute, labels), abs=1e-12)
+    assert [x.item() for x in result] == pytest.approx(naive(target, attribute, labels), abs=1e-12)
     _, known = exclusive_attributes(labels)
     assert not known[3].any()
     assert not known[:, 3].any()
@@ -168,7 +170,7 @@ def test_a_batch_of_one_image_has_no_pair():
     features = torch.rand(1, 4, 8, requires_grad=True)
     attribute = pairwise_distances(features)
     losses = all_losses(torch.zeros(1, 1), attribute, torch.tensor([[0, 1, 1, 0]]))
-    assert [float(x) for x in losses] == [0.0, 0.0, 0.0]
+    assert [x.item() for x in losses] == [0.0, 0.0, 0.0]
     sum(losses).backward()
     assert (features.grad == 0).all()
 
@@ -182,9 +184,9 @@ def test_duplicates_with_equal_and_unequal_labels():
     labels = torch.tensor([[0, 1, 0, 1, 0], [0, 1, 0, 1, 0], [1, 1, 0, 0, 0], [0, 0, 0, 0, 1]])
     attribute = pairwise_distances(features)
     target = pairwise_distances(features.detach().flatten(1))
-    assert float(attribute[0, 1].sum()) == 0
+    assert attribute[0, 1].sum().item() == 0
     losses = all_losses(target, attribute, labels)
-    assert [float(x) for x in losses] == pytest.approx(naive(target, attribute, labels), abs=1e-6)
+    assert [x.item() for x in losses] == pytest.approx(naive(target, attribute, labels), abs=1e-6)
     sum(losses).backward()
     assert torch.isfinite(features.grad).all()
     assert features.grad.abs().max() < 1e3
@@ -201,15 +203,18 @@ def test_the_order_of_images_and_of_attributes_does_not_matter(seed):
         labels[images][:, columns],
     )
     before, after = all_losses(target, attribute, labels), all_losses(*shuffled)
-    assert [float(x) for x in before] == pytest.approx([float(x) for x in after], abs=1e-12)
+    assert [x.item() for x in before] == pytest.approx([x.item() for x in after], abs=1e-12)
 
 
 def test_priors_do_not_depend_on_the_scale_of_the_distances():
     """They bind shares d^k / d_hat alone."""
     target, attribute, labels = make_batch()
     for scale in (1e-4, 1e4):
-        small, large = all_losses(target, attribute, labels)[1:], all_losses(target, scale * attribute, labels)[1:]
-        assert [float(x) for x in small] == pytest.approx([float(x) for x in large])
+        small, large = (
+            all_losses(target, attribute, labels)[1:],
+            all_losses(target, scale * attribute, labels)[1:],
+        )
+        assert [x.item() for x in small] == pytest.approx([x.item() for x in large])
 
 
 @pytest.mark.parametrize("seed", range(3))

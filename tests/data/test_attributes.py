@@ -46,7 +46,7 @@ def write(folder, train, test, name="small_attribute"):
 
 
 def test_fields_are_found_by_name_in_any_order(tmp_path):
-    """The real files order the fields of train and test differently: a reader by position mixes attributes up."""
+    """The real files order train and test differently: a reader by position mixes attributes up."""
     train = split([2, 7], [1, 2], [2, 1], age=np.array([4, 3], np.uint8))
     test = split([1], [2], [2])
     test = {name: test[name] for name in ("up", "image_index", "hat")}
@@ -92,8 +92,16 @@ def bad_files():
     other = split([3], [1], [1])
     return {
         "missing field": ({k: v for k, v in good.items() if k != "up"}, other, r"'up' in 'train'"),
-        "missing index": (good, {k: v for k, v in other.items() if k != "image_index"}, r"'image_index' in 'test'"),
-        "wrong length": ({**good, "hat": np.array([1, 2, 1], np.uint8)}, other, r"'hat' of 'train'.*3 values for 2"),
+        "missing index": (
+            good,
+            {k: v for k, v in other.items() if k != "image_index"},
+            r"'image_index' in 'test'",
+        ),
+        "wrong length": (
+            {**good, "hat": np.array([1, 2, 1], np.uint8)},
+            other,
+            r"'hat' of 'train'.*3 values for 2",
+        ),
         "value 3": (good, {**other, "up": np.array([3], np.uint8)}, r"'up' of 'test'.*holds 3"),
         "value 1.5": ({**good, "up": np.array([1.5, 1.0])}, other, r"'up' of 'train'.*holds 1.5"),
         "not a number": ({**good, "up": np.array([np.nan, 1.0])}, other, r"'up' of 'train'.*holds nan"),
@@ -139,7 +147,7 @@ def test_files_that_are_no_attribute_files_at_all(tmp_path):
 
 
 def test_raw_pid_reads_the_hosts_labels():
-    """Training labels of the host are texts such as 'market1501_2'; a dataset's own digits are no identity."""
+    """The host's training labels are texts such as 'market1501_2'; 1501 is no identity."""
     labels = {12: 12, np.int64(7): 7, "market1501_12": 12, "market1501_test_0003": 3, "demo_-1": -1}
     assert {label: raw_pid(label) for label in labels} == labels
     with pytest.raises(DataError, match="market1501_x"):
@@ -150,7 +158,7 @@ def test_raw_pid_reads_the_hosts_labels():
 
 
 def test_the_sets_have_the_papers_sizes_and_no_name_twice():
-    """26 on Market-1501 (27 without age), 23 on DukeMTMC (sec. 4.1); the demo set is read by Market's reader."""
+    """26 on Market-1501 (27 with age), 23 on DukeMTMC (sec. 4.1); the demo set has Market's."""
     assert [len(s) for s in (MARKET1501, DUKEMTMC, DEMO)] == [26, 23, 26]
     for attribute_set in ATTRIBUTE_SETS.values():
         assert len(set(attribute_set.names)) == len(attribute_set)
@@ -192,7 +200,9 @@ def test_people_never_read_a_raw_field_name():
             for sentence in sentences:
                 words = set(sentence.replace(":", " ").replace(",", " ").split())
                 assert not words & {"up", "down", "top", "clothes", "0", "1", "-1"}, sentence
-                assert not any(word.startswith(("up", "down")) and word != "upper" for word in words), sentence
+                assert not any(word.startswith(("up", "down")) and word != "upper" for word in words), (
+                    sentence
+                )
 
 
 def test_sentences_about_a_pair():

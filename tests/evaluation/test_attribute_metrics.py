@@ -98,7 +98,9 @@ def test_expected_random_ap_by_sampling(hits):
     ap_e, ap_c = attribute_average_precision(distances, exclusive)
     assert float(ap_e.mean()) == pytest.approx(float(expected_random_ap(torch.tensor(hits), 26)), abs=0.006)
     if hits < 26:
-        assert float(ap_c.mean()) == pytest.approx(float(expected_random_ap(torch.tensor(26 - hits), 26)), abs=0.006)
+        assert float(ap_c.mean()) == pytest.approx(
+            float(expected_random_ap(torch.tensor(26 - hits), 26)), abs=0.006
+        )
 
 
 def test_expected_random_ap_keeps_its_shape():
@@ -114,7 +116,7 @@ def test_expected_random_ap_keeps_its_shape():
 
 
 def make_retrieval(seed=0, q=9, g=31, m=7, ids=5):
-    """Distances, identity-level attributes, an unknown identity (4), identical and opposite ones (0/1 and 0/2)."""
+    """Distances, identity-level attributes, one unknown (4), two identical (0, 1), two opposite (0, 2)."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, (ids, m))
     labels[1] = labels[0]
@@ -156,7 +158,9 @@ def reference(case, columns=None):
         for kind, ap, hits in (("e", ap_e, exclusive.sum()), ("c", ap_c, (~exclusive).sum())):
             if hits:
                 sums[f"x_map_{kind}"].append(ap)
-                sums[f"random_x_map_{kind}"].append(float(expected_random_ap(torch.tensor(hits), len(columns))))
+                sums[f"random_x_map_{kind}"].append(
+                    float(expected_random_ap(torch.tensor(hits), len(columns)))
+                )
     return {name: np.mean(values) if values else math.nan for name, values in sums.items()}
 
 

@@ -8,15 +8,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import fastreid_projects  # noqa: F401
 import pytest
 from fastreid.utils.events import EventStorage
+
+import fastreid_projects  # noqa: F401
 
 
 def _run(code: str, *args: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
     variables = {**os.environ, **env, "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
-        [sys.executable, *args, "-c", code], capture_output=True, text=True, env=variables, cwd=cwd, timeout=120
+        [sys.executable, *args, "-c", code],
+        capture_output=True,
+        text=True,
+        env=variables,
+        cwd=cwd,
+        timeout=120,
     )
 
 

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.datasets.bases import ImageDataset
+
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.host.datasets import build_dataset, dataset_root, sorted_glob, subset
+
+DUKE = [f"DukeMTMC-reID/{part}" for part in ("bounding_box_train", "query", "bounding_box_test")]
 
 
 def market(root: Path):
@@ -39,7 +42,7 @@ def test_files_come_in_the_order_of_their_names(tmp_path, market_writer, monkeyp
 @pytest.mark.parametrize(
     ("name", "folders", "file", "pid"),
     [
-        ("DukeMTMC", ["DukeMTMC-reID/" + n for n in ("bounding_box_train", "query", "bounding_box_test")], "0005_c2_f1.jpg", "5"),
+        ("DukeMTMC", DUKE, "0005_c2_f1.jpg", "5"),
         ("VeRi", ["veri/image_train", "veri/image_query", "veri/image_test"], "0005_c002_00001_0.jpg", "5"),
         ("cuhkSYSU", ["cuhk_sysu/cropped_images"], "p5_s2_1.jpg", "5"),
     ],
@@ -74,7 +77,9 @@ def test_a_file_without_labels_in_its_name(tmp_path, market_writer):
 def test_labels_that_the_dataset_does_not_have(tmp_path, market_writer):
     folder = market_writer(tmp_path)
     (folder / "query" / "0006_c9s1_000001_00.jpg").touch()
-    with pytest.raises(DataError, match=r"0006_c9s1_000001_00\.jpg has an identity or a camera outside .* Market1501"):
+    with pytest.raises(
+        DataError, match=r"0006_c9s1_000001_00\.jpg has an identity or a camera outside .* Market1501"
+    ):
         _ = market(tmp_path).query
 
 
@@ -96,8 +101,7 @@ def test_the_old_folders_of_market_still_work(tmp_path, market_writer):
 def test_a_missing_dataset_is_named(name, tmp_path, monkeypatch):
     monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
     with pytest.raises(DataError, match="is not found") as caught:
-        data = build_dataset(name)
-        subset(data, name, "train")
+        subset(build_dataset(name), name, "train")
     assert str(tmp_path) in str(caught.value)
     assert "FASTREID_DATASETS" in str(caught.value)
 

@@ -11,8 +11,9 @@ from fastreid.data.common import CommDataset
 from fastreid.data.data_utils import read_image
 from fastreid.data.transforms import ToTensor, build_transforms
 from fastreid.data.transforms.functional import to_tensor
-from fastreid_projects.errors import DataError
 from PIL import Image
+
+from fastreid_projects.errors import DataError
 
 COLOUR = (200, 100, 50)
 
@@ -65,6 +66,8 @@ def test_exif_turns_the_image(tmp_path):
 def test_an_explicit_format_is_kept(tmp_path):
     path = save(tmp_path, "RGB")
     assert np.asarray(read_image(path, "BGR"))[0, 0].tolist() == list(COLOUR[::-1])
+    assert read_image(path, "L").mode == "L"
+    assert read_image(path, "RGB").mode == "RGB"
 
 
 def test_broken_images_are_named(tmp_path, unmended):
@@ -76,7 +79,9 @@ def test_broken_images_are_named(tmp_path, unmended):
     for name, broken in (("cut.jpg", content[:700]), ("text.jpg", b"no image"), ("empty.jpg", b"")):
         path = tmp_path / name
         path.write_bytes(broken)
-        with pytest.raises(DataError, match=rf"{name} cannot be read \(.*\): replace or remove it\.$") as caught:
+        with pytest.raises(
+            DataError, match=rf"{name} cannot be read \(.*\): replace or remove it\.$"
+        ) as caught:
             read_image(str(path))
         assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match=r"nothing\.jpg does not exist"):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import fastreid
 import pytest
+
 from fastreid_projects.host import imports, mend_host
 
 WITHOUT_HOST = """
@@ -25,7 +26,7 @@ def test_legacy_names(unmended):
     assert not hasattr(collections, "Mapping")
     assert "torch._six" not in sys.modules
     with imports.legacy_names():
-        from collections import Mapping  # noqa: F401
+        from collections import Mapping  # noqa: F401, UP035
 
         from torch._six import string_classes  # noqa: F401
     assert not hasattr(collections, "Mapping")
@@ -51,6 +52,7 @@ def test_every_module_holds_the_mended_names():
     import fastreid.data
     import fastreid.engine.defaults
     import fastreid.solver
+
     from fastreid_projects.host import images, loaders, optimizer
 
     assert fastreid.data.CommDataset is images.CommDataset
@@ -91,12 +93,14 @@ def test_a_git_checkout_on_the_path_is_a_host(run_python, tmp_path: Path):
     """Master has replaced torch._six, and has no distribution metadata."""
     checkout = tmp_path / "fast-reid"
     source = Path(fastreid.__file__).parent
-    shutil.copytree(source, checkout / "fastreid", ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.c"))
+    shutil.copytree(
+        source, checkout / "fastreid", ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.c")
+    )
     build = checkout / "fastreid" / "data" / "build.py"
     text = build.read_text().replace("from torch._six import string_classes\n", "string_classes = str\n")
     build.write_text(text)
     code = (
-        "import fastreid; import fastreid_projects; from fastreid.data import build; print(fastreid.__file__);"
+        "import fastreid, fastreid_projects; from fastreid.data import build; print(fastreid.__file__)\n"
         "print(build.DataLoaderX.__module__, build.string_classes)"
     )
     done = run_python(code, "-W", "ignore", PYTHONPATH=str(checkout))

@@ -1,5 +1,6 @@
 """Loaders: on the config's device, with its workers, deterministic, and errors arrive as one sentence."""
 
+import contextlib
 import multiprocessing
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import torch
 from fastreid.data import build_reid_test_loader, build_reid_train_loader
 from fastreid.data.build import DataLoaderX, fast_batch_collator
 from fastreid.data.samplers import TrainingSampler
+from torch.utils.data import Dataset
+
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.host import loaders
-from torch.utils.data import Dataset
 
 
 class Numbers(Dataset):
@@ -66,7 +68,9 @@ def test_the_same_seed_gives_the_same_batches(workers):
     def draw():
         torch.manual_seed(5)
         np.random.seed(5)
-        loader = DataLoaderX(0, device=torch.device("cpu"), dataset=Numbers(), batch_size=2, num_workers=workers)
+        loader = DataLoaderX(
+            0, device=torch.device("cpu"), dataset=Numbers(), batch_size=2, num_workers=workers
+        )
         return torch.cat([batch["random"] for batch in loader])
 
     first, second = draw(), draw()
@@ -110,13 +114,15 @@ def test_train_loader_of_explicit_values(tiny_market, tiny_cfg):
 def test_test_loader_has_the_configs_workers(tiny_market, tiny_cfg, unmended):
     assert unmended["test_workers"] == 4
     tiny_market()
-    loader, num_query = build_reid_test_loader(tiny_cfg("DATALOADER.NUM_WORKERS", 1), dataset_name="Market1501")
+    loader, num_query = build_reid_test_loader(
+        tiny_cfg("DATALOADER.NUM_WORKERS", 1), dataset_name="Market1501"
+    )
     assert (loader.num_workers, num_query, len(loader.dataset)) == (1, 2, 8)
     fewer, _ = build_reid_test_loader(tiny_cfg(), dataset_name="Market1501", num_workers=2)
     assert fewer.num_workers == 2
     explicit, _ = build_reid_test_loader(loader.dataset, 4, 2, num_workers=0)
     assert sum(len(batch["img_paths"]) for batch in explicit) == 8
-    given, num_query = build_reid_test_loader(tiny_cfg(), test_set=loader.dataset, num_query=3)
+    _, num_query = build_reid_test_loader(tiny_cfg(), test_set=loader.dataset, num_query=3)
     assert num_query == 3
 
 
@@ -160,13 +166,17 @@ def test_a_spawned_worker_mends_its_host(tiny_market, tiny_cfg):
 
 
 def test_collate():
-    batch = fast_batch_collator(
-        [
-            {"tensor": torch.ones(2) * i, "array": np.ones(2) * i, "number": np.float32(i), "flag": np.bool_(i),
-             "int": i, "float": float(i), "bool": bool(i), "text": str(i), "nested": {"x": i}}
-            for i in range(2)
-        ]
-    )  # fmt: skip
+    def sample(i):
+        numbers = {"number": np.float32(i), "flag": np.bool_(i), "int": i, "float": float(i), "bool": bool(i)}
+        return {
+            "tensor": torch.ones(2) * i,
+            "array": np.ones(2) * i,
+            "text": str(i),
+            "nested": {"x": i},
+            **numbers,
+        }
+
+    batch = fast_batch_collator([sample(0), sample(1)])
     assert batch["tensor"].tolist() == batch["array"].tolist() == [[0, 0], [1, 1]]
     assert (batch["number"].dtype, batch["number"].tolist()) == (torch.float32, [0, 1])
     assert batch["flag"].tolist() == batch["bool"].tolist() == [False, True]
@@ -197,6 +207,43 @@ def test_a_missing_field_is_named():
         fast_batch_collator([{"y": 1}, {"x": 1}])
 
 
+class Stream:
+    """Stands in for a CUDA stream."""
+
+    def __init__(self, *_):
+        pass
+
+    def wait_stream(self, _):
+        pass
+
+
+def test_batches_for_the_gpu_are_loaded_one_ahead(monkeypatch):
+    """The order of events, with CUDA stubbed."""
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
+    recorded = []
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, _: recorded.append(tensor.item()))
+    loaded = []
+
+    def source():
+        for i in range(3):
+            loaded.append(i)
+            yield {"x": torch.tensor(i), "nested": {"y": torch.tensor(10 + i)}, "img_paths": ["a"]}
+        raise DataError("The fourth cannot be read.")
+
+    batches = loaders.CudaBatches(source(), torch.device("cpu"))
+    assert loaded == []
+    first = next(batches)
+    assert (first["x"].item(), first["img_paths"], loaded, recorded) == (0, ["a"], [0, 1], [0, 10])
+    next(batches)
+    assert loaded == [0, 1, 2]
+    with pytest.raises(DataError, match=r"fourth"):
+        next(batches)
+    finite = loaders.CudaBatches(iter([{"x": torch.tensor(5)}]), torch.device("cpu"))
+    assert [batch["x"].item() for batch in finite] == [5]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize("workers", [0, 2])
@@ -206,5 +253,5 @@ def test_batches_arrive_on_the_gpu(workers):
     assert all(batch["x"].is_cuda for batch in batches)
     assert torch.cat([batch["x"] for batch in batches]).tolist() == list(range(6))
     broken = DataLoaderX(0, dataset=Numbers(broken=True), batch_size=1, num_workers=workers, pin_memory=True)
-    with pytest.raises(DataError, match="^Image three cannot be read.$"):
+    with pytest.raises(DataError, match=r"^Image three cannot be read\.$"):
         list(broken)

@@ -5,9 +5,10 @@ import torch
 from fastreid.config import get_cfg
 from fastreid.engine.train_loop import SimpleTrainer
 from fastreid.solver import build_lr_scheduler, build_optimizer
+from torch import nn
+
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.host.optimizer import optimizer_names
-from torch import nn
 
 
 class Model(nn.Module):

@@ -6,6 +6,7 @@ from fastreid.evaluation.evaluator import DatasetEvaluator, inference_on_dataset
 from fastreid.modeling.meta_arch import build_model
 from fastreid.modeling.meta_arch.baseline import Baseline
 from fastreid.modeling.meta_arch.mgn import MGN
+
 from fastreid_projects.host.preprocess import move_batch
 
 
@@ -60,7 +61,9 @@ def test_a_flipped_test_sees_each_image_normalised_once(tiny_cfg):
     with torch.no_grad():
         expected = (model(images) + model(images.flip(3))) / 2
     evaluator = Collect()
-    loader = torch.utils.data.DataLoader([0, 1], batch_size=2, collate_fn=lambda _: {"images": images.clone()})
+    loader = torch.utils.data.DataLoader(
+        [0, 1], batch_size=2, collate_fn=lambda _: {"images": images.clone()}
+    )
     inference_on_dataset(model, loader, evaluator, flip_test=True)
     torch.testing.assert_close(evaluator.outputs, expected)
 

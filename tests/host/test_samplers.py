@@ -12,6 +12,7 @@ from fastreid.data.samplers import (
     TrainingSampler,
 )
 from fastreid.utils import comm
+
 from fastreid_projects.errors import ConfigError, DataError
 
 BOTH = pytest.mark.parametrize("sampler", [NaiveIdentitySampler, BalancedIdentitySampler])
@@ -43,7 +44,7 @@ def test_too_few_identities(sampler):
 @BOTH
 def test_too_few_identities_for_all_processes(sampler, monkeypatch):
     monkeypatch.setattr(comm, "get_world_size", lambda: 2)
-    with pytest.raises(ConfigError, match="needs 8 identities .* has 6"):
+    with pytest.raises(ConfigError, match=r"needs 8 identities .* has 6"):
         sampler(items(6), 16, 4)
     assert len(list(itertools.islice(sampler(items(8), 16, 4, seed=0), 16))) == 16
 
@@ -86,5 +87,5 @@ def test_nothing_to_sample(unmended):
 
 def test_the_sampler_that_never_works(unmended):
     assert unmended["set_reweight"].startswith(("ValueError", "TypeError", "hangs"))
-    with pytest.raises(ConfigError, match="SetReWeightSampler does not work .* use NaiveIdentitySampler"):
+    with pytest.raises(ConfigError, match=r"SetReWeightSampler does not work .* use NaiveIdentitySampler"):
         SetReWeightSampler(items(16), 16, 2, [1, 1, 1, 1])

@@ -1,7 +1,7 @@
 """Try the host without this package and print, as JSON, how each of its defects shows.
 
-Run as a script in a process of its own: ``python unmended.py FOLDER``. A test that compares with it notices when
-the host mends a defect itself.
+Run as a script in a process of its own: ``python unmended.py FOLDER``. A test that compares with it notices
+when the host mends a defect itself.
 """
 
 import collections
@@ -135,7 +135,9 @@ def optimizer_probes(nn, torch):
     @probe
     def nan_loss():
         model = Model()
-        trainer = SimpleTrainer(model, [{"x": torch.full((2, 2), torch.nan)}], *build_optimizer(config(), model))
+        trainer = SimpleTrainer(
+            model, [{"x": torch.full((2, 2), torch.nan)}], *build_optimizer(config(), model)
+        )
         trainer.iter = 0
         with EventStorage():
             trainer.run_step()
@@ -389,5 +391,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != Path(__file__).resolve().parent]
+    sys.path[:] = [
+        path for path in sys.path if Path(path or ".").resolve() != Path(__file__).resolve().parent
+    ]
     main()

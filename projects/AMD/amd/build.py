@@ -98,13 +98,14 @@ def _how_to_train(cfg: Any) -> str:
 def _load_all(model: nn.Module, state: dict[str, Tensor], path: str, cfg: Any) -> None:
     own = model.state_dict()
     wanted = {k for k in own if not k.endswith("num_batches_tracked")}
-    wrong = [k for k in wanted if k not in state or state[k].shape != own[k].shape]
+    wrong = {k for k in wanted if k not in state or state[k].shape != own[k].shape}
+    wrong |= {k for k in state if k not in own}
     if wrong:
         raise WeightsError(
-            f"the target's weights {path} do not belong to {cfg.MODEL.AMD.TARGET.CONFIG}: {len(wrong)} of "
-            f"{len(wanted)} entries are missing or of another shape, e.g. {sorted(wrong)[0]}; {_how_to_train(cfg)}"
+            f"the target's weights {path} do not belong to {cfg.MODEL.AMD.TARGET.CONFIG}: {len(wrong)} entries are "
+            f"missing, left over or of another shape, e.g. {min(wrong)}; {_how_to_train(cfg)}"
         )
-    model.load_state_dict({k: v for k, v in state.items() if k in own}, strict=False)
+    model.load_state_dict(state, strict=False)
 
 
 def build_free_stages(cfg: Any, target: FrozenTarget) -> nn.ModuleList:

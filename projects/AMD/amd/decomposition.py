@@ -83,7 +83,7 @@ def attribute_features(features: Tensor, attention: Tensor, pooling: Pooling) ->
 def _generalised_mean(flat: Tensor, weights: Tensor, p: float) -> Tensor:
     if p == 1.0:
         return torch.bmm(weights, flat.transpose(1, 2)) / flat.shape[-1]
-    # The mean is homogeneous in A: its scale is taken out before the power, where it would leave float32's range.
+    # The mean is homogeneous in A: its scale is taken out before the power, which could leave float32.
     peak = weights.detach().amax(dim=2, keepdim=True).clamp(min=_TINY)
     powers = torch.bmm((weights / peak).pow(p), flat.pow(p).transpose(1, 2)) / flat.shape[-1]
     return powers.clamp(min=_TINY).log().div(p).exp() * peak

@@ -1,1 +1,1 @@
-""""""
+"""Datasets, attributes, samplers, and the drawn demo set."""

@@ -13,7 +13,8 @@ from collections.abc import Callable
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from fastreid.utils import comm
+
+from fastreid_projects.host.processes import set_local_group
 
 Work = Callable[[argparse.Namespace], None]
 
@@ -38,7 +39,7 @@ def _process(local_rank: int, work: Work, args: argparse.Namespace, world_size: 
 
 
 def _join(local_rank: int, local_size: int, rank: int, world_size: int, url: str) -> None:
-    """Join the process group, and tell the host which ranks share this machine (utils/comm.py:45)."""
+    """Join the process group, and tell the host which ranks share this machine."""
     on_gpus = torch.cuda.device_count() >= local_size
     if on_gpus:
         torch.cuda.set_device(local_rank)
@@ -46,7 +47,7 @@ def _join(local_rank: int, local_size: int, rank: int, world_size: int, url: str
     for first in range(0, world_size, local_size):
         group = dist.new_group(list(range(first, first + local_size)))
         if first <= rank < first + local_size:
-            comm._LOCAL_PROCESS_GROUP = group
+            set_local_group(group)
 
 
 def _in_group(work: Work, args: argparse.Namespace) -> None:

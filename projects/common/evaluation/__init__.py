@@ -1,1 +1,1 @@
-""""""
+"""Ranking and attribute metrics as pure functions, and meters around them."""

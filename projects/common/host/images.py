@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,15 @@ from fastreid_projects.host.imports import rebind
 _host_read_image = data_utils.read_image
 _HostCommDataset = host_common.CommDataset
 # PIL raises these for files that are cut off, no image at all, or absurdly large.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, TypeError, Image.DecompressionBombError)
+_UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 
 
 class CommDataset(_HostCommDataset):  # type: ignore[misc, valid-type]
@@ -47,24 +56,25 @@ def read_image(file_name: str, format: str | None = None) -> Image.Image:
 
     Args:
         file_name: path of the image.
-        format: "L" or "BGR" for these; None and "RGB" give RGB.
+        format: None or "RGB", "BGR", or any mode that PIL converts RGB to.
 
     Raises:
         DataError: the file is missing, cut off or no image.
     """
     try:
-        if format not in (None, "RGB"):
-            return _host_read_image(file_name, format)
         with data_utils.PathManager.open(file_name, "rb") as file:
             image = Image.open(file)
             with contextlib.suppress(Exception):  # a broken tag; broken pixels are met again below
                 ImageOps.exif_transpose(image, in_place=True)
-            return to_rgb(image)
+            image = to_rgb(image)
     except FileNotFoundError:
         raise DataError(f"Image {file_name} does not exist.") from None
     except _UNREADABLE as error:
         reason = " ".join(str(error).split()).removesuffix(".")
         raise DataError(f"Image {file_name} cannot be read ({reason}): replace or remove it.") from error
+    if format == "BGR":
+        return Image.merge("RGB", image.split()[::-1])
+    return image if format in (None, "RGB") else image.convert(format)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import time
@@ -97,7 +98,7 @@ def run_step(self: Any) -> None:
 
     scaler: Any = getattr(self, "grad_scaler", None)
     mixed = scaler is not None and scaler.is_enabled()
-    with torch.autocast("cuda", enabled=mixed):
+    with torch.autocast("cuda") if mixed else contextlib.nullcontext():
         loss_dict = self.model(data)
         losses = sum(loss_dict.values())
     values = LossValues(loss_dict, _paths(data))

@@ -138,4 +138,5 @@ class FocalLoss(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Mean of -alpha (1 - p)^gamma log p over logits (N, classes) with labels (N,)."""
         log_p = logits.float().log_softmax(dim=1).gather(1, labels.view(-1, 1)).squeeze(1)
-        return (-self.alpha * (1 - log_p.exp()).pow(self.gamma) * log_p).mean()
+        missing = (-log_p.expm1()).clamp(min=1e-12)  # 1 - p; a power below 1 has no finite slope at 0
+        return (-self.alpha * missing.pow(self.gamma) * log_p).mean()

@@ -1,0 +1,100 @@
+"""Time and peak memory of functions run side by side in one process."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tabulate import tabulate
+
+from fastreid_projects.engine.record import environment, write_record
+
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one function took.
+
+    Attributes:
+        case: what is compared, e.g. ``"ranking"``.
+        name: which way of doing it.
+        seconds: median time of a call.
+        peak_mib: memory above that before the call, in MiB; of the CUDA allocator on a GPU; None where it is not known.
+        ratio: seconds of the case's last function over this one's: how many times faster this one is.
+    """
+
+    case: str
+    name: str
+    seconds: float
+    peak_mib: float | None
+    ratio: float
+
+
+def compare(
+    case: str, functions: Sequence[tuple[str, Callable[[], Any]]], *, repeats: int = 5, device: str = "cpu"
+) -> list[Measurement]:
+    """Measure functions in turn, the last one being what the others are compared with.
+
+    Each runs once unmeasured; then rounds of all of them alternate, so that a busy moment of the machine hits all.
+    """
+    peaks = {name: _peak(function, device) for name, function in functions}
+    times: dict[str, list[float]] = {name: [] for name, _ in functions}
+    for _ in range(repeats):
+        for name, function in functions:
+            times[name].append(_seconds(function, device))
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    base = medians[functions[-1][0]]
+    return [Measurement(case, name, medians[name], peaks[name], base / medians[name]) for name, _ in functions]
+
+
+def report(measurements: Sequence[Measurement], path: str | Path) -> str:
+    """Write the measurements with versions and hardware as JSON, and return them as a table."""
+    write_record(path, {**environment(), "measurements": [asdict(m) for m in measurements]})
+    rows = [(m.case, m.name, m.seconds, m.peak_mib, m.ratio) for m in measurements]
+    headers = ["case", "way", "seconds", "peak MiB", "times faster"]
+    return tabulate(rows, headers=headers, tablefmt="pipe", floatfmt=(None, None, ".4f", ".1f", ".2f"))
+
+
+def _seconds(function: Callable[[], Any], device: str) -> float:
+    _synchronize(device)
+    start = time.perf_counter()
+    function()
+    _synchronize(device)
+    return time.perf_counter() - start
+
+
+def _synchronize(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def _peak(function: Callable[[], Any], device: str) -> float | None:
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        function()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    try:
+        _CLEAR.write_text("5")  # Linux: forget the highest resident size so far
+        before_kib = _status("VmRSS")
+        function()
+        return (_status("VmHWM") - before_kib) / 1024
+    except OSError:
+        function()
+        return None
+
+
+def _status(field: str) -> int:
+    for line in _STATUS.read_text(encoding="utf-8").splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1])
+    raise OSError(f"{_STATUS} has no {field}")

@@ -1,0 +1,142 @@
+"""The evaluator against a plain computation, and what a run of the interpreter leaves behind."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from fastreid_projects.amd.evaluator import AttributeEvaluator, results_table
+from fastreid_projects.amd.faithfulness import MaskAttention, attention_in_mask
+from fastreid_projects.amd.report import choose_pairs
+from fastreid_projects.data.attributes import DEMO
+from fastreid_projects.errors import DataError
+from fastreid_projects.evaluation.ranking import evaluate_rank
+
+M = 26
+
+
+def make_set(queries=5, gallery=40, d=16, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    n = queries + gallery
+    features = torch.randn(n, 1 + M, d, generator=generator)
+    pids = torch.cat([torch.arange(queries), torch.arange(gallery) % 9])
+    camids = torch.cat([torch.zeros(queries, dtype=torch.long), 1 + torch.arange(gallery) % 3])
+    table = torch.randint(0, 2, (9, M), generator=generator, dtype=torch.int8)
+    return features, pids, camids, table[pids]
+
+
+def run(evaluator, features, pids, camids, attributes, batch=7):
+    for rows in torch.arange(len(features)).split(batch):
+        inputs = {
+            "targets": pids[rows],
+            "camids": camids[rows],
+            "attributes": attributes[rows],
+            "img_paths": [f"{int(i)}.jpg" for i in rows],
+        }
+        evaluator.process(inputs, features[rows])
+    return evaluator.evaluate()
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_scores_equal_a_plain_computation(chunk):
+    features, pids, camids, attributes = make_set()
+    q = 5
+    evaluator = AttributeEvaluator(q, len(features), DEMO, chunk=chunk, half=False)
+    results = run(evaluator, features, pids, camids, attributes)
+    whole = (features[:q, None, 0] - features[None, q:, 0]).norm(dim=2)
+    parts = (features[:q, None, 1:] - features[None, q:, 1:]).norm(dim=3)
+    labels = (pids[:q].numpy(), pids[q:].numpy(), camids[:q].numpy(), camids[q:].numpy())
+    for prefix, distances in (("target_", whole), ("", parts.sum(dim=2))):
+        cmc, ap, inp = evaluate_rank(distances.numpy(), *labels)
+        assert results[f"{prefix}Rank-1"] == pytest.approx(100 * cmc[0])
+        assert results[f"{prefix}mAP"] == pytest.approx(100 * np.mean(ap))
+        assert results[f"{prefix}mINP"] == pytest.approx(100 * np.mean(inp))
+    error = ((whole - parts.sum(dim=2)).abs() / whole).mean()
+    assert results["ADRE"] == pytest.approx(100 * float(error), rel=1e-4)
+    assert results["metric"] == pytest.approx((results["mAP"] + results["Rank-1"]) / 2)
+
+
+def test_half_precision_features_change_little():
+    data = make_set(seed=1)
+    full = run(AttributeEvaluator(5, 45, DEMO, half=False), *data)
+    half = run(AttributeEvaluator(5, 45, DEMO, half=True), *data)
+    for name, value in full.items():
+        assert half[name] == pytest.approx(value, abs=0.5), name
+
+
+def test_a_reset_forgets(capsys):
+    evaluator = AttributeEvaluator(5, 45, DEMO, half=False)
+    first = run(evaluator, *make_set(seed=2))
+    evaluator.reset()
+    assert run(evaluator, *make_set(seed=2)) == first
+
+
+def test_other_datasets_share_attributes_by_name():
+    """Columns that are unknown for the whole set are left out; the others still count."""
+    features, pids, camids, attributes = make_set()
+    attributes = attributes.clone()
+    attributes[:, 3:] = -1
+    results = run(AttributeEvaluator(5, 45, DEMO, half=False), features, pids, camids, attributes)
+    assert 0 < results["X-mAP_e"] <= 100
+    attributes[:] = -1
+    results = run(AttributeEvaluator(5, 45, DEMO, half=False), features, pids, camids, attributes)
+    assert np.isnan(results["X-mAP_e"])
+    assert results["ADRE"] > 0
+
+
+def test_features_of_nan_name_the_image():
+    features, *rest = make_set()
+    features[11, 4, 2] = float("nan")
+    with pytest.raises(DataError, match=r"11\.jpg"):
+        run(AttributeEvaluator(5, 45, DEMO, half=False), features, *rest)
+
+
+def test_table_names_both_columns():
+    results = run(AttributeEvaluator(5, 45, DEMO, half=False), *make_set())
+    table = results_table(results)
+    for word in ("target", "interpreter", "Rank-1", "mAP", "ADRE", "X-mAP_e", "X-mAP_c", "random"):
+        assert word in table
+
+
+def test_attention_inside_a_mask():
+    attention = torch.zeros(2, 4, 2)
+    attention[0, :2] = 1.0
+    attention[1] = 1.0
+    masks = torch.zeros(2, 64, 32, dtype=torch.bool)
+    masks[:, :32] = True
+    inside, area = attention_in_mask(attention, masks)
+    assert area.tolist() == [0.5, 0.5]
+    assert inside[0] > 0.9
+    assert inside[1] == pytest.approx(0.5)
+
+
+def test_absent_and_unseen_attributes_are_left_out():
+    masks = np.zeros((3, 8, 4), dtype=bool)
+    masks[0, :4] = True
+    masks[2] = True
+    meter = MaskAttention(lambda inputs: torch.ones(1, 3, 4, 2), lambda path: masks)
+    meter.update({"attributes": torch.tensor([[1, 1, 0]], dtype=torch.int8), "img_paths": ["a.jpg"]})
+    result = meter.compute()
+    assert result["mask_area"] == pytest.approx(50.0)  # the second is not seen, the third is absent
+    assert result["attention_density"] == pytest.approx(1.0)
+
+
+def test_chosen_pairs_are_what_their_captions_say():
+    rng = np.random.default_rng(0)
+    queries, gallery = 12, 60
+    distances = rng.random((queries, gallery))
+    pids = np.concatenate([1 + np.arange(queries), 1 + np.arange(gallery) % 15])
+    camids = np.concatenate([np.zeros(queries, int), 1 + np.arange(gallery) % 2])
+    chosen = choose_pairs(distances, pids, camids, 6)
+    assert len(chosen) == 6
+    for query, other, caption in chosen:
+        same = pids[query] == pids[other]
+        assert same == caption.startswith("The same person")
+        others = np.flatnonzero(pids[queries:] != pids[query])
+        if caption.startswith("The nearest other"):
+            assert distances[query, other - queries] == distances[query, others].min()
+
+
+def test_results_are_plain_numbers():
+    assert json.dumps(run(AttributeEvaluator(5, 45, DEMO, half=False), *make_set()))

@@ -1,0 +1,196 @@
+"""The interpreter on its frozen target: what moves, what does not, and what it returns."""
+
+import copy
+
+import pytest
+import torch
+from tests.amd.conftest import INTERPRETER, save_target
+from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
+from fastreid.utils.events import EventStorage
+
+from fastreid_projects.amd.decomposition import pairwise_distances
+from fastreid_projects.amd.reference import attribute_features_plain
+from fastreid_projects.amd.targets import pooling_of
+from fastreid_projects.config import load_config
+from fastreid_projects.errors import ConfigError, WeightsError
+
+SIZE = (64, 32)
+
+
+def batch(n=6):
+    generator = torch.Generator().manual_seed(3)
+    return {
+        "images": torch.rand(n, 3, *SIZE, generator=generator) * 255,
+        "targets": torch.arange(n) // 2,
+        "attributes": torch.randint(0, 2, (n, 26), generator=generator, dtype=torch.int8),
+    }
+
+
+def step(model, data):
+    model.train()
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    with EventStorage():
+        losses = model(data)
+    sum(losses.values()).backward()
+    optimizer.step()
+    return losses
+
+
+def test_one_step_moves_the_interpreter_and_not_one_bit_of_the_target(build_amd):
+    model = build_amd()
+    before = copy.deepcopy(model.state_dict())
+    losses = step(model, batch())
+    assert set(losses) == {"loss_metric_distillation", "loss_attribute_prior"}
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    for name, value in model.state_dict().items():
+        if name.startswith("target."):
+            assert torch.equal(value, before[name]), name
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert trained
+    assert all(not name.startswith("target.") for name in trained)
+    assert all(not torch.equal(model.state_dict()[name], before[name]) for name in trained)
+
+
+def test_the_target_stays_in_eval_mode_whatever_is_asked(build_amd):
+    model = build_amd()
+    model.train()
+    model.target.train(True)
+    assert not any(module.training for module in model.target.modules())
+    assert all(module.training for module in model.free_stages.modules())
+
+
+def test_the_first_feature_is_the_targets_own(build_amd, target_files):
+    model = build_amd().eval()
+    cfg = load_config(target_files[0])
+    plain = META_ARCH_REGISTRY.get("Baseline")(cfg)
+    plain.load_state_dict(torch.load(target_files[1], weights_only=True)["model"])
+    data = batch()
+    with torch.no_grad():
+        features = model(data)
+        assert features.shape == (6, 27, 512)
+        assert torch.equal(features[:, 0], plain.eval()(data))
+
+
+def test_features_equal_the_plain_equation(build_amd):
+    model = build_amd().eval()
+    with torch.no_grad():
+        output, attention = model.attend(model.preprocess_image(batch()))
+        branch = output.branches[0]
+        pooled = attribute_features_plain(branch.features, attention, pooling_of(branch.head.pool_layer))
+        plain = torch.stack([branch.head.bottleneck(pooled[:, k, :, None, None])[..., 0, 0] for k in range(26)], 1)
+        torch.testing.assert_close(model.attribute_features(output, attention), plain, rtol=1e-4, atol=1e-5)
+
+
+def test_it_begins_near_the_targets_distances(build_amd):
+    """PePU starts at about 1/M, so that the parts add up to the distance before anything is learnt."""
+    model = build_amd().eval()
+    with torch.no_grad():
+        features = model(batch())
+    whole, parts = pairwise_distances(features[:, 0]), pairwise_distances(features[:, 1:]).sum(dim=2)
+    off = ~torch.eye(len(whole), dtype=torch.bool)
+    assert ((whole - parts).abs() / whole)[off].mean() < 0.25
+
+
+@pytest.mark.parametrize("shared", [1, 2, 3, 4, 5])
+def test_every_sharing_depth_takes_a_step(build_amd, shared):
+    model = build_amd("MODEL.AMD.SHARED_STAGES", str(shared))
+    assert len(model.free_stages) == 5 - shared
+    step(model, batch())
+
+
+@pytest.mark.parametrize(
+    "opts",
+    [
+        ("MODEL.HEADS.POOL_LAYER", "GlobalAvgPool"),
+        ("MODEL.HEADS.POOL_LAYER", "GlobalMaxPool"),
+        ("MODEL.HEADS.POOL_LAYER", "GeneralizedMeanPooling"),
+        ("MODEL.HEADS.POOL_LAYER", "AdaptiveAvgMaxPool"),
+        ("MODEL.HEADS.WITH_BNNECK", "False"),
+        ("MODEL.HEADS.EMBEDDING_DIM", "64"),
+        ("MODEL.BACKBONE.WITH_IBN", "True"),
+        ("MODEL.BACKBONE.WITH_SE", "True"),
+        ("MODEL.BACKBONE.NAME", "build_osnet_backbone", "MODEL.BACKBONE.DEPTH", "x0_25", "MODEL.BACKBONE.FEAT_DIM", "128"),
+        (
+            *("MODEL.BACKBONE.NAME", "build_mobilenetv2_backbone", "MODEL.BACKBONE.DEPTH", "0.1x"),
+            *("MODEL.BACKBONE.FEAT_DIM", "1280"),
+        ),
+        (
+            *("MODEL.BACKBONE.NAME", "build_shufflenetv2_backbone", "MODEL.BACKBONE.DEPTH", "1.0x"),
+            *("MODEL.BACKBONE.FEAT_DIM", "1024"),
+        ),
+        ("MODEL.BACKBONE.DEPTH", "50x", "MODEL.BACKBONE.WITH_NL", "True", "MODEL.BACKBONE.FEAT_DIM", "2048"),
+        (
+            *("MODEL.META_ARCHITECTURE", "MGN", "MODEL.BACKBONE.DEPTH", "50x", "MODEL.BACKBONE.FEAT_DIM", "2048"),
+            *("MODEL.HEADS.EMBEDDING_DIM", "16", "MODEL.BACKBONE.WITH_NL", "False"),
+        ),
+    ],
+    ids=lambda opts: " ".join(opts),
+)
+def test_targets_of_many_kinds(tmp_path, opts):
+    """Each is explained with its own feature at index 0, and takes a step."""
+    config, weights = save_target(tmp_path, *opts)
+    cfg = load_config(
+        INTERPRETER,
+        ["MODEL.AMD.TARGET.CONFIG", config, "MODEL.AMD.TARGET.WEIGHTS", weights, "MODEL.DEVICE", "cpu"],
+    )
+    model = META_ARCH_REGISTRY.get("AMD")(cfg)
+    plain = META_ARCH_REGISTRY.get(load_config(config).MODEL.META_ARCHITECTURE)(load_config(config))
+    plain.load_state_dict(torch.load(weights, weights_only=True)["model"])
+    data = batch(4)
+    data["images"] = torch.nn.functional.interpolate(data["images"], (96, 32))
+    with torch.no_grad():
+        assert torch.equal(model.eval()(data)[:, 0], plain.eval()(data))
+    losses = step(model, data)
+    assert all(torch.isfinite(loss) for loss in losses.values())
+
+
+def test_neck_before_and_normalised_features(build_amd):
+    before = build_amd("MODEL.AMD.NECK_FEAT", "before").eval()
+    normal = build_amd("MODEL.AMD.NORMALIZE", "True").eval()
+    plain = build_amd().eval()
+    with torch.no_grad():
+        data = batch()
+        pooled, unit, full = before(data), normal(data), plain(data)
+    head = plain.target.model.heads
+    torch.testing.assert_close(head.bottleneck(pooled[:, 0, :, None, None])[..., 0, 0], full[:, 0])
+    norms = full[:, :1].norm(dim=2, keepdim=True)
+    torch.testing.assert_close(unit, full / norms, rtol=1e-4, atol=1e-6)
+
+
+def test_pretrained_free_stages(build_amd, target_files, tmp_path):
+    """ImageNet weights reach the free stages alone."""
+    state = torch.load(target_files[1], weights_only=True)["model"]
+    backbone = {k.removeprefix("backbone."): v + 1 for k, v in state.items() if k.startswith("backbone.")}
+    path = tmp_path / "imagenet.pth"
+    torch.save(backbone, path)
+    model = build_amd("MODEL.AMD.PRETRAIN_PATH", str(path))
+    assert torch.equal(model.free_stages[0][0].conv1.weight, backbone["layer3.0.conv1.weight"])
+    assert torch.equal(model.target.model.backbone.conv1.weight, state["backbone.conv1.weight"])
+
+
+@pytest.mark.parametrize(
+    "opts, error, words",
+    [
+        (("MODEL.AMD.TARGET.WEIGHTS", "nowhere.pth"), WeightsError, ("nowhere.pth", "tools/train_net.py")),
+        (("MODEL.AMD.TARGET.CONFIG", ""), ConfigError, ("MODEL.AMD.TARGET.CONFIG",)),
+        (("MODEL.AMD.TARGET.CONFIG", INTERPRETER), ConfigError, ("interpreter",)),
+        (("MODEL.AMD.SHARED_STAGES", "6"), ConfigError, ("MODEL.AMD.SHARED_STAGES", "1 to 5")),
+        (("MODEL.AMD.ATTRIBUTES", "pets"), ConfigError, ("MODEL.AMD.ATTRIBUTES", "market1501")),
+        (("MODEL.AMD.NECK_FEAT", "under"), ConfigError, ("MODEL.AMD.NECK_FEAT",)),
+        (("DATASETS.NAMES", "('MSMT17',)"), ConfigError, ("MSMT17", "attribute")),
+        (("MODEL.LOSSES.NAME", "('TripletLoss',)"), ConfigError, ("TripletLoss", "attribute distances")),
+    ],
+)
+def test_mistakes_are_one_sentence(build_amd, opts, error, words):
+    with pytest.raises(error) as caught:
+        build_amd(*opts)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_weights_of_another_target(build_amd, tmp_path):
+    _, weights = save_target(tmp_path, "MODEL.BACKBONE.DEPTH", "34x")
+    build_amd("MODEL.AMD.TARGET.WEIGHTS", weights, "MODEL.AMD.TARGET.CONFIG", str(tmp_path / "config.yaml"))
+    with pytest.raises(WeightsError, match="do not belong") as caught:
+        build_amd("MODEL.AMD.TARGET.WEIGHTS", weights)
+    assert weights in str(caught.value)

@@ -1,0 +1,370 @@
+"""House rules: which way imports go, what no file holds, and that every yaml loads and builds."""
+
+import ast
+import os
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMON = ROOT / "projects" / "common"
+PACKAGE = "fastreid_projects"
+# projects/AMD/amd -> {"amd": that folder}
+PAPERS = {
+    path.parent.name: path.parent
+    for path in sorted((ROOT / "projects").glob("*/*/__init__.py"))
+    if path.parent.parent != COMMON
+}
+TEXT = {
+    ".py",
+    ".yml",
+    ".yaml",
+    ".toml",
+    ".cfg",
+    ".txt",
+    ".md",
+    ".html",
+    ".j2",
+    ".css",
+    ".js",
+    ".json",
+    ".sh",
+    "",
+}
+IGNORED = {"__pycache__", "build", "dist", "logs", "datasets", "node_modules"}
+
+
+def walk(*folders, suffixes):
+    """Files of the repository, without hidden folders (but .ci, .github) and what .gitignore names."""
+    for folder in folders:
+        for here, names, files in os.walk(folder):
+            names[:] = [
+                name
+                for name in sorted(names)
+                if name not in IGNORED
+                and not name.endswith(".egg-info")
+                and (not name.startswith(".") or name in (".ci", ".github"))
+            ]
+            yield from (Path(here) / name for name in sorted(files) if Path(name).suffix in suffixes)
+
+
+def sources(*folders):
+    return list(walk(*folders, suffixes={".py"}))
+
+
+def relative(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def module_name(path):
+    """fastreid_projects.amd.losses for projects/AMD/amd/losses.py."""
+    for package, folder in ((f"{PACKAGE}.{name}", folder) for name, folder in PAPERS.items()):
+        if path.is_relative_to(folder):
+            return ".".join([package, *path.relative_to(folder).with_suffix("").parts])
+    return ".".join([PACKAGE, *path.relative_to(COMMON).with_suffix("").parts])
+
+
+def imports(path):
+    """Every module that a file imports anywhere in it, absolute, down to the imported name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = ".".join([*module_name(path).split(".")[: -node.level], *filter(None, [base])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def owner(module):
+    """Whose a module is: a paper's name, "common", or its top-level package."""
+    parts = module.split(".")
+    if parts[0] != PACKAGE:
+        return parts[0]
+    return parts[1] if len(parts) > 1 and parts[1] in PAPERS else "common"
+
+
+def all_sources():
+    return sources(ROOT / "projects", ROOT / "tools")
+
+
+def test_there_is_something_to_check():
+    assert "amd" in PAPERS
+    assert len(all_sources()) > 50
+
+
+# Imports go one way: fastreid <- common <- a paper <- tools
+
+
+def test_common_imports_no_paper():
+    """plugins.py names papers, in strings; it alone may."""
+    for path in sources(COMMON):
+        owners = {owner(module) for module in imports(path)}
+        assert not owners & set(PAPERS), relative(path)
+        if path != COMMON / "plugins.py":
+            texts = {
+                node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
+            }
+            named = [
+                t for t in texts if isinstance(t, str) for p in PAPERS if re.search(rf"{PACKAGE}[./]{p}\b", t)
+            ]
+            assert not named, f"{relative(path)} names a paper: {named}"
+
+
+def test_a_paper_imports_no_other_paper():
+    for name, folder in PAPERS.items():
+        for path in sources(folder):
+            others = {owner(module) for module in imports(path)} & (set(PAPERS) - {name})
+            assert not others, f"{relative(path)} imports {others}"
+
+
+def test_nothing_imports_tools_or_tests_or_the_folders_names():
+    """Only ``fastreid_projects`` is importable after an installation."""
+    for path in all_sources():
+        tops = {module.split(".")[0] for module in imports(path)}
+        assert not tops & {"tools", "tests", "projects", "common", *PAPERS}, relative(path)
+
+
+def test_nothing_edits_the_module_path_and_nothing_imports_a_star():
+    for path in all_sources():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert not any(module.endswith(".*") for module in imports(path)), relative(path)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                assert (node.value.id, node.attr) != ("sys", "path"), f"{relative(path)}:{node.lineno}"
+
+
+def host_names(tree):
+    """Names that a file binds to a module, class or function of the host."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "fastreid":
+                    yield alias.asname or "fastreid"
+        elif (
+            isinstance(node, ast.ImportFrom)
+            and not node.level
+            and (node.module or "").split(".")[0] == "fastreid"
+        ):
+            yield from (alias.asname or alias.name for alias in node.names)
+
+
+def root_name(node):
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def patches(path):
+    """Lines that change something of the host: ``name.attribute = ...`` and ``setattr(name, ...)``."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = set(host_names(tree))
+    for node in ast.walk(tree):
+        targets = []
+        if isinstance(node, (ast.Assign, ast.Delete)):
+            targets = node.targets
+        elif isinstance(node, (ast.AugAssign, ast.AnnAssign)):
+            targets = [node.target]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            targets = [ast.Attribute(node.args[0], "")] if node.func.id in ("setattr", "delattr") else []
+        for target in targets:
+            if isinstance(target, ast.Attribute) and root_name(target) in names:
+                yield node.lineno
+
+
+def test_only_the_host_folder_mends_the_host():
+    for path in all_sources():
+        if not path.is_relative_to(COMMON / "host"):
+            assert not list(patches(path)), (
+                f"{relative(path)} changes the host in lines {list(patches(path))}"
+            )
+    assert any(list(patches(path)) for path in sources(COMMON / "host"))  # the check sees a mend
+
+
+def test_host_files_that_mend_name_the_hosts_file_and_line():
+    for path in sources(COMMON / "host"):
+        if list(patches(path)):
+            text = path.read_text(encoding="utf-8")
+            in_a_table = re.search(r"\w+\.py", text) and re.search(r"\| line", text)
+            assert in_a_table or re.search(r"\w+\.py:\d+", text), relative(path)
+
+
+# Installation
+
+
+def test_setup_maps_every_folder_with_code():
+    """A package that setup.py does not list is there in an editable installation and missing in a wheel."""
+    text = (ROOT / "setup.py").read_text(encoding="utf-8")
+    listed = {}
+
+    def setup(**options):
+        listed.update(options)
+
+    code = text.replace("from setuptools import setup", "")
+    exec(compile(code, "setup.py", "exec"), {"setup": setup, "__name__": "setup"})
+    folders = {path.parent for path in sources(COMMON, *PAPERS.values())}
+    packages = {".".join(module_name(folder / "x").split(".")[:-1]) for folder in folders}
+    assert packages == set(listed["packages"])
+    assert listed["package_dir"][PACKAGE] == "projects/common"
+    for name, folder in PAPERS.items():
+        assert listed["package_dir"][f"{PACKAGE}.{name}"] == relative(folder)
+
+
+def test_every_package_has_its_init_and_tools_have_none():
+    for path in sources(COMMON, *PAPERS.values()):
+        assert (path.parent / "__init__.py").is_file(), relative(path)
+    assert not list((ROOT / "tools").rglob("__init__.py"))
+
+
+# What no file holds
+
+
+def test_no_file_holds_a_path_of_a_machine():
+    """Nothing works only here: no home, no scratch folder; tests may invent paths below /tmp."""
+    machine = re.compile(r"(?<![\w.~:/-])/(?:work|root|home|scratch|Users)/")
+    temporary = re.compile(r"(?<![\w.~:/-])/tmp/")
+    for path in walk(ROOT, suffixes=TEXT):
+        if path == Path(__file__).resolve():
+            continue
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        assert not machine.search(text), f"{relative(path)}: {machine.search(text)}"
+        if not path.is_relative_to(ROOT / "tests"):
+            assert not temporary.search(text), f"{relative(path)}: {temporary.search(text)}"
+
+
+def test_no_source_holds_unfinished_work():
+    words = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
+    for path in walk(ROOT, suffixes=TEXT - {".html", ".css", ".js", ".json"}):
+        if path != Path(__file__).resolve():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            assert not words.search(text), f"{relative(path)}: {words.search(text)}"
+
+
+def test_every_module_says_what_it_is_for():
+    for path in all_sources():
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), relative(path)
+
+
+# Configs
+
+CONFIGS = [*sorted((ROOT / "configs").glob("*.yml")), *sorted((ROOT / "projects").glob("*/configs/*.yml"))]
+INTERPRETERS = [path for path in CONFIGS if path.parent.parent.name == "AMD" and "_target_" not in path.stem]
+each_config = pytest.mark.parametrize("path", CONFIGS, ids=relative)
+
+
+@pytest.fixture(scope="module")
+def house():
+    pytest.importorskip("fastreid")
+    from fastreid_projects import config
+
+    return config
+
+
+@each_config
+def test_every_config_loads_and_fits_the_host(path, house):
+    from fastreid_projects.host.config_check import check_host_config, check_training_config
+
+    cfg = house.load_config(str(path))
+    check_host_config(cfg)
+    if path.stem.startswith("Base-"):
+        return
+    check_training_config(cfg)
+    assert cfg.DATASETS.NAMES
+    assert cfg.DATASETS.TESTS
+    assert cfg.OUTPUT_DIR != house.load_config().OUTPUT_DIR, "two runs would share one folder"
+    assert not os.path.isabs(cfg.OUTPUT_DIR)
+
+
+@each_config
+def test_every_models_losses_are_known_and_fed(path, house):
+    from fastreid_projects.losses import check_loss_names
+
+    cfg = house.load_config(str(path))
+    assert (cfg.MODEL.META_ARCHITECTURE == "AMD") == (path in INTERPRETERS)
+    inputs = ("attribute distances",) if path in INTERPRETERS else ("features", "logits")
+    check_loss_names(cfg.MODEL.LOSSES.NAME, inputs, cfg.MODEL.META_ARCHITECTURE)
+
+
+def test_no_two_runs_share_a_folder(house):
+    """A second run in the first one's folder would resume it."""
+    folders = [
+        house.load_config(str(path)).OUTPUT_DIR for path in CONFIGS if not path.stem.startswith("Base-")
+    ]
+    assert len(folders) == len(set(folders))
+
+
+def test_names_are_method_backbone_dataset():
+    for path in CONFIGS:
+        if not path.stem.startswith("Base-"):
+            assert re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)+", path.stem), relative(path)
+
+
+def build(cfg, device):
+    """A host model of the config, without weights; on "meta" it takes no memory and no initialisation."""
+    from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
+
+    cfg.MODEL.BACKBONE.PRETRAIN = False
+    cfg.MODEL.HEADS.NUM_CLASSES = 4
+    with torch.device(device):
+        return META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
+
+
+@pytest.mark.parametrize("path", [path for path in CONFIGS if path not in INTERPRETERS], ids=relative)
+def test_every_host_model_builds(path, house):
+    cfg = house.load_config(str(path))
+    assert sum(parameter.numel() for parameter in build(cfg, "meta").parameters()) > 1e5
+
+
+@pytest.mark.parametrize("path", [path for path in INTERPRETERS if "Base-" not in path.stem], ids=relative)
+def test_every_interpreter_has_a_target(path, house):
+    """Its weights are there only after a training; all else is."""
+    from fastreid_projects.amd.build import resolve_attribute_set, target_config
+    from fastreid_projects.amd.targets import FrozenTarget
+
+    cfg = house.load_config(str(path))
+    assert len(resolve_attribute_set(cfg)) in (23, 26)
+    target = target_config(cfg)
+    assert cfg.INPUT.SIZE_TEST == target.INPUT.SIZE_TEST, "the target was trained at another size"
+    if path.stem.endswith("_demo"):
+        frozen = FrozenTarget(build(target, "cpu"), cfg.MODEL.AMD.SHARED_STAGES)
+        assert not any(parameter.requires_grad for parameter in frozen.parameters())
+
+
+# Keys
+
+
+def leaves(node, prefix=""):
+    for key, value in node.items():
+        if hasattr(value, "items"):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def test_a_paper_adds_keys_below_its_own_node_and_changes_no_default(house):
+    from fastreid.config import get_cfg
+
+    from fastreid_projects import plugins
+
+    for name, paper in plugins.PAPERS.items():
+        cfg = get_cfg()
+        before = dict(leaves(cfg))
+        plugins._resolve(paper.add_config)(cfg)
+        after = dict(leaves(cfg))
+        assert {key: after[key] for key in before} == before
+        own = (f"MODEL.{name}.", f"MODEL.LOSSES.{name}.")
+        strangers = [key for key in after if key not in before and not key.startswith(own)]
+        assert not strangers or all(key.startswith("MODEL.LOSSES.") for key in strangers), strangers
+
+
+def test_every_path_key_is_a_key(house):
+    from fastreid_projects import plugins
+
+    keys = house.all_keys(house.load_config())
+    assert set(plugins.path_keys()) <= set(keys)

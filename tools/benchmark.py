@@ -1,0 +1,131 @@
+"""Ratios and peak memory, side by side in one process: python tools/benchmark.py [--case NAME] [--quick] [--output F]."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
+import numpy as np
+import torch
+from fastreid.engine.train_loop import SimpleTrainer
+from fastreid.evaluation.rank import evaluate_py
+from fastreid.modeling.meta_arch import build_model
+from fastreid.solver import build_optimizer
+from fastreid.utils.events import EventStorage
+
+from fastreid_projects.amd.decomposition import Pooling, attribute_features
+from fastreid_projects.amd.reference import attribute_features_plain
+from fastreid_projects.config import load_config
+from fastreid_projects.engine.measure import Measurement, compare, report
+from fastreid_projects.evaluation.ranking import RankingMeter
+
+ROOT = Path(__file__).resolve().parents[1]
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def decomposition(quick: bool) -> list[Measurement]:
+    """AMD's attribute features, forward and backward: N=24, C=2048, 16x8, M=26."""
+    n, c, h, w, m = (4, 256, 8, 4, 26) if quick else (24, 2048, 16, 8, 26)
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(n, c, h, w, generator=generator).relu().to(DEVICE)
+    attention = torch.rand(n, m, h, w, generator=generator).div(m).add(1e-3).to(DEVICE).requires_grad_()
+    pooling = Pooling("mean", 3.0, floor=1e-6)
+
+    def step(way: Callable[..., torch.Tensor]) -> Callable[[], None]:
+        def run() -> None:
+            attention.grad = None
+            way(features, attention, pooling).square().sum().backward()
+
+        return run
+
+    ways = [("one product", step(attribute_features)), ("one pass per attribute", step(attribute_features_plain))]
+    return compare("AMD decomposition", ways, repeats=3 if quick else 5, device=DEVICE)
+
+
+def ranking(quick: bool) -> list[Measurement]:
+    """CMC, mAP and mINP of a distance matrix; Market-1501's size, a tenth of the queries."""
+    queries, gallery = (60, 500) if quick else (336, 15913)
+    rng = np.random.default_rng(0)
+    labels = [rng.integers(0, 751, queries), rng.integers(0, 751, gallery)]
+    cameras = [rng.integers(0, 6, queries), rng.integers(0, 6, gallery)]
+    distances = rng.random((queries, gallery), dtype=np.float32)
+
+    def ours() -> None:
+        meter = RankingMeter(labels[1], cameras[1])
+        for start in range(0, queries, 256):
+            rows = slice(start, start + 256)
+            meter.update(distances[rows], labels[0][rows], cameras[0][rows])
+        meter.compute()
+
+    def host() -> None:
+        evaluate_py(distances, labels[0], labels[1], cameras[0], cameras[1], 50, False)
+
+    return compare("ranking", [("vectorised, chunked", ours), ("host, Python", host)], repeats=1 if quick else 3)
+
+
+def training_step(quick: bool) -> list[Measurement]:
+    """A step of SBS with ResNet-18 by the mended trainer, and by a plain torch loop of the same model."""
+    size, batch = ((64, 32), 8) if quick else ((128, 64), 32)
+    opts: list[str] = ["MODEL.DEVICE", DEVICE, "MODEL.HEADS.NUM_CLASSES", "100"]
+    cfg = load_config(str(ROOT / "configs" / "sbs_r18_demo.yml"), opts)
+    data = {"images": torch.rand(batch, 3, *size) * 255, "targets": torch.arange(batch) // 4}
+
+    def trainer() -> Callable[[], None]:
+        model = build_model(cfg)
+        loop = SimpleTrainer(model, _Forever(data), *build_optimizer(cfg, model))
+        loop.iter = 0
+
+        def run() -> None:
+            with EventStorage(0) as loop.storage:
+                loop.run_step()
+
+        return run
+
+    def plain() -> Callable[[], None]:
+        model = build_model(cfg).train()
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.Adam(parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+
+        def run() -> None:
+            with EventStorage(0):
+                loss = sum(model(data).values())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        return run
+
+    ways = [("mended trainer", trainer()), ("plain torch loop", plain())]
+    return compare("training step", ways, repeats=3 if quick else 15, device=DEVICE)
+
+
+class _Forever:
+    """The same batch again and again."""
+
+    def __init__(self, batch: dict[str, Any]) -> None:
+        self.batch = batch
+
+    def __iter__(self) -> "_Forever":
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        return self.batch
+
+
+CASES = {"decomposition": decomposition, "ranking": ranking, "training_step": training_step}
+
+
+def main() -> None:
+    """Run the chosen cases, print a table and write a JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--case", choices=CASES, action="append", help="one of the cases; all by default")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
+    parser.add_argument("--output", default="logs/benchmark.json", help="JSON with versions and hardware")
+    args = parser.parse_args()
+    measurements = [m for case in args.case or CASES for m in CASES[case](args.quick)]
+    print(report(measurements, args.output))
+
+
+if __name__ == "__main__":
+    main()
