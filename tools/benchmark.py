@@ -1,11 +1,10 @@
-"""Ratios and peak memory, side by side in one process: python tools/benchmark.py [--case NAME] [--quick] [--output F]."""
+"""Ratios and peak memory, side by side in one process: python tools/benchmark.py [--case NAME] [--quick]."""
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
 import numpy as np
 import torch
 from fastreid.engine.train_loop import SimpleTrainer
@@ -14,6 +13,7 @@ from fastreid.modeling.meta_arch import build_model
 from fastreid.solver import build_optimizer
 from fastreid.utils.events import EventStorage
 
+import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
 from fastreid_projects.amd.decomposition import Pooling, attribute_features
 from fastreid_projects.amd.reference import attribute_features_plain
 from fastreid_projects.config import load_config
@@ -39,7 +39,10 @@ def decomposition(quick: bool) -> list[Measurement]:
 
         return run
 
-    ways = [("one product", step(attribute_features)), ("one pass per attribute", step(attribute_features_plain))]
+    ways = [
+        ("one product", step(attribute_features)),
+        ("one pass per attribute", step(attribute_features_plain)),
+    ]
     return compare("AMD decomposition", ways, repeats=3 if quick else 5, device=DEVICE)
 
 
@@ -61,7 +64,9 @@ def ranking(quick: bool) -> list[Measurement]:
     def host() -> None:
         evaluate_py(distances, labels[0], labels[1], cameras[0], cameras[1], 50, False)
 
-    return compare("ranking", [("vectorised, chunked", ours), ("host, Python", host)], repeats=1 if quick else 3)
+    return compare(
+        "ranking", [("vectorised, chunked", ours), ("host, Python", host)], repeats=1 if quick else 3
+    )
 
 
 def training_step(quick: bool) -> list[Measurement]:

@@ -1,4 +1,4 @@
-"""Reading a config: yaml files with ``_BASE_``, then ``KEY VALUE`` pairs, with errors that name the key and the file."""
+"""Reading a config: yaml files with ``_BASE_``, then ``KEY VALUE`` pairs; errors name the key and the file."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def _read_yaml(path: str, seen: tuple[str, ...]) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"the config {path} is no valid yaml: {_one_line(error)}") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"the config {path} is {'empty' if values is None else 'no mapping of keys to values'}")
+        raise ConfigError(
+            f"the config {path} is {'empty' if values is None else 'no mapping of keys to values'}"
+        )
     base = values.pop(_BASE, None)
     if base is None:
         return values

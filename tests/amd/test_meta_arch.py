@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from tests.amd.conftest import INTERPRETER, save_target
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils.events import EventStorage
 
@@ -13,6 +12,7 @@ from fastreid_projects.amd.reference import attribute_features_plain
 from fastreid_projects.amd.targets import pooling_of
 from fastreid_projects.config import load_config
 from fastreid_projects.errors import ConfigError, WeightsError
+from tests.amd.conftest import INTERPRETER, save_target
 
 SIZE = (64, 32)
 
@@ -77,7 +77,9 @@ def test_features_equal_the_plain_equation(build_amd):
         output, attention = model.attend(model.preprocess_image(batch()))
         branch = output.branches[0]
         pooled = attribute_features_plain(branch.features, attention, pooling_of(branch.head.pool_layer))
-        plain = torch.stack([branch.head.bottleneck(pooled[:, k, :, None, None])[..., 0, 0] for k in range(26)], 1)
+        plain = torch.stack(
+            [branch.head.bottleneck(pooled[:, k, :, None, None])[..., 0, 0] for k in range(26)], 1
+        )
         torch.testing.assert_close(model.attribute_features(output, attention), plain, rtol=1e-4, atol=1e-5)
 
 
@@ -109,7 +111,14 @@ def test_every_sharing_depth_takes_a_step(build_amd, shared):
         ("MODEL.HEADS.EMBEDDING_DIM", "64"),
         ("MODEL.BACKBONE.WITH_IBN", "True"),
         ("MODEL.BACKBONE.WITH_SE", "True"),
-        ("MODEL.BACKBONE.NAME", "build_osnet_backbone", "MODEL.BACKBONE.DEPTH", "x0_25", "MODEL.BACKBONE.FEAT_DIM", "128"),
+        (
+            "MODEL.BACKBONE.NAME",
+            "build_osnet_backbone",
+            "MODEL.BACKBONE.DEPTH",
+            "x0_25",
+            "MODEL.BACKBONE.FEAT_DIM",
+            "128",
+        ),
         (
             *("MODEL.BACKBONE.NAME", "build_mobilenetv2_backbone", "MODEL.BACKBONE.DEPTH", "0.1x"),
             *("MODEL.BACKBONE.FEAT_DIM", "1280"),
@@ -120,7 +129,14 @@ def test_every_sharing_depth_takes_a_step(build_amd, shared):
         ),
         ("MODEL.BACKBONE.DEPTH", "50x", "MODEL.BACKBONE.WITH_NL", "True", "MODEL.BACKBONE.FEAT_DIM", "2048"),
         (
-            *("MODEL.META_ARCHITECTURE", "MGN", "MODEL.BACKBONE.DEPTH", "50x", "MODEL.BACKBONE.FEAT_DIM", "2048"),
+            *(
+                "MODEL.META_ARCHITECTURE",
+                "MGN",
+                "MODEL.BACKBONE.DEPTH",
+                "50x",
+                "MODEL.BACKBONE.FEAT_DIM",
+                "2048",
+            ),
             *("MODEL.HEADS.EMBEDDING_DIM", "16", "MODEL.BACKBONE.WITH_NL", "False"),
         ),
     ],

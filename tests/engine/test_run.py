@@ -17,8 +17,24 @@ ROOT = Path(__file__).resolve().parents[2]
 AMD = str(ROOT / "projects" / "AMD" / "configs" / "amd_demo.yml")
 SBS = str(ROOT / "configs" / "sbs_r18_demo.yml")
 SMALL = [
-    *("DATASETS.NAMES", "('Market1501',)", "DATASETS.TESTS", "('Market1501',)", "DATALOADER.NUM_WORKERS", "0"),
-    *("SOLVER.IMS_PER_BATCH", "8", "SOLVER.WARMUP_ITERS", "1", "SOLVER.MAX_EPOCH", "2", "TEST.EVAL_PERIOD", "2"),
+    *(
+        "DATASETS.NAMES",
+        "('Market1501',)",
+        "DATASETS.TESTS",
+        "('Market1501',)",
+        "DATALOADER.NUM_WORKERS",
+        "0",
+    ),
+    *(
+        "SOLVER.IMS_PER_BATCH",
+        "8",
+        "SOLVER.WARMUP_ITERS",
+        "1",
+        "SOLVER.MAX_EPOCH",
+        "2",
+        "TEST.EVAL_PERIOD",
+        "2",
+    ),
     *("INPUT.SIZE_TRAIN", "[64, 32]", "INPUT.SIZE_TEST", "[64, 32]", "MODEL.DEVICE", "cpu"),
 ]
 
@@ -44,9 +60,17 @@ def target_config(tmp_path):
     """A target yaml for the tiny data."""
     path = tmp_path / "target.yml"
     keys = dict(zip(SMALL[::2], SMALL[1::2], strict=True))
-    lines = [f"_BASE_: {SBS}", "SOLVER:", "  DELAY_EPOCHS: 0", *(f"  {k[7:]}: {v}" for k, v in keys.items() if "SOLVER" in k)]
+    lines = [
+        f"_BASE_: {SBS}",
+        "SOLVER:",
+        "  DELAY_EPOCHS: 0",
+        *(f"  {k[7:]}: {v}" for k, v in keys.items() if "SOLVER" in k),
+    ]
     for group in ("DATASETS", "DATALOADER", "TEST", "INPUT"):
-        lines += [f"{group}:", *(f"  {k.split('.', 1)[1]}: {v}" for k, v in keys.items() if k.startswith(f"{group}."))]
+        lines += [
+            f"{group}:",
+            *(f"  {k.split('.', 1)[1]}: {v}" for k, v in keys.items() if k.startswith(f"{group}.")),
+        ]
     path.write_text("\n".join(lines))
     return str(path)
 
@@ -62,11 +86,27 @@ def run_amd(tmp_path, *opts):
 def test_the_main_job(market, tmp_path, capsys):
     code, out = run_amd(tmp_path)
     assert code == 0
-    for name in ("run.json", "config.yaml", "log.txt", "metrics.json", "model_final.pth", "report/report.html"):
+    for name in (
+        "run.json",
+        "config.yaml",
+        "log.txt",
+        "metrics.json",
+        "model_final.pth",
+        "report/report.html",
+    ):
         assert (out / name).is_file(), name
     assert (out / "target" / "model_final.pth").is_file()
     record = json.loads((out / "run.json").read_text())
-    assert {"config", "seed", "commit", "versions", "hardware", "seconds", "peak_memory_mib", "metrics"} <= set(record)
+    assert {
+        "config",
+        "seed",
+        "commit",
+        "versions",
+        "hardware",
+        "seconds",
+        "peak_memory_mib",
+        "metrics",
+    } <= set(record)
     for name in ("ADRE", "X-mAP_e", "X-mAP_c", "Rank-1", "mAP", "mINP", "target_mAP"):
         assert name in record["metrics"]
     assert "<html" in (out / "report" / "report.html").read_text()
@@ -140,5 +180,8 @@ def test_missing_attributes_and_data(market, tmp_path, capsys, monkeypatch):
 def test_a_broken_image_is_named(market, tmp_path, capsys):
     victim = sorted((market / "bounding_box_train").iterdir())[0]
     victim.write_bytes(victim.read_bytes()[:200])
-    assert main(["--config-file", SBS, *SMALL, "SOLVER.DELAY_EPOCHS", "0", "OUTPUT_DIR", str(tmp_path / "o")]) == 2
+    assert (
+        main(["--config-file", SBS, *SMALL, "SOLVER.DELAY_EPOCHS", "0", "OUTPUT_DIR", str(tmp_path / "o")])
+        == 2
+    )
     assert victim.name in capsys.readouterr().err.splitlines()[-1]

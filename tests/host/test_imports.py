@@ -106,7 +106,7 @@ def test_a_git_checkout_on_the_path_is_a_host(run_python, tmp_path: Path):
     done = run_python(code, "-W", "ignore", PYTHONPATH=str(checkout))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(checkout))
-    assert "fastreid_projects.host.loaders <class 'str'>" in done.stdout
+    assert "fastreid_projects.host.device_loader <class 'str'>" in done.stdout
 
 
 def test_has_host():

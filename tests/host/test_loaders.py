@@ -13,7 +13,7 @@ from fastreid.data.samplers import TrainingSampler
 from torch.utils.data import Dataset
 
 from fastreid_projects.errors import ConfigError, DataError
-from fastreid_projects.host import loaders
+from fastreid_projects.host import device_loader, loaders
 
 
 class Numbers(Dataset):
@@ -232,7 +232,7 @@ def test_batches_for_the_gpu_are_loaded_one_ahead(monkeypatch):
             yield {"x": torch.tensor(i), "nested": {"y": torch.tensor(10 + i)}, "img_paths": ["a"]}
         raise DataError("The fourth cannot be read.")
 
-    batches = loaders.CudaBatches(source(), torch.device("cpu"))
+    batches = device_loader.CudaBatches(source(), torch.device("cpu"))
     assert loaded == []
     first = next(batches)
     assert (first["x"].item(), first["img_paths"], loaded, recorded) == (0, ["a"], [0, 1], [0, 10])
@@ -240,7 +240,7 @@ def test_batches_for_the_gpu_are_loaded_one_ahead(monkeypatch):
     assert loaded == [0, 1, 2]
     with pytest.raises(DataError, match=r"fourth"):
         next(batches)
-    finite = loaders.CudaBatches(iter([{"x": torch.tensor(5)}]), torch.device("cpu"))
+    finite = device_loader.CudaBatches(iter([{"x": torch.tensor(5)}]), torch.device("cpu"))
     assert [batch["x"].item() for batch in finite] == [5]
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from fastreid_projects.amd.targets import FrozenTarget, trunk
 from fastreid_projects.config import load_config
-from fastreid_projects.data.attributes import ATTRIBUTE_SETS, AttributeSet
 from fastreid_projects.data.attribute_dataset import attribute_set_of
+from fastreid_projects.data.attributes import ATTRIBUTE_SETS, AttributeSet
 from fastreid_projects.errors import ConfigError, WeightsError
 from fastreid_projects.host.checkpoint import load_state_dict_file
 
@@ -49,7 +49,9 @@ def target_config(cfg: Any) -> Any:
         raise ConfigError("MODEL.AMD.TARGET.CONFIG is empty; name the yaml of the model to explain")
     target = load_config(path)
     if target.MODEL.META_ARCHITECTURE == "AMD":
-        raise ConfigError(f"MODEL.AMD.TARGET.CONFIG names {path}, which is an interpreter, not a model to explain")
+        raise ConfigError(
+            f"MODEL.AMD.TARGET.CONFIG names {path}, which is an interpreter, not a model to explain"
+        )
     target.MODEL.DEVICE = cfg.MODEL.DEVICE
     target.MODEL.BACKBONE.PRETRAIN = False
     return target

@@ -42,4 +42,3 @@ def iter_attribute_distances(
             torch.addmm(squares[k].expand(len(a), -1), a, b.T, alpha=-2, out=distances[k])
             distances[k] += a.square().sum(dim=1, keepdim=True)
         yield rows, distances.clamp_(min=0).sqrt_()
-

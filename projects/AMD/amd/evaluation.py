@@ -32,7 +32,14 @@ class ReportingEvaluator(AttributeEvaluator):
     """
 
     def __init__(
-        self, *args: Any, explainer: Explainer, folder: Path, title: str, pairs: int, top_k: int, **options: Any
+        self,
+        *args: Any,
+        explainer: Explainer,
+        folder: Path,
+        title: str,
+        pairs: int,
+        top_k: int,
+        **options: Any,
     ) -> None:
         super().__init__(*args, **options)
         self.explainer = explainer

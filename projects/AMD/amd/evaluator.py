@@ -88,7 +88,9 @@ class AttributeEvaluator(DatasetEvaluator):
         if not len(self._features):
             m, d = outputs.shape[1] - 1, outputs.shape[2]
             self._features = torch.empty(m, self._local_images(), d, dtype=self.dtype)
-        self._features[:, self._count : self._count + n] = outputs[:, 1:].transpose(0, 1).to("cpu", self.dtype)
+        self._features[:, self._count : self._count + n] = (
+            outputs[:, 1:].transpose(0, 1).to("cpu", self.dtype)
+        )
         self._embeddings.append(outputs[:, 0].to("cpu", torch.float32))
         self._labels.append(
             (inputs["targets"].cpu(), inputs["camids"].cpu(), inputs["attributes"].cpu(), inputs["img_paths"])
@@ -174,10 +176,16 @@ def results_table(results: dict[str, float]) -> str:
     names = [*(f"Rank-{k}" for k in RANKS), "mAP", "mINP"]
     scores = [(name, results[f"target_{name}"], results[name]) for name in names]
     upper = tabulate(scores, headers=["%", "target", "interpreter"], floatfmt=".2f", tablefmt="pipe")
-    rows: list[tuple[str, float | None, float | None]] = [("ADRE (distance reconstruction error)", results["ADRE"], None)]
+    rows: list[tuple[str, float | None, float | None]] = [
+        ("ADRE (distance reconstruction error)", results["ADRE"], None)
+    ]
     for kind, words in (("e", "exclusive"), ("c", "common")):
         rows.append(
-            (f"X-mAP_{kind} ({words} attributes; random order)", results[f"X-mAP_{kind}"], results[f"random_X-mAP_{kind}"])
+            (
+                f"X-mAP_{kind} ({words} attributes; random order)",
+                results[f"X-mAP_{kind}"],
+                results[f"random_X-mAP_{kind}"],
+            )
         )
     if "attention_in_mask" in results:
         rows.append(

@@ -84,7 +84,9 @@ class Explainer:
                 name=attribute.name,
                 phrase=attribute.describe_pair(int(labels[0][k]), int(labels[1][k])),
                 value=float(parts[k]),
-                exclusive=None if UNKNOWN in (labels[0][k], labels[1][k]) else bool(labels[0][k] != labels[1][k]),
+                exclusive=None
+                if UNKNOWN in (labels[0][k], labels[1][k])
+                else bool(labels[0][k] != labels[1][k]),
                 query_map=attention[0, k].numpy(),
                 gallery_map=attention[1, k].numpy(),
             )

@@ -56,7 +56,9 @@ class MaskAttention:
     def update(self, inputs: dict[str, Any]) -> None:
         """Measure a batch; attributes that are absent, unknown or not seen are left out."""
         attention = self.attend(inputs).cpu()
-        for maps, values, path in zip(attention, inputs["attributes"].cpu(), inputs["img_paths"], strict=True):
+        for maps, values, path in zip(
+            attention, inputs["attributes"].cpu(), inputs["img_paths"], strict=True
+        ):
             masks = torch.as_tensor(self.read_masks(path))
             shown = (values == 1) & masks.flatten(1).any(dim=1)
             inside, area = attention_in_mask(maps, masks)

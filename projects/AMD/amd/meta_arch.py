@@ -66,7 +66,9 @@ class AMD(nn.Module):
         """Read ``MODEL.AMD``, build and load the target, and start the interpreter from it."""
         node = cfg.MODEL.AMD
         if not 1 <= node.SHARED_STAGES <= NUM_STAGES:
-            raise ConfigError(f"MODEL.AMD.SHARED_STAGES is {node.SHARED_STAGES}; it has to be 1 to {NUM_STAGES}")
+            raise ConfigError(
+                f"MODEL.AMD.SHARED_STAGES is {node.SHARED_STAGES}; it has to be 1 to {NUM_STAGES}"
+            )
         if node.NECK_FEAT not in ("after", "before"):
             raise ConfigError(f"MODEL.AMD.NECK_FEAT is '{node.NECK_FEAT}'; it has to be 'after' or 'before'")
         check_loss_names(cfg.MODEL.LOSSES.NAME, ("attribute distances",), "AMD")

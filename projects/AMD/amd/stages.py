@@ -49,7 +49,7 @@ def _resnet_stages(backbone: nn.Module) -> list[nn.Module]:
     stem = itertools.takewhile(lambda name: name != "layer1", children)
     stages: list[nn.Module] = [nn.Sequential(*(children[name] for name in stem))]
     for i in range(1, NUM_STAGES):
-        non_local = iter(children.get(f"NL_{i}", ()))
+        non_local = iter(children[f"NL_{i}"].children() if f"NL_{i}" in children else ())
         positions = [p for p in getattr(backbone, f"NL_{i}_idx", ()) if p >= 0]
         blocks: list[nn.Module] = []
         for position, block in enumerate(children[f"layer{i}"].children()):

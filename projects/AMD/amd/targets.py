@@ -35,7 +35,7 @@ class Branch(NamedTuple):
     """
 
     features: Tensor
-    head: nn.Module
+    head: Any
     stripe: tuple[int, int] = (0, 1)
 
     def cut(self, maps: Tensor) -> Tensor:
@@ -147,7 +147,9 @@ _Opener = Callable[[Any, tuple[nn.Module, ...], int, Tensor, Tensor], list[Branc
 def _opener(model: nn.Module) -> _Opener:
     if isinstance(model, MGN):
         return _open_mgn
-    if isinstance(model, Baseline) and all(hasattr(model.heads, name) for name in ("pool_layer", "bottleneck")):
+    if isinstance(model, Baseline) and all(
+        hasattr(model.heads, name) for name in ("pool_layer", "bottleneck")
+    ):
         return _open_baseline
     raise ConfigError(
         f"AMD cannot explain the architecture {type(model).__name__}; the target's MODEL.META_ARCHITECTURE has to be "

@@ -56,7 +56,9 @@ def attribute_file(dataset: Any, attribute_set: AttributeSet) -> Path:
     )
 
 
-def item_attributes(dataset: Any, items: Sequence[tuple[Any, ...]], attribute_set: AttributeSet) -> np.ndarray:
+def item_attributes(
+    dataset: Any, items: Sequence[tuple[Any, ...]], attribute_set: AttributeSet
+) -> np.ndarray:
     """Attributes of a host dataset's items, in the order of ``attribute_set``.
 
     Attributes that the dataset's own set does not have are unknown, by name; so is everything of a dataset without

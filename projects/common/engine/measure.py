@@ -52,7 +52,9 @@ def compare(
             times[name].append(_seconds(function, device))
     medians = {name: statistics.median(values) for name, values in times.items()}
     base = medians[functions[-1][0]]
-    return [Measurement(case, name, medians[name], peaks[name], base / medians[name]) for name, _ in functions]
+    return [
+        Measurement(case, name, medians[name], peaks[name], base / medians[name]) for name, _ in functions
+    ]
 
 
 def report(measurements: Sequence[Measurement], path: str | Path) -> str:

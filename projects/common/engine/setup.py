@@ -11,8 +11,8 @@ from fastreid.engine import default_setup
 from fastreid.utils.logger import setup_logger
 
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.host.device import resolve_device
 from fastreid_projects.host.config_check import check_host_config
+from fastreid_projects.host.device import resolve_device
 
 
 def setup_run(cfg: Any, args: argparse.Namespace) -> Any:

@@ -7,9 +7,7 @@ from typing import Any
 import torch
 from fastreid.engine import train_loop
 
-from fastreid_projects.host.device import NO_AMP, resolve_device, warn_once
-
-__all__ = ["mend_amp", "resolve_device"]
+from fastreid_projects.host.device import NO_AMP, warn_once
 
 _host_amp_init = train_loop.AMPTrainer.__init__
 

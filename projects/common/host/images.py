@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import struct
 from typing import Any
 
 import numpy as np
@@ -22,15 +21,7 @@ from fastreid_projects.host.imports import rebind
 _host_read_image = data_utils.read_image
 _HostCommDataset = host_common.CommDataset
 # PIL raises these for files that are cut off, no image at all, or absurdly large.
-_UNREADABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    struct.error,
-    Image.DecompressionBombError,
-)
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError)
 
 
 class CommDataset(_HostCommDataset):  # type: ignore[misc, valid-type]
@@ -66,15 +57,15 @@ def read_image(file_name: str, format: str | None = None) -> Image.Image:
             image = Image.open(file)
             with contextlib.suppress(Exception):  # a broken tag; broken pixels are met again below
                 ImageOps.exif_transpose(image, in_place=True)
-            image = to_rgb(image)
+            rgb = to_rgb(image)
     except FileNotFoundError:
         raise DataError(f"Image {file_name} does not exist.") from None
     except _UNREADABLE as error:
         reason = " ".join(str(error).split()).removesuffix(".")
         raise DataError(f"Image {file_name} cannot be read ({reason}): replace or remove it.") from error
     if format == "BGR":
-        return Image.merge("RGB", image.split()[::-1])
-    return image if format in (None, "RGB") else image.convert(format)
+        return Image.merge("RGB", rgb.split()[::-1])
+    return rgb if format in (None, "RGB") else rgb.convert(format)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -22,7 +22,7 @@ from torch import nn
 
 from fastreid_projects.errors import ConfigError
 
-LOSSES: dict[str, type[nn.Module]] = {}
+LOSSES: dict[str, Any] = {}
 
 _L = TypeVar("_L", bound=type[nn.Module])
 
@@ -81,7 +81,7 @@ def build_losses(cfg: Any, names: Iterable[str]) -> list[NamedLoss]:
     """Build the named losses from their config nodes; the names have been checked."""
     built = []
     for name in names:
-        cls: Any = LOSSES[name]
+        cls = LOSSES[name]
         scale = float(cfg.MODEL.LOSSES[cls.config_node].SCALE) if cls.config_node else 1.0
         built.append(NamedLoss(loss_key(name), cls.inputs, cls.from_config(cfg), scale))
     return built
