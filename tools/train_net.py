@@ -9,5 +9,6 @@ if __name__ == "__main__":
     try:
         from fastreid_projects.engine.main import main
     except HostMissingError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     sys.exit(main())
