@@ -84,7 +84,7 @@ def run_amd(tmp_path, *opts):
 
 
 def test_the_main_job(market, tmp_path, capsys):
-    code, out = run_amd(tmp_path)
+    code, out = run_amd(tmp_path, "TEST.EVAL_PERIOD", "1")  # a report in the middle of the training
     assert code == 0
     for name in (
         "run.json",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from fastreid.data.transforms import build_transforms
+from fastreid.evaluation.evaluator import inference_context
 from PIL import Image
 from torch import Tensor
 
@@ -35,7 +36,7 @@ class Explainer:
     """
 
     def __init__(self, model: AMD, transform: Any) -> None:
-        self.model = model.eval()
+        self.model = model
         self.transform = transform
 
     @classmethod
@@ -107,9 +108,10 @@ class Explainer:
     def decompose(self, images: Sequence[Image.Image]) -> tuple[Tensor, Tensor, Tensor]:
         """Two images -> d (scalar), d^k (M,), attention (2, M, h, w), all on the CPU."""
         batch = torch.stack([self.transform(image) for image in images])
-        output, attention = self.model.attend(self.model.preprocess_image(batch))
-        embedding = self.model.embedding(output)
-        features = self.model.attribute_features(output, attention)
+        with inference_context(self.model):  # the model may be in the middle of its training
+            output, attention = self.model.attend(self.model.preprocess_image(batch))
+            embedding = self.model.embedding(output)
+            features = self.model.attribute_features(output, attention)
         distance = (embedding[0] - embedding[1]).norm()
         parts = (features[0] - features[1]).norm(dim=1)
         return distance.cpu(), parts.cpu(), attention.float().cpu()
