@@ -28,6 +28,8 @@ def add_amd_config(cfg: CN) -> None:
     # PePU (eq. 2): kappa, 0 means 1/M; tau.
     node.KAPPA = 0.0
     node.TAU = 0.5
+    # Where the head's last bias starts (the paper is silent): below 0, attention starts dark and is lit where it helps.
+    node.INIT_BIAS = 0.0
 
     # d^k of features after or before the target's neck, as the target is scored or as it is pooled.
     node.NECK_FEAT = "after"

@@ -44,6 +44,8 @@ class AttributeDecompositionHead(nn.Module):
         reduction: 8 in the paper.
         kappa: PePU's kappa; 0 means 1/M.
         tau: PePU's tau.
+        bias: start of the last convolution's bias. Where the target's map is empty no loss pulls at the attention,
+            so that it stays where it starts: a negative start leaves the background dark.
     """
 
     @configurable
@@ -55,11 +57,14 @@ class AttributeDecompositionHead(nn.Module):
         reduction: int = 8,
         kappa: float = 0.0,
         tau: float = 0.5,
+        bias: float = 0.0,
     ) -> None:
         super().__init__()
         hidden = max(in_channels // reduction, 1)
         self.reduce = nn.Conv2d(in_channels, hidden, kernel_size=3, padding=1)
         self.decompose = nn.Conv2d(hidden, num_attributes, kernel_size=1)
+        if self.decompose.bias is not None:
+            nn.init.constant_(self.decompose.bias, bias)
         self.kappa = kappa or 1.0 / num_attributes
         self.tau = tau
 
@@ -73,6 +78,7 @@ class AttributeDecompositionHead(nn.Module):
             "reduction": node.REDUCTION,
             "kappa": node.KAPPA,
             "tau": node.TAU,
+            "bias": node.INIT_BIAS,
         }
 
     def forward(self, features: Tensor) -> Tensor:
