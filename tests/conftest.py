@@ -10,6 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+import fastreid_projects  # noqa: F401  (mends the host before a test imports any of it)
+
 
 @pytest.fixture(autouse=True)
 def _two_threads() -> Iterator[None]:

@@ -1,5 +1,8 @@
 """Ratios and peak memory, side by side in one process: python tools/benchmark.py [--case NAME] [--quick]."""
 
+import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
+
+# isort: split
 import argparse
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +16,11 @@ from fastreid.modeling.meta_arch import build_model
 from fastreid.solver import build_optimizer
 from fastreid.utils.events import EventStorage
 
-import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
 from fastreid_projects.amd.decomposition import Pooling, attribute_features
+from fastreid_projects.amd.evaluator import AttributeEvaluator
 from fastreid_projects.amd.reference import attribute_features_plain
 from fastreid_projects.config import load_config
+from fastreid_projects.data.attributes import MARKET1501
 from fastreid_projects.engine.measure import Measurement, compare, report
 from fastreid_projects.evaluation.ranking import RankingMeter
 
@@ -105,6 +109,35 @@ def training_step(quick: bool) -> list[Measurement]:
     return compare("training step", ways, repeats=3 if quick else 15, device=DEVICE)
 
 
+def attribute_metrics(quick: bool) -> list[Measurement]:
+    """AMD's whole evaluation of random float16 features, and its matrix products alone.
+
+    Market-1501's gallery, M=26, 2048-d, a tenth of the queries: time grows with the queries, memory does not.
+    """
+    queries, gallery, size = (20, 300, 32) if quick else (337, 15913, 2048)
+    m, n = len(MARKET1501), queries + gallery
+    generator = torch.Generator().manual_seed(0)
+    features = torch.empty(m, n, size, dtype=torch.float16)
+    for part in features:
+        part.copy_(torch.randn(n, size, generator=generator))
+    embeddings = torch.randn(n, size, generator=generator)
+    pids = torch.randint(1, 751, (n,), generator=generator)
+    labels = torch.randint(0, 2, (751, m), generator=generator, dtype=torch.int8)[pids]
+
+    def whole() -> None:
+        evaluator = AttributeEvaluator(queries, n, MARKET1501, chunk=128, device=torch.device(DEVICE))
+        camids = torch.arange(n) % 6
+        evaluator.evaluate_features(embeddings, features, pids, camids, labels, [])
+
+    def products() -> None:
+        a, b = features[:, :queries], features[:, queries:]
+        for k in range(m):
+            a[k].to(DEVICE).float() @ b[k].to(DEVICE).float().T
+
+    ways = [("all metrics", whole), ("matrix products alone", products)]
+    return compare("AMD evaluation", ways, repeats=1, device=DEVICE)
+
+
 class _Forever:
     """The same batch again and again."""
 
@@ -118,7 +151,12 @@ class _Forever:
         return self.batch
 
 
-CASES = {"decomposition": decomposition, "ranking": ranking, "training_step": training_step}
+CASES = {
+    "decomposition": decomposition,
+    "ranking": ranking,
+    "training_step": training_step,
+    "attribute_metrics": attribute_metrics,
+}
 
 
 def main() -> None:

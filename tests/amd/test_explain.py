@@ -26,7 +26,9 @@ def explainer(build_amd, tmp_path, monkeypatch, target_files):
     weights = tmp_path / "amd.pth"
     torch.save({"model": build_amd().state_dict()}, weights)
     config = tmp_path / "amd.yml"
-    config.write_text(f"_BASE_: {INTERPRETER}\nMODEL:\n  AMD:\n    TARGET:\n      CONFIG: {target_files[0]}\n")
+    config.write_text(
+        f"_BASE_: {INTERPRETER}\nMODEL:\n  AMD:\n    TARGET:\n      CONFIG: {target_files[0]}\n"
+    )
     return Explainer.from_config(str(config), str(weights))
 
 

@@ -34,7 +34,7 @@ def test_it_is_trained_once(amd_config, tmp_path, runs):
     for _ in range(2):
         cfg = config(amd_config, tmp_path)
         prepare.prepare_target(cfg)
-        assert cfg.MODEL.AMD.TARGET.WEIGHTS == str(tmp_path / "out" / "target" / "model_final.pth")
+        assert str(tmp_path / "out" / "target" / "model_final.pth") == cfg.MODEL.AMD.TARGET.WEIGHTS
     assert runs == [str(tmp_path / "out" / "target")]
 
 

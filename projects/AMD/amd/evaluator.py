@@ -58,7 +58,7 @@ class AttributeEvaluator(DatasetEvaluator):
         attribute_set: AttributeSet,
         *,
         metric: str = "euclidean",
-        chunk: int = 32,
+        chunk: int = 128,
         half: bool = True,
         device: torch.device | None = None,
         mask_attention: MaskAttention | None = None,
@@ -110,13 +110,38 @@ class AttributeEvaluator(DatasetEvaluator):
         embeddings = torch.cat([e for part in gathered for e in part[0]])
         features = gathered[0][1] if len(gathered) == 1 else torch.cat([part[1] for part in gathered], dim=1)
         labels = list(itertools.chain.from_iterable(part[2] for part in gathered))
-        self.pids, self.camids, self.attributes = (torch.cat([row[i] for row in labels]) for i in range(3))
-        self.paths = [path for row in labels for path in row[3]]
-        check_finite(embeddings, self.paths)
-        check_finite(features.amax(dim=2).T.float(), self.paths)
-        results = self._scores(embeddings, features)
+        pids, camids, attributes = (torch.cat([row[i] for row in labels]) for i in range(3))
+        paths = [path for row in labels for path in row[3]]
+        results = self.evaluate_features(embeddings, features, pids, camids, attributes, paths)
         logger.info("AMD evaluation:\n%s", results_table(results))
         return results
+
+    def evaluate_features(
+        self,
+        embeddings: Tensor,
+        features: Tensor,
+        pids: Tensor,
+        camids: Tensor,
+        attributes: Tensor,
+        paths: list[str],
+    ) -> dict[str, float]:
+        """The metrics of features that are there already, queries first.
+
+        Args:
+            embeddings: the target's features, (images, D).
+            features: f^k, (M, images, D).
+            pids: (images,).
+            camids: (images,).
+            attributes: (images, M) of 0, 1 or -1.
+            paths: names of the images for errors, or [].
+
+        Raises:
+            DataError: features are not finite, or no query has a match.
+        """
+        self.pids, self.camids, self.attributes, self.paths = pids, camids, attributes, paths
+        check_finite(embeddings, paths)
+        check_finite(torch.stack([part.sum(dim=1, dtype=torch.float32) for part in features], dim=1), paths)
+        return self._scores(embeddings, features)
 
     def _scores(self, embeddings: Tensor, features: Tensor) -> dict[str, float]:
         q = self.num_query

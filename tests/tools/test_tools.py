@@ -1,0 +1,43 @@
+"""The commands start, and the benchmark measures every case."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*words, cwd, **env):
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        cwd=cwd,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def test_benchmark_measures_every_case(tmp_path):
+    done = run(ROOT / "tools" / "benchmark.py", "--quick", "--output", tmp_path / "b.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "b.json").read_text())
+    cases = {m["case"] for m in record["measurements"]}
+    assert cases == {"AMD decomposition", "ranking", "training step", "AMD evaluation"}
+    assert all(m["seconds"] > 0 for m in record["measurements"])
+    for case in cases:
+        assert case in done.stdout
+
+
+def test_train_net_explains_itself_and_its_mistakes(tmp_path):
+    script = ROOT / "tools" / "train_net.py"
+    assert "--config-file" in run(script, "--help", cwd=tmp_path).stdout
+    done = run(script, "--config-file", "nowhere.yml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1] == "error: the config nowhere.yml does not exist"
+    assert "Traceback" not in done.stderr
+    assert "Traceback" in run(script, "--debug", "--config-file", "nowhere.yml", cwd=tmp_path).stderr
+    assert not list(tmp_path.iterdir())
