@@ -211,7 +211,7 @@ def test_sentences_about_a_pair():
     boots = DUKEMTMC.attributes[DUKEMTMC.index("boots")]
     assert hat.describe_pair(1, 0) == "hat: only the query has one"
     assert hat.describe_pair(0, 1) == "hat: only the gallery has one"
-    assert hat.describe_pair(1, 1) == "hat: both hat"
+    assert hat.describe_pair(1, 1) == "hat: both have one"
     assert hat.describe_pair(0, 0) == "hat: both no hat"
     assert sleeves.describe_pair(0, 1) == "sleeves: query long sleeves, gallery short sleeves"
     assert sleeves.describe_pair(0, 0) == "sleeves: both long sleeves"

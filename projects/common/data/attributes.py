@@ -45,12 +45,13 @@ class Attribute:
         if UNKNOWN in (query, gallery):
             verb = "differ" if self.topic.endswith("s") and not self.topic.endswith("ss") else "differs"
             return f"{self.topic} {verb}"
-        if query == gallery:
+        if not self.is_thing and query == gallery:
             return f"{self.topic}: both {self.values[query]}"
         if self.is_thing:
-            owner = "query" if query else "gallery"
             pronoun = "one" if self.topic in _COUNTABLE else "it"
-            return f"{self.topic}: only the {owner} has {pronoun}"
+            if query == gallery:
+                return f"{self.topic}: both have {pronoun}" if query else f"{self.topic}: neither has {pronoun}"
+            return f"{self.topic}: only the {'query' if query else 'gallery'} has {pronoun}"
         return f"{self.topic}: query {self.values[query]}, gallery {self.values[gallery]}"
 
 
