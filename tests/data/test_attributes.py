@@ -212,7 +212,7 @@ def test_sentences_about_a_pair():
     assert hat.describe_pair(1, 0) == "hat: only the query has one"
     assert hat.describe_pair(0, 1) == "hat: only the gallery has one"
     assert hat.describe_pair(1, 1) == "hat: both have one"
-    assert hat.describe_pair(0, 0) == "hat: both no hat"
+    assert hat.describe_pair(0, 0) == "hat: neither has one"
     assert sleeves.describe_pair(0, 1) == "sleeves: query long sleeves, gallery short sleeves"
     assert sleeves.describe_pair(0, 0) == "sleeves: both long sleeves"
     assert sleeves.describe_pair() == "sleeves differ"
