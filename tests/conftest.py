@@ -99,7 +99,6 @@ def tiny_cfg(tmp_path: Path) -> Callable[..., Any]:
         from fastreid.config import get_cfg
         from fastreid.modeling.backbones import BACKBONE_REGISTRY
 
-
         if build_tiny_backbone.__name__ not in BACKBONE_REGISTRY._obj_map:
             BACKBONE_REGISTRY.register(build_tiny_backbone)
         cfg = get_cfg()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fastreid_projects.amd.evaluator import AttributeEvaluator, results_table
+from fastreid_projects.amd.evaluator import AttributeEvaluator, attention_table, results_table
 from fastreid_projects.amd.faithfulness import MaskAttention, attention_in_mask
 from fastreid_projects.amd.report import choose_pairs
 from fastreid_projects.data.attributes import DEMO
@@ -95,7 +95,7 @@ def test_features_of_nan_name_the_image():
 def test_table_names_both_columns():
     results = run(AttributeEvaluator(5, 45, DEMO, half=False), *make_set())
     table = results_table(results)
-    for word in ("target", "interpreter", "Rank-1", "mAP", "ADRE", "X-mAP_e", "X-mAP_c", "random"):
+    for word in ("target", "interpreter", "chance", "Rank-1", "mAP", "ADRE", "X-mAP_e", "X-mAP_c"):
         assert word in table
 
 
@@ -111,6 +111,18 @@ def test_attention_inside_a_mask():
     assert inside[1] == pytest.approx(0.5)
 
 
+def test_attention_by_attribute_puts_the_densest_first():
+    masks = np.zeros((M, 8, 4), dtype=bool)
+    masks[:, :4] = True
+    attention = torch.ones(1, M, 4, 2)
+    attention[0, 3, 2:] = 0.1
+    meter = MaskAttention(lambda inputs: attention, lambda path: masks)
+    meter.update({"attributes": torch.ones(1, M, dtype=torch.int8), "img_paths": ["a.jpg"]})
+    lines = attention_table(meter, DEMO).splitlines()
+    assert len(lines) == 2 + M
+    assert DEMO.attributes[3].values[1] in lines[2]
+
+
 def test_absent_and_unseen_attributes_are_left_out():
     masks = np.zeros((3, 8, 4), dtype=bool)
     masks[0, :4] = True
@@ -120,6 +132,10 @@ def test_absent_and_unseen_attributes_are_left_out():
     result = meter.compute()
     assert result["mask_area"] == pytest.approx(50.0)  # the second is not seen, the third is absent
     assert result["attention_density"] == pytest.approx(1.0)
+    inside, area, count = meter.per_attribute()
+    assert count.tolist() == [1, 0, 0]
+    assert area[0] == pytest.approx(0.5)
+    assert inside.isnan().tolist() == [False, True, True]
 
 
 def test_chosen_pairs_are_what_their_captions_say():

@@ -16,7 +16,10 @@ def write(folder, **metrics):
 
 
 def test_one_row_a_record(tmp_path):
-    records = [("one", read_record(write(tmp_path / "a", mAP=12.345))), ("two", read_record(write(tmp_path / "b")))]
+    records = [
+        ("one", read_record(write(tmp_path / "a", mAP=12.345))),
+        ("two", read_record(write(tmp_path / "b"))),
+    ]
     lines = markdown_table(records, ["mAP"]).splitlines()
     assert [cell.strip() for cell in lines[2].strip("|").split("|")] == ["one", "12.35", "1.5", "abc"]
     assert [cell.strip() for cell in lines[3].strip("|").split("|")] == ["two", "-", "1.5", "abc"]

@@ -113,6 +113,10 @@ class AttributeEvaluator(DatasetEvaluator):
         pids, camids, attributes = (torch.cat([row[i] for row in labels]) for i in range(3))
         paths = [path for row in labels for path in row[3]]
         results = self.evaluate_features(embeddings, features, pids, camids, attributes, paths)
+        if self.mask_attention is not None:
+            logger.info(
+                "Attention by attribute:\n%s", attention_table(self.mask_attention, self.attribute_set)
+            )
         logger.info("AMD evaluation:\n%s", results_table(results))
         return results
 
@@ -197,25 +201,37 @@ class AttributeEvaluator(DatasetEvaluator):
 
 
 def results_table(results: dict[str, float]) -> str:
-    """The evaluator's metrics as one table: target and interpreter in columns, then the explanation's quality."""
-    names = [*(f"Rank-{k}" for k in RANKS), "mAP", "mINP"]
-    scores = [(name, results[f"target_{name}"], results[name]) for name in names]
-    upper = tabulate(scores, headers=["%", "target", "interpreter"], floatfmt=".2f", tablefmt="pipe")
-    rows: list[tuple[str, float | None, float | None]] = [
-        ("ADRE (distance reconstruction error)", results["ADRE"], None)
+    """The evaluator's metrics as one table: target, interpreter, and what a random explanation would reach."""
+    rows: list[tuple[str, float | None, float | None, float | None]] = [
+        (name, results[f"target_{name}"], results[name], None)
+        for name in (*(f"Rank-{k}" for k in RANKS), "mAP", "mINP")
     ]
-    for kind, words in (("e", "exclusive"), ("c", "common")):
-        rows.append(
-            (
-                f"X-mAP_{kind} ({words} attributes; random order)",
-                results[f"X-mAP_{kind}"],
-                results[f"random_X-mAP_{kind}"],
-            )
-        )
+    rows.append(("ADRE (error of the sum of contributions)", None, results["ADRE"], None))
+    for kind, words in (("e", "exclusive attributes rank first"), ("c", "common attributes rank last")):
+        name = f"X-mAP_{kind}"
+        rows.append((f"{name} ({words})", None, results[name], results[f"random_{name}"]))
     if "attention_in_mask" in results:
-        rows.append(
-            ("attention inside the true mask (its area)", results["attention_in_mask"], results["mask_area"])
+        inside, area = results["attention_in_mask"], results["mask_area"]
+        rows.append(("attention inside the attribute's true mask", None, inside, area))
+        rows.append(("its density inside / outside, times", None, results["attention_density"], 1.0))
+    headers = ["per cent", "target", "interpreter", "by chance"]
+    return tabulate(rows, headers=headers, floatfmt=".2f", tablefmt="pipe", missingval="")
+
+
+def attention_table(measured: MaskAttention, attribute_set: AttributeSet) -> str:
+    """How much of each attribute's attention falls on its true pixels, the densest first."""
+    inside, area, count = measured.per_attribute()
+    density = (inside / area) / ((1 - inside) / (1 - area))
+    rows = [
+        (
+            attribute_set.attributes[k].values[1],
+            int(count[k]),
+            100 * float(inside[k]),
+            100 * float(area[k]),
+            float(density[k]),
         )
-        rows.append(("attention density inside / outside (times)", results["attention_density"], None))
-    lower = tabulate(rows, headers=["% unless said", "value", "to compare"], floatfmt=".2f", tablefmt="pipe")
-    return f"{upper}\n\n{lower}"
+        for k in density.nan_to_num(-1).argsort(descending=True).tolist()
+        if count[k]
+    ]
+    headers = ["attribute", "images", "attention inside, %", "area, %", "inside / outside, times"]
+    return tabulate(rows, headers=headers, floatfmt=".2f", tablefmt="pipe")

@@ -66,9 +66,10 @@ class MaskAttention:
             self._inside.append(torch.where(shown, inside, nan))
             self._area.append(torch.where(shown, area, nan))
 
-    def per_attribute(self) -> tuple[Tensor, Tensor]:
-        """Mean share inside and mean area for each attribute, (M,) each; NaN for one that is never seen."""
-        return torch.stack(self._inside).nanmean(dim=0), torch.stack(self._area).nanmean(dim=0)
+    def per_attribute(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean share inside, mean area, and number of images of each attribute, (M,); NaN where it is never seen."""
+        inside, area = torch.stack(self._inside), torch.stack(self._area)
+        return inside.nanmean(dim=0), area.nanmean(dim=0), (~inside.isnan()).sum(dim=0)
 
     def compute(self) -> dict[str, float]:
         """``attention_in_mask`` and ``mask_area`` in per cent, ``attention_density`` inside over outside."""

@@ -50,7 +50,9 @@ class Attribute:
         if self.is_thing:
             pronoun = "one" if self.topic in _COUNTABLE else "it"
             if query == gallery:
-                return f"{self.topic}: both have {pronoun}" if query else f"{self.topic}: neither has {pronoun}"
+                return (
+                    f"{self.topic}: both have {pronoun}" if query else f"{self.topic}: neither has {pronoun}"
+                )
             return f"{self.topic}: only the {'query' if query else 'gallery'} has {pronoun}"
         return f"{self.topic}: query {self.values[query]}, gallery {self.values[gallery]}"
 

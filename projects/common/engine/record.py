@@ -45,6 +45,7 @@ class RunRecord:
         self.cfg = cfg
         self.command = command
         self.start = time.time()
+        self.environment = environment()  # of the code that runs, not of what the checkout becomes meanwhile
 
     def finish(self, metrics: Mapping[str, Any]) -> Path:
         """Write ``run.json`` with the evaluator's metrics (nested by dataset where there are several)."""
@@ -53,7 +54,7 @@ class RunRecord:
             "command": self.command,
             "config": self.cfg.dump(),
             "seed": self.cfg.SEED,
-            **environment(),
+            **self.environment,
             "seconds": round(time.time() - self.start, 2),
             "peak_memory_mib": peak_memory_mib(),
             "metrics": dict(metrics),

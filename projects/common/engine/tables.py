@@ -47,4 +47,6 @@ def markdown_table(records: Sequence[tuple[str, dict[str, Any]]], metrics: Seque
         values = [record["metrics"].get(name) for name in names]
         shown = ["-" if value is None else f"{value:.2f}" for value in values]
         rows.append([label, *shown, f"{record['seconds'] / 60:.1f}", record["commit"] or "-"])
-    return tabulate(rows, headers=["run", *names, "minutes", "commit"], tablefmt="pipe", disable_numparse=True)
+    return tabulate(
+        rows, headers=["run", *names, "minutes", "commit"], tablefmt="pipe", disable_numparse=True
+    )

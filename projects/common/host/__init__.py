@@ -40,6 +40,7 @@ def _mend() -> None:
     from fastreid_projects.host.optimizer import mend_optimizer
     from fastreid_projects.host.preprocess import mend_preprocess
     from fastreid_projects.host.pretrain import mend_pretrain
+    from fastreid_projects.host.processes import mend_processes
     from fastreid_projects.host.samplers import mend_samplers
     from fastreid_projects.host.step import mend_step
 
@@ -57,6 +58,7 @@ def _mend() -> None:
         mend_amp,
         mend_checkpoint,
         mend_hooks,
+        mend_processes,
         mend_engine,
         mend_evaluation,
     ):
