@@ -85,7 +85,7 @@ def test_features_equal_the_plain_equation(build_amd):
 
 def test_it_begins_near_the_targets_distances(build_amd):
     """PePU starts at about 1/M, so that the parts add up to the distance before anything is learnt."""
-    model = build_amd().eval()
+    model = build_amd("MODEL.AMD.INIT_BIAS", "0.0").eval()
     with torch.no_grad():
         features = model(batch())
     whole, parts = pairwise_distances(features[:, 0]), pairwise_distances(features[:, 1:]).sum(dim=2)

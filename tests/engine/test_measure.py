@@ -23,11 +23,12 @@ def test_ratios_are_against_the_last_way(tmp_path):
 
 
 def test_peak_memory_sees_an_array():
-    ways = [("large", lambda: np.ones(50 * 2**20, np.uint8).sum()), ("small", lambda: None)]
-    large, small = compare("memory", ways, repeats=1)
-    if large.peak_mib is not None:  # known on Linux alone
-        assert 40 < large.peak_mib < 120
-        assert small.peak_mib < 20
+    """A system that takes pages back meanwhile lowers the figure: one of three has to be right."""
+    ways = [("large", lambda: np.ones(200 * 2**20, np.uint8).sum()), ("small", lambda: None)]
+    peaks = [[m.peak_mib for m in compare("memory", ways, repeats=1)] for _ in range(3)]
+    if peaks[0][0] is not None:  # known on Linux alone
+        assert 150 < max(large for large, _ in peaks) < 300
+        assert min(small for _, small in peaks) < 50
 
 
 def test_a_record_is_plain_json_and_never_half_there(tmp_path):
