@@ -120,6 +120,15 @@ def test_the_main_job(market, tmp_path, capsys):
     for name, value in saved.items():
         assert torch.equal(inside[f"target.model.{name}"], value), name
 
+    rerank = ["TEST.RERANK.ENABLED", "True", "TEST.FLIP.ENABLED", "True", "MODEL.WEIGHTS"]
+    target_run = ["--config-file", target_config(tmp_path), "--eval-only", *SMALL, "SOLVER.DELAY_EPOCHS", "0"]
+    own = [*rerank, str(out / "target" / "model_final.pth"), "OUTPUT_DIR", str(tmp_path / "plain")]
+    assert main([*target_run, *own]) == 0
+    assert run_amd(tmp_path, "--eval-only", *rerank, str(out / "model_final.pth"))[0] == 0
+    plain = json.loads((tmp_path / "plain" / "run.json").read_text())["metrics"]
+    both = json.loads((out / "run.json").read_text())["metrics"]
+    assert both["target_mAP"] == plain["mAP"], "scored as the target is, also with flips and re-ranking"
+
     log = len((out / "target" / "log.txt").read_text())
     code, _ = run_amd(tmp_path, "--eval-only", "MODEL.WEIGHTS", str(out / "model_final.pth"))
     assert code == 0

@@ -14,6 +14,7 @@ from fastreid_projects.amd.evaluator import AttributeEvaluator
 from fastreid_projects.amd.explain import Explainer
 from fastreid_projects.amd.faithfulness import MaskAttention
 from fastreid_projects.amd.report import write_run_report
+from fastreid_projects.host.evaluation import make_chunks
 
 if TYPE_CHECKING:
     from fastreid_projects.amd.meta_arch import AMD
@@ -76,7 +77,7 @@ def build_attribute_evaluator(
         num_query: number of queries.
     """
     options: dict[str, Any] = {
-        "metric": cfg.TEST.METRIC,
+        "target_distances": lambda query, gallery: make_chunks(query, gallery, cfg.TEST, model.device)(),
         "chunk": cfg.MODEL.AMD.TEST.CHUNK,
         "half": cfg.MODEL.AMD.TEST.HALF,
         "device": model.device,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ from fastreid_projects.evaluation.ranking import RankingMeter, RankingResult
 logger = logging.getLogger("fastreid.projects.amd")
 
 RANKS = (1, 5, 10)
+TargetDistances = Callable[[Tensor, Tensor], Iterable[tuple[slice, Any]]]
 # Below this share of the features' squared norms a squared distance is rounding error: equal images.
 _ROUNDING = 1e-6
 
@@ -44,7 +46,8 @@ class AttributeEvaluator(DatasetEvaluator):
         num_query: the first so many images are queries.
         num_images: images of the whole test set.
         attribute_set: what the M attributes mean.
-        metric: ``TEST.METRIC``, for the target's own scores.
+        target_distances: (query, gallery) features -> chunks of (slice of queries, distances), as the target itself
+            is scored (``TEST.METRIC``, re-ranking, query expansion); Euclidean by default.
         chunk: queries at a time.
         half: keep the attribute features in float16.
         device: where distances are computed.
@@ -57,7 +60,7 @@ class AttributeEvaluator(DatasetEvaluator):
         num_images: int,
         attribute_set: AttributeSet,
         *,
-        metric: str = "euclidean",
+        target_distances: TargetDistances = iter_distances,
         chunk: int = 128,
         half: bool = True,
         device: torch.device | None = None,
@@ -66,7 +69,7 @@ class AttributeEvaluator(DatasetEvaluator):
         self.num_query = num_query
         self.num_images = num_images
         self.attribute_set = attribute_set
-        self.metric = metric
+        self.target_distances = target_distances
         self.chunk = chunk
         self.dtype = torch.float16 if half else torch.float32
         self.device = device
@@ -150,9 +153,7 @@ class AttributeEvaluator(DatasetEvaluator):
     def _scores(self, embeddings: Tensor, features: Tensor) -> dict[str, float]:
         q = self.num_query
         target, interpreter = self._ranking_meter(), self._ranking_meter()
-        for rows, distances in iter_distances(
-            embeddings[:q], embeddings[q:], self.metric, device=self.device
-        ):
+        for rows, distances in self.target_distances(embeddings[:q], embeddings[q:]):
             target.update(distances, self.pids[:q][rows], self.camids[:q][rows])
         meter = self._attribute_meter()
         columns = self._known_columns()
