@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from fastreid_projects.amd.evaluator import AttributeEvaluator
 from fastreid_projects.amd.explain import Explainer
+from fastreid_projects.files import write_aside
 from fastreid_projects.visualization.report import report_as_json, write_report
 
 logger = logging.getLogger("fastreid.projects.amd")
@@ -98,10 +100,6 @@ def write_run_report(
     pairs = [_explain(evaluator, explainer, choice) for choice in choices]
     metrics = [(name, f"{results[name]:.2f} %", words) for name, words in _METRICS.items() if name in results]
     path = write_report(folder / "report.html", title, pairs, metrics=metrics, top_k=top_k)
-    import json
-
-    from fastreid_projects.visualization._files import write_aside
-
     write_aside(folder / "report.json", json.dumps(report_as_json(pairs), indent=1).encode())
     logger.info("Report of %d explained pairs written to %s", len(pairs), path)
     return path

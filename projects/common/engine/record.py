@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from fastreid_projects.files import write_aside
+
 _PACKAGES = ("fastreid-projects", "fastreid", "torch", "torchvision", "numpy", "faiss-gpu", "faiss-cpu")
 
 
@@ -26,11 +28,7 @@ def environment() -> dict[str, Any]:
 
 def write_record(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
     """Write a record as JSON, aside and renamed, so that it is never half there. NaN becomes null."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(target.name + ".part")
-    aside.write_text(json.dumps(_plain(record), indent=2) + "\n", encoding="utf-8")
-    aside.replace(target)
+    write_aside(path, (json.dumps(_plain(record), indent=2) + "\n").encode())
 
 
 class RunRecord:

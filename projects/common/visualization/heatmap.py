@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastreid_projects.errors import DataError
-from fastreid_projects.visualization._files import write_aside
+from fastreid_projects.files import write_aside
 
 Image = NDArray[np.uint8]
 

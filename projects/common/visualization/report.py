@@ -27,7 +27,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from fastreid_projects.errors import ConfigError, DataError
-from fastreid_projects.visualization._files import write_aside
+from fastreid_projects.files import write_aside
 from fastreid_projects.visualization.heatmap import (
     Image,
     check_attention,
