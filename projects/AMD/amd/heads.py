@@ -9,7 +9,7 @@ from fastreid.config import configurable
 from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from torch import Tensor, nn
 
-# exp(-80) is the smallest power of ten decades that keeps kappa * e^x positive in float32.
+# e^-80 times kappa is still a normal float32, and so positive.
 _LOWEST = -80.0
 
 
