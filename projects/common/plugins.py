@@ -43,7 +43,10 @@ def get_cfg() -> Any:
     """The host's default config with every paper's keys; everything is registered afterwards."""
     from fastreid.config import get_cfg as host_cfg
 
+    from fastreid_projects.losses.config import add_loss_config
+
     cfg = host_cfg()
+    add_loss_config(cfg)
     for paper in PAPERS.values():
         _resolve(paper.add_config)(cfg)
     register_all()
