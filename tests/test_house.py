@@ -358,7 +358,7 @@ def test_a_paper_adds_keys_below_its_own_node_and_changes_no_default(house):
         plugins._resolve(paper.add_config)(cfg)
         after = dict(leaves(cfg))
         assert {key: after[key] for key in before} == before
-        own = (f"MODEL.{name}.", f"MODEL.LOSSES.{name}.")
+        own = (f"MODEL.{name.upper()}.", f"MODEL.LOSSES.{name.upper()}.")
         strangers = [key for key in after if key not in before and not key.startswith(own)]
         assert not strangers or all(key.startswith("MODEL.LOSSES.") for key in strangers), strangers
 

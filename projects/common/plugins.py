@@ -34,9 +34,17 @@ PAPERS: dict[str, Paper] = {
         prepare="fastreid_projects.amd.prepare:prepare_target",
         path_keys=("MODEL.AMD.TARGET.CONFIG",),
     ),
+    "AIRNet": Paper(
+        add_config="fastreid_projects.airnet.config:add_airnet_config",
+        modules=("fastreid_projects.airnet.pooling", "fastreid_projects.airnet.meta_arch"),
+    ),
 }
 
-SHARED_MODULES = ("fastreid_projects.losses.host_losses", "fastreid_projects.data.demo.dataset")
+SHARED_MODULES = (
+    "fastreid_projects.losses.host_losses",
+    "fastreid_projects.data.cuhk03",
+    "fastreid_projects.data.demo.dataset",
+)
 
 
 def get_cfg() -> Any:

@@ -33,6 +33,7 @@ def _mend() -> None:
     from fastreid_projects.host.datasets import mend_datasets
     from fastreid_projects.host.engine import mend_engine
     from fastreid_projects.host.evaluation import mend_evaluation
+    from fastreid_projects.host.heads import mend_heads
     from fastreid_projects.host.hooks import mend_hooks
     from fastreid_projects.host.images import mend_images
     from fastreid_projects.host.loaders import mend_loaders
@@ -52,6 +53,7 @@ def _mend() -> None:
         mend_loaders,
         mend_preprocess,
         mend_losses,
+        mend_heads,
         mend_pretrain,
         mend_optimizer,
         mend_step,

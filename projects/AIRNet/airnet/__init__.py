@@ -1,0 +1,1 @@
+"""AIR-Net: appearance and interaction branches (Blythman et al. 2021)."""

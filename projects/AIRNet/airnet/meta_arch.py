@@ -1,0 +1,98 @@
+"""AIR-Net: appearance and interaction branches (Blythman et al. 2021)."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+import torch
+from fastreid.config import configurable
+from fastreid.modeling.losses import log_accuracy
+from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
+from fastreid.modeling.meta_arch.baseline import Baseline
+from torch import Tensor, nn
+
+from fastreid_projects.airnet.build import build_parts
+from fastreid_projects.host.preprocess import move_batch
+from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
+
+
+@META_ARCH_REGISTRY.register()
+class AIRNet(Baseline):
+    """Copies of the 5th stage on shared stages; each copy's map is pooled to one or more representations.
+
+    In training it returns one loss for each representation and named loss, divided by the number of representations
+    (eq. 7); in evaluation the representations after their BatchNorm, concatenated.
+
+    Args:
+        backbone: the shared stages, (N, 3, h, w) -> X_0.
+        branches: the copies of the 5th stage, X_0 -> (N, C, H, W): F_a and F_i (eq. 1).
+        heads: a head of the host for each representation; a name begins with its branch's number, from 1.
+        losses: what to train on each representation.
+        pixel_mean: of each channel, 0..255.
+        pixel_std: of each channel.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        backbone: nn.Module,
+        branches: nn.ModuleList,
+        heads: nn.ModuleDict,
+        losses: list[NamedLoss],
+        pixel_mean: list[float],
+        pixel_std: list[float],
+    ) -> None:
+        super().__init__(backbone=backbone, heads=heads, pixel_mean=pixel_mean, pixel_std=pixel_std)
+        self.branches = branches
+        self.named_losses = losses
+        self.loss_modules = nn.ModuleDict({loss.key: loss.module for loss in losses})
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> dict[str, Any]:
+        """Read ``MODEL.AIRNET``, the backbone, the heads and the losses."""
+        names = cfg.MODEL.LOSSES.NAME
+        check_loss_names(names, ("features", "logits"), cls.__name__)
+        backbone, branches, heads = build_parts(cfg)
+        return {
+            "backbone": backbone,
+            "branches": branches,
+            "heads": heads,
+            "losses": build_losses(cfg, names),
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+        }
+
+    def forward(self, batched_inputs: Any) -> dict[str, Tensor] | Tensor:
+        """A host batch, or images (N, 3, h, w) of 0..255 -> losses (training) or features (N, D) (evaluation)."""
+        batch = move_batch(batched_inputs, self.device)
+        maps = self.branch_maps(self.preprocess_image(batch))
+        if not self.training:
+            return torch.cat([head(maps[name]) for name, head in self.heads.items()], dim=1)
+        targets = batch["targets"]
+        if targets.sum() < 0:  # PreciseBN asks for statistics with targets of -1
+            targets = torch.zeros_like(targets)
+        return self.losses({name: head(maps[name], targets) for name, head in self.heads.items()}, targets)
+
+    def branch_maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Normalised images (N, 3, h, w) -> the map (N, C, H, W) that each representation is pooled from."""
+        shared = self.backbone(images)
+        maps = [branch(shared) for branch in self.branches]
+        return {name: maps[int(name.rstrip(string.ascii_lowercase)) - 1] for name in self.heads}
+
+    def losses(self, outputs: dict[str, dict[str, Tensor]], gt_labels: Tensor) -> dict[str, Tensor]:
+        """Eq. 7: every loss on every representation, averaged over the representations.
+
+        Args:
+            outputs: what each representation's head gives.
+            gt_labels: (N,).
+        """
+        log_accuracy(next(iter(outputs.values()))["pred_class_logits"].detach(), gt_labels)
+        result = {}
+        for loss in self.named_losses:
+            for name, output in outputs.items():
+                inputs = output["cls_outputs" if loss.inputs == "logits" else "features"]
+                value = loss.scale * loss.module(inputs, gt_labels) / len(outputs)
+                result[f"{loss.key}_{name}"] = value
+        return result

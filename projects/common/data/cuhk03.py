@@ -1,0 +1,21 @@
+"""CUHK03 with detected boxes, beside the host's ``CUHK03``, which has the labelled ones; both by the new protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastreid.data.datasets import DATASET_REGISTRY
+from fastreid.data.datasets.cuhk03 import CUHK03
+
+
+@DATASET_REGISTRY.register()
+class CUHK03Detected(CUHK03):
+    """Boxes of a detector, 767 training and 700 test identities (Zhong et al. 2017).
+
+    Args:
+        root: the folder that holds ``cuhk03/``.
+        **kwargs: the host's.
+    """
+
+    def __init__(self, root: str = "datasets", **kwargs: Any) -> None:
+        super().__init__(root=root, **{**kwargs, "cuhk03_labeled": False})

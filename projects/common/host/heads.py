@@ -1,0 +1,64 @@
+"""Pooling layers beyond the host's seven.
+
+| host's defect                                                                             | where                |
+| ----------------------------------------------------------------------------------------- | -------------------- |
+| a pooling layer is made without arguments, so that none can have weights of C channels     | embedding_head.py:60 |
+| pooling layers are the names of one module, which a plug-in has no way to add to           | embedding_head.py:58 |
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, TypeVar
+
+from fastreid.layers import pooling
+from fastreid.modeling.heads.embedding_head import EmbeddingHead
+from torch import Tensor, nn
+
+_P = TypeVar("_P", bound=type[nn.Module])
+_MARK = "_fastreid_projects_pooling"
+
+
+class ChannelPooling(nn.Module):
+    """A pooling layer with weights: made without arguments, as the host does, and given its channels afterwards.
+
+    Any of the host's heads calls :meth:`build` on it (see :func:`mend_heads`).
+    """
+
+    def build(self, channels: int) -> None:
+        """Make the weights for maps of so many channels."""
+        raise NotImplementedError
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, 1, 1)."""
+        raise NotImplementedError
+
+
+def register_pooling(cls: _P) -> _P:
+    """Class decorator: a pooling layer that ``MODEL.HEADS.POOL_LAYER`` may name; a name taken twice is an error."""
+    if hasattr(pooling, cls.__name__):
+        raise ValueError(f"a pooling layer named {cls.__name__} is registered already")
+    setattr(pooling, cls.__name__, cls)
+    return cls
+
+
+def mend_heads() -> None:
+    """Let ``EmbeddingHead`` and its subclasses tell a :class:`ChannelPooling` its channels."""
+    if hasattr(EmbeddingHead, _MARK):
+        return
+    setattr(EmbeddingHead, _MARK, True)
+    init = EmbeddingHead.__init__
+
+    @functools.wraps(init)
+    def init_with_channels(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        if isinstance(self.pool_layer, ChannelPooling):
+            self.pool_layer.build(_pooled_channels(self))
+
+    EmbeddingHead.__init__ = init_with_channels
+
+
+def _pooled_channels(head: Any) -> int:
+    """What the neck's convolution takes in, or the classifier where the neck keeps the size."""
+    first = next(iter(head.bottleneck), None)
+    return int(first.in_channels if isinstance(first, nn.Conv2d) else head.weight.shape[1])
