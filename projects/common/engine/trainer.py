@@ -31,6 +31,7 @@ class Trainer(DefaultTrainer):
 
     An architecture may ask for more than the host gives:
 
+    - ``build_dataset(cfg, items, transforms, is_train)`` (static): its own dataset, or None for the host's;
     - ``wanted_attributes(cfg)`` (static): the :class:`AttributeSet` whose labels it wants in ``batch["attributes"]``;
     - ``build_evaluator(cfg, dataset_name, loader, num_query)``: its own evaluator instead of the host's.
     """
@@ -40,7 +41,7 @@ class Trainer(DefaultTrainer):
         """The host's loader; its batches carry attributes where the architecture wants them."""
         attribute_set = wanted_attributes(cfg)
         if attribute_set is None:
-            return super().build_train_loader(cfg)
+            return cls._own_train_loader(cfg) or super().build_train_loader(cfg)
         logger.info("Prepare training set with attributes")
         items, attributes = [], []
         for name in cfg.DATASETS.NAMES:
@@ -58,7 +59,7 @@ class Trainer(DefaultTrainer):
         """The host's test loader and the number of queries; with attributes where they are wanted."""
         attribute_set = wanted_attributes(cfg)
         if attribute_set is None:
-            return super().build_test_loader(cfg, dataset_name)
+            return cls._own_test_loader(cfg, dataset_name) or super().build_test_loader(cfg, dataset_name)
         dataset = build_dataset(dataset_name)
         if comm.is_main_process():
             dataset.show_test()
@@ -66,6 +67,31 @@ class Trainer(DefaultTrainer):
         transforms = build_transforms(cfg, is_train=False)
         attributes = item_attributes(dataset, items, attribute_set)
         test_set = AttributeDataset(items, attributes, transforms, relabel=False)
+        return build_reid_test_loader(cfg, test_set=test_set, num_query=len(dataset.query))
+
+    @classmethod
+    def _own_train_loader(cls, cfg: Any) -> Any:
+        """A loader of the architecture's own dataset; None where it has none."""
+        own = getattr(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), "build_dataset", None)
+        if own is None:
+            return None
+        items: list[Any] = []
+        for name in cfg.DATASETS.NAMES:
+            items += build_dataset(name, combineall=cfg.DATASETS.COMBINEALL).train
+        train_set = own(cfg, items, build_transforms(cfg, is_train=True), True)
+        return build_reid_train_loader(cfg, train_set=train_set) if train_set is not None else None
+
+    @classmethod
+    def _own_test_loader(cls, cfg: Any, dataset_name: str) -> Any:
+        """A test loader of the architecture's own dataset and the number of queries; None where it has none."""
+        own = getattr(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), "build_dataset", None)
+        if own is None:
+            return None
+        dataset = build_dataset(dataset_name)
+        transforms = build_transforms(cfg, is_train=False)
+        test_set = own(cfg, dataset.query + dataset.gallery, transforms, False)
+        if test_set is None:
+            return None
         return build_reid_test_loader(cfg, test_set=test_set, num_query=len(dataset.query))
 
     @classmethod

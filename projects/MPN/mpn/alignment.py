@@ -1,0 +1,79 @@
+"""Alignment of the two tasks' features (Sec. 3.5) and of their parameters (Sec. 5.3.2).
+
+| letter | meaning                                          |
+| ------ | ------------------------------------------------ |
+| N      | images in the batch                              |
+| D      | size of a holistic feature h or g, K * C         |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Alignment = Callable[[Tensor, Tensor, Tensor], Tensor]
+ALIGNMENTS: dict[str, Alignment] = {}
+
+
+def _register(name: str) -> Callable[[Alignment], Alignment]:
+    def add(function: Alignment) -> Alignment:
+        ALIGNMENTS[name] = function
+        return function
+
+    return add
+
+
+@_register("class")
+def class_wise(main: Tensor, auxiliary: Tensor, labels: Tensor) -> Tensor:
+    """L_CF (Eq. 8): mean cosine distance of the two mean features of each identity in the batch.
+
+    Args:
+        main: h, (N, D).
+        auxiliary: g, (N, D).
+        labels: (N,).
+
+    Returns:
+        A scalar of 0..2.
+    """
+    identities, index = labels.unique(return_inverse=True)
+    sums = main.new_zeros(len(identities), main.shape[1])
+    # a cosine does not see the 1/A of Eq. 6 and 7
+    return _cosine_distance(sums.index_add(0, index, main), sums.index_add(0, index, auxiliary)).mean()
+
+
+@_register("batch")
+def batch_wise(main: Tensor, auxiliary: Tensor, labels: Tensor) -> Tensor:
+    """Cosine distance of the two mean features of the whole batch (Sec. 5.3.3); arguments as in class_wise."""
+    return _cosine_distance(main.mean(0, keepdim=True), auxiliary.mean(0, keepdim=True)).mean()
+
+
+@_register("sample")
+def sample_wise(main: Tensor, auxiliary: Tensor, labels: Tensor) -> Tensor:
+    """L_SF (Eq. 9): mean cosine distance of each image's two features; arguments as in class_wise."""
+    return _cosine_distance(main, auxiliary).mean()
+
+
+def alignment_loss(name: str, main: Tensor, auxiliary: Tensor, labels: Tensor) -> Tensor:
+    """One of ``ALIGNMENTS``, in float32 whatever autocast says; 0 with the graph kept for an empty batch."""
+    with torch.autocast(main.device.type, enabled=False):
+        main, auxiliary = main.float(), auxiliary.float()
+        if not len(main):
+            return (main.sum() + auxiliary.sum()) * 0
+        return ALIGNMENTS[name](main, auxiliary, labels)
+
+
+def _cosine_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Eq. 4 row by row; 1 where a vector is zero."""
+    return 1 - F.cosine_similarity(a, b, dim=1)
+
+
+def soft_sharing_loss(pairs: Iterable[tuple[nn.Module, nn.Module]]) -> Tensor:
+    """Squared L2 distance of the parameters of layers, summed over the pairs (Fig. 10)."""
+    total = torch.zeros(())
+    for first, second in pairs:
+        for a, b in zip(first.parameters(), second.parameters(), strict=True):
+            total = total.to(a.device) + (a - b).float().square().sum()
+    return total

@@ -1,0 +1,201 @@
+"""The main and auxiliary tasks on the backbone's map (Fig. 3); shapes as in ``part_layers``."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from fastreid.config import configurable
+from fastreid.layers import any_softmax
+from fastreid.modeling.heads import REID_HEADS_REGISTRY
+from torch import Tensor, nn
+
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.mpn.cutting import Cutter
+from fastreid_projects.mpn.part_layers import ChannelAttention, PartConv, pool_relu, vector_layer
+from fastreid_projects.mpn.regions import Regions
+
+TASKS = ("both", "main", "auxiliary")
+SHARING = ("hard", "soft", "none")
+
+
+class PartFeatures(NamedTuple):
+    """What the tasks make of a batch; None for a task that is not trained.
+
+    Attributes:
+        main: f_k, (N, K, C).
+        auxiliary: z_k, (N, K, C).
+    """
+
+    main: Tensor | None
+    auxiliary: Tensor | None
+
+
+class PartClassifier(nn.Module):
+    """K linear classifiers with the host's softmax variants.
+
+    Args:
+        parts: K.
+        channels: C.
+        num_classes: identities.
+        cls_layer: the host's name, ``"Linear"`` in the paper.
+        scale: of a margin softmax.
+        margin: of a margin softmax.
+    """
+
+    def __init__(
+        self, parts: int, channels: int, num_classes: int, cls_layer: str, scale: float, margin: float
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(parts, num_classes, channels).normal_(std=0.001))
+        self.bias = nn.Parameter(torch.zeros(parts, num_classes))
+        self.cls_layer = getattr(any_softmax, cls_layer)(num_classes, scale, margin)
+        self.linear = cls_layer == "Linear"
+        self.bias.requires_grad_(self.linear)  # a margin softmax compares directions
+
+    def forward(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, K, C) with labels (N,) -> logits (N, K, classes) for the loss, and those without a margin."""
+        if self.linear:
+            logits = torch.einsum("nkc,kdc->nkd", features, self.weight) + self.bias
+        else:
+            logits = torch.einsum(
+                "nkc,kdc->nkd", F.normalize(features, dim=2), F.normalize(self.weight, dim=2)
+            )
+        labels = targets[:, None].expand(logits.shape[:2]).reshape(-1)
+        trained = self.cls_layer(logits.flatten(0, 1).clone(), labels).view_as(logits)
+        return trained, logits * self.cls_layer.s
+
+
+@REID_HEADS_REGISTRY.register()
+class MPNHead(nn.Module):
+    """Main tasks on F and auxiliary tasks on P_k, sharing what the config says.
+
+    Args:
+        feat_dim: B, channels of F.
+        num_classes: identities.
+        parts: K.
+        width: C.
+        tasks: ``"both"``; ``"main"`` alone (MT only); ``"auxiliary"`` alone (the stripe baseline, like PCB).
+        share_conv1: ``"hard"``, ``"soft"`` or ``"none"``.
+        share_conv2: the same; the channel attention is shared as conv2 is.
+        attention: channel attention (Fig. 6).
+        reduction: of the attention.
+        norm: the host's name of the norm.
+        cls_layer: the host's name of the classification layer.
+        scale: of a margin softmax.
+        margin: of a margin softmax.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        feat_dim: int,
+        num_classes: int,
+        parts: int = 6,
+        width: int = 512,
+        tasks: str = "both",
+        share_conv1: str = "hard",
+        share_conv2: str = "hard",
+        attention: bool = True,
+        reduction: int = 16,
+        norm: str = "BN",
+        cls_layer: str = "Linear",
+        scale: float = 1.0,
+        margin: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.parts, self.tasks, self.share_conv1 = parts, tasks, share_conv1
+        self.conv1 = PartConv(parts, feat_dim, width, norm)
+        self.attention: ChannelAttention | None = None
+        if attention:
+            self.attention = ChannelAttention(parts, width, reduction, norm)
+        self.conv2 = PartConv(parts, width, width, norm)
+        self.classifier = PartClassifier(parts, width, num_classes, cls_layer, scale, margin)
+        self.auxiliary = nn.ModuleDict()
+        if tasks == "both":
+            self.auxiliary["classifier"] = PartClassifier(parts, width, num_classes, cls_layer, scale, margin)
+            if share_conv1 != "hard":
+                self.auxiliary["conv1"] = PartConv(parts, feat_dim, width, norm)
+            if share_conv2 != "hard":
+                self.auxiliary["conv2"] = PartConv(parts, width, width, norm)
+                if attention:
+                    self.auxiliary["attention"] = ChannelAttention(parts, width, reduction, norm)
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> dict[str, Any]:
+        """Read ``MODEL.MPN`` and what the host's heads have in common.
+
+        Raises:
+            ConfigError: a value that is none of the known ones.
+        """
+        node, heads = cfg.MODEL.MPN, cfg.MODEL.HEADS
+        for key, known in (("TASKS", TASKS), ("SHARE_CONV1", SHARING), ("SHARE_CONV2", SHARING)):
+            if node[key] not in known:
+                raise ConfigError(f"MODEL.MPN.{key} is '{node[key]}'; it has to be one of {', '.join(known)}")
+        for key in ("PARTS", "WIDTH", "REDUCTION"):
+            if node[key] < 1:
+                raise ConfigError(f"MODEL.MPN.{key} is {node[key]}; it has to be at least 1")
+        return {
+            "feat_dim": cfg.MODEL.BACKBONE.FEAT_DIM,
+            "num_classes": heads.NUM_CLASSES,
+            "parts": node.PARTS,
+            "width": node.WIDTH,
+            "tasks": node.TASKS,
+            "share_conv1": node.SHARE_CONV1,
+            "share_conv2": node.SHARE_CONV2,
+            "attention": node.ATTENTION,
+            "reduction": node.REDUCTION,
+            "norm": heads.NORM,
+            "cls_layer": heads.CLS_LAYER,
+            "scale": heads.SCALE,
+            "margin": heads.MARGIN,
+        }
+
+    def forward(self, maps: Tensor, regions: Regions | None = None) -> Tensor | PartFeatures:
+        """F (N, B, H, W) -> features of both tasks (training), or h (N, K * C) of Eq. 2 (evaluation).
+
+        Args:
+            maps: F.
+            regions: the prior of the auxiliary tasks; None divides evenly.
+        """
+        if not self.training:
+            features = self.stripe_features(maps, regions) if self.tasks == "auxiliary" else self.main(maps)
+            return features.flatten(1)
+        if self.tasks == "auxiliary":
+            return PartFeatures(None, self.stripe_features(maps, regions))
+        convolved = self.conv1.on_whole(maps)
+        main = self._second(pool_relu(self.conv1, convolved))
+        if self.tasks == "main":
+            return PartFeatures(main, None)
+        return PartFeatures(main, self._auxiliary(maps, convolved, regions))
+
+    def main(self, maps: Tensor) -> Tensor:
+        """Features of the main tasks, f_k: (N, B, H, W) -> (N, K, C)."""
+        return self._second(pool_relu(self.conv1, self.conv1.on_whole(maps)))
+
+    def stripe_features(self, maps: Tensor, regions: Regions | None) -> Tensor:
+        """Each part's layers on its own piece of the map alone: (N, B, H, W) -> (N, K, C)."""
+        pieces = Cutter(regions, self.parts, maps).pieces(maps)
+        return self._second(pool_relu(self.conv1, self.conv1.on_parts(pieces)))
+
+    def _second(self, vectors: Tensor) -> Tensor:
+        if self.attention is not None:
+            vectors = self.attention(vectors)
+        return vector_layer(self.conv2, vectors).relu()
+
+    def _auxiliary(self, maps: Tensor, convolved: Tensor, regions: Regions | None) -> Tensor:
+        """z_k, (N, K, C): shared layers with the statistics of these inputs, which leave no trace in them."""
+        cutter, own = Cutter(regions, self.parts, maps), self.auxiliary
+        if "conv1" in own:
+            x = own["conv1"].on_parts(cutter.pieces(maps))
+            vectors = pool_relu(own["conv1"], x)
+        else:
+            x = cutter.convolved_pieces(self.conv1, convolved)
+            vectors = pool_relu(self.conv1, x, track=False)
+        track = "conv2" in own
+        conv2 = own["conv2"] if track else self.conv2
+        if self.attention is not None:
+            vectors = (own["attention"] if track else self.attention)(vectors, track=track)
+        return vector_layer(conv2, vectors, track=track).relu()

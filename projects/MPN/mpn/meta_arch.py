@@ -1,0 +1,185 @@
+"""The MPN architecture: the host's Baseline with two tasks per body part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from fastreid.config import configurable
+from fastreid.modeling.losses.cross_entroy_loss import log_accuracy
+from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline
+from torch import Tensor, nn
+
+from fastreid_projects.data.part_dataset import PartMaskDataset, Translation
+from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
+from fastreid_projects.mpn.alignment import ALIGNMENTS, alignment_loss, soft_sharing_loss
+from fastreid_projects.mpn.heads import MPNHead, PartFeatures
+from fastreid_projects.mpn.regions import Regions, find_regions
+from fastreid_projects.mpn.rga import add_spatial_attention
+
+PRIORS = ("mask", "roi", "uniform")
+SUMMED = "sample_triplet"
+
+
+@META_ARCH_REGISTRY.register()
+class MPN(Baseline):
+    """Part-aware features without a part detector (Fig. 3).
+
+    In training it returns a dictionary of losses, in evaluation h (N, K * C) of the main tasks.
+
+    Args:
+        backbone: image -> F.
+        heads: an :class:`MPNHead`.
+        pixel_mean: of 0..255 RGB.
+        pixel_std: of the same.
+        losses: those on logits are summed over the parts of both tasks (Eq. 1), those on features see h (Eq. 3).
+        prior: ``"mask"``, ``"roi"`` or ``"uniform"``.
+        align: a name of ``ALIGNMENTS``, ``"sample_triplet"`` or ``"none"``.
+        align_weight: lambda (Eq. 10).
+        soft_weight: of soft parameter sharing, 0 for none.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        backbone: nn.Module,
+        heads: MPNHead,
+        pixel_mean: list[float],
+        pixel_std: list[float],
+        losses: list[NamedLoss],
+        prior: str = "mask",
+        align: str = "class",
+        align_weight: float = 1.0,
+        soft_pairs: tuple[str, ...] = (),
+        soft_weight: float = 1.0,
+    ) -> None:
+        super().__init__(
+            backbone=backbone, heads=heads, pixel_mean=pixel_mean, pixel_std=pixel_std, loss_kwargs=None
+        )
+        self.loss_modules = nn.ModuleDict({loss.key: loss.module for loss in losses})
+        self.named_losses = losses
+        self.prior, self.align, self.align_weight = prior, align, align_weight
+        self.soft_pairs, self.soft_weight = soft_pairs, soft_weight
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> dict[str, Any]:
+        """Read ``MODEL.MPN``; build backbone, head and losses.
+
+        Raises:
+            ConfigError: a value that is none of the known ones, or contradicts another.
+        """
+        node = cfg.MODEL.MPN
+        check_loss_names(cfg.MODEL.LOSSES.NAME, ("features", "logits"), "MPN")
+        for key, value, known in (
+            ("PRIOR.TYPE", node.PRIOR.TYPE, PRIORS),
+            ("ALIGN", node.ALIGN, (*ALIGNMENTS, SUMMED, "none")),
+        ):
+            if value not in known:
+                raise ConfigError(f"MODEL.MPN.{key} is '{value}'; it has to be one of {', '.join(known)}")
+        if MPNHead.__name__ != cfg.MODEL.HEADS.NAME:
+            raise ConfigError(
+                f"MODEL.HEADS.NAME is {cfg.MODEL.HEADS.NAME}; the architecture MPN needs MPNHead"
+            )
+        arguments = super().from_config(cfg)
+        del arguments["loss_kwargs"]
+        if node.RGA:
+            add_spatial_attention(arguments["backbone"], cfg.INPUT.SIZE_TEST)
+        soft = tuple(
+            name for name, key in (("conv1", "SHARE_CONV1"), ("conv2", "SHARE_CONV2")) if node[key] == "soft"
+        )
+        return {
+            **arguments,
+            "losses": build_losses(cfg, cfg.MODEL.LOSSES.NAME),
+            "prior": node.PRIOR.TYPE,
+            "align": node.ALIGN,
+            "align_weight": node.LAMBDA,
+            "soft_pairs": soft if node.TASKS == "both" else (),
+            "soft_weight": node.SOFT_WEIGHT,
+        }
+
+    @staticmethod
+    def build_dataset(cfg: Any, items: list[Any], transforms: Any, is_train: bool) -> Any:
+        """The images with masks of body parts where the prior needs them; None where the host's dataset will do."""
+        node = cfg.MODEL.MPN
+        shifted = is_train and node.TRANSLATION.MODE != "none"
+        masked = node.PRIOR.TYPE != "uniform" and (
+            node.TASKS == "auxiliary" or (is_train and node.TASKS == "both")
+        )
+        if not (masked or shifted):
+            return None
+        translation = Translation.from_config(node.TRANSLATION) if shifted else None
+        return PartMaskDataset(
+            items,
+            transforms,
+            relabel=is_train,
+            folder=node.PRIOR.FOLDER if masked else None,
+            strict=node.PRIOR.STRICT,
+            translation=translation,
+        )
+
+    def forward(self, batched_inputs: Any) -> dict[str, Tensor] | Tensor:
+        """A host batch -> losses (training) or h (N, K * C) (evaluation)."""
+        maps = self.backbone(self.preprocess_image(batched_inputs))
+        if not self.training:
+            masked = self.heads.tasks == "auxiliary" and isinstance(batched_inputs, dict)
+            return self.heads(maps, self.regions(batched_inputs, maps) if masked else None)
+        targets = batched_inputs["targets"]
+        if targets.sum() < 0:  # the host's sign for batches without labels (baseline.py:109)
+            targets = torch.zeros_like(targets)
+        return self.losses(self.heads(maps, self.regions(batched_inputs, maps)), targets)
+
+    def regions(self, batch: dict[str, Any], maps: Tensor) -> Regions | None:
+        """The prior of a batch at the size of its maps; None for even division.
+
+        Raises:
+            DataError: the batch holds no masks.
+        """
+        if self.prior == "uniform" or self.heads.tasks == "main":
+            return None
+        if "part_masks" not in batch:
+            raise DataError(
+                f"the batch holds no 'part_masks', which MODEL.MPN.PRIOR.TYPE {self.prior} needs: build the loader "
+                "with the Trainer of this project, or set MODEL.MPN.PRIOR.TYPE uniform"
+            )
+        visible, whole = (batch[key].to(maps.device) for key in ("part_masks", "whole_part_masks"))
+        regions = find_regions(visible, whole, (maps.shape[2], maps.shape[3]))
+        return regions if self.prior == "mask" else regions._replace(mask=torch.ones_like(regions.mask))
+
+    def losses(self, outputs: PartFeatures, gt_labels: Tensor) -> dict[str, Tensor]:
+        """The terms of Eq. 10, by name."""
+        main, auxiliary = outputs
+        shown = auxiliary if main is None else main
+        pairs_of = shown
+        if self.align == SUMMED and main is not None and auxiliary is not None:
+            pairs_of = main + auxiliary
+        logits = self._logits(main, auxiliary, gt_labels)
+        loss_dict = {}
+        for loss in self.named_losses:
+            if loss.inputs == "logits":
+                for task, parts in logits.items():
+                    value = sum(loss.module(part, gt_labels) for part in parts.unbind(1))
+                    loss_dict[f"{loss.key}_{task}"] = loss.scale * value
+            else:
+                loss_dict[loss.key] = loss.scale * loss.module(pairs_of.flatten(1), gt_labels)
+        if main is not None and auxiliary is not None and self.align in ALIGNMENTS:
+            value = alignment_loss(self.align, main.flatten(1), auxiliary.flatten(1), gt_labels)
+            loss_dict["loss_alignment"] = self.align_weight * value
+        if self.soft_pairs:
+            pairs = [(getattr(self.heads, name), self.heads.auxiliary[name]) for name in self.soft_pairs]
+            loss_dict["loss_soft_sharing"] = self.soft_weight * soft_sharing_loss(pairs)
+        return loss_dict
+
+    def _logits(self, main: Tensor | None, auxiliary: Tensor | None, labels: Tensor) -> dict[str, Tensor]:
+        """Logits (N, K, classes) by task; the accuracy of the first task's parts together is logged."""
+        classifier = self.heads.classifier
+        found = {}
+        if main is not None:
+            found["main"] = classifier(main, labels)
+            classifier = self.heads.auxiliary["classifier"] if auxiliary is not None else classifier
+        if auxiliary is not None:
+            found["auxiliary"] = classifier(auxiliary, labels)
+        plain = next(iter(found.values()))[1]
+        log_accuracy(plain.detach().sum(1), labels)
+        return {task: trained for task, (trained, _) in found.items()}

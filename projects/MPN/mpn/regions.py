@@ -1,0 +1,115 @@
+"""Where the body parts are (Sec. 3.2), and how a map is cut into them (Fig. 5b).
+
+| letter | meaning                                             |
+| ------ | --------------------------------------------------- |
+| N      | images                                              |
+| K      | body parts                                          |
+| h x w  | size of the images                                  |
+| H x W  | size of the backbone's map                          |
+| R      | rows after the resize: H, or the next multiple of K |
+| S      | positions of one part's piece, R / K * W            |
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fastreid_projects.data.part_masks import HEAD, LEG
+
+# The smallest share of the image that counts as a head or a leg: 16 pixels of 128 x 64.
+PRESENT = 0.002
+
+
+class Regions(NamedTuple):
+    """The coarse prior of a batch on the map.
+
+    Attributes:
+        mask: M, (N, H, W) of 0 or 1; all ones where the image is divided evenly.
+        top: first row of the body, (N,) integers of 0..H-1.
+        bottom: the row after its last one, (N,).
+        found: whether head and leg were there, (N,) bool.
+    """
+
+    mask: Tensor
+    top: Tensor
+    bottom: Tensor
+    found: Tensor
+
+
+def find_regions(visible: Tensor, whole: Tensor, size: tuple[int, int]) -> Regions:
+    """Fig. 5a from the masks of body parts: resize, binarise, dilate 1x2, upper and lower boundary.
+
+    Without a head or without a leg the whole image is the region and nothing is masked.
+
+    Args:
+        visible: (N, h, w) uint8 values of body parts, 0 where the image was erased.
+        whole: the same before erasing: an erased head is still known to be there, so it bounds the body.
+        size: (H, W).
+
+    Returns:
+        The regions; ``top < bottom`` for every image.
+    """
+    body, shown = _to_map(whole, size), _to_map(visible, size)
+    found = has_head_and_leg(whole) & body.flatten(1).any(1)
+    rows = body.any(2) | ~found[:, None]
+    height = size[0]
+    order = torch.arange(height, device=rows.device)
+    top = torch.where(rows, order, height).amin(1)
+    bottom = torch.where(rows, order + 1, 0).amax(1)
+    return Regions((shown | ~found[:, None, None]).float(), top, bottom, found)
+
+
+def has_head_and_leg(parts: Tensor) -> Tensor:
+    """(N, h, w) values of body parts -> (N,) bool: head and at least one leg are there (Sec. 3.2)."""
+    least = PRESENT * parts.shape[1] * parts.shape[2]
+    head, leg = ((parts == part).flatten(1).sum(1) >= least for part in (HEAD, LEG))
+    return head & leg
+
+
+def _to_map(parts: Tensor, size: tuple[int, int]) -> Tensor:
+    """Foreground at the map's size: cells that are at least half body, each spread one cell to the right."""
+    share = F.adaptive_avg_pool2d((parts > 0).float(), size)
+    cells = share >= 0.5
+    return cells | F.pad(cells[:, :, :-1], (1, 0))
+
+
+def even_regions(n: int, size: tuple[int, int], device: torch.device) -> Regions:
+    """The whole image for each of N images."""
+    top = torch.zeros(n, dtype=torch.long, device=device)
+    mask = torch.ones(n, *size, device=device)
+    return Regions(mask, top, top + size[0], torch.zeros(n, dtype=torch.bool, device=device))
+
+
+def resize_rows(top: Tensor, bottom: Tensor, height: int, rows: int, dtype: torch.dtype) -> Tensor:
+    """Bilinear resize of rows ``top`` to ``bottom`` of H to R rows as a matrix, (N, R, H).
+
+    The weights are those of ``interpolate(mode="bilinear", align_corners=False)`` of the cut-out rows.
+    """
+    first, last = top[:, None].to(dtype), bottom[:, None].to(dtype) - 1
+    steps = torch.arange(rows, device=top.device, dtype=dtype) + 0.5
+    source = first + steps * (last + 1 - first) / rows - 0.5
+    source = torch.minimum(torch.maximum(source, first), last)
+    distance = source[:, :, None] - torch.arange(height, device=top.device)
+    return (1 - distance.abs()).clamp(min=0)
+
+
+def rows_after_resize(height: int, parts: int) -> int:
+    """R: H where K divides it, as in the paper, else the next multiple of K."""
+    return -(-height // parts) * parts
+
+
+def cut_matrix(regions: Regions, parts: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Mask, resize and division into K pieces as one matrix, (N, K, H * W, S): piece_k = map @ matrix_k.
+
+    All three act on positions alone, so that they commute with a 1x1 convolution.
+    """
+    n, height, width = regions.mask.shape
+    rows = rows_after_resize(height, parts)
+    resize = resize_rows(regions.top, regions.bottom, height, rows, dtype).view(n, parts, -1, height)
+    eye = torch.eye(width, device=resize.device, dtype=dtype)
+    matrix = torch.einsum("nkir,nrc,cd->nkrcid", resize, regions.mask.to(dtype), eye)
+    return matrix.reshape(n, parts, height * width, -1)

@@ -1,0 +1,109 @@
+"""Spatial relation-aware global attention (RGA-S) in the backbone: MPN* (Zhang et al., CVPR 2020; Sec. 5.4.1).
+
+| letter | meaning                                  |
+| ------ | ---------------------------------------- |
+| N      | images                                   |
+| C      | channels of a stage's map                |
+| P      | its positions, H * W                     |
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from fastreid_projects.errors import ConfigError
+
+RATIO = 8  # of channels, of positions and within the last mapping: all 8 in RGA
+
+
+class SpatialRelationAttention(nn.Module):
+    """Weighs each position by its relations r_ij = theta_i . phi_j with all positions.
+
+    RGA stacks the P x P relations in both directions as 2 P channels and maps these to P / 8. The mapping of a product
+    is the product of a mapping: with weights U and V for the two directions it is (U phi^T) theta + (V theta^T) phi, so
+    that no P x P matrix is built.
+
+    Args:
+        channels: C.
+        positions: P.
+    """
+
+    def __init__(self, channels: int, positions: int) -> None:
+        super().__init__()
+        hidden, related = max(channels // RATIO, 1), max(positions // RATIO, 1)
+        mapped = 1 + related
+        self.positions = positions
+        self.gx = _conv(channels, hidden)
+        self.theta = _conv(channels, hidden)
+        self.phi = _conv(channels, hidden)
+        self.relation = nn.Parameter(torch.empty(related, 2 * positions))
+        self.relation_norm = nn.Sequential(nn.BatchNorm1d(related), nn.ReLU())
+        self.weigh = nn.Sequential(
+            _conv(mapped, max(mapped // RATIO, 1)),
+            nn.Conv2d(max(mapped // RATIO, 1), 1, 1, bias=False),
+            nn.BatchNorm2d(1),
+        )
+        nn.init.normal_(self.relation, std=(2.0 / related) ** 0.5)
+
+    def relations(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> mapped relations of each position, (N, P / 8, P), before the norm."""
+        theta, phi = self.theta(x).flatten(2), self.phi(x).flatten(2)
+        to, of = self.relation[:, : self.positions], self.relation[:, self.positions :]
+        return (to @ phi.transpose(1, 2)) @ theta + (of @ theta.transpose(1, 2)) @ phi
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same, each position scaled by 0..1.
+
+        Raises:
+            ConfigError: the map has another number of positions than the layer was built for.
+        """
+        n, _, height, width = x.shape
+        if height * width != self.positions:
+            raise ConfigError(
+                f"RGA-S was built for maps of {self.positions} positions and met {height} x {width}: with "
+                "MODEL.MPN.RGA, INPUT.SIZE_TRAIN and INPUT.SIZE_TEST have to be the size of all images"
+            )
+        related = self.relation_norm(self.relations(x)).view(n, -1, height, width)
+        joint = torch.cat([self.gx(x).mean(dim=1, keepdim=True), related.to(x.dtype)], dim=1)
+        return x * self.weigh(joint).sigmoid()
+
+
+def add_spatial_attention(backbone: nn.Module, size: list[int]) -> None:
+    """Put RGA-S behind the last block of each of a ResNet's four stages.
+
+    Args:
+        backbone: a ResNet of the host (any of its kin with ``layer1`` to ``layer4``).
+        size: height and width of the images.
+
+    Raises:
+        ConfigError: the backbone has no such stages.
+    """
+    names = [f"layer{i}" for i in range(1, 5)]
+    if not all(isinstance(getattr(backbone, name, None), nn.Sequential) for name in names):
+        raise ConfigError(
+            f"MODEL.MPN.RGA needs a backbone with the stages layer1 to layer4; {type(backbone).__name__} has none"
+        )
+    device = next(backbone.parameters()).device
+    shapes = _stage_shapes(backbone, names, size)
+    for name, (channels, positions) in zip(names, shapes, strict=True):
+        with torch.device(device):
+            getattr(backbone, name).append(SpatialRelationAttention(channels, positions))
+
+
+def _stage_shapes(backbone: nn.Module, names: list[str], size: list[int]) -> list[tuple[int, int]]:
+    """(C, P) of each stage's map, asked with an image that is only a shape."""
+    shapes: list[tuple[int, int]] = []
+    asked = copy.deepcopy(backbone).to("meta").eval()
+    for name in names:
+        getattr(asked, name).register_forward_hook(
+            lambda module, inputs, output: shapes.append((output.shape[1], output.shape[2] * output.shape[3]))
+        )
+    asked(torch.zeros(1, 3, size[0], size[1], device="meta"))
+    return shapes
+
+
+def _conv(channels: int, out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels, out, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU())
