@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-import pytest
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel

@@ -187,7 +187,8 @@ class MPNHead(nn.Module):
 
     def _auxiliary(self, maps: Tensor, convolved: Tensor, regions: Regions | None) -> Tensor:
         """z_k, (N, K, C): shared layers with the statistics of these inputs, which leave no trace in them."""
-        cutter, own = Cutter(regions, self.parts, maps), self.auxiliary
+        cutter = Cutter(regions, self.parts, maps)
+        own: Any = self.auxiliary
         if "conv1" in own:
             x = own["conv1"].on_parts(cutter.pieces(maps))
             vectors = pool_relu(own["conv1"], x)
@@ -195,7 +196,7 @@ class MPNHead(nn.Module):
             x = cutter.convolved_pieces(self.conv1, convolved)
             vectors = pool_relu(self.conv1, x, track=False)
         track = "conv2" in own
-        conv2 = own["conv2"] if track else self.conv2
         if self.attention is not None:
-            vectors = (own["attention"] if track else self.attention)(vectors, track=track)
-        return vector_layer(conv2, vectors, track=track).relu()
+            attention = own["attention"] if track else self.attention
+            vectors = attention(vectors, track=track)
+        return vector_layer(own["conv2"] if track else self.conv2, vectors, track=track).relu()

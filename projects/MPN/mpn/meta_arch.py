@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -100,19 +102,19 @@ class MPN(Baseline):
         }
 
     @staticmethod
-    def build_dataset(cfg: Any, items: list[Any], transforms: Any, is_train: bool) -> Any:
-        """The images with masks of body parts where the prior needs them; None where the host's dataset will do."""
+    def own_dataset(cfg: Any, is_train: bool) -> Callable[..., PartMaskDataset] | None:
+        """(items, transforms) -> images with masks of body parts or shifts, where the config needs these.
+
+        Masks are needed in training by the auxiliary tasks, and in tests where these are all there is.
+        """
         node = cfg.MODEL.MPN
-        shifted = is_train and node.TRANSLATION.MODE != "none"
-        masked = node.PRIOR.TYPE != "uniform" and (
-            node.TASKS == "auxiliary" or (is_train and node.TASKS == "both")
-        )
-        if not (masked or shifted):
+        needed = node.TASKS == "auxiliary" or (is_train and node.TASKS == "both")
+        masked = needed and node.PRIOR.TYPE != "uniform"
+        translation = Translation.from_config(node.TRANSLATION) if is_train else None
+        if not masked and translation is None:
             return None
-        translation = Translation.from_config(node.TRANSLATION) if shifted else None
-        return PartMaskDataset(
-            items,
-            transforms,
+        return functools.partial(
+            PartMaskDataset,
             relabel=is_train,
             folder=node.PRIOR.FOLDER if masked else None,
             strict=node.PRIOR.STRICT,

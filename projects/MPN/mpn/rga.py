@@ -98,7 +98,7 @@ def _stage_shapes(backbone: nn.Module, names: list[str], size: list[int]) -> lis
     shapes: list[tuple[int, int]] = []
     asked = copy.deepcopy(backbone).to("meta").eval()
     for name in names:
-        getattr(asked, name).register_forward_hook(
+        getattr(asked, name)[-1].register_forward_hook(  # the host calls blocks, not stages
             lambda module, inputs, output: shapes.append((output.shape[1], output.shape[2] * output.shape[3]))
         )
     asked(torch.zeros(1, 3, size[0], size[1], device="meta"))

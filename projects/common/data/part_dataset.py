@@ -37,12 +37,14 @@ class Translation(NamedTuple):
     limit: float
 
     @classmethod
-    def from_config(cls, node: Any) -> Translation:
-        """Read a node with MODE, FOLD and LIMIT.
+    def from_config(cls, node: Any) -> Translation | None:
+        """Read a node with MODE, FOLD and LIMIT; None for the mode "none".
 
         Raises:
             ConfigError: a value that makes no sense.
         """
+        if node.MODE == "none":
+            return None
         if node.MODE not in MODES:
             raise ConfigError(
                 f"TRANSLATION.MODE is '{node.MODE}'; it has to be one of none, {', '.join(MODES)}"

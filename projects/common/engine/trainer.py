@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from fastreid_projects.data.attribute_dataset import AttributeDataset, item_attributes
 from fastreid_projects.data.attributes import AttributeSet
-from fastreid_projects.host.datasets import build_dataset
+from fastreid_projects.host.datasets import build_dataset, subset
 
 logger = logging.getLogger("fastreid.projects.trainer")
 
@@ -31,7 +31,7 @@ class Trainer(DefaultTrainer):
 
     An architecture may ask for more than the host gives:
 
-    - ``build_dataset(cfg, items, transforms, is_train)`` (static): its own dataset, or None for the host's;
+    - ``own_dataset(cfg, is_train)`` (static): (items, transforms) -> its own dataset, or None for the host's;
     - ``wanted_attributes(cfg)`` (static): the :class:`AttributeSet` whose labels it wants in ``batch["attributes"]``;
     - ``build_evaluator(cfg, dataset_name, loader, num_query)``: its own evaluator instead of the host's.
     """
@@ -72,27 +72,27 @@ class Trainer(DefaultTrainer):
     @classmethod
     def _own_train_loader(cls, cfg: Any) -> Any:
         """A loader of the architecture's own dataset; None where it has none."""
-        own = getattr(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), "build_dataset", None)
-        if own is None:
+        make = own_dataset(cfg, is_train=True)
+        if make is None:
             return None
         items: list[Any] = []
         for name in cfg.DATASETS.NAMES:
-            items += build_dataset(name, combineall=cfg.DATASETS.COMBINEALL).train
-        train_set = own(cfg, items, build_transforms(cfg, is_train=True), True)
-        return build_reid_train_loader(cfg, train_set=train_set) if train_set is not None else None
+            dataset = build_dataset(name, combineall=cfg.DATASETS.COMBINEALL)
+            items += subset(dataset, name, "train")
+            if comm.is_main_process():
+                dataset.show_train()
+        return build_reid_train_loader(cfg, train_set=make(items, build_transforms(cfg, is_train=True)))
 
     @classmethod
     def _own_test_loader(cls, cfg: Any, dataset_name: str) -> Any:
         """A test loader of the architecture's own dataset and the number of queries; None where it has none."""
-        own = getattr(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), "build_dataset", None)
-        if own is None:
+        make = own_dataset(cfg, is_train=False)
+        if make is None:
             return None
         dataset = build_dataset(dataset_name)
-        transforms = build_transforms(cfg, is_train=False)
-        test_set = own(cfg, dataset.query + dataset.gallery, transforms, False)
-        if test_set is None:
-            return None
-        return build_reid_test_loader(cfg, test_set=test_set, num_query=len(dataset.query))
+        query, gallery = (subset(dataset, dataset_name, part) for part in ("query", "gallery"))
+        test_set = make(query + gallery, build_transforms(cfg, is_train=False))
+        return build_reid_test_loader(cfg, test_set=test_set, num_query=len(query))
 
     @classmethod
     def test(cls, cfg: Any, model: nn.Module) -> dict[str, Any]:
@@ -125,6 +125,12 @@ def wanted_attributes(cfg: Any) -> AttributeSet | None:
     """The attributes that the config's architecture wants in its batches."""
     wanted = getattr(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), "wanted_attributes", None)
     return wanted(cfg) if wanted is not None else None
+
+
+def own_dataset(cfg: Any, is_train: bool) -> Any:
+    """A function (items, transforms) -> the dataset that the config's architecture wants; None for the host's."""
+    own = getattr(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), "own_dataset", None)
+    return own(cfg, is_train) if own is not None else None
 
 
 def unwrap(model: nn.Module) -> Any:
