@@ -31,5 +31,9 @@ class TrainingError(UserError, FloatingPointError):
     """A training that cannot go on: NaN, or weights that do not move."""
 
 
+class ExportError(UserError, RuntimeError):
+    """A model that cannot be exported, or an exported one that is not equal to it."""
+
+
 class HostMissingError(UserError, ModuleNotFoundError):
     """FastReID itself is not installed."""

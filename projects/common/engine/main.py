@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from fastreid.engine import default_argument_parser
@@ -12,13 +13,19 @@ from fastreid.engine import default_argument_parser
 from fastreid_projects.config import load_config
 from fastreid_projects.engine.launch import launch
 from fastreid_projects.engine.run import run
+from fastreid_projects.engine.seeds import SeedParser, add_seeds_argument, run_seeds
 from fastreid_projects.errors import UserError
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """The host's arguments and ``--debug``."""
-    parser = default_argument_parser()
-    parser.description = "Train or evaluate any architecture of FastReID or of this project"
+    """The host's arguments, ``--seeds`` and ``--debug``."""
+    host_parser = default_argument_parser()
+    parser = SeedParser(
+        description="Train or evaluate any architecture of FastReID or of this project",
+        parents=[host_parser],
+        add_help=False,  # the host's
+    )
+    add_seeds_argument(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
@@ -26,6 +33,8 @@ def argument_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``train_net.py``; returns the exit code."""
     args = argument_parser().parse_args(argv)
+    if args.seeds:
+        return one_sentence(lambda: run_seeds(partial(launch, _work), args), debug=args.debug)
     return one_sentence(lambda: launch(_work, args), debug=args.debug)
 
 

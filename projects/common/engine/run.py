@@ -8,11 +8,11 @@ import sys
 from typing import Any
 
 from fastreid.utils import comm
-from fastreid.utils.checkpoint import Checkpointer
 
 from fastreid_projects import plugins
 from fastreid_projects.engine.record import RunRecord
 from fastreid_projects.engine.setup import setup_run
+from fastreid_projects.engine.trained import load_trained
 from fastreid_projects.engine.trainer import Trainer
 from fastreid_projects.errors import ConfigError
 
@@ -53,9 +53,4 @@ def evaluate(cfg: Any) -> dict[str, Any]:
     """
     if not cfg.MODEL.WEIGHTS:
         raise ConfigError("--eval-only needs MODEL.WEIGHTS, e.g. MODEL.WEIGHTS logs/my_run/model_final.pth")
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.MODEL.BACKBONE.PRETRAIN = False
-    model = Trainer.build_model(cfg)
-    Checkpointer(model).load(cfg.MODEL.WEIGHTS)
-    return dict(Trainer.test(cfg, model))
+    return dict(Trainer.test(cfg, load_trained(cfg)))

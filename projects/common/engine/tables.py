@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from tabulate import tabulate
 
 from fastreid_projects.errors import DataError
 
+Record = dict[str, Any]
 
-def read_record(path: str | Path) -> dict[str, Any]:
+
+def read_record(path: str | Path) -> Record:
     """Read a ``run.json``, or that of a run's folder.
 
     Raises:
@@ -20,33 +23,86 @@ def read_record(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     path = path / "run.json" if path.is_dir() else path
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist: name a run's OUTPUT_DIR that was run to its end") from None
-    except ValueError as error:
-        raise DataError(f"{path} is no run record: {error}") from error
-    if not isinstance(record, dict) or "metrics" not in record:
+    record = _read(path, "name a run's OUTPUT_DIR that was run to its end")
+    if "metrics" not in record:
         raise DataError(f"{path} is no run record: it has no metrics")
     return record
 
 
-def markdown_table(records: Sequence[tuple[str, dict[str, Any]]], metrics: Sequence[str] = ()) -> str:
+def read_runs(path: str | Path) -> Record | list[Record]:
+    """Read a run's record, or those of all seeds where the folder was written with ``--seeds``.
+
+    Raises:
+        DataError: see :func:`read_record`.
+    """
+    index = Path(path) / "seeds.json"
+    if not index.is_file():
+        return read_record(path)
+    runs = _read(index, "").get("runs", {})
+    return [read_record(Path(path) / folder) for folder in runs.values()]
+
+
+def _read(path: Path, hint: str) -> Record:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist: {hint}") from None
+    except ValueError as error:
+        raise DataError(f"{path} is no run record: {error}") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{path} is no run record: it has no metrics")
+    return record
+
+
+def flat_metrics(record: Record) -> dict[str, float]:
+    """A record's numbers by name; ``dataset/name`` where it was tested on several datasets."""
+    flat: dict[str, float] = {}
+    for name, value in record["metrics"].items():
+        if isinstance(value, Mapping):
+            flat.update({f"{name}/{inner}": v for inner, v in value.items() if v is not None})
+        elif value is not None:
+            flat[name] = value
+    return flat
+
+
+def spread(records: Sequence[Record]) -> dict[str, tuple[float, float | None]]:
+    """Mean and standard deviation (of the sample, n - 1; None for one record) of what all records have."""
+    flat = [flat_metrics(record) for record in records]
+    result = {}
+    for name in flat[0]:
+        values = [metrics[name] for metrics in flat if name in metrics]
+        if len(values) == len(flat):
+            result[name] = (statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+    return result
+
+
+def markdown_table(records: Sequence[tuple[str, Record | list[Record]]], metrics: Sequence[str] = ()) -> str:
     """One row per record: its name, its metrics in per cent, minutes and commit.
 
     Args:
-        records: (name, record).
-        metrics: which metrics, in which order; all of the first record by default.
+        records: (name, record); or (name, records of the same config with other seeds), whose cells are
+            mean ± standard deviation.
+        metrics: which metrics, in which order; all of the first row by default.
 
     Returns:
         A Markdown table; a metric that a record does not have is "-".
     """
-    names = list(metrics) or [name for name, value in records[0][1]["metrics"].items() if value is not None]
+    groups = [(name, group if isinstance(group, list) else [group]) for name, group in records]
+    names = list(metrics) or list(spread(groups[0][1]))
     rows = []
-    for label, record in records:
-        values = [record["metrics"].get(name) for name in names]
-        shown = ["-" if value is None else f"{value:.2f}" for value in values]
-        rows.append([label, *shown, f"{record['seconds'] / 60:.1f}", record["commit"] or "-"])
+    for label, group in groups:
+        values = spread(group)
+        shown = [_cell(values.get(name)) for name in names]
+        minutes = sum(record["seconds"] for record in group) / 60
+        commits = dict.fromkeys(record["commit"] or "-" for record in group)
+        rows.append([label, *shown, f"{minutes:.1f}", ", ".join(commits)])
     return tabulate(
         rows, headers=["run", *names, "minutes", "commit"], tablefmt="pipe", disable_numparse=True
     )
+
+
+def _cell(value: tuple[float, float | None] | None) -> str:
+    if value is None:
+        return "-"
+    mean, std = value
+    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
