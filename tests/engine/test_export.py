@@ -29,6 +29,7 @@ ARCHITECTURES = {
         "projects/AIRNet/configs/airnet_gmp_gmp_gc_r18_demo.yml",
         [*SIZE, "MODEL.BACKBONE.WITH_IBN", "True"],
     ),
+    "MPN": ("projects/MPN/configs/mpn_r18_demo.yml", ["INPUT.SIZE_TEST", "[128, 64]"]),
 }
 
 
