@@ -77,7 +77,7 @@ def pool_relu(conv: PartConv, x: Tensor, *, track: bool = True) -> Tensor:
         low, high = torch.aminmax(x.flatten(2), dim=2)
         extreme = torch.where(norm.weight > 0, high, low)
         pooled = norm(extreme[..., None, None])[..., 0, 0].relu()
-    return pooled.view(len(x), conv.parts, -1)
+    return pooled.view(x.shape[0], conv.parts, -1)
 
 
 class ChannelAttention(nn.Module):
@@ -105,4 +105,4 @@ class ChannelAttention(nn.Module):
 def vector_layer(conv: PartConv, vectors: Tensor, *, track: bool = True) -> Tensor:
     """Each part's convolution and norm of its own vector: (N, K, C) -> (N, K, C')."""
     x = conv.normalize(conv.on_parts(vectors.unsqueeze(3)), track=track)
-    return x.view(len(vectors), conv.parts, -1)
+    return x.view(x.shape[0], conv.parts, -1)
