@@ -65,9 +65,12 @@ def find_regions(visible: Tensor, whole: Tensor, size: tuple[int, int]) -> Regio
 
 def has_head_and_leg(parts: Tensor) -> Tensor:
     """(N, h, w) values of body parts -> (N,) bool: head and at least one leg are there (Sec. 3.2)."""
-    least = PRESENT * parts.shape[1] * parts.shape[2]
-    head, leg = ((parts == part).flatten(1).sum(1) >= least for part in (HEAD, LEG))
-    return head & leg
+    return has_part(parts, HEAD) & has_part(parts, LEG)
+
+
+def has_part(parts: Tensor, part: int) -> Tensor:
+    """(N, h, w) values of body parts -> (N,) bool: enough pixels show this one."""
+    return (parts == part).flatten(1).sum(1) >= PRESENT * parts.shape[1] * parts.shape[2]
 
 
 def _to_map(parts: Tensor, size: tuple[int, int]) -> Tensor:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fastreid_projects.data.demo.figure import PARTS as DRAWN_PARTS
 from fastreid_projects.errors import DataError
 from fastreid_projects.files import write_aside
 
@@ -20,7 +21,19 @@ BACKGROUND, HEAD, TORSO, ARM, LEG, OTHER = range(6)
 PART_NAMES = ("background", "head", "torso", "arm", "leg", "other")
 """``leg`` includes what covers it and the foot; ``other`` is foreground without a name, such as a bag."""
 FOLDER = "part_masks"
-_TINTS = ((0, 0, 0), (255, 190, 80), (220, 50, 50), (60, 190, 90), (60, 110, 230), (170, 80, 200))
+_DRAWN = {
+    "torso": TORSO,
+    "sleeves": ARM,
+    "arms": ARM,
+    "lower": LEG,
+    "legs": LEG,
+    "shoes": LEG,
+    "background": BACKGROUND,
+}
+_DRAWN |= dict.fromkeys(("head", "hair", "hat"), HEAD)
+FROM_DRAWN = np.array([_DRAWN.get(name, OTHER) for name in DRAWN_PARTS], np.uint8)
+"""The part of each number in the drawn people's own masks (``fastreid_projects.data.demo``)."""
+TINTS = ((0, 0, 0), (255, 190, 80), (220, 50, 50), (60, 190, 90), (60, 110, 230), (170, 80, 200))
 
 
 def mask_path(image_path: str | Path, folder: str = FOLDER) -> Path:
@@ -35,7 +48,7 @@ def mask_path(image_path: str | Path, folder: str = FOLDER) -> Path:
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask, uint8 (h, w) of part numbers.
+    """Read a mask, uint8 (h, w) of part numbers; the drawn people's own masks are translated.
 
     Raises:
         DataError: the file is missing, no PNG of one channel, or holds other numbers.
@@ -43,12 +56,15 @@ def read_mask(path: str | Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             parts = np.array(image)
+            drawn = "attributes" in image.info
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"the mask {path} cannot be read: {error}") from error
     if parts.ndim != 2 or parts.dtype != np.uint8:
         raise DataError(
             f"the mask {path} is no 8-bit PNG of one channel: make it with tools/make_part_priors.py"
         )
+    if drawn and parts.max(initial=0) < len(FROM_DRAWN):
+        return FROM_DRAWN[parts]
     if parts.max(initial=0) >= len(PART_NAMES):
         raise DataError(
             f"the mask {path} holds the value {parts.max()}; known are 0 to {len(PART_NAMES) - 1} "
@@ -60,7 +76,7 @@ def read_mask(path: str | Path) -> np.ndarray:
 def write_mask(path: str | Path, parts: np.ndarray) -> Path:
     """Write a mask, uint8 (h, w), whole or not at all; its palette shows the parts in colours."""
     image = Image.fromarray(parts, mode="P")
-    image.putpalette([value for tint in _TINTS for value in tint])
+    image.putpalette([value for tint in TINTS for value in tint])
     content = io.BytesIO()
     image.save(content, "PNG", optimize=True)
     return write_aside(path, content.getvalue())

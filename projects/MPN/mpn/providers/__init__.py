@@ -1,0 +1,9 @@
+"""Where the body parts of an image are, from tools that exist (Sec. 3.2).
+
+A provider is a class registered under its name. It finds two maps, as the paper's two tools do: the body parts (human
+parsing) and the whole person with what they carry (segmentation).
+"""
+
+from fastreid_projects.mpn.providers.base import PROVIDERS, Found, Provider, build_provider
+
+__all__ = ["PROVIDERS", "Found", "Provider", "build_provider"]

@@ -1,0 +1,179 @@
+"""Body parts from BlazePose (Bazarevsky et al. 2020): landmarks and a person mask, run by ai-edge-litert.
+
+The models are files that the user names: pose_landmark_full.tflite, and pose_detection.tflite in front of it. Without
+the detector the landmark model is shown the whole image and tends to invent a head where the crop has none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from fastreid_projects.errors import ConfigError, WeightsError
+from fastreid_projects.mpn.providers.base import Found
+from fastreid_projects.mpn.providers.skeleton import paint_parts
+
+# COCO's joints among BlazePose's 33 landmarks: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles.
+_AS_COCO = [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
+_SIZE = 256
+_DETECTOR_SIZE = 224
+_LEAST = 0.5
+_MARGIN = 1.25
+# The detector looks for a person in a scene: of crops of pedestrians it finds half as they are, and 85 % where the crop
+# takes up half of what it sees and its border goes on around it (104 crops of the MARS-derived subset).
+_CONTEXT = 2.0
+
+
+class Square(NamedTuple):
+    """A turned square of an image: centre x, y in pixels, side in pixels, angle in radians."""
+
+    x: float
+    y: float
+    side: float
+    angle: float
+
+    def matrix(self, size: int) -> np.ndarray:
+        """Affine map (2, 3) from the image to the square at ``size`` x ``size``."""
+        scale = size / self.side
+        cos, sin = scale * np.cos(self.angle), scale * np.sin(self.angle)
+        turn = np.array([[cos, sin], [-sin, cos]])
+        shift = size / 2 - turn @ (self.x, self.y)
+        return np.column_stack([turn, shift])
+
+
+class BlazePoseProvider:
+    """BlazePose's landmarks and mask.
+
+    Args:
+        options: ``model``, path of pose_landmark_full.tflite (or _lite, _heavy); ``detector``, path of
+            pose_detection.tflite, or "".
+
+    Raises:
+        ConfigError: ai-edge-litert is not installed, or no model is named.
+        WeightsError: a model file is missing or is another model.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        if not options.get("model"):
+            raise ConfigError("BlazePose needs --model, the path of pose_landmark_full.tflite")
+        self.landmarks = _Model(options["model"], (1, _SIZE, _SIZE, 3))
+        self.detector: _Model | None = None
+        if options.get("detector"):
+            self.detector = _Model(options["detector"], (1, _DETECTOR_SIZE, _DETECTOR_SIZE, 3))
+            self.anchors = detector_anchors()
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """The two model files."""
+        parser.add_argument("--model", default="", help="pose_landmark_full.tflite")
+        parser.add_argument(
+            "--detector", default="", help="pose_detection.tflite; the whole image without it"
+        )
+
+    def find(self, image: np.ndarray, path: str) -> Found:
+        """RGB (h, w, 3) and its path -> the maps; nothing where no person is found."""
+        height, width = image.shape[:2]
+        square: Square | None = Square(width / 2, height / 2, max(height, width), 0.0)
+        if self.detector is not None:
+            square = self._detect(self.detector, image)
+        if square is None:
+            return Found.nothing(image)
+        matrix = square.matrix(_SIZE)
+        crop = cv2.warpAffine(image, matrix, (_SIZE, _SIZE), flags=cv2.INTER_LINEAR)
+        outputs = self.landmarks(crop.astype(np.float32) / 255)
+        points, seen, score = _read_landmarks(outputs)
+        if score < _LEAST:
+            return Found.nothing(image)
+        back = cv2.invertAffineTransform(matrix)
+        points = points @ back[:, :2].T + back[:, 2]
+        mask = cv2.warpAffine(
+            _sigmoid(outputs[1, _SIZE, _SIZE, 1][0, ..., 0]), back, (width, height), flags=cv2.INTER_LINEAR
+        )
+        return Found(paint_parts(points, seen, (height, width)), mask > _LEAST)
+
+    def _detect(self, detector: _Model, image: np.ndarray) -> Square | None:
+        """The square around the likeliest person."""
+        height, width = image.shape[:2]
+        whole = Square(width / 2, height / 2, _CONTEXT * max(height, width), 0.0)
+        matrix = whole.matrix(_DETECTOR_SIZE)
+        crop = cv2.warpAffine(
+            image,
+            matrix,
+            (_DETECTOR_SIZE, _DETECTOR_SIZE),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        outputs = detector(crop.astype(np.float32) / 127.5 - 1)
+        scores = outputs[1, len(self.anchors), 1][0, :, 0]
+        best = int(scores.argmax())
+        if _sigmoid(scores[best]) < _LEAST:
+            return None
+        raw = outputs[1, len(self.anchors), 12][0, best]
+        keypoints = (
+            raw[4:8].reshape(2, 2) + self.anchors[best] * _DETECTOR_SIZE
+        )  # hips; top of a circle round all
+        back = cv2.invertAffineTransform(matrix)
+        hips, top = keypoints @ back[:, :2].T + back[:, 2]
+        right, down = top - hips
+        angle = float(np.arctan2(right, -down))  # 0 for a person who stands upright
+        return Square(float(hips[0]), float(hips[1]), 2 * _MARGIN * float(np.hypot(right, down)), angle)
+
+
+class _Model:
+    """A tflite model; its outputs by their shapes."""
+
+    def __init__(self, path: str, input_shape: tuple[int, ...]) -> None:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError:
+            raise ConfigError(
+                "BlazePose needs the package ai-edge-litert: pip install 'fastreid-projects[blazepose]'"
+            ) from None
+        if not os.path.isfile(path):
+            raise WeightsError(
+                f"the model {path} does not exist; see projects/MPN/README.md for where to get it"
+            )
+        try:
+            self.interpreter = Interpreter(path, num_threads=1)
+            self.interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise WeightsError(
+                f"the file {path} is no tflite model: {' '.join(str(error).split())}"
+            ) from error
+        self.input = self.interpreter.get_input_details()[0]
+        if tuple(self.input["shape"]) != input_shape:
+            raise WeightsError(
+                f"the model {path} takes {tuple(self.input['shape'])} and not {input_shape}: it is another model"
+            )
+
+    def __call__(self, image: np.ndarray) -> dict[tuple[int, ...], np.ndarray]:
+        self.interpreter.set_tensor(self.input["index"], image[None])
+        self.interpreter.invoke()
+        details = self.interpreter.get_output_details()
+        return {tuple(map(int, d["shape"])): self.interpreter.get_tensor(d["index"]) for d in details}
+
+
+def detector_anchors() -> np.ndarray:
+    """Centres of the detector's anchors in 0..1, (2254, 2): grids of 28, 14 and 7, with 2, 2 and 6 at each place."""
+    centres = []
+    for cells, count in ((28, 2), (14, 2), (7, 6)):
+        places = (np.arange(cells) + 0.5) / cells
+        grid = np.stack(np.meshgrid(places, places), axis=2).reshape(-1, 2)
+        centres.append(grid.repeat(count, axis=0))
+    return np.concatenate(centres)
+
+
+def _read_landmarks(outputs: Mapping[tuple[int, ...], np.ndarray]) -> tuple[np.ndarray, np.ndarray, float]:
+    """COCO's joints (17, 2) in the crop, whether each is seen, and the score of there being a person."""
+    values = outputs[1, 195].reshape(39, 5)[_AS_COCO]
+    seen = (_sigmoid(values[:, 3]) > _LEAST) & (_sigmoid(values[:, 4]) > _LEAST)
+    return values[:, :2], seen, float(outputs[1, 1].item())
+
+
+def _sigmoid(x: Any) -> Any:
+    return 1 / (1 + np.exp(-np.clip(x, -60, 60)))

@@ -1,0 +1,66 @@
+"""Masks of body parts for MPN: python tools/make_part_priors.py blazepose --dataset Market1501 --model FILE."""
+
+import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
+
+# isort: split
+import argparse
+import sys
+
+from fastreid_projects.engine.main import one_sentence
+from fastreid_projects.mpn.make_priors import (
+    SPLITS,
+    contact_sheet,
+    dataset_images,
+    folder_images,
+    make_priors,
+)
+from fastreid_projects.mpn.providers.base import PROVIDERS, provider_class
+
+
+def parser() -> argparse.ArgumentParser:
+    """One subcommand for each provider."""
+    built = argparse.ArgumentParser(description=__doc__)
+    commands = built.add_subparsers(dest="provider", required=True, metavar="|".join(PROVIDERS))
+    for name in PROVIDERS:
+        cls = provider_class(name)
+        command = commands.add_parser(name, help=(cls.__doc__ or "").split("\n")[0])
+        source = command.add_mutually_exclusive_group(required=True)
+        source.add_argument("--dataset", help="a registered dataset below FASTREID_DATASETS")
+        source.add_argument("--images", help="a folder of images")
+        command.add_argument(
+            "--splits", nargs="+", default=["train"], help=f"of the dataset: {', '.join(SPLITS)}"
+        )
+        command.add_argument(
+            "--folder", default="part_masks", help="a name beside the image folders, or a path"
+        )
+        command.add_argument("--workers", type=int, help="processes, the number of cores by default")
+        command.add_argument("--overwrite", action="store_true", help="make masks anew that are there")
+        command.add_argument("--contact-sheet", metavar="PNG", help="show what was found")
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        cls.add_arguments(command)
+    return built
+
+
+def main() -> int:
+    """Make the masks, print the summary."""
+    args = parser().parse_args()
+
+    def work() -> None:
+        images = dataset_images(args.dataset, args.splits) if args.dataset else folder_images(args.images)
+        summary = make_priors(
+            images,
+            args.provider,
+            vars(args),
+            folder=args.folder,
+            workers=args.workers,
+            overwrite=args.overwrite,
+        )
+        print(summary)
+        if args.contact_sheet:
+            print(f"contact sheet: {contact_sheet(images, args.folder, args.contact_sheet)}")
+
+    return one_sentence(work, debug=args.debug)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
