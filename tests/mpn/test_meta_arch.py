@@ -169,7 +169,7 @@ def test_learns():
         sum(losses.values()).backward()
         optimizer.step()
     for name in ("loss_cross_entropy_main", "loss_cross_entropy_auxiliary"):
-        assert float(losses[name]) < 0.5 * first[name], name
+        assert losses[name].item() < 0.5 * first[name], name
 
 
 def test_batches_without_labels_and_untouched_inputs():
