@@ -2,7 +2,13 @@
 
 from setuptools import setup
 
-PAPERS = {"amd": "AMD/amd", "airnet": "AIRNet/airnet", "mpn": "MPN/mpn", "mpn.providers": "MPN/mpn/providers"}
+PAPERS = {
+    "airnet": "AIRNet/airnet",
+    "amd": "AMD/amd",
+    "fidi": "FIDI/fidi",
+    "mpn": "MPN/mpn",
+    "mpn.providers": "MPN/mpn/providers",
+}
 COMMON = ("host", "losses", "data", "data.demo", "evaluation", "engine", "visualization")
 
 packages = ["fastreid_projects", *(f"fastreid_projects.{name}" for name in COMMON)]

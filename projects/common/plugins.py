@@ -38,6 +38,10 @@ PAPERS: dict[str, Paper] = {
         add_config="fastreid_projects.airnet.config:add_airnet_config",
         modules=("fastreid_projects.airnet.pooling", "fastreid_projects.airnet.meta_arch"),
     ),
+    "FIDI": Paper(
+        add_config="fastreid_projects.fidi.config:add_fidi_config",
+        modules=("fastreid_projects.fidi.losses", "fastreid_projects.fidi.contrastive"),
+    ),
     "MPN": Paper(
         add_config="fastreid_projects.mpn.config:add_mpn_config",
         modules=("fastreid_projects.mpn.heads", "fastreid_projects.mpn.meta_arch"),

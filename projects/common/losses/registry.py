@@ -78,13 +78,26 @@ def check_loss_names(names: Iterable[str], inputs: Collection[str], architecture
 
 
 def build_losses(cfg: Any, names: Iterable[str]) -> list[NamedLoss]:
-    """Build the named losses from their config nodes; the names have been checked."""
+    """Build the named losses from their config nodes; the names have been checked.
+
+    Raises:
+        ConfigError: a value that the loss refuses.
+    """
     built = []
     for name in names:
         cls = LOSSES[name]
         scale = float(cfg.MODEL.LOSSES[cls.config_node].SCALE) if cls.config_node else 1.0
-        built.append(NamedLoss(loss_key(name), cls.inputs, cls.from_config(cfg), scale))
+        built.append(NamedLoss(loss_key(name), cls.inputs, _from_config(cls, cfg), scale))
     return built
+
+
+def _from_config(cls: Any, cfg: Any) -> nn.Module:
+    try:
+        return cls.from_config(cfg)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"MODEL.LOSSES.{cls.config_node}: {error}") from error
 
 
 def loss_key(name: str) -> str:

@@ -1,0 +1,31 @@
+"""Config keys of FIDI: ``MODEL.LOSSES.FIDI`` and, for the loss that it is compared with, ``MODEL.LOSSES.BCL``."""
+
+from __future__ import annotations
+
+from fastreid.config import CfgNode as CN
+
+
+def add_fidi_config(cfg: CN) -> None:
+    """Add FIDI's keys."""
+    node = cfg.MODEL.LOSSES.FIDI = CN()
+    # FIDILoss: weight in the total loss; it takes the triplet loss's place with weight 1 (sec. IV-A).
+    node.SCALE = 1.0
+    # alpha of Eq. 5, above 1: a far pair of one identity costs at most log(alpha / (alpha - 1)); 1.05 (sec. V-G).
+    node.ALPHA = 1.05
+    # beta of Eq. 6, above 0: u = exp(-beta d); 0.5 (sec. V-G).
+    node.BETA = 0.5
+    # "mean" over the pairs of the batch, "sum" (Eq. 5 to the letter), "balanced": mean over the pairs of one identity
+    # plus mean over the others.
+    node.REDUCTION = "mean"
+    # Take the pairs of all processes.
+    node.GATHER = False
+
+    node = cfg.MODEL.LOSSES.BCL = CN()
+    # BatchHardContrastiveLoss: weight in the total loss.
+    node.SCALE = 1.0
+    # m of Eq. 1: negatives farther than this cost nothing. The paper names no value for BCL.
+    node.MARGIN = 0.3
+    # Half the squares of both terms (Hadsell et al. 2006).
+    node.SQUARED = False
+    # Mine over the features of all processes.
+    node.GATHER = False

@@ -1,0 +1,106 @@
+"""FIDI as a loss of pytorch-metric-learning (tried with 2.9.0), with its miners, reducers and distances.
+
+That package is not required by anything else here: ``pip install pytorch-metric-learning``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity, LpDistance
+from pytorch_metric_learning.losses import BaseMetricLossFunction
+from pytorch_metric_learning.reducers import MeanReducer
+from pytorch_metric_learning.utils import loss_and_miner_utils as pairs
+from torch import Tensor
+
+from fastreid_projects.fidi.losses import check_options, pair_losses
+from fastreid_projects.losses.distances import euclidean_distances
+
+
+class EuclideanDistance(LpDistance):
+    """Euclidean distance of unnormalised embeddings, as :class:`fastreid_projects.fidi.losses.FIDILoss` takes it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"normalize_embeddings": False, **kwargs})
+
+    def compute_mat(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        """Distances (queries, references); exact for near pairs of one batch."""
+        return (
+            euclidean_distances(query_emb)
+            if query_emb is ref_emb
+            else super().compute_mat(query_emb, ref_emb)
+        )
+
+
+class FIDIMetricLoss(BaseMetricLossFunction):
+    """Eq. 4-6 over the pairs that a miner chooses, or over all.
+
+    Args:
+        alpha: above 1.
+        beta: above 0.
+        reduction: ``"mean"`` hands all pairs to the reducer at once; ``"balanced"`` the pairs of one identity and the
+            others apart, and adds the two. With the default reducer, a mean, both are those of ``FIDILoss``;
+            ``"sum"`` is a reducer's business (``reducers.SumReducer``) and means all pairs at once.
+        distance: a distance, or ``CosineSimilarity``, of which 1 - similarity is taken; Euclidean by default.
+
+    Raises:
+        ValueError: a parameter out of its range, or a similarity that has no distance.
+    """
+
+    def __init__(
+        self, alpha: float = 1.05, beta: float = 0.5, reduction: str = "mean", **kwargs: Any
+    ) -> None:
+        check_options(alpha, beta, reduction)
+        self.reduction = reduction  # the constructor asks for the names of the sub-losses
+        super().__init__(**kwargs)
+        if self.distance.is_inverted and not isinstance(self.distance, CosineSimilarity):
+            raise ValueError(
+                f"FIDI needs a distance, but {type(self.distance).__name__} is a similarity without an upper bound"
+            )
+        self.alpha, self.beta = alpha, beta
+        self.add_to_recordable_attributes(list_of_names=["alpha", "beta"], is_stat=False)
+
+    def get_default_reducer(self) -> MeanReducer:
+        """A plain mean."""
+        return MeanReducer()
+
+    def get_default_distance(self) -> BaseDistance:
+        """Euclidean, unnormalised."""
+        return EuclideanDistance()
+
+    def compute_loss(
+        self,
+        embeddings: Tensor,
+        labels: Tensor | None,
+        indices_tuple: tuple[Tensor, ...] | None,
+        ref_emb: Tensor,
+        ref_labels: Tensor | None,
+    ) -> dict[str, dict[str, Any]]:
+        """Losses of the pairs, by name, for the reducer."""
+        a1, p, a2, n = pairs.convert_to_pairs(indices_tuple, labels, ref_labels)
+        distances = self.distance(embeddings, ref_emb)
+        if self.distance.is_inverted:
+            distances = 1 - distances
+        positive, negative = self._losses(distances[a1, p], True), self._losses(distances[a2, n], False)
+        if self.reduction == "balanced":
+            return {
+                "pos_loss": _for_reducer(positive, (a1, p), "pos_pair"),
+                "neg_loss": _for_reducer(negative, (a2, n), "neg_pair"),
+            }
+        indices = (torch.cat([a1, a2]), torch.cat([p, n]))
+        return {"loss": _for_reducer(torch.cat([positive, negative]), indices, "pos_pair")}
+
+    def _losses(self, distances: Tensor, same: bool) -> Tensor:
+        return pair_losses(
+            distances, torch.full_like(distances, same, dtype=torch.bool), self.alpha, self.beta
+        )
+
+    def _sub_loss_names(self) -> list[str]:
+        return ["pos_loss", "neg_loss"] if self.reduction == "balanced" else ["loss"]
+
+
+def _for_reducer(losses: Tensor, indices: tuple[Tensor, Tensor], kind: str) -> dict[str, Any]:
+    if not len(losses):
+        return {"losses": 0, "indices": None, "reduction_type": "already_reduced"}
+    return {"losses": losses, "indices": indices, "reduction_type": kind}
