@@ -1,5 +1,6 @@
 """Gathering over processes: two of them are one with the joined batch, in value and in the parameters' gradients."""
 
+import functools
 import subprocess
 import sys
 
@@ -7,9 +8,16 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from fastreid_projects.fidi.contrastive import BatchHardContrastiveLoss
+from fastreid_projects.fidi.losses import FIDILoss
 from fastreid_projects.losses import BatchHardTripletLoss
 from fastreid_projects.losses.gather import gather_batch
 
+LOSSES = {
+    "triplet": functools.partial(BatchHardTripletLoss, margin=2.0),
+    "fidi": FIDILoss,
+    "contrastive": functools.partial(BatchHardContrastiveLoss, margin=2.0),
+}
 SPLITS = {"equal": (6, 6), "unequal": (4, 8)}
 
 
@@ -24,35 +32,43 @@ def model():
 
 
 def work(rank, folder):
-    """One of two processes."""
+    """One of two processes; models are gone before their group is."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    for name, split in SPLITS.items():
-        start = sum(split[:rank])
-        images, labels = (part[start : start + split[rank]] for part in whole_batch())
-        net = DistributedDataParallel(model())
-        loss = BatchHardTripletLoss(margin=2.0, gather=True)(net(images), labels)
-        loss.backward()
-        gathered = gather_batch(images.half(), labels)
-        result = {"loss": loss.detach(), "grad": net.module.weight.grad, "gathered": gathered}
-        torch.save(result, f"{folder}/{name}{rank}.pt")
+    steps = {
+        (loss, name): step(rank, split, LOSSES[loss]) for loss in LOSSES for name, split in SPLITS.items()
+    }
+    torch.save(steps, f"{folder}/{rank}.pt")
+    dist.barrier()
     dist.destroy_process_group()
+
+
+def step(rank, split, make_loss):
+    """A step on this process's part of the batch: loss, gradient, and what was gathered."""
+    start = sum(split[:rank])
+    images, labels = (part[start : start + split[rank]] for part in whole_batch())
+    net = DistributedDataParallel(model())
+    loss = make_loss(gather=True)(net(images), labels)
+    loss.backward()
+    gathered = gather_batch(images.half(), labels)
+    return {"loss": loss.detach(), "grad": net.module.weight.grad, "gathered": gathered}
 
 
 def test_two_processes_are_one_with_the_joined_batch(tmp_path):
     started = [subprocess.Popen([sys.executable, __file__, str(rank), str(tmp_path)]) for rank in range(2)]
     assert [process.wait(timeout=120) for process in started] == [0, 0]
     images, labels = whole_batch()
-    net = model()
-    loss = BatchHardTripletLoss(margin=2.0)(net(images), labels)
-    loss.backward()
-    for name in ("equal0", "equal1", "unequal0", "unequal1"):
-        result = torch.load(tmp_path / f"{name}.pt")
-        torch.testing.assert_close(result["loss"], loss.detach())
-        torch.testing.assert_close(result["grad"], net.weight.grad)
-        features, identities = result["gathered"]
-        assert torch.equal(features, images.half().float())
-        assert torch.equal(identities, labels)
+    results = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    for loss_name, make_loss in LOSSES.items():
+        net = model()
+        loss = make_loss()(net(images), labels)
+        loss.backward()
+        for result in (steps[loss_name, split] for steps in results for split in SPLITS):
+            torch.testing.assert_close(result["loss"], loss.detach())
+            torch.testing.assert_close(result["grad"], net.weight.grad)
+            features, identities = result["gathered"]
+            assert torch.equal(features, images.half().float())
+            assert torch.equal(identities, labels)
 
 
 def test_one_process_keeps_what_it_has():

@@ -77,10 +77,10 @@ class BatchHardContrastiveLoss(nn.Module):
 
     def forward(self, embeddings: Tensor, labels: Tensor | Sequence[int]) -> Tensor:
         """Loss of embeddings (N, D) with labels (N,), a scalar."""
-        labels = torch.as_tensor(labels, device=embeddings.device)
+        ids = torch.as_tensor(labels, device=embeddings.device)
         if self.gather:
-            embeddings, labels = gather_batch(embeddings, labels)
-        return batch_hard_contrastive_loss(embeddings, labels, margin=self.margin, squared=self.squared)
+            embeddings, ids = gather_batch(embeddings, ids)
+        return batch_hard_contrastive_loss(embeddings, ids, margin=self.margin, squared=self.squared)
 
     def extra_repr(self) -> str:
         """Show the options."""

@@ -129,10 +129,10 @@ class FIDILoss(nn.Module):
 
     def forward(self, embeddings: Tensor, labels: Tensor | Sequence[int]) -> Tensor:
         """Loss of embeddings (N, D) with labels (N,), a scalar."""
-        labels = torch.as_tensor(labels, device=embeddings.device)
+        ids = torch.as_tensor(labels, device=embeddings.device)
         if self.gather:
-            embeddings, labels = gather_batch(embeddings, labels)
-        return fidi_loss(embeddings, labels, alpha=self.alpha, beta=self.beta, reduction=self.reduction)
+            embeddings, ids = gather_batch(embeddings, ids)
+        return fidi_loss(embeddings, ids, alpha=self.alpha, beta=self.beta, reduction=self.reduction)
 
     def extra_repr(self) -> str:
         """Show the options."""
