@@ -8,6 +8,7 @@ PAPERS = {
     "fidi": "FIDI/fidi",
     "mpn": "MPN/mpn",
     "mpn.providers": "MPN/mpn/providers",
+    "sal": "SAL/sal",
 }
 COMMON = ("host", "losses", "data", "data.demo", "evaluation", "engine", "visualization")
 

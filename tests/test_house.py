@@ -283,11 +283,12 @@ def test_every_config_loads_and_fits_the_host(path, house):
 
 @each_config
 def test_every_models_losses_are_known_and_fed(path, house):
+    from fastreid_projects.host.losses import INPUTS
     from fastreid_projects.losses import check_loss_names
 
     cfg = house.load_config(str(path))
     assert (cfg.MODEL.META_ARCHITECTURE == "AMD") == (path in INTERPRETERS)
-    inputs = ("attribute distances",) if path in INTERPRETERS else ("features", "logits")
+    inputs = ("attribute distances",) if path in INTERPRETERS else INPUTS
     check_loss_names(cfg.MODEL.LOSSES.NAME, inputs, cfg.MODEL.META_ARCHITECTURE)
 
 

@@ -46,6 +46,14 @@ PAPERS: dict[str, Paper] = {
         add_config="fastreid_projects.mpn.config:add_mpn_config",
         modules=("fastreid_projects.mpn.heads", "fastreid_projects.mpn.meta_arch"),
     ),
+    "SAL": Paper(
+        add_config="fastreid_projects.sal.config:add_sal_config",
+        modules=(
+            "fastreid_projects.sal.losses",
+            "fastreid_projects.sal.heads",
+            "fastreid_projects.sal.backbone",
+        ),
+    ),
 }
 
 SHARED_MODULES = (

@@ -2,7 +2,8 @@
 
 ``Baseline.losses`` (modeling/meta_arch/baseline.py:135-188) and ``MGN.losses`` (mgn.py:263-394) are closed
 if-chains: a name that they do not know is silently not trained. Here every name is checked against the registry
-when the model is built, and a registered loss that the if-chain leaves out is added to its dictionary.
+when the model is built, and a registered loss that the if-chain leaves out is added to its dictionary. A loss on
+feature maps gets those of the modules it names (:mod:`fastreid_projects.losses.feature_maps`).
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fastreid_projects.losses.feature_maps import FEATURE_MAPS, FeatureMaps
 from fastreid_projects.losses.registry import NamedLoss, build_losses, check_loss_names
 
-INPUTS = ("features", "logits")
+INPUTS = ("features", "logits", FEATURE_MAPS)
 BASELINE_NAMES = ("CrossEntropyLoss", "TripletLoss", "CircleLoss", "Cosface")
 MGN_NAMES = ("CrossEntropyLoss", "TripletLoss")
 # The host weighs eight classifiers and five pooled features alike (mgn.py:287, 342).
@@ -72,17 +74,33 @@ def _teach(arch: Any, host_names: tuple[str, ...], extra: Callable[..., dict[str
         registered = (self.loss_kwargs or {}).get("registered", [])
         if registered:
             self.registered_losses = nn.ModuleDict({loss.key: loss.module for loss in registered})
+        self.loss_maps = {
+            loss.key: _maps_for(self, loss) for loss in registered if loss.inputs == FEATURE_MAPS
+        }
 
     @functools.wraps(losses)
     def losses_with_registered(self: Any, *outputs: Any) -> dict[str, Tensor]:
         loss_dict = losses(self, *outputs)
+        if not torch.is_grad_enabled() and not outputs[-1].any():
+            return (
+                loss_dict  # PRECISE_BN: its labels are all 0 (baseline.py:113), and nobody reads the losses
+            )
         for loss in (self.loss_kwargs or {}).get("registered", []):
-            loss_dict.update(extra(loss, *outputs))
+            if loss.key in self.loss_maps:
+                maps = self.loss_maps[loss.key].take()
+                loss_dict[loss.key] = loss.scale * loss.module(maps, outputs[-1])
+            else:
+                loss_dict.update(extra(loss, *outputs))
         return loss_dict
 
     arch.from_config = classmethod(from_config_with_losses)
     arch.__init__ = init_with_losses
     arch.losses = losses_with_registered
+
+
+def _maps_for(model: nn.Module, loss: NamedLoss) -> FeatureMaps:
+    module: Any = loss.module
+    return FeatureMaps(model, module.layers, f"MODEL.LOSSES.{module.config_node}.LAYERS")
 
 
 def _baseline_losses(loss: NamedLoss, outputs: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:

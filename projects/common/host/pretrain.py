@@ -180,10 +180,11 @@ def load_pretrained_file(path: str) -> dict[str, torch.Tensor]:
 def load_pretrained(backbone: torch.nn.Module, file_state: dict[str, torch.Tensor], path: str) -> None:
     """Load a file's weights into a backbone, if they are that backbone's.
 
-    Non-local blocks (``NL_*``) are not counted: no ImageNet model has them.
+    Non-local blocks (``NL_*``) and what the backbone's ``not_pretrained`` names (prefixes of parameters) are not
+    counted: no ImageNet model has them.
 
     Args:
-        backbone: one of the host's.
+        backbone: one of the host's, or of a plug-in.
         file_state: from :func:`load_pretrained_file`.
         path: the file, for messages.
 
@@ -192,7 +193,8 @@ def load_pretrained(backbone: torch.nn.Module, file_state: dict[str, torch.Tenso
     """
     model_state = backbone.state_dict()
     file_state = _fit_transformer(backbone, file_state)
-    counted = {name: value for name, value in model_state.items() if not name.startswith("NL_")}
+    own = ("NL_", *getattr(backbone, "not_pretrained", ()))
+    counted = {name: value for name, value in model_state.items() if not name.startswith(own)}
     require_match(counted, file_state, path, key="MODEL.BACKBONE.PRETRAIN_PATH")
     logger.info("Pretrained model from %s. %s", path, summarize_match(model_state, file_state))
     fitting = {n: v for n, v in file_state.items() if n in model_state and model_state[n].shape == v.shape}

@@ -1,0 +1,169 @@
+"""The dilated ResNet with stage6 (sec. 3.1, fig. 1).
+
+The paper's stage4, stage5 and stage6 are ``layer3``, ``layer4`` and ``layer5`` here, as torchvision counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastreid.layers import get_norm
+from fastreid.modeling.backbones import BACKBONE_REGISTRY
+from fastreid.modeling.backbones import resnet as host_resnet
+from fastreid.modeling.heads import REID_HEADS_REGISTRY
+from torch import Tensor, nn
+
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.host.pretrain import load_pretrained
+
+BLOCKS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "18x": (host_resnet.BasicBlock, (2, 2, 2, 2)),
+    "34x": (host_resnet.BasicBlock, (3, 4, 6, 3)),
+    "50x": (host_resnet.Bottleneck, (3, 4, 6, 3)),
+    "101x": (host_resnet.Bottleneck, (3, 4, 23, 3)),
+}
+PLANES = {4: 256, 5: 512, 6: 256}  # stage6 has half the channels of stage5
+
+
+class DilatedResNet(host_resnet.ResNet):
+    """The host's ResNet without the strides of stage4 and stage5, with stage6, returning its levels.
+
+    Names and shapes up to ``layer4`` are the plain ResNet's, so that its weights load.
+
+    Args:
+        depth: ``"18x"``, ``"34x"``, ``"50x"`` or ``"101x"``.
+        norm: the host's name of a normalisation layer.
+        with_ibn: IBN blocks.
+        with_se: squeeze-and-excitation blocks.
+        dilated: dilate stage4 and stage5 instead of striding.
+        dilation: of the 3x3 convolutions of stage4, stage5 (both only if ``dilated``) and stage6.
+        keep_first: the first 3x3 convolution of stage4 and stage5 keeps the dilation of the stage before.
+        levels: stages of 4, 5, 6 to return, ascending, with 5 or 6.
+        small_stem: 3x3 stem with stride 1 and no pooling.
+    """
+
+    not_pretrained = ("layer5.",)
+
+    def __init__(
+        self,
+        depth: str = "50x",
+        norm: str = "BN",
+        *,
+        with_ibn: bool = False,
+        with_se: bool = False,
+        dilated: bool = True,
+        dilation: Sequence[int] = (2, 4, 2),
+        keep_first: bool = False,
+        levels: Sequence[int] = (4, 5, 6),
+        small_stem: bool = False,
+    ) -> None:
+        block, blocks = BLOCKS[depth]
+        super().__init__(2, norm, with_ibn, with_se, False, block, blocks, None)
+        self.levels = tuple(levels)
+        self.out_channels = [PLANES[level] * block.expansion for level in self.levels]
+        if dilated:
+            for stage, before, rate in (
+                (self.layer3, 1, dilation[0]),
+                (self.layer4, dilation[0], dilation[1]),
+            ):
+                dilate(stage, rate, before if keep_first else rate)
+        if 6 in self.levels:
+            self.layer5 = self._make_layer(block, PLANES[6], blocks[3], 1, norm, with_se=with_se)
+            dilate(self.layer5, dilation[2], dilation[2])
+        if small_stem:
+            self.conv1 = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
+            self.bn1 = get_norm(norm, 64)
+            self.maxpool = nn.Identity()
+        self.random_init()
+
+    def forward(self, x: Tensor) -> list[Tensor] | Tensor:
+        """Normalised images (N, 3, h, w) -> the levels, or the only one; at 1/8 of the size if dilated."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer2(self.layer1(x))
+        outputs = []
+        for level in range(4, self.levels[-1] + 1):
+            x = getattr(self, f"layer{level - 1}")(x)
+            if level in self.levels:
+                outputs.append(x)
+        return outputs if len(outputs) > 1 else outputs[0]
+
+
+def dilate(stage: nn.Module, rate: int, first_rate: int) -> None:
+    """Take the stride from a stage's convolutions and dilate its 3x3 ones.
+
+    Args:
+        stage: blocks of a ResNet; changed in place.
+        rate: dilation of the 3x3 convolutions.
+        first_rate: dilation of the first of them.
+    """
+    convolutions = [module for module in stage.modules() if isinstance(module, nn.Conv2d)]
+    rates = iter([first_rate])
+    for convolution in convolutions:
+        convolution.stride = (1, 1)
+        if convolution.kernel_size == (3, 3):
+            r = next(rates, rate)
+            convolution.dilation = convolution.padding = (r, r)
+
+
+@BACKBONE_REGISTRY.register()
+def build_dilated_resnet_backbone(cfg: Any) -> DilatedResNet:
+    """Build :class:`DilatedResNet` from ``MODEL.BACKBONE`` and ``MODEL.SAL``.
+
+    Raises:
+        ConfigError: a value that cannot be used; the sentence names its key.
+        WeightsError: the pretrained weights cannot be had.
+    """
+    backbone, node = cfg.MODEL.BACKBONE, cfg.MODEL.SAL
+    _check(backbone, node)
+    model = DilatedResNet(
+        backbone.DEPTH,
+        backbone.NORM,
+        with_ibn=backbone.WITH_IBN,
+        with_se=backbone.WITH_SE,
+        dilated=node.DILATED,
+        dilation=node.DILATION,
+        keep_first=node.KEEP_FIRST,
+        levels=node.LEVELS,
+        small_stem=node.SMALL_STEM,
+    )
+    _check_head(cfg, model)
+    if backbone.PRETRAIN:
+        key = f"{'se_' if backbone.WITH_SE else ''}{'ibn_' if backbone.WITH_IBN else ''}{backbone.DEPTH}"
+        load_pretrained(model, host_resnet.init_pretrained_weights(key), f"known for '{key}'")
+    return model
+
+
+def _check(backbone: Any, node: Any) -> None:
+    if backbone.DEPTH not in BLOCKS:
+        raise ConfigError(
+            f"MODEL.BACKBONE.DEPTH '{backbone.DEPTH}' of build_dilated_resnet_backbone has to be one of "
+            f"{', '.join(BLOCKS)}"
+        )
+    if backbone.WITH_NL:
+        raise ConfigError("MODEL.BACKBONE.WITH_NL True does not go with build_dilated_resnet_backbone")
+    levels = tuple(node.LEVELS)
+    if levels not in ((5,), (6,), (4, 5), (4, 6), (5, 6), (4, 5, 6)):
+        raise ConfigError(
+            f"MODEL.SAL.LEVELS {levels} has to name stages of 4, 5, 6, ascending, and 5 or 6 among them"
+        )
+    rates = tuple(node.DILATION)
+    if len(rates) != 3 or not all(isinstance(rate, int) and rate > 0 for rate in rates):
+        raise ConfigError(
+            f"MODEL.SAL.DILATION {rates} has to be three positive integers, for stage4, 5 and 6"
+        )
+
+
+def _check_head(cfg: Any, model: DilatedResNet) -> None:
+    head = REID_HEADS_REGISTRY.get(cfg.MODEL.HEADS.NAME)
+    if len(model.levels) > 1 and not getattr(head, "takes_levels", False):
+        raise ConfigError(
+            f"MODEL.HEADS.NAME {cfg.MODEL.HEADS.NAME} takes a single feature map, but MODEL.SAL.LEVELS "
+            f"{model.levels} gives {len(model.levels)}: use MultiLevelHead, or a single level"
+        )
+    channels = sum(model.out_channels)
+    if channels != cfg.MODEL.BACKBONE.FEAT_DIM:
+        raise ConfigError(
+            f"MODEL.BACKBONE.FEAT_DIM is {cfg.MODEL.BACKBONE.FEAT_DIM}, but the levels {model.levels} of depth "
+            f"{cfg.MODEL.BACKBONE.DEPTH} have {channels} channels: set it to {channels}"
+        )
