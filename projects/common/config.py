@@ -14,6 +14,7 @@ from fastreid_projects import plugins
 from fastreid_projects.errors import ConfigError
 
 _BASE = "_BASE_"
+_STAGES = "STAGES"
 
 
 def load_config(config_file: str = "", opts: Sequence[str] = ()) -> Any:
@@ -35,13 +36,17 @@ def load_config(config_file: str = "", opts: Sequence[str] = ()) -> Any:
     cfg = plugins.get_cfg()
     if config_file:
         values = _read_yaml(config_file, ())
-        for key, value in _leaves(values):
-            _set(cfg, key, value, f"{config_file}: ")
+        for key, value in config_leaves(values):
+            set_key(cfg, key, value, f"{config_file}: ")
         _resolve_paths(cfg, os.path.dirname(config_file))
     if len(opts) % 2:
         raise ConfigError(f"the overrides have to be KEY VALUE pairs, but '{opts[-1]}' stands alone")
     for key, text in zip(opts[0::2], opts[1::2], strict=True):
-        _set(cfg, key, _parse(text), "", text)
+        if key.startswith(f"{_STAGES}."):
+            _set_in_stage(cfg, key, _parse(text))
+        else:
+            set_key(cfg, key, _parse(text), "", text)
+            _unset_in_stages(cfg, key)
     return cfg
 
 
@@ -78,20 +83,78 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        if key == _STAGES and isinstance(old, list) and isinstance(value, list):
+            merged[key] = _merge_stages(old, value)
+        else:
+            merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
 
 
-def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _merge_stages(below: list[Any], above: list[Any]) -> list[Any]:
+    """The stages of the list above, each going on from that of the same name below."""
+    bases = {stage.get("NAME"): stage for stage in below if isinstance(stage, dict)}
+    return [_merge(bases.get(s.get("NAME"), {}), s) if isinstance(s, dict) else s for s in above]
+
+
+def _set_in_stage(cfg: Any, dotted: str, value: Any) -> None:
+    """Set ``STAGES.<name>.KEY``; the key itself is checked where the stages are built."""
+    _, name, *path = dotted.split(".")
+    stages = {stage["NAME"]: stage for stage in cfg[_STAGES] if isinstance(stage, dict) and "NAME" in stage}
+    if name not in stages or not path:
+        known = ", ".join(stages) or "none"
+        raise ConfigError(f"{dotted} is no key of a stage: write STAGES.<name>.KEY; stages are {known}")
+    node = stages[name]
+    for group in path[:-1]:
+        node = node.setdefault(group, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"{dotted}: {group} is a single value, not a group of keys")
+    node[path[-1]] = value
+
+
+def _unset_in_stages(cfg: Any, key: str) -> None:
+    """What the command line says holds in all stages of this config."""
+    for stage in cfg[_STAGES]:
+        if isinstance(stage, dict) and not stage.get("CONFIG"):
+            _remove(stage, key.split("."))
+
+
+def _remove(node: dict[str, Any], path: list[str]) -> None:
+    below = node.get(path[0])
+    if len(path) == 1:
+        node.pop(path[0], None)
+    elif isinstance(below, dict):
+        _remove(below, path[1:])
+
+
+def config_leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of nested mappings."""
     for key, value in values.items():
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from config_leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 
 
-def _set(cfg: Any, key: str, value: Any, where: str, text: str | None = None) -> None:
-    """Set one dotted key, with a sentence for whatever is wrong with it; ``text`` is the value as written."""
+def get_key(cfg: Any, key: str) -> Any:
+    """Value of a dotted key that exists."""
+    for name in key.split("."):
+        cfg = cfg[name]
+    return cfg
+
+
+def set_key(cfg: Any, key: str, value: Any, where: str, text: str | None = None) -> None:
+    """Set one dotted key, with a sentence for whatever is wrong with it.
+
+    Args:
+        cfg: a config, not frozen.
+        key: e.g. ``"SOLVER.BASE_LR"``.
+        value: of the key's type, or an integer or text that can be one.
+        where: begins the sentence.
+        text: the value as written on a command line.
+
+    Raises:
+        ConfigError: there is no such key, or the value does not fit.
+    """
     from yacs.config import CfgNode
 
     node = cfg
@@ -165,9 +228,15 @@ def _resolve_paths(cfg: Any, folder: str) -> None:
         for parent in parents:
             node = node[parent]
         path = node[name]
-        beside = os.path.join(folder, path)
-        if path and not os.path.exists(path) and os.path.exists(beside):
-            node[name] = beside
+        node[name] = _found(path, folder)
+    for stage in cfg[_STAGES]:
+        if isinstance(stage, dict) and isinstance(stage.get("CONFIG"), str):
+            stage["CONFIG"] = _found(stage["CONFIG"], folder)
+
+
+def _found(path: str, folder: str) -> str:
+    beside = os.path.join(folder, path)
+    return beside if path and not os.path.exists(path) and os.path.exists(beside) else path
 
 
 def _one_line(error: Exception) -> str:

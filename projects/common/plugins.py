@@ -13,13 +13,11 @@ class Paper(NamedTuple):
     Attributes:
         add_config: ``"module:function"`` that adds its config keys.
         modules: modules that register its architectures, heads and losses when they are imported.
-        prepare: ``"module:function"`` called with the config before a run is built, or "".
         path_keys: config keys that hold the path of another file, relative to the yaml or to the working folder.
     """
 
     add_config: str
     modules: tuple[str, ...]
-    prepare: str = ""
     path_keys: tuple[str, ...] = ()
 
 
@@ -31,7 +29,6 @@ PAPERS: dict[str, Paper] = {
             "fastreid_projects.amd.losses",
             "fastreid_projects.amd.meta_arch",
         ),
-        prepare="fastreid_projects.amd.prepare:prepare_target",
         path_keys=("MODEL.AMD.TARGET.CONFIG",),
     ),
     "AIRNet": Paper(
@@ -64,12 +61,14 @@ SHARED_MODULES = (
 
 
 def get_cfg() -> Any:
-    """The host's default config with every paper's keys; everything is registered afterwards."""
+    """The host's default config with this project's keys; everything is registered afterwards."""
     from fastreid.config import get_cfg as host_cfg
 
+    from fastreid_projects.keys import add_common_config
     from fastreid_projects.losses.config import add_loss_config
 
     cfg = host_cfg()
+    add_common_config(cfg)
     add_loss_config(cfg)
     for paper in PAPERS.values():
         _resolve(paper.add_config)(cfg)
@@ -84,13 +83,6 @@ def register_all() -> None:
     for paper in PAPERS.values():
         for module in paper.modules:
             importlib.import_module(module)
-
-
-def prepare(cfg: Any) -> None:
-    """Let the paper whose architecture the config names do what has to be done before its model is built."""
-    paper = PAPERS.get(cfg.MODEL.META_ARCHITECTURE)
-    if paper is not None and paper.prepare:
-        _resolve(paper.prepare)(cfg)
 
 
 def path_keys() -> tuple[str, ...]:

@@ -12,12 +12,10 @@ def add_amd_config(cfg: CN) -> None:
     node.ATTRIBUTES = ""
 
     # The target F: any trained model of the host, frozen. CONFIG is the yaml it was trained with (or the
-    # config.yaml of its run); WEIGHTS its checkpoint. With TRAIN, an empty WEIGHTS means the target is trained
-    # first, into OUTPUT_DIR/target, unless that run is finished already.
+    # config.yaml of its run); WEIGHTS its checkpoint. A stage before the interpreter's can train it, see amd_demo.yml.
     node.TARGET = CN()
     node.TARGET.CONFIG = ""
     node.TARGET.WEIGHTS = ""
-    node.TARGET.TRAIN = False
 
     # The interpreter G (sec. 3.2). SHARED_STAGES: N, stages taken over from the target, 1..5 (table 4).
     node.SHARED_STAGES = 3

@@ -10,7 +10,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,13 @@ class RunRecord:
         self.start = time.time()
         self.environment = environment()  # of the code that runs, not of what the checkout becomes meanwhile
 
-    def finish(self, metrics: Mapping[str, Any]) -> Path:
-        """Write ``run.json`` with the evaluator's metrics (nested by dataset where there are several)."""
+    def finish(self, metrics: Mapping[str, Any], stages: Sequence[tuple[str, str]] = ()) -> Path:
+        """Write ``run.json``.
+
+        Args:
+            metrics: the evaluator's, nested by dataset where there are several.
+            stages: (name, OUTPUT_DIR) of the stages before this one; their records' seconds and metrics are kept.
+        """
         path = Path(self.cfg.OUTPUT_DIR) / "run.json"
         record = {
             "command": self.command,
@@ -57,8 +62,19 @@ class RunRecord:
             "peak_memory_mib": peak_memory_mib(),
             "metrics": dict(metrics),
         }
+        if stages:
+            record["stages"] = [{"name": name, **_stage_facts(folder)} for name, folder in stages]
         write_record(path, record)
         return path
+
+
+def _stage_facts(folder: str) -> dict[str, Any]:
+    """Seconds and metrics of a stage's own record; nothing where it was interrupted before it wrote one."""
+    try:
+        record = json.loads((Path(folder) / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {"seconds": record["seconds"], "metrics": record["metrics"]}
 
 
 def peak_memory_mib() -> dict[str, float]:

@@ -1,19 +1,27 @@
-"""A run from its config to its record: prepare, train or evaluate, write ``run.json``."""
+"""A run from its config to its record: train its stages or evaluate, write ``run.json``."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from fastreid.utils import comm
 
-from fastreid_projects import plugins
 from fastreid_projects.engine.record import RunRecord
 from fastreid_projects.engine.setup import setup_run
+from fastreid_projects.engine.stages import (
+    Stage,
+    build_stages,
+    forget,
+    hand_over,
+    is_finished,
+)
 from fastreid_projects.engine.trained import load_trained
-from fastreid_projects.engine.trainer import Trainer
+from fastreid_projects.engine.trainer import Trainer, final_weights
 from fastreid_projects.errors import ConfigError
 
 logger = logging.getLogger("fastreid.projects.run")
@@ -22,6 +30,9 @@ logger = logging.getLogger("fastreid.projects.run")
 def run(cfg: Any, args: argparse.Namespace) -> dict[str, Any]:
     """Train (``--resume`` continues) or, with ``--eval-only``, evaluate ``MODEL.WEIGHTS``.
 
+    A config with STAGES is trained stage after stage; ``--resume`` goes on in the stage that was interrupted, and
+    ``--eval-only`` evaluates the last one's model.
+
     Args:
         cfg: the merged config, not frozen.
         args: the parsed command line (``resume``, ``eval_only``).
@@ -29,12 +40,38 @@ def run(cfg: Any, args: argparse.Namespace) -> dict[str, Any]:
     Returns:
         The metrics of the last evaluation; {} on all but the main process.
     """
-    plugins.prepare(cfg)
+    *earlier, last = build_stages(cfg)
+    if args.eval_only:
+        return _run_one(last.cfg, args, resume=False)
+    if earlier and not args.resume:
+        for stage in (*earlier, last):
+            if not stage.reuse:
+                forget(stage.cfg.OUTPUT_DIR)
+    for done, stage in itertools.pairwise((*earlier, last)):
+        _train_stage(done, args)
+        hand_over(done, stage)
+    return _run_one(last.cfg, args, args.resume or last.reuse, earlier)
+
+
+def _train_stage(stage: Stage, args: argparse.Namespace) -> None:
+    """Train a stage that is not the last, unless it is finished."""
+    folder = stage.cfg.OUTPUT_DIR
+    if (args.resume or stage.reuse) and is_finished(folder):
+        logger.info("Stage %s is finished: its weights are %s", stage.name, final_weights(folder))
+        return
+    _run_one(stage.cfg, args, args.resume or stage.reuse)
+    comm.synchronize()
+
+
+def _run_one(
+    cfg: Any, args: argparse.Namespace, resume: bool, earlier: Sequence[Stage] = ()
+) -> dict[str, Any]:
     cfg = setup_run(cfg, args)
     record = RunRecord(cfg, " ".join(sys.argv))
-    results = evaluate(cfg) if args.eval_only else train(cfg, args.resume)
+    results = evaluate(cfg) if args.eval_only else train(cfg, resume)
     if comm.is_main_process():
-        logger.info("Run record written to %s", record.finish(results))
+        stages = [(stage.name, stage.cfg.OUTPUT_DIR) for stage in earlier]
+        logger.info("Run record written to %s", record.finish(results, stages))
     return results
 
 

@@ -93,7 +93,7 @@ def markdown_table(records: Sequence[tuple[str, Record | list[Record]]], metrics
     for label, group in groups:
         values = spread(group)
         shown = [_cell(values.get(name)) for name in names]
-        minutes = sum(record["seconds"] for record in group) / 60
+        minutes = sum(total_seconds(record) for record in group) / 60
         commits = dict.fromkeys(record["commit"] or "-" for record in group)
         rows.append([label, *shown, f"{minutes:.1f}", ", ".join(commits)])
     return tabulate(
@@ -106,3 +106,8 @@ def _cell(value: tuple[float, float | None] | None) -> str:
         return "-"
     mean, std = value
     return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
+
+
+def total_seconds(record: dict[str, Any]) -> float:
+    """Seconds of a run and of the stages before its last one."""
+    return record["seconds"] + sum(stage.get("seconds", 0) for stage in record.get("stages", ()))

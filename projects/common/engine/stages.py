@@ -1,0 +1,137 @@
+"""Trainings of several stages in one run.
+
+``STAGES`` in a config is a list of mappings, trained one after the other. Each starts from the weights that the one
+before ended with and has its own optimizer, schedule, sampler and losses, whatever its overrides say::
+
+    STAGES:
+      - NAME: softmax                    # its run goes to OUTPUT_DIR/softmax; the last stage's to OUTPUT_DIR itself
+        SOLVER: {MAX_EPOCH: 60}
+      - NAME: metric
+        MODEL: {LOSSES: {NAME: [TripletLoss]}}
+
+Besides NAME and config keys a stage may have
+
+- CONFIG: a yaml instead of this config (or the config key that names one), where the stage trains another model;
+- WEIGHTS_KEY: the key that takes the weights of the stage before, ``MODEL.WEIGHTS`` by default;
+- REUSE: True where a finished or interrupted run of the stage is taken up again also without ``--resume``.
+
+In a yaml with a ``_BASE_``, a stage goes on from the base's stage of the same name. On the command line ``KEY VALUE``
+holds in all stages but those with a CONFIG, ``STAGES.<name>.KEY VALUE`` in one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from fastreid.utils import comm
+
+from fastreid_projects.config import all_keys, config_leaves, get_key, load_config, set_key
+from fastreid_projects.engine.trainer import final_weights
+from fastreid_projects.errors import ConfigError
+
+logger = logging.getLogger("fastreid.projects.stages")
+
+STAGE_KEYS = ("NAME", "CONFIG", "WEIGHTS_KEY", "REUSE")
+WEIGHTS = "MODEL.WEIGHTS"
+_LAST = "last_checkpoint"
+
+
+class Stage(NamedTuple):
+    """One training of a run.
+
+    Attributes:
+        name: "" for a run of one stage.
+        cfg: its whole config, without stages.
+        weights_key: config key that takes the weights of the stage before.
+        reuse: take up its earlier run also without ``--resume``.
+    """
+
+    name: str
+    cfg: Any
+    weights_key: str = WEIGHTS
+    reuse: bool = False
+
+
+def build_stages(cfg: Any) -> list[Stage]:
+    """The stages of a config, at least one; the last one's OUTPUT_DIR is the config's.
+
+    Leading stages of another model (with a CONFIG) are left out where the weights that they would make are given.
+
+    Raises:
+        ConfigError: an entry of STAGES that cannot be used, or an unknown key in it.
+    """
+    entries = cfg.get("STAGES", [])
+    if not entries:
+        return [Stage("", cfg)]
+    _check_entries(entries)
+    entries = entries[_unneeded(cfg, entries) :]
+    return [_build_stage(cfg, entry, last=entry is entries[-1]) for entry in entries]
+
+
+def _check_entries(entries: Any) -> None:
+    names = []
+    for entry in entries:
+        name = entry.get("NAME") if isinstance(entry, Mapping) else None
+        if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name):
+            raise ConfigError(
+                f"STAGES holds {entry!r}; a stage is a mapping with a NAME of letters and digits"
+            )
+        names.append(name)
+    if len(set(names)) < len(names):
+        raise ConfigError(f"STAGES has two stages of one NAME: {', '.join(names)}")
+
+
+def _unneeded(cfg: Any, entries: list[Any]) -> int:
+    """How many leading stages make weights that the config has already."""
+    own = next((i for i, entry in enumerate(entries) if not entry.get("CONFIG")), len(entries) - 1)
+    if get_key(cfg, WEIGHTS):
+        return own
+    given = [i for i in range(1, own + 1) if get_key(cfg, entries[i].get("WEIGHTS_KEY", WEIGHTS))]
+    return given[-1] if given else 0
+
+
+def _build_stage(cfg: Any, entry: Mapping[str, Any], *, last: bool) -> Stage:
+    name, path = entry["NAME"], entry.get("CONFIG", "")
+    if path:
+        stage = load_config(get_key(cfg, path) if path in all_keys(cfg) else path)
+        stage.SEED, stage.MODEL.DEVICE = cfg.SEED, cfg.MODEL.DEVICE
+    else:
+        stage = cfg.clone()
+        stage.defrost()
+    stage.STAGES = []
+    for key, value in config_leaves({k: v for k, v in entry.items() if k not in STAGE_KEYS}):
+        set_key(stage, key, value, f"STAGES {name}: ")
+    stage.OUTPUT_DIR = cfg.OUTPUT_DIR if last else os.path.join(cfg.OUTPUT_DIR, name)
+    key = entry.get("WEIGHTS_KEY", WEIGHTS)
+    if key not in all_keys(stage):
+        raise ConfigError(f"STAGES {name}: WEIGHTS_KEY names {key}, which is no config key")
+    return Stage(name, stage, key, bool(entry.get("REUSE", False)))
+
+
+def hand_over(done: Stage, stage: Stage) -> None:
+    """Let a stage start from the last weights of the one before; ImageNet's are then not needed."""
+    set_key(stage.cfg, stage.weights_key, final_weights(done.cfg.OUTPUT_DIR), "")
+    if stage.weights_key == WEIGHTS:
+        stage.cfg.MODEL.BACKBONE.PRETRAIN = False
+
+
+def is_finished(output_dir: str) -> bool:
+    """Whether a training there has come to its end."""
+    try:
+        with open(os.path.join(output_dir, _LAST), encoding="utf-8") as file:
+            last = file.read().strip()
+    except OSError:
+        return False
+    return last == os.path.basename(final_weights(output_dir)) and os.path.isfile(final_weights(output_dir))
+
+
+def forget(output_dir: str) -> None:
+    """Make an earlier training there one that ``--resume`` does not take up; its files stay."""
+    path = os.path.join(output_dir, _LAST)
+    if comm.is_main_process() and os.path.exists(path):
+        os.remove(path)
+    comm.synchronize()

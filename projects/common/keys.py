@@ -1,0 +1,15 @@
+"""Config keys of this project that belong to no single paper."""
+
+from __future__ import annotations
+
+from fastreid.config import CfgNode as CN
+
+
+def add_common_config(cfg: CN) -> None:
+    """Add the keys; with their defaults every config means what it means in the host."""
+    # Trainings one after the other, see fastreid_projects.engine.stages: a list of overrides of this config, each with
+    # a NAME. Each stage starts from the weights that the one before ended with.
+    cfg.STAGES = []
+    # Keep only the input of each residual block for the backward pass and compute the rest again: less memory, more
+    # time, the same numbers.
+    cfg.MODEL.BACKBONE.ACTIVATION_CHECKPOINTING = False
