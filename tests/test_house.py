@@ -37,7 +37,8 @@ IGNORED = {"__pycache__", "build", "dist", "logs", "datasets", "node_modules"}
 
 
 def walk(*folders, suffixes):
-    """Files of the repository, without hidden folders (but .ci, .github) and what .gitignore names."""
+    """Files of the repository, without hidden folders (but .ci, .github), a worktree's .git and what .gitignore
+    names."""
     for folder in folders:
         for here, names, files in os.walk(folder):
             names[:] = [
@@ -47,7 +48,11 @@ def walk(*folders, suffixes):
                 and not name.endswith(".egg-info")
                 and (not name.startswith(".") or name in (".ci", ".github"))
             ]
-            yield from (Path(here) / name for name in sorted(files) if Path(name).suffix in suffixes)
+            yield from (
+                Path(here) / name
+                for name in sorted(files)
+                if Path(name).suffix in suffixes and name != ".git"
+            )
 
 
 def sources(*folders):
