@@ -16,7 +16,6 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from fastreid_projects import plugins
 from fastreid_projects.engine.record import environment, write_record
 from fastreid_projects.engine.trained import load_trained
 from fastreid_projects.errors import ConfigError, ExportError
@@ -89,7 +88,6 @@ def _load(cfg: Any) -> nn.Module:
         )
     cfg.MODEL.DEVICE = "cpu"
     check_host_config(cfg)
-    plugins.prepare(cfg)
     return load_trained(cfg).eval()
 
 
