@@ -16,11 +16,13 @@ from fastreid.modeling.meta_arch import build_model
 from fastreid.solver import build_optimizer
 from fastreid.utils.events import EventStorage
 
+from fastreid_projects.airnet.pooling import attention_pool_plain
 from fastreid_projects.amd.decomposition import Pooling, attribute_features
 from fastreid_projects.amd.evaluator import AttributeEvaluator
 from fastreid_projects.amd.reference import attribute_features_plain
 from fastreid_projects.config import load_config
 from fastreid_projects.data.attributes import MARKET1501
+from fastreid_projects.engine.cost import model_cost
 from fastreid_projects.engine.measure import Measurement, compare, report
 from fastreid_projects.evaluation.ranking import RankingMeter
 
@@ -138,6 +140,83 @@ def attribute_metrics(quick: bool) -> list[Measurement]:
     return compare("AMD evaluation", ways, repeats=1, device=DEVICE)
 
 
+# Models compared at AIR-Net's 384x192, the last one being BoT; all by their configs.
+MODELS = {
+    "AIR-Net, IBN-ResNet-50": "projects/AIRNet/configs/airnet_r50ibn_market1501.yml",
+    "AIR-Net, ResNet-50": "projects/AIRNet/configs/airnet_r50_market1501.yml",
+    "MGN, ResNet-50": "configs/mgn_r50_market1501.yml",
+    "BoT, ResNet-50": "configs/bagtricks_r50_market1501.yml",
+}
+
+
+def _model(name: str, size: tuple[int, int], classes: int) -> torch.nn.Module:
+    sizes = ["INPUT.SIZE_TRAIN", str(list(size)), "INPUT.SIZE_TEST", str(list(size))]
+    opts = [
+        "MODEL.DEVICE",
+        DEVICE,
+        "MODEL.BACKBONE.PRETRAIN",
+        "False",
+        "MODEL.HEADS.NUM_CLASSES",
+        str(classes),
+    ]
+    return build_model(load_config(str(ROOT / MODELS[name]), [*opts, *sizes]))
+
+
+def models_inference(quick: bool) -> list[Measurement]:
+    """Features of four images; parameters without classifiers, and operations."""
+    size, batch = ((96, 48), 1) if quick else ((384, 192), 4)
+    images = torch.rand(batch, 3, *size, device=DEVICE) * 255
+    models = {name: _model(name, size, classes=0).eval() for name in MODELS}
+
+    def run(model: torch.nn.Module) -> Callable[[], Any]:
+        return torch.no_grad()(lambda: model(images))
+
+    ways = [(name, run(model)) for name, model in models.items()]
+    costs = {name: model_cost(model, size) for name, model in models.items()}
+    return compare("inference", ways, repeats=1 if quick else 5, device=DEVICE, costs=costs)
+
+
+def models_training(quick: bool) -> list[Measurement]:
+    """Forward, backward and Adam's update of eight images of four identities, by the losses of each config."""
+    size = (96, 48) if quick else (384, 192)
+    data = {"images": torch.rand(8, 3, *size) * 255, "targets": torch.arange(8) // 2}
+
+    def step(name: str) -> Callable[[], None]:
+        model = _model(name, size, classes=751).train()
+        optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-5)
+
+        def run() -> None:
+            with EventStorage(0):
+                loss = sum(model(data).values())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        return run
+
+    return compare(
+        "models, training step", [(n, step(n)) for n in MODELS], repeats=1 if quick else 3, device=DEVICE
+    )
+
+
+def attention_pooling(quick: bool) -> list[Measurement]:
+    """The interaction branch's 5th stage with its pooling, for four images of 384x192: C=2048, 24x12."""
+    size = (64, 32) if quick else (384, 192)
+    model: Any = _model("AIR-Net, IBN-ResNet-50", size, classes=0).eval()
+    branch, pool = model.branches[1], model.heads["2b"].pool_layer
+    shared = torch.rand(4, 1024, size[0] // 16, size[1] // 16, device=DEVICE)
+
+    def with_pooling(way: Callable[[torch.Tensor], Any]) -> Callable[[], Any]:
+        return torch.no_grad()(lambda: way(branch(shared)))
+
+    ways: list[tuple[str, Callable[[], Any]]] = [
+        ("W_v^T (X^T (X W_u))", with_pooling(pool)),
+        ("(X W_v)^T (X W_u)", with_pooling(lambda maps: attention_pool_plain(maps, pool.w_u, pool.w_v))),
+        ("the stage alone", with_pooling(lambda maps: maps)),
+    ]
+    return compare("attention pooling", ways, repeats=3 if quick else 15, device=DEVICE)
+
+
 class _Forever:
     """The same batch again and again."""
 
@@ -156,6 +235,9 @@ CASES = {
     "ranking": ranking,
     "training_step": training_step,
     "attribute_metrics": attribute_metrics,
+    "models_inference": models_inference,
+    "models_training": models_training,
+    "attention_pooling": attention_pooling,
 }
 
 

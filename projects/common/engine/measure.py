@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
+from fastreid_projects.engine.cost import Cost
 from fastreid_projects.engine.record import environment, write_record
 
 _STATUS = Path("/proc/self/status")
@@ -29,6 +30,7 @@ class Measurement:
         seconds: median time of a call.
         peak_mib: memory above that before the call, in MiB; of the CUDA allocator on a GPU; None where it is not known.
         ratio: seconds of the case's last function over this one's: how many times faster this one is.
+        cost: parameters and operations, where it is a model.
     """
 
     case: str
@@ -36,15 +38,22 @@ class Measurement:
     seconds: float
     peak_mib: float | None
     ratio: float
+    cost: Cost | None = None
 
 
 def compare(
-    case: str, functions: Sequence[tuple[str, Callable[[], Any]]], *, repeats: int = 5, device: str = "cpu"
+    case: str,
+    functions: Sequence[tuple[str, Callable[[], Any]]],
+    *,
+    repeats: int = 5,
+    device: str = "cpu",
+    costs: Mapping[str, Cost] | None = None,
 ) -> list[Measurement]:
     """Measure functions in turn, the last one being what the others are compared with.
 
     Each runs once unmeasured; then rounds of all of them alternate, so that a busy moment of the machine hits all.
     """
+    known = costs or {}
     peaks = {name: _peak(function, device) for name, function in functions}
     times: dict[str, list[float]] = {name: [] for name, _ in functions}
     for _ in range(repeats):
@@ -53,7 +62,8 @@ def compare(
     medians = {name: statistics.median(values) for name, values in times.items()}
     base = medians[functions[-1][0]]
     return [
-        Measurement(case, name, medians[name], peaks[name], base / medians[name]) for name, _ in functions
+        Measurement(case, name, medians[name], peaks[name], base / medians[name], known.get(name))
+        for name, _ in functions
     ]
 
 
@@ -62,7 +72,13 @@ def report(measurements: Sequence[Measurement], path: str | Path) -> str:
     write_record(path, {**environment(), "measurements": [asdict(m) for m in measurements]})
     rows = [(m.case, m.name, m.seconds, m.peak_mib, m.ratio) for m in measurements]
     headers = ["case", "way", "seconds", "peak MiB", "times faster"]
-    return tabulate(rows, headers=headers, tablefmt="pipe", floatfmt=(None, None, ".4f", ".1f", ".2f"))
+    table = tabulate(rows, headers=headers, tablefmt="pipe", floatfmt=(None, None, ".4f", ".1f", ".2f"))
+    costs = {m.name: m.cost for m in measurements if m.cost is not None}
+    if not costs:
+        return table
+    counted = [(name, cost.parameters / 1e6, cost.flops / 1e9) for name, cost in costs.items()]
+    headers = ["model", "million parameters", "GFLOPs an image"]
+    return f"{table}\n\n" + tabulate(counted, headers=headers, tablefmt="pipe", floatfmt=".2f")
 
 
 def _seconds(function: Callable[[], Any], device: str) -> float:
