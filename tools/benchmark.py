@@ -127,7 +127,7 @@ def attribute_metrics(quick: bool) -> list[Measurement]:
     labels = torch.randint(0, 2, (751, m), generator=generator, dtype=torch.int8)[pids]
 
     def whole() -> None:
-        evaluator = AttributeEvaluator(queries, n, MARKET1501, chunk=128, device=torch.device(DEVICE))
+        evaluator = AttributeEvaluator(queries, n, MARKET1501, device=torch.device(DEVICE))
         camids = torch.arange(n) % 6
         evaluator.evaluate_features(embeddings, features, pids, camids, labels, [])
 

@@ -13,3 +13,6 @@ def add_common_config(cfg: CN) -> None:
     # Keep only the input of each residual block for the backward pass and compute the rest again: less memory, more
     # time, the same numbers.
     cfg.MODEL.BACKBONE.ACTIVATION_CHECKPOINTING = False
+    # Start the last norm of each residual block at 0, so that every block begins as the identity (Goyal et al. 2017,
+    # sec. 5.1). For ResNets trained from random weights; weights that are loaded replace it.
+    cfg.MODEL.BACKBONE.ZERO_INIT_RESIDUAL = False

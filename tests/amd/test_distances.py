@@ -5,6 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from fastreid_projects.amd import distances
 from fastreid_projects.amd.distances import iter_attribute_distances
 
 
@@ -19,11 +20,20 @@ def naive(query, gallery):
     return (query.double()[:, :, None] - gallery.double()[:, None]).norm(dim=3)
 
 
+@pytest.fixture(autouse=True, params=[7, 512])
+def tile(request, monkeypatch):
+    """Galleries of several tiles and of one."""
+    monkeypatch.setattr(distances, "_TILE_CPU", request.param)
+
+
 def collect(query, gallery, chunk):
-    parts = list(iter_attribute_distances(query, gallery, chunk))
-    rows = [i for part, _ in parts for i in range(part.start, part.stop)]
-    assert rows == list(range(query.shape[1]))
-    return torch.cat([distances for _, distances in parts], dim=1)
+    """The whole (M, Q, G); every pair comes once."""
+    whole = torch.full((query.shape[0], query.shape[1], gallery.shape[1]), torch.nan)
+    for rows, columns, part in iter_attribute_distances(query, gallery, chunk):
+        assert whole[:, rows, columns].isnan().all()
+        whole[:, rows, columns] = part
+    assert not whole.isnan().any()
+    return whole
 
 
 class Largest(TorchDispatchMode):
@@ -82,12 +92,15 @@ def test_equal_images_are_near_zero_and_never_nan():
     assert result.diagonal(dim1=1, dim2=2).max() < 2e-3 * query.norm(dim=2).max()
 
 
-def test_chunks_do_not_share_memory():
-    """A list of all chunks must hold each one's own distances."""
+def test_tiles_do_not_share_memory():
+    """A list of all tiles must hold each one's own distances."""
     query, gallery = make_features()
-    parts = [distances for _, distances in iter_attribute_distances(query, gallery, 4)]
-    torch.testing.assert_close(torch.cat(parts, dim=1).double(), naive(query, gallery), atol=1e-4, rtol=1e-4)
-    assert len({part.data_ptr() for part in parts}) == len(parts)
+    tiles = list(iter_attribute_distances(query, gallery, 4))
+    for rows, columns, part in tiles:
+        torch.testing.assert_close(
+            part.double(), naive(query, gallery)[:, rows, columns], atol=1e-4, rtol=1e-4
+        )
+    assert len({part.data_ptr() for _, _, part in tiles}) == len(tiles)
 
 
 def test_inputs_are_not_changed_and_need_no_gradient():

@@ -10,12 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from fastreid_projects.evaluation import attribute_metrics
-from fastreid_projects.evaluation.attribute_metrics import (
-    AttributeMeter,
-    attribute_average_precision,
-    expected_random_ap,
-)
+from fastreid_projects.evaluation import attribute_metrics, attribute_ranking
+from fastreid_projects.evaluation.attribute_metrics import AttributeMeter
+from fastreid_projects.evaluation.attribute_ranking import attribute_average_precision, expected_random_ap
 
 NAMES = ("adre", "x_map_e", "x_map_c", "random_x_map_e", "random_x_map_c")
 
@@ -37,6 +34,36 @@ def test_average_precision_equals_scikit_learn_also_on_ties(m, seed, levels):
     for pair in range(20):
         expected = reference_ap(distances[:, pair], exclusive[:, pair])
         assert (float(ap_e[pair]), float(ap_c[pair])) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("m", [1, 7, 8, 9, 16, 23, 26, 33])
+def test_sorting_equals_counting(m):
+    """Also for words of any length, and where every fourth pair has two equal distances."""
+    generator = torch.Generator().manual_seed(m)
+    distances = torch.rand(m, 400, generator=generator)
+    distances[-1, ::4] = distances[0, ::4]
+    distances[0, ::5] = -0.0
+    exclusive = torch.rand(m, 400, generator=generator) < torch.rand(400, generator=generator)
+    by_sorting = attribute_average_precision(distances, exclusive)
+    by_counting = attribute_ranking._by_counting(distances, exclusive)
+    torch.testing.assert_close(by_sorting, by_counting, atol=1e-6, rtol=0)
+
+
+def test_sorting_is_what_runs_on_a_cpu(monkeypatch):
+    """Only tied pairs and negative values are counted."""
+    counted = []
+    monkeypatch.setattr(
+        attribute_ranking, "_by_counting", lambda d, e: counted.append(d.shape[1]) or (d[0], d[0])
+    )
+    distances = torch.rand(5, 30, generator=torch.Generator().manual_seed(0))
+    exclusive = torch.arange(5).unsqueeze(1).expand(5, 30) < 2
+    attribute_average_precision(distances, exclusive)
+    assert counted == []
+    distances[1, 3] = distances[2, 3]
+    attribute_average_precision(distances, exclusive)
+    assert counted == [1]
+    attribute_average_precision(distances - 0.5, exclusive)
+    assert counted == [1, 30]
 
 
 def test_average_precision_by_hand():
@@ -67,15 +94,14 @@ def test_a_perfect_and_the_worst_order():
     assert float(ap_c) == pytest.approx(sum(i / (6 + i) for i in range(1, 21)) / 20)
 
 
-def test_many_attributes_do_not_overflow_their_counters():
-    """Ranks are counted in bytes; 255 attributes, all tied, are the most that a byte holds."""
-    distances = torch.zeros(255, 2)
-    exclusive = torch.zeros(255, 2, dtype=torch.bool)
+def test_many_attributes_that_are_all_tied():
+    distances = torch.zeros(300, 2)
+    exclusive = torch.zeros(300, 2, dtype=torch.bool)
     exclusive[:, 0] = True
     exclusive[0, 1] = True
     ap_e, ap_c = attribute_average_precision(distances, exclusive)
-    assert ap_e.tolist() == pytest.approx([1.0, 1 / 255])
-    assert ap_c.tolist() == pytest.approx([0.0, 254 / 255])
+    assert ap_e.tolist() == pytest.approx([1.0, 1 / 300])
+    assert ap_c.tolist() == pytest.approx([0.0, 299 / 300])
 
 
 # A random order's expectation

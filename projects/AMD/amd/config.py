@@ -41,7 +41,7 @@ def add_amd_config(cfg: CN) -> None:
 
     # Evaluation: queries per chunk, and half-precision attribute features (half the memory).
     node.TEST = CN()
-    node.TEST.CHUNK = 128
+    node.TEST.CHUNK = 1024
     node.TEST.HALF = True
     # The report of explained pairs in OUTPUT_DIR/report: number of pairs (0: none) and of heat maps a pair.
     node.REPORT = CN()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -50,7 +51,7 @@ class AttributeEvaluator(DatasetEvaluator):
             is scored (``TEST.METRIC``, re-ranking, query expansion); Euclidean by default.
         chunk: queries at a time.
         half: keep the attribute features in float16.
-        device: where distances are computed.
+        device: where distances are computed; the CPU by default.
         mask_attention: measures attention against true masks, or None.
     """
 
@@ -61,7 +62,7 @@ class AttributeEvaluator(DatasetEvaluator):
         attribute_set: AttributeSet,
         *,
         target_distances: TargetDistances = iter_distances,
-        chunk: int = 128,
+        chunk: int = 1024,
         half: bool = True,
         device: torch.device | None = None,
         mask_attention: MaskAttention | None = None,
@@ -72,7 +73,7 @@ class AttributeEvaluator(DatasetEvaluator):
         self.target_distances = target_distances
         self.chunk = chunk
         self.dtype = torch.float16 if half else torch.float32
-        self.device = device
+        self.device = device or torch.device("cpu")
         self.mask_attention = mask_attention
         self.reset()
 
@@ -86,14 +87,19 @@ class AttributeEvaluator(DatasetEvaluator):
             self.mask_attention.reset()
 
     def process(self, inputs: dict[str, Any], outputs: Tensor) -> None:
-        """Take a batch and the model's features of it, (N, 1 + M, D)."""
+        """Take a batch and the model's features of it, (N, 1 + M, D).
+
+        Raises:
+            DataError: features are not finite; names the images.
+        """
         n = len(outputs)
         if not len(self._features):
             m, d = outputs.shape[1] - 1, outputs.shape[2]
             self._features = torch.empty(m, self._local_images(), d, dtype=self.dtype)
-        self._features[:, self._count : self._count + n] = (
-            outputs[:, 1:].transpose(0, 1).to("cpu", self.dtype)
-        )
+        features = outputs[:, 1:].to("cpu", self.dtype)
+        check_finite(outputs[:, 0], inputs["img_paths"])
+        check_finite(features, inputs["img_paths"])
+        self._features[:, self._count : self._count + n] = features.transpose(0, 1)
         self._embeddings.append(outputs[:, 0].to("cpu", torch.float32))
         self._labels.append(
             (inputs["targets"].cpu(), inputs["camids"].cpu(), inputs["attributes"].cpu(), inputs["img_paths"])
@@ -140,14 +146,12 @@ class AttributeEvaluator(DatasetEvaluator):
             pids: (images,).
             camids: (images,).
             attributes: (images, M) of 0, 1 or -1.
-            paths: names of the images for errors, or [].
+            paths: names of the images, for the report; [] where none is written.
 
         Raises:
-            DataError: features are not finite, or no query has a match.
+            DataError: features are NaN, or no query has a match.
         """
         self.pids, self.camids, self.attributes, self.paths = pids, camids, attributes, paths
-        check_finite(embeddings, paths)
-        check_finite(torch.stack([part.sum(dim=1, dtype=torch.float32) for part in features], dim=1), paths)
         return self._scores(embeddings, features)
 
     def _scores(self, embeddings: Tensor, features: Tensor) -> dict[str, float]:
@@ -157,11 +161,16 @@ class AttributeEvaluator(DatasetEvaluator):
             target.update(distances, self.pids[:q][rows], self.camids[:q][rows])
         meter = self._attribute_meter()
         columns = self._known_columns()
-        chunks = iter_attribute_distances(features[:, :q], features[:, q:], self.chunk, self.device)
-        for rows, parts in chunks:
-            full = self._euclidean(embeddings, rows, parts.device)
-            interpreter.update(parts.sum(dim=0).cpu(), self.pids[:q][rows], self.camids[:q][rows])
-            meter.update(full, parts, self.pids[:q][rows], self.attributes[:q][rows], columns)
+        tiles = iter_attribute_distances(features[:, :q], features[:, q:], self.chunk, self.device)
+        for rows, chunk in itertools.groupby(tiles, key=operator.itemgetter(0)):
+            full = self._euclidean(embeddings, rows, self.device)
+            reconstructed = torch.empty(full.shape)
+            for _, part, parts in chunk:
+                reconstructed[:, part] = parts.sum(dim=0).cpu()
+                meter.update(
+                    full[:, part], parts, self.pids[:q][rows], self.attributes[:q][rows], columns, part
+                )
+            interpreter.update(reconstructed, self.pids[:q][rows], self.camids[:q][rows])
         return self._results(target.compute(), interpreter.compute(), meter.compute())
 
     def _euclidean(self, embeddings: Tensor, rows: slice, device: torch.device) -> Tensor:

@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from fastreid_projects.data.attribute_dataset import AttributeDataset, item_attributes
 from fastreid_projects.data.attributes import AttributeSet
+from fastreid_projects.engine.initialize import zero_residuals
 from fastreid_projects.host.datasets import build_dataset, subset
 
 logger = logging.getLogger("fastreid.projects.trainer")
@@ -35,6 +36,14 @@ class Trainer(DefaultTrainer):
     - ``wanted_attributes(cfg)`` (static): the :class:`AttributeSet` whose labels it wants in ``batch["attributes"]``;
     - ``build_evaluator(cfg, dataset_name, loader, num_query)``: its own evaluator instead of the host's.
     """
+
+    @classmethod
+    def build_model(cls, cfg: Any) -> nn.Module:
+        """The host's model, started as ``MODEL.BACKBONE.ZERO_INIT_RESIDUAL`` says."""
+        model = super().build_model(cfg)
+        if cfg.MODEL.BACKBONE.ZERO_INIT_RESIDUAL and not cfg.MODEL.BACKBONE.PRETRAIN:
+            zero_residuals(model)
+        return model
 
     @classmethod
     def build_train_loader(cls, cfg: Any) -> Any:

@@ -4,88 +4,42 @@
 | ------ | ------------------------------------------ |
 | M      | attributes                                 |
 | P      | pairs of a query and a gallery image       |
-| Q, G   | queries and gallery images of a chunk      |
+| Q, G   | queries and gallery images of a tile       |
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from fastreid_projects.evaluation.attribute_ranking import (
+    attribute_average_precision,
+    expected_random_ap,
+    sorted_average_precision,
+)
+
+Array = npt.NDArray[Any]
+
 # Pairs that are worked on at once: few enough for a CPU's cache, many enough to fill a GPU.
-_PAIRS_CPU = 1 << 14
-_PAIRS_GPU = 1 << 22
-
-
-def attribute_average_precision(distances: Tensor, exclusive: Tensor) -> tuple[Tensor, Tensor]:
-    """Average precision of ranking the attributes of each pair by their distances.
-
-    For X-mAP_e the order is descending and the exclusive attributes are the hits, for X-mAP_c ascending with the
-    common ones. The precision at a hit counts all attributes that are ranked at least as high, equal distances
-    included, so that the result does not depend on how a sort breaks ties.
-
-    Args:
-        distances: d^k, (M, P).
-        exclusive: (M, P) bool, True where the pair differs on the attribute.
-
-    Returns:
-        Two tensors (P,) in [0, 1]: AP_e (0 where no attribute is exclusive) and AP_c (0 where none is common).
-    """
-    m, p = distances.shape
-    at_least = torch.ones(m, p, dtype=torch.uint8, device=distances.device)  # |{j: d_j >= d_k}|
-    at_most = torch.ones_like(at_least)
-    e = exclusive.to(torch.uint8)
-    hits_above = e.clone()  # exclusive ones among the at_least
-    exclusive_below = e.clone()  # exclusive ones among the at_most
-    for a in range(m):
-        for b in range(a + 1, m):
-            b_above = (distances[b] >= distances[a]).view(torch.uint8)
-            a_above = (distances[a] >= distances[b]).view(torch.uint8)
-            at_least[a] += b_above
-            at_most[b] += b_above
-            at_least[b] += a_above
-            at_most[a] += a_above
-            hits_above[a] += b_above & e[b]
-            exclusive_below[b] += b_above & e[a]
-            hits_above[b] += a_above & e[a]
-            exclusive_below[a] += a_above & e[b]
-    common = 1 - e
-    ap_e = _mean_precision(hits_above, at_least, e)
-    ap_c = _mean_precision(at_most - exclusive_below, at_most, common)
-    return ap_e, ap_c
-
-
-def _mean_precision(hits: Tensor, ranks: Tensor, relevant: Tensor) -> Tensor:
-    precision = hits.float().div_(ranks).mul_(relevant)
-    return precision.sum(dim=0) / relevant.sum(dim=0, dtype=torch.float32).clamp(min=1)
-
-
-def expected_random_ap(num_hits: Tensor, m: int) -> Tensor:
-    """Expected average precision of a random order of m items, ``num_hits`` of which are hits.
-
-    E[AP] = (1/m) (H_m + (R - 1) / (m - 1) (m - H_m)), H_m the m-th harmonic number, R the number of hits.
-
-    Args:
-        num_hits: R, any shape, 1..m.
-        m: number of items.
-
-    Returns:
-        float32 of num_hits' shape, in (0, 1].
-    """
-    harmonic = sum(1.0 / i for i in range(1, m + 1))
-    slope = (m - harmonic) / max(m - 1, 1)
-    return (harmonic + (num_hits.float() - 1) * slope) / m
+_PAIRS_CPU = 1 << 13
+_PAIRS_GPU = 1 << 20
 
 
 @dataclass
 class AttributeMeter:
-    """Sums X-mAP and ADRE over chunks of query x gallery; never holds more than a chunk.
+    """Sums X-mAP and ADRE over tiles of query x gallery; never holds more than a tile.
 
     Attributes:
-        gallery_pids: (G,) identities of the whole gallery.
-        gallery_attributes: (G, M), 0, 1, or -1 for an image without attributes.
+        gallery_pids: (whole gallery,) identities.
+        gallery_attributes: (whole gallery, M), 0, 1, or -1 for an image without attributes.
     """
 
     gallery_pids: Tensor
@@ -99,8 +53,9 @@ class AttributeMeter:
         query_pids: Tensor,
         query_attributes: Tensor,
         columns: Tensor | None = None,
+        gallery: slice = slice(None),
     ) -> None:
-        """Take a chunk of queries against the whole gallery.
+        """Take a tile: some queries against the whole gallery or a part of it.
 
         Args:
             distances: the model's d, (Q, G).
@@ -108,42 +63,31 @@ class AttributeMeter:
             query_pids: (Q,).
             query_attributes: (Q, M), coded like the gallery's.
             columns: attributes that X-mAP is taken over, indices into M; all by default.
+            gallery: which part of the gallery the tile is.
         """
-        reconstructed = attribute_distances.sum(dim=0)
-        far = distances > 0
-        error = ((distances - reconstructed).abs() / distances.clamp(min=1e-12)).masked_fill_(~far, 0.0)
-        self._add("adre", error.sum(dtype=torch.float64), far.sum())
-        device = distances.device
-        columns = torch.arange(len(attribute_distances)) if columns is None else columns
-        gallery = self.gallery_attributes[:, columns].to(device)
-        query = query_attributes[:, columns].to(device)
-        for i in range(len(query_pids)):
-            self._one_query(attribute_distances[columns.to(device), i], query_pids[i], query[i], gallery)
-
-    def _one_query(self, distances: Tensor, pid: Tensor, attributes: Tensor, gallery: Tensor) -> None:
-        if not len(attributes) or bool((attributes < 0).any()):
+        self._reconstruction(distances, attribute_distances.sum(dim=0))
+        if columns is not None:
+            attribute_distances = attribute_distances[columns.to(distances.device)]
+        m = len(attribute_distances)
+        if not m or not distances.numel():
             return
-        device = distances.device
-        other = (self.gallery_pids.to(device) != pid) & (gallery >= 0).all(dim=1)
-        chosen = other.nonzero().squeeze(1)
-        step = _PAIRS_GPU if device.type == "cuda" else _PAIRS_CPU
-        for part in chosen.split(step):
-            exclusive = (gallery[part] != attributes).T.contiguous()
-            self._pairs(distances[:, part].contiguous(), exclusive)
+        query = _Labels.of(query_pids, query_attributes, columns)
+        others = _Labels.of(self.gallery_pids[gallery], self.gallery_attributes[gallery], columns)
+        on_cpu = distances.device.type == "cpu"
+        measure = partial(_measure, attribute_distances, query, others)
+        with ThreadPoolExecutor(torch.get_num_threads() if on_cpu else 1) as pool:
+            for sums in pool.map(measure, _blocks(attribute_distances)):
+                for name, value in sums.items():
+                    self._add(name, value)
 
-    def _pairs(self, distances: Tensor, exclusive: Tensor) -> None:
-        m = len(distances)
-        ap_e, ap_c = attribute_average_precision(distances, exclusive)
-        m_e = exclusive.sum(dim=0)
-        for name, ap, hits in (("e", ap_e, m_e), ("c", ap_c, m - m_e)):
-            some = hits > 0
-            self._add(f"x_map_{name}", ap[some].sum(dtype=torch.float64), some.sum())
-            random = expected_random_ap(hits[some], m)
-            self._add(f"random_x_map_{name}", random.sum(dtype=torch.float64), some.sum())
+    def _reconstruction(self, distances: Tensor, reconstructed: Tensor) -> None:
+        far = distances > 0
+        error = reconstructed.sub_(distances).abs_().div_(distances.clamp(min=1e-12)).masked_fill_(~far, 0.0)
+        self._add("adre", float(error.sum(dtype=torch.float64)))
+        self._add("adre/count", float(far.sum()))
 
-    def _add(self, name: str, total: Tensor, count: Tensor) -> None:
-        self._sums[name] = self._sums.get(name, 0.0) + float(total)
-        self._sums[f"{name}/count"] = self._sums.get(f"{name}/count", 0.0) + float(count)
+    def _add(self, name: str, value: float) -> None:
+        self._sums[name] = self._sums.get(name, 0.0) + value
 
     def compute(self) -> dict[str, float]:
         """``adre``, ``x_map_e``, ``x_map_c``, ``random_x_map_e``, ``random_x_map_c`` as fractions.
@@ -154,5 +98,68 @@ class AttributeMeter:
         return {name: self._mean(name) for name in names}
 
     def _mean(self, name: str) -> float:
-        count = self._sums.get(f"{name}/count", 0.0)
+        count = self._sums.get(f"{name.removeprefix('random_')}/count", 0.0)
         return self._sums[name] / count if count else float("nan")
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """What is known of the images of one side of a tile.
+
+    Attributes:
+        pids: (images,) identities.
+        attributes: (images, M).
+        known: (images,) whether all M are known.
+    """
+
+    pids: Array
+    attributes: Array
+    known: Array
+
+    @classmethod
+    def of(cls, pids: Tensor, attributes: Tensor, columns: Tensor | None) -> _Labels:
+        chosen = (attributes if columns is None else attributes[:, columns]).cpu().numpy()
+        return cls(pids.cpu().numpy(), np.ascontiguousarray(chosen), (chosen >= 0).all(axis=1))
+
+
+def _blocks(distances: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Cut a tile (M, Q, G) into blocks of at most so many pairs."""
+    most = _PAIRS_GPU if distances.device.type == "cuda" else _PAIRS_CPU
+    _, queries, gallery = distances.shape
+    across = min(gallery, most)
+    down = max(most // across, 1)
+    for q in range(0, queries, down):
+        for g in range(0, gallery, across):
+            yield slice(q, q + down), slice(g, g + across)
+
+
+def _measure(
+    distances: Tensor, query: _Labels, gallery: _Labels, block: tuple[slice, slice]
+) -> dict[str, float]:
+    """X-mAP's sums and counts over a block; in numpy on a CPU, where many blocks are measured at a time."""
+    rows, columns = block
+    m = len(distances)
+    exclusive = (query.attributes[rows, None] != gallery.attributes[columns]).reshape(-1, m)
+    valid = query.pids[rows, None] != gallery.pids[columns]
+    valid &= query.known[rows, None] & gallery.known[columns]
+    ap_e, ap_c = _average_precision(distances[:, rows, columns].flatten(1), exclusive)
+    keep = valid.reshape(-1)
+    pairs = np.bincount(exclusive.sum(axis=1)[keep], minlength=m + 1)  # how many have an M_E of 0, 1, ... M
+    random = np.append(0.0, expected_random_ap(torch.arange(1, m + 1), m).numpy())
+    return {
+        "x_map_e": float(ap_e.sum(where=keep, dtype=np.float64)),  # 0 where nothing is exclusive
+        "x_map_e/count": float(pairs[1:].sum()),
+        "random_x_map_e": float((pairs * random).sum()),
+        "x_map_c": float(ap_c.sum(where=keep, dtype=np.float64)),
+        "x_map_c/count": float(pairs[:-1].sum()),
+        "random_x_map_c": float((pairs * random[::-1]).sum()),
+    }
+
+
+def _average_precision(distances: Tensor, exclusive: Array) -> tuple[Array, Array]:
+    """AP_e and AP_c of d^k (M, P) and what is exclusive (P, M)."""
+    if distances.device.type == "cpu":
+        return sorted_average_precision(distances.numpy(), exclusive.T)
+    mask = torch.from_numpy(exclusive).to(distances.device).T.contiguous()
+    ap_e, ap_c = attribute_average_precision(distances, mask)
+    return ap_e.cpu().numpy(), ap_c.cpu().numpy()
