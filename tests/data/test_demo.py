@@ -28,6 +28,7 @@ from fastreid_projects.data.demo import (
     plan_dataset,
 )
 from fastreid_projects.data.demo.__main__ import main
+from fastreid_projects.data.demo.counterfactual import counterfactuals
 from fastreid_projects.data.demo.sheet import contact_sheet
 from fastreid_projects.errors import DataError
 
@@ -291,3 +292,40 @@ class TestDataset:
         assert all(isinstance(pid, int) and pid >= 0 for _, pid, _ in drawn.query + drawn.gallery)
         assert {pid for _, pid, _ in drawn.gallery} >= {0}
         assert [item[0] for item in drawn.gallery] == sorted(item[0] for item in drawn.gallery)
+
+
+# Counterfactuals
+
+
+@pytest.fixture(scope="module")
+def changes():
+    spec = SPECS["A"]
+    paths = [f"query/{frame.stem}.jpg" for frame in plan_dataset(spec).frames if frame.split == "query"][:60]
+    return spec, paths, list(counterfactuals(spec, paths, 12))
+
+
+def test_a_counterfactual_differs_in_what_it_says_and_is_seen(changes):
+    spec, _, cases = changes
+    assert len(cases) == 12
+    for case in cases:
+        person = find_frame(spec, case.path).person
+        drawn, _ = draw_person(person, find_frame(spec, case.path).shot)
+        assert np.array_equal(case.image, drawn)
+        assert 1 <= len(case.attributes) <= 2
+        assert (np.abs(case.image.astype(int) - case.changed).max(axis=2) > 24).mean() >= 0.01
+        names = [DEMO.names[k] for k in case.attributes]
+        if len(names) == 2:  # one colour in the place of another, on the same garment
+            assert {name[:2] for name in names} in ({"up"}, {"do"}), names
+
+
+def test_counterfactuals_are_fixed_and_go_through_the_attributes(changes):
+    spec, paths, cases = changes
+    again = list(counterfactuals(spec, paths, 12))
+    assert [(c.path, c.attributes) for c in cases] == [(c.path, c.attributes) for c in again]
+    assert len({case.path for case in cases}) == 12
+    assert len({k for case in cases for k in case.attributes}) >= 8
+
+
+def test_few_images_give_few_counterfactuals(changes):
+    spec, paths, _ = changes
+    assert len(list(counterfactuals(spec, paths[:2], 12))) <= 2

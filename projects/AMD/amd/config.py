@@ -43,6 +43,12 @@ def add_amd_config(cfg: CN) -> None:
     node.TEST = CN()
     node.TEST.CHUNK = 1024
     node.TEST.HALF = True
+    # Re-weighting (eq. 12): gamma, 1 in the paper; 0: not measured.
+    node.TEST.GAMMA = 0.0
+    # Pairs of different persons for the deletion and insertion curves; 0: not measured.
+    node.TEST.DELETION_PAIRS = 0
+    # Images that are drawn again with one attribute changed, on datasets that are drawn; 0: not measured.
+    node.TEST.COUNTERFACTUALS = 0
     # The report of explained pairs in OUTPUT_DIR/report: number of pairs (0: none) and of heat maps a pair.
     node.REPORT = CN()
     node.REPORT.PAIRS = 0

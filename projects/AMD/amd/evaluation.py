@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,58 +11,16 @@ from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.transforms import build_transforms
 from torch import Tensor
 
-from fastreid_projects.amd.evaluator import AttributeEvaluator
+from fastreid_projects.amd.counterfactual import CounterfactualStudy
+from fastreid_projects.amd.deletion import DeletionStudy
+from fastreid_projects.amd.evaluator import AttributeEvaluator, Study
 from fastreid_projects.amd.explain import Explainer
 from fastreid_projects.amd.faithfulness import MaskAttention
-from fastreid_projects.amd.report import write_run_report
+from fastreid_projects.amd.report import RunReport
 from fastreid_projects.host.evaluation import make_chunks
 
 if TYPE_CHECKING:
     from fastreid_projects.amd.meta_arch import AMD
-
-
-class ReportingEvaluator(AttributeEvaluator):
-    """An :class:`AttributeEvaluator` that ends with a report of explained pairs.
-
-    Args:
-        explainer: explains the pairs.
-        folder: where ``report.html`` and ``report.json`` go.
-        title: the report's heading.
-        pairs: how many pairs.
-        top_k: heat maps a pair.
-        options: those of :class:`AttributeEvaluator`.
-    """
-
-    def __init__(
-        self,
-        *args: Any,
-        explainer: Explainer,
-        folder: Path,
-        title: str,
-        pairs: int,
-        top_k: int,
-        **options: Any,
-    ) -> None:
-        super().__init__(*args, **options)
-        self.explainer = explainer
-        self.folder = folder
-        self.title = title
-        self.pairs = pairs
-        self.top_k = top_k
-
-    def _scores(self, embeddings: Tensor, features: Tensor) -> dict[str, float]:
-        results = super()._scores(embeddings, features)
-        write_run_report(
-            self,
-            embeddings,
-            self.explainer,
-            results,
-            self.folder,
-            title=self.title,
-            number=self.pairs,
-            top_k=self.top_k,
-        )
-        return results
 
 
 def build_attribute_evaluator(
@@ -76,26 +35,38 @@ def build_attribute_evaluator(
         loader: its loader, queries first.
         num_query: number of queries.
     """
-    options: dict[str, Any] = {
-        "target_distances": lambda query, gallery: make_chunks(query, gallery, cfg.TEST, model.device)(),
-        "chunk": cfg.MODEL.AMD.TEST.CHUNK,
-        "half": cfg.MODEL.AMD.TEST.HALF,
-        "device": model.device,
-        "mask_attention": _mask_attention(model, dataset_name),
-    }
-    arguments = (num_query, len(loader.dataset), model.attribute_set)
-    if not cfg.MODEL.AMD.REPORT.PAIRS:
-        return AttributeEvaluator(*arguments, **options)
-    folder = Path(cfg.OUTPUT_DIR) / "report"
-    return ReportingEvaluator(
-        *arguments,
-        **options,
-        explainer=Explainer(model, build_transforms(cfg, is_train=False)),
-        folder=folder if len(cfg.DATASETS.TESTS) == 1 else folder / dataset_name,
-        title=f"Why are two persons near or far? {dataset_name}",
-        pairs=cfg.MODEL.AMD.REPORT.PAIRS,
-        top_k=cfg.MODEL.AMD.REPORT.TOP_K,
+    return AttributeEvaluator(
+        num_query,
+        len(loader.dataset),
+        model.attribute_set,
+        target_distances=lambda query, gallery: make_chunks(query, gallery, cfg.TEST, model.device)(),
+        chunk=cfg.MODEL.AMD.TEST.CHUNK,
+        half=cfg.MODEL.AMD.TEST.HALF,
+        device=model.device,
+        mask_attention=_mask_attention(model, dataset_name),
+        gamma=cfg.MODEL.AMD.TEST.GAMMA,
+        studies=list(_studies(model, cfg, dataset_name)),
     )
+
+
+def _studies(model: AMD, cfg: Any, dataset_name: str) -> Iterator[Study]:
+    """What the config wants beyond scores; the report comes last, since it prints the others."""
+    node = cfg.MODEL.AMD
+    explainer = Explainer(model, build_transforms(cfg, is_train=False))
+    change = getattr(DATASET_REGISTRY.get(dataset_name), "counterfactuals", None)
+    if node.TEST.COUNTERFACTUALS and change is not None:
+        yield CounterfactualStudy(explainer, change, node.TEST.COUNTERFACTUALS)
+    if node.TEST.DELETION_PAIRS:
+        yield DeletionStudy(explainer, node.TEST.DELETION_PAIRS)
+    if node.REPORT.PAIRS:
+        folder = Path(cfg.OUTPUT_DIR) / "report"
+        yield RunReport(
+            explainer,
+            folder if len(cfg.DATASETS.TESTS) == 1 else folder / dataset_name,
+            title=f"Why are two persons near or far? {dataset_name}",
+            number=node.REPORT.PAIRS,
+            top_k=node.REPORT.TOP_K,
+        )
 
 
 def _mask_attention(model: AMD, dataset_name: str) -> MaskAttention | None:

@@ -13,17 +13,18 @@ import itertools
 import logging
 import operator
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from fastreid.evaluation.evaluator import DatasetEvaluator
 from fastreid.utils import comm
-from tabulate import tabulate
 from torch import Tensor
 
 from fastreid_projects.amd.distances import iter_attribute_distances
 from fastreid_projects.amd.faithfulness import MaskAttention
+from fastreid_projects.amd.reweighting import ReweightedRanking
+from fastreid_projects.amd.tables import RANKS, attention_table, results_table
 from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.evaluation.attribute_metrics import AttributeMeter
 from fastreid_projects.evaluation.distance import check_finite, iter_distances
@@ -31,7 +32,8 @@ from fastreid_projects.evaluation.ranking import RankingMeter, RankingResult
 
 logger = logging.getLogger("fastreid.projects.amd")
 
-RANKS = (1, 5, 10)
+# (evaluator, the target's features, results so far) -> more results.
+Study = Callable[["AttributeEvaluator", Tensor, dict[str, float]], dict[str, float]]
 TargetDistances = Callable[[Tensor, Tensor], Iterable[tuple[slice, Any]]]
 # Below this share of the features' squared norms a squared distance is rounding error: equal images.
 _ROUNDING = 1e-6
@@ -53,6 +55,8 @@ class AttributeEvaluator(DatasetEvaluator):
         half: keep the attribute features in float16.
         device: where distances are computed; the CPU by default.
         mask_attention: measures attention against true masks, or None.
+        gamma: also rank by distances re-weighted by Eq. 12 with this weight; 0 does not.
+        studies: what else is measured or written once the scores are there, in this order.
     """
 
     def __init__(
@@ -66,6 +70,8 @@ class AttributeEvaluator(DatasetEvaluator):
         half: bool = True,
         device: torch.device | None = None,
         mask_attention: MaskAttention | None = None,
+        gamma: float = 0.0,
+        studies: Sequence[Study] = (),
     ) -> None:
         self.num_query = num_query
         self.num_images = num_images
@@ -75,6 +81,8 @@ class AttributeEvaluator(DatasetEvaluator):
         self.dtype = torch.float16 if half else torch.float32
         self.device = device or torch.device("cpu")
         self.mask_attention = mask_attention
+        self.gamma = gamma
+        self.studies = studies
         self.reset()
 
     def reset(self) -> None:
@@ -152,26 +160,37 @@ class AttributeEvaluator(DatasetEvaluator):
             DataError: features are NaN, or no query has a match.
         """
         self.pids, self.camids, self.attributes, self.paths = pids, camids, attributes, paths
-        return self._scores(embeddings, features)
+        results = self._scores(embeddings, features)
+        for study in self.studies:
+            results.update(study(self, embeddings, results))
+        return results
 
     def _scores(self, embeddings: Tensor, features: Tensor) -> dict[str, float]:
         q = self.num_query
         target, interpreter = self._ranking_meter(), self._ranking_meter()
         for rows, distances in self.target_distances(embeddings[:q], embeddings[q:]):
             target.update(distances, self.pids[:q][rows], self.camids[:q][rows])
-        meter = self._attribute_meter()
-        columns = self._known_columns()
+        meter = AttributeMeter(self.pids[q:], self.attributes[q:])
+        reweighted = ReweightedRanking(self.pids, self.camids, self.attributes, q, self.gamma)
+        known = self._known_columns()
         tiles = iter_attribute_distances(features[:, :q], features[:, q:], self.chunk, self.device)
         for rows, chunk in itertools.groupby(tiles, key=operator.itemgetter(0)):
             full = self._euclidean(embeddings, rows, self.device)
             reconstructed = torch.empty(full.shape)
-            for _, part, parts in chunk:
-                reconstructed[:, part] = parts.sum(dim=0).cpu()
-                meter.update(
-                    full[:, part], parts, self.pids[:q][rows], self.attributes[:q][rows], columns, part
-                )
+            reweighted.start(rows)
+            for _, columns, parts in chunk:
+                reconstructed[:, columns] = parts.sum(dim=0).cpu()
+                part = full[:, columns]
+                meter.update(part, parts, self.pids[:q][rows], self.attributes[:q][rows], known, columns)
+                if self.gamma:
+                    reweighted.update(rows, columns, part, parts)
             interpreter.update(reconstructed, self.pids[:q][rows], self.camids[:q][rows])
-        return self._results(target.compute(), interpreter.compute(), meter.compute())
+            if self.gamma:
+                reweighted.finish(rows)
+        rankings = {"": interpreter.compute(), "target_": target.compute()}
+        if self.gamma:
+            rankings |= {f"reweighted_{name}_": ranking for name, ranking in reweighted.compute().items()}
+        return self._results(rankings, meter.compute())
 
     def _euclidean(self, embeddings: Tensor, rows: slice, device: torch.device) -> Tensor:
         """d of Eq. 4: Euclidean, whatever TEST.METRIC ranks the target by."""
@@ -184,18 +203,13 @@ class AttributeEvaluator(DatasetEvaluator):
     def _ranking_meter(self) -> RankingMeter:
         return RankingMeter(self.pids[self.num_query :], self.camids[self.num_query :])
 
-    def _attribute_meter(self) -> AttributeMeter:
-        return AttributeMeter(self.pids[self.num_query :], self.attributes[self.num_query :])
-
     def _known_columns(self) -> Tensor:
         """Attributes that the test set has at all: on another dataset, those whose names the two share."""
         return (self.attributes >= 0).any(dim=0).nonzero().squeeze(1)
 
-    def _results(
-        self, target: RankingResult, interpreter: RankingResult, attribute: dict[str, float]
-    ) -> dict[str, float]:
+    def _results(self, rankings: dict[str, RankingResult], attribute: dict[str, float]) -> dict[str, float]:
         results: dict[str, float] = OrderedDict()
-        for prefix, ranking in (("", interpreter), ("target_", target)):
+        for prefix, ranking in rankings.items():
             for k in RANKS:
                 results[f"{prefix}Rank-{k}"] = 100 * ranking.rank(k)
             results[f"{prefix}mAP"] = 100 * ranking.mAP
@@ -208,40 +222,3 @@ class AttributeEvaluator(DatasetEvaluator):
             results.update(self.mask_attention.compute())
         results["metric"] = (results["mAP"] + results["Rank-1"]) / 2
         return results
-
-
-def results_table(results: dict[str, float]) -> str:
-    """The evaluator's metrics as one table: target, interpreter, and what a random explanation would reach."""
-    rows: list[tuple[str, float | None, float | None, float | None]] = [
-        (name, results[f"target_{name}"], results[name], None)
-        for name in (*(f"Rank-{k}" for k in RANKS), "mAP", "mINP")
-    ]
-    rows.append(("ADRE (error of the sum of contributions)", None, results["ADRE"], None))
-    for kind, words in (("e", "exclusive attributes rank first"), ("c", "common attributes rank last")):
-        name = f"X-mAP_{kind}"
-        rows.append((f"{name} ({words})", None, results[name], results[f"random_{name}"]))
-    if "attention_in_mask" in results:
-        inside, area = results["attention_in_mask"], results["mask_area"]
-        rows.append(("attention inside the attribute's true mask", None, inside, area))
-        rows.append(("its density inside / outside, times", None, results["attention_density"], 1.0))
-    headers = ["per cent", "target", "interpreter", "by chance"]
-    return tabulate(rows, headers=headers, floatfmt=".2f", tablefmt="pipe", missingval="")
-
-
-def attention_table(measured: MaskAttention, attribute_set: AttributeSet) -> str:
-    """How much of each attribute's attention falls on its true pixels, the densest first."""
-    inside, area, count = measured.per_attribute()
-    density = (inside / area) / ((1 - inside) / (1 - area))
-    rows = [
-        (
-            attribute_set.attributes[k].values[1],
-            int(count[k]),
-            100 * float(inside[k]),
-            100 * float(area[k]),
-            float(density[k]),
-        )
-        for k in density.nan_to_num(-1).argsort(descending=True).tolist()
-        if count[k]
-    ]
-    headers = ["attribute", "images", "attention inside, %", "area, %", "inside / outside, times"]
-    return tabulate(rows, headers=headers, floatfmt=".2f", tablefmt="pipe")

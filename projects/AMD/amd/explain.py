@@ -3,6 +3,7 @@
 | letter | meaning              |
 | ------ | -------------------- |
 | M      | number of attributes |
+| D      | size of a feature    |
 | h, w   | size of attention    |
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,9 +23,44 @@ from torch import Tensor
 from fastreid_projects.amd.meta_arch import AMD
 from fastreid_projects.data.attributes import UNKNOWN
 from fastreid_projects.host.images import read_image
+from fastreid_projects.visualization.heatmap import check_image
 from fastreid_projects.visualization.report import AttributeContribution, PairExplanation
 
 ImageLike = str | Path | Image.Image | np.ndarray
+
+
+class Encoded(NamedTuple):
+    """N images as the models see them, on the CPU.
+
+    Attributes:
+        embeddings: the target's features, (N, D).
+        features: f^k, (N, M, D).
+        attention: A, (N, M, h, w).
+    """
+
+    embeddings: Tensor
+    features: Tensor
+    attention: Tensor
+
+
+class Pair(NamedTuple):
+    """Two images, and what is known of them.
+
+    Attributes:
+        query: a path, a PIL image, or an RGB array (H, W, 3) of 0..255.
+        gallery: likewise.
+        query_attributes: the M known labels (0, 1, or -1 unknown), for the words; None if they are not known.
+        gallery_attributes: likewise.
+        same_identity: whether both show the same person, if it is known.
+        caption: a sentence above the pair.
+    """
+
+    query: ImageLike
+    gallery: ImageLike
+    query_attributes: Sequence[int] | None = None
+    gallery_attributes: Sequence[int] | None = None
+    same_identity: bool | None = None
+    caption: str = ""
 
 
 class Explainer:
@@ -63,66 +99,121 @@ class Explainer:
         same_identity: bool | None = None,
         caption: str = "",
     ) -> PairExplanation:
-        """Explain one pair.
-
-        Args:
-            query: a path, a PIL image, or an RGB array (H, W, 3) of 0..255.
-            gallery: likewise.
-            query_attributes: the M known labels (0, 1, or -1 unknown), for the words; None if they are not known.
-            gallery_attributes: likewise.
-            same_identity: whether both show the same person, if it is known.
-            caption: a sentence above the pair.
+        """Explain one pair; the arguments are those of :class:`Pair`.
 
         Returns:
             Distance, contributions of all M attributes in words, and their attention maps.
+
+        Raises:
+            DataError: an image cannot be read; names it.
         """
-        images = [_to_pil(query), _to_pil(gallery)]
-        distance, parts, attention = self.decompose(images)
+        pair = Pair(query, gallery, query_attributes, gallery_attributes, same_identity, caption)
+        return self.explain_pairs([pair])[0]
+
+    def explain_pairs(
+        self, pairs: Sequence[Pair | tuple[ImageLike, ImageLike]], batch_size: int = 32
+    ) -> list[PairExplanation]:
+        """Explain many pairs; an image that is in several of them is looked at once.
+
+        Args:
+            pairs: pairs, with or without what is known of them.
+            batch_size: images at a time.
+
+        Raises:
+            DataError: an image cannot be read; names it.
+        """
+        full = [pair if isinstance(pair, Pair) else Pair(*pair) for pair in pairs]
+        images: dict[Any, Image.Image] = {}
+        for image in (image for pair in full for image in (pair.query, pair.gallery)):
+            if _key(image) not in images:
+                images[_key(image)] = to_pil(image)
+        keys = list(images)
+        encoded: dict[Any, Encoded] = {}
+        for start in range(0, len(keys), batch_size):
+            part = keys[start : start + batch_size]
+            batch = self.encode([images[key] for key in part])
+            encoded |= {key: Encoded(*(x[i] for x in batch)) for i, key in enumerate(part)}
+        return [
+            self._describe(
+                pair, *((images[key], encoded[key]) for key in (_key(pair.query), _key(pair.gallery)))
+            )
+            for pair in full
+        ]
+
+    def _describe(
+        self, pair: Pair, query: tuple[Image.Image, Encoded], gallery: tuple[Image.Image, Encoded]
+    ) -> PairExplanation:
+        a, b = query[1], gallery[1]
+        parts = (a.features - b.features).norm(dim=1)
         unknown = [UNKNOWN] * len(self.model.attribute_set)
-        labels = (query_attributes or unknown, gallery_attributes or unknown)
+        known = [
+            tuple(int(value) for value in (unknown if labels is None else labels))
+            for labels in (pair.query_attributes, pair.gallery_attributes)
+        ]
         contributions = [
             AttributeContribution(
                 name=attribute.name,
-                phrase=attribute.describe_pair(int(labels[0][k]), int(labels[1][k])),
+                phrase=attribute.describe_pair(known[0][k], known[1][k]),
                 value=float(parts[k]),
-                exclusive=None
-                if UNKNOWN in (labels[0][k], labels[1][k])
-                else bool(labels[0][k] != labels[1][k]),
-                query_map=attention[0, k].numpy(),
-                gallery_map=attention[1, k].numpy(),
+                exclusive=None if UNKNOWN in (known[0][k], known[1][k]) else known[0][k] != known[1][k],
+                query_map=a.attention[k].numpy(),
+                gallery_map=b.attention[k].numpy(),
             )
             for k, attribute in enumerate(self.model.attribute_set.attributes)
         ]
         return PairExplanation(
-            query_image=np.asarray(images[0]),
-            gallery_image=np.asarray(images[1]),
-            query_name=_name(query),
-            gallery_name=_name(gallery),
-            same_identity=same_identity,
-            distance=float(distance),
+            query_image=np.asarray(query[0]),
+            gallery_image=np.asarray(gallery[0]),
+            query_name=_name(pair.query),
+            gallery_name=_name(pair.gallery),
+            same_identity=pair.same_identity,
+            distance=float((a.embeddings - b.embeddings).norm()),
             contributions=contributions,
-            caption=caption,
+            caption=pair.caption,
         )
 
+    def load(self, images: Sequence[ImageLike]) -> Tensor:
+        """Images as the model takes them: (N, 3, H, W) of 0..255, RGB.
+
+        Raises:
+            DataError: one is no image; names it.
+        """
+        return torch.stack([self.transform(to_pil(image)) for image in images])
+
     @torch.no_grad()
-    def decompose(self, images: Sequence[Image.Image]) -> tuple[Tensor, Tensor, Tensor]:
-        """Two images -> d (scalar), d^k (M,), attention (2, M, h, w), all on the CPU."""
-        batch = torch.stack([self.transform(image) for image in images])
+    def encode(self, images: Sequence[ImageLike] | Tensor) -> Encoded:
+        """What target and interpreter make of N images, or of what :meth:`load` made of them."""
+        batch = images if isinstance(images, Tensor) else self.load(images)
         with inference_context(self.model):  # the model may be in the middle of its training
             output, attention = self.model.attend(self.model.preprocess_image(batch))
-            embedding = self.model.embedding(output)
+            embeddings = self.model.embedding(output)
             features = self.model.attribute_features(output, attention)
-        distance = (embedding[0] - embedding[1]).norm()
-        parts = (features[0] - features[1]).norm(dim=1)
-        return distance.cpu(), parts.cpu(), attention.float().cpu()
+        return Encoded(embeddings.cpu(), features.cpu(), attention.float().cpu())
+
+    @torch.no_grad()
+    def embed(self, images: Sequence[ImageLike] | Tensor) -> Tensor:
+        """The target's features alone, (N, D) on the CPU."""
+        batch = images if isinstance(images, Tensor) else self.load(images)
+        with inference_context(self.model):
+            output = self.model.target(self.model.preprocess_image(batch))
+            return self.model.embedding(output).cpu()
 
 
-def _to_pil(image: ImageLike) -> Image.Image:
+def to_pil(image: ImageLike) -> Image.Image:
+    """An RGB picture of a path, a picture or an RGB array (H, W, 3) of 0..255.
+
+    Raises:
+        DataError: it is none; names the file.
+    """
     if isinstance(image, (str, Path)):
         return read_image(str(image), format="RGB")
     if isinstance(image, np.ndarray):
-        return Image.fromarray(image).convert("RGB")
+        return Image.fromarray(check_image(image, "an image to explain"))
     return image.convert("RGB")
+
+
+def _key(image: ImageLike) -> Any:
+    return str(image) if isinstance(image, (str, Path)) else id(image)
 
 
 def _name(image: ImageLike) -> str:

@@ -34,6 +34,18 @@ def attention_in_mask(attention: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]
     return inside, masks.float().mean(dim=(1, 2))
 
 
+def points_into_mask(attention: Tensor, masks: Tensor) -> Tensor:
+    """Pointing game: whether the pixel with the greatest attention lies inside the mask, (M,) bool.
+
+    Args:
+        attention: (M, h, w); upsampled bilinearly to the masks' size.
+        masks: (M, H, W) bool.
+    """
+    size = (masks.shape[-2], masks.shape[-1])
+    maps = F.interpolate(attention.float().unsqueeze(0), size=size, mode="bilinear", align_corners=False)[0]
+    return masks.flatten(1).gather(1, maps.flatten(1).argmax(dim=1, keepdim=True)).squeeze(1)
+
+
 class MaskAttention:
     """Averages :func:`attention_in_mask` over the positive, visible attributes of many images.
 
@@ -51,6 +63,7 @@ class MaskAttention:
         """Forget all images."""
         self._inside: list[Tensor] = []
         self._area: list[Tensor] = []
+        self._pointed: list[Tensor] = []
 
     @torch.no_grad()
     def update(self, inputs: dict[str, Any]) -> None:
@@ -65,6 +78,7 @@ class MaskAttention:
             nan = torch.full_like(inside, float("nan"))
             self._inside.append(torch.where(shown, inside, nan))
             self._area.append(torch.where(shown, area, nan))
+            self._pointed.append(torch.where(shown, points_into_mask(maps, masks).float(), nan))
 
     def per_attribute(self) -> tuple[Tensor, Tensor, Tensor]:
         """Mean share inside, mean area, and number of images of each attribute, (M,); NaN where it is never seen."""
@@ -72,8 +86,13 @@ class MaskAttention:
         return inside.nanmean(dim=0), area.nanmean(dim=0), (~inside.isnan()).sum(dim=0)
 
     def compute(self) -> dict[str, float]:
-        """``attention_in_mask`` and ``mask_area`` in per cent, ``attention_density`` inside over outside."""
+        """``attention_in_mask``, ``mask_area``, ``pointing_game`` in per cent; ``attention_density`` in over out."""
         inside = float(torch.stack(self._inside).nanmean())
         area = float(torch.stack(self._area).nanmean())
         density = (inside / area) / ((1 - inside) / (1 - area))
-        return {"attention_in_mask": 100 * inside, "mask_area": 100 * area, "attention_density": density}
+        return {
+            "attention_in_mask": 100 * inside,
+            "mask_area": 100 * area,
+            "attention_density": density,
+            "pointing_game": 100 * float(torch.stack(self._pointed).nanmean()),
+        }

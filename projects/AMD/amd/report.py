@@ -6,13 +6,13 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from fastreid_projects.amd.evaluator import AttributeEvaluator
-from fastreid_projects.amd.explain import Explainer
+from fastreid_projects.amd.explain import Explainer, Pair
 from fastreid_projects.files import write_aside
 from fastreid_projects.visualization.report import report_as_json, write_report
 
@@ -81,37 +81,49 @@ def _candidates(
                 yield q, int(order[len(order) // 2]), "Another person, at a typical distance."
 
 
-def write_run_report(
-    evaluator: AttributeEvaluator,
-    embeddings: Tensor,
-    explainer: Explainer,
-    results: dict[str, float],
-    folder: Path,
-    *,
-    title: str,
-    number: int,
-    top_k: int,
-) -> Path:
-    """Explain chosen pairs of an evaluated test set and write ``report.html`` and ``report.json`` into ``folder``."""
-    q = evaluator.num_query
-    a, b = embeddings[:q].double(), embeddings[q:].double()
-    squared = a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.T
-    choices = choose_pairs(squared.numpy(), evaluator.pids.numpy(), evaluator.camids.numpy(), number)
-    pairs = [_explain(evaluator, explainer, choice) for choice in choices]
-    metrics = [(name, f"{results[name]:.2f} %", words) for name, words in _METRICS.items() if name in results]
-    path = write_report(folder / "report.html", title, pairs, metrics=metrics, top_k=top_k)
-    write_aside(folder / "report.json", json.dumps(report_as_json(pairs), indent=1).encode())
-    logger.info("Report of %d explained pairs written to %s", len(pairs), path)
-    return path
+class RunReport:
+    """Explains chosen pairs of an evaluated test set in ``report.html`` and ``report.json``.
+
+    Args:
+        explainer: explains the pairs.
+        folder: where the files go.
+        title: the report's heading.
+        number: how many pairs.
+        top_k: heat maps a pair.
+    """
+
+    def __init__(self, explainer: Explainer, folder: Path, *, title: str, number: int, top_k: int) -> None:
+        self.explainer = explainer
+        self.folder = folder
+        self.title = title
+        self.number = number
+        self.top_k = top_k
+
+    def __call__(
+        self, evaluator: AttributeEvaluator, embeddings: Tensor, results: dict[str, float]
+    ) -> dict[str, float]:
+        """Write the report; it adds no result."""
+        q = evaluator.num_query
+        a, b = embeddings[:q].double(), embeddings[q:].double()
+        squared = a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.T
+        choices = choose_pairs(squared.numpy(), evaluator.pids.numpy(), evaluator.camids.numpy(), self.number)
+        pairs = self.explainer.explain_pairs([_pair(evaluator, choice) for choice in choices])
+        metrics = [
+            (name, f"{results[name]:.2f} %", words) for name, words in _METRICS.items() if name in results
+        ]
+        path = write_report(self.folder / "report.html", self.title, pairs, metrics=metrics, top_k=self.top_k)
+        write_aside(self.folder / "report.json", json.dumps(report_as_json(pairs), indent=1).encode())
+        logger.info("Report of %d explained pairs written to %s", len(pairs), path)
+        return {}
 
 
-def _explain(evaluator: AttributeEvaluator, explainer: Explainer, choice: Choice) -> Any:
+def _pair(evaluator: AttributeEvaluator, choice: Choice) -> Pair:
     query, gallery, caption = choice
-    return explainer.explain(
+    return Pair(
         evaluator.paths[query],
         evaluator.paths[gallery],
-        query_attributes=evaluator.attributes[query].tolist(),
-        gallery_attributes=evaluator.attributes[gallery].tolist(),
-        same_identity=bool(evaluator.pids[query] == evaluator.pids[gallery]),
-        caption=caption,
+        evaluator.attributes[query].tolist(),
+        evaluator.attributes[gallery].tolist(),
+        bool(evaluator.pids[query] == evaluator.pids[gallery]),
+        caption,
     )

@@ -119,7 +119,7 @@ class _Labels:
     @classmethod
     def of(cls, pids: Tensor, attributes: Tensor, columns: Tensor | None) -> _Labels:
         chosen = (attributes if columns is None else attributes[:, columns]).cpu().numpy()
-        return cls(pids.cpu().numpy(), np.ascontiguousarray(chosen), (chosen >= 0).all(axis=1))
+        return cls(pids.cpu().numpy(), np.ascontiguousarray(chosen), np.asarray((chosen >= 0).all(axis=1)))
 
 
 def _blocks(distances: Tensor) -> Iterator[tuple[slice, slice]]:

@@ -75,7 +75,7 @@ def _by_sorting(
     np.left_shift(distances.view(np.uint32).T, 1, out=keys)
     keys |= exclusive.T.view(np.uint8)
     keys.sort(axis=1)
-    tied = ((keys[:, 1:] ^ keys[:, :-1]) <= 1).any(axis=1)
+    tied = np.asarray(((keys[:, 1:] ^ keys[:, :-1]) <= 1).any(axis=1))
     marks = np.packbits((keys & 1).astype(np.uint8), axis=1, bitorder="little")
     return *_read_tables(marks, m), tied
 
@@ -92,9 +92,9 @@ def _read_tables(marks: npt.NDArray[np.uint8], m: int) -> tuple[Floats, Floats]:
         (1, range(size)),
     ):  # exclusive from afar, common from near
         for b in order:
-            inside, weight, count = table[kind][b]
+            inside, weight, hits = table[kind][b]
             sums[kind] += inside[columns[b]] + found[kind] * weight[columns[b]]
-            found[kind] += count[columns[b]]
+            found[kind] += hits[columns[b]]
     ap = sums / np.maximum(found, 1)
     return ap[0], ap[1]
 
@@ -105,12 +105,12 @@ class _ByteTable(NamedTuple):
     Attributes:
         inside: with no hit before it.
         weight: more for each hit before it.
-        count: hits in it.
+        hits: how many hits are in it.
     """
 
     inside: Floats
     weight: Floats
-    count: Floats
+    hits: Floats
 
 
 @lru_cache(maxsize=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.datasets.bases import ImageDataset
 
 from fastreid_projects.data.demo.build import ensure_drawn
+from fastreid_projects.data.demo.counterfactual import Counterfactual, counterfactuals
 from fastreid_projects.data.demo.masks import attribute_masks
 from fastreid_projects.data.demo.plan import SPECS, SPLITS, DemoSpec
 from fastreid_projects.errors import DataError
@@ -42,6 +44,11 @@ class DemoReID(ImageDataset):
             self.list_images(self.data_dir / split, split == SPLITS[0]) for split in SPLITS
         )
         super().__init__(train, query, gallery, **kwargs)
+
+    @classmethod
+    def counterfactuals(cls, paths: Sequence[str], number: int) -> Iterator[Counterfactual]:
+        """Images of this dataset with one attribute changed; see :func:`.counterfactual.counterfactuals`."""
+        return counterfactuals(cls.spec, paths, number)
 
     def list_images(self, folder: Path, is_train: bool) -> list[Item]:
         """(path, identity, camera) of every image of a folder, by name, without junk."""

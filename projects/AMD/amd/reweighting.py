@@ -1,0 +1,81 @@
+"""Re-weighting a distance by what the explanation says (Eq. 12): d' = d + gamma max over exclusive k of d^k.
+
+| letter | meaning                              |
+| ------ | ------------------------------------ |
+| M      | attributes                           |
+| Q, T   | queries and gallery images of a tile |
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fastreid_projects.evaluation.ranking import RankingMeter, RankingResult
+
+
+def reweight(distances: Tensor, parts: Tensor, exclusive: Tensor | None, gamma: float = 1.0) -> Tensor:
+    """Eq. 12.
+
+    Args:
+        distances: d, (Q, T).
+        parts: d^k, (M, Q, T).
+        exclusive: (M, Q, T) bool, by the labels; a pair without any keeps its distance. None takes the attribute
+            that contributes most for exclusive, which needs no labels.
+        gamma: weight; 1 in the paper.
+
+    Returns:
+        d', (Q, T).
+    """
+    chosen = parts if exclusive is None else parts * exclusive
+    return distances + gamma * chosen.amax(dim=0)
+
+
+def exclusive_by_label(query: Tensor, gallery: Tensor) -> Tensor:
+    """Where two images' attributes (Q, M) and (T, M) of 0, 1 or -1 (unknown) are known to differ: (M, Q, T)."""
+    a, b = query.T.unsqueeze(2), gallery.T.unsqueeze(1)
+    return (a != b) & (a >= 0) & (b >= 0)
+
+
+class ReweightedRanking:
+    """Ranks by d', exclusive by the labels and label-free, from tiles of query x gallery.
+
+    Args:
+        pids: (images,) identities, queries first.
+        camids: (images,) cameras.
+        attributes: (images, M) of 0, 1 or -1.
+        num_query: number of queries.
+        gamma: weight of Eq. 12.
+    """
+
+    def __init__(
+        self, pids: Tensor, camids: Tensor, attributes: Tensor, num_query: int, gamma: float
+    ) -> None:
+        self.pids, self.camids, self.attributes = pids, camids, attributes
+        self.num_query = num_query
+        self.gamma = gamma
+        self.meters = {name: RankingMeter(pids[num_query:], camids[num_query:]) for name in ("label", "free")}
+        self._rows: dict[str, Tensor] = {}
+
+    def start(self, rows: slice) -> None:
+        """Begin a chunk of queries."""
+        shape = (rows.stop - rows.start, len(self.pids) - self.num_query)
+        self._rows = {name: torch.empty(shape) for name in self.meters}
+
+    def update(self, rows: slice, columns: slice, distances: Tensor, parts: Tensor) -> None:
+        """Take a tile of the chunk: d (Q, T) and d^k (M, Q, T)."""
+        queries, gallery = self.attributes[: self.num_query][rows], self.attributes[self.num_query :][columns]
+        exclusive = exclusive_by_label(queries.to(parts.device), gallery.to(parts.device))
+        for name, chosen in (("label", exclusive), ("free", None)):
+            self._rows[name][:, columns] = reweight(distances, parts, chosen, self.gamma).cpu()
+
+    def finish(self, rows: slice) -> None:
+        """Rank the chunk."""
+        for name, meter in self.meters.items():
+            meter.update(
+                self._rows[name], self.pids[: self.num_query][rows], self.camids[: self.num_query][rows]
+            )
+
+    def compute(self) -> dict[str, RankingResult]:
+        """The ranking by ``label`` and ``free``."""
+        return {name: meter.compute() for name, meter in self.meters.items()}
