@@ -1,0 +1,192 @@
+"""Grad-CAM: the map of the definition, on one image and on the similarity of two, for every architecture."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
+from PIL import Image
+from torch import nn
+
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.visualization.gradcam import (
+    gradcam,
+    gradcam_pair,
+    identity_logit,
+    map_layers,
+    named_layer,
+    similarity_to,
+    strength,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def images(n=3, size=(32, 16), seed=0):
+    return torch.rand(n, 3, *size, generator=torch.Generator().manual_seed(seed)) * 255
+
+
+def build(cfg):
+    torch.manual_seed(0)
+    cfg.MODEL.HEADS.NUM_CLASSES = 4
+    cfg.MODEL.BACKBONE.PRETRAIN = False
+    return META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
+
+
+def by_definition(model, batch, score):
+    """relu(sum_c mean(d score / d map_c) map_c), from the model taken apart by hand."""
+    model.eval()
+    maps = model.backbone(model.preprocess_image(batch))
+    maps.retain_grad()
+    score(model.heads(maps)).sum().backward()
+    weights = maps.grad.mean(dim=(2, 3), keepdim=True)
+    return (weights * maps).sum(dim=1).relu().detach()
+
+
+@pytest.mark.parametrize("kind", ["strength", "part", "similarity", "identity"])
+def test_it_is_the_definition(tiny_cfg, kind):
+    model = build(tiny_cfg())
+    other = torch.randn(3, 16, generator=torch.Generator().manual_seed(1))
+    score = {
+        "strength": strength(),
+        "part": strength(slice(4, 8)),
+        "similarity": similarity_to(other),
+        "identity": identity_logit(model, torch.tensor([0, 1, 3])),
+    }[kind]
+    found = gradcam(model, images(), score)
+    assert list(found) == ["backbone"]
+    assert found["backbone"].shape == (3, 8, 4)
+    assert found["backbone"].amax() > 0
+    torch.testing.assert_close(found["backbone"], by_definition(model, images(), score))
+
+
+def test_a_pair_shows_where_either_image_is_like_the_other(tiny_cfg):
+    model = build(tiny_cfg())
+    first, second = images(2), images(2, seed=1)
+    similarity, a, b = gradcam_pair(model, first, second)
+    model.eval()
+    with torch.no_grad():
+        features = model(first), model(second)
+    torch.testing.assert_close(similarity, torch.cosine_similarity(*features))
+    torch.testing.assert_close(a["backbone"], gradcam(model, first, similarity_to(features[1]))["backbone"])
+    torch.testing.assert_close(b["backbone"], gradcam(model, second, similarity_to(features[0]))["backbone"])
+
+
+def test_the_model_is_left_as_it_was(tiny_cfg):
+    model = build(tiny_cfg()).train()
+    model.backbone.eval()
+    for parameter in model.backbone.parameters():
+        parameter.requires_grad_(False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    gradcam(model, images())
+    assert model.training
+    assert not model.backbone.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+DEMOS = [
+    "bagtricks_r18_demo",
+    "mgn_r50_demo",
+    "sbs_r18_demo",
+    "airnet_r18_demo",
+    "mpn_r18_demo",
+    "sal_r18_demo",
+]
+DEMOS += ["fidi_bdb_r18_demo"]
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_every_architecture_here_has_maps(name):
+    from fastreid_projects.config import load_config
+
+    paths = [*ROOT.glob(f"configs/{name}.yml"), *ROOT.glob(f"projects/*/configs/{name}.yml")]
+    if not paths:
+        pytest.skip(f"there is no {name}.yml")
+    cfg = load_config(str(paths[0]), ["MODEL.DEVICE", "cpu"])
+    model = build(cfg)
+    found = gradcam(model, images(1, cfg.INPUT.SIZE_TEST))
+    assert list(found) == list(map_layers(model))
+    for maps in found.values():
+        assert maps.dim() == 3
+        assert min(maps.shape[1:]) > 1
+        assert torch.isfinite(maps).all()
+        assert maps.min() >= 0
+    assert any(maps.max() > 0 for maps in found.values())
+
+
+def test_any_layer_can_be_named(tiny_cfg, resnet18):
+    model = build(tiny_cfg(*resnet18))
+    layers = named_layer(model, "backbone.layer2")
+    assert gradcam(model, images(1, (64, 32)), layers=layers)["backbone.layer2"].shape == (1, 8, 4)
+    with pytest.raises(ConfigError, match=r"has no layer 'backbone\.layer9'; it begins with backbone, heads"):
+        named_layer(model, "backbone.layer9")
+    with pytest.raises(ConfigError, match="'heads' of Baseline gives no feature map"):
+        gradcam(model, images(1), layers=named_layer(model, "heads"))
+    with pytest.raises(ConfigError, match="is not used in evaluation"):
+        gradcam(model, images(1), layers=named_layer(model, "heads.cls_layer"))
+
+
+def test_what_has_no_maps_or_features_is_refused(tiny_cfg):
+    with pytest.raises(ConfigError, match="Linear has no backbone"):
+        gradcam(nn.Linear(3, 3), images())
+    model = build(tiny_cfg())
+    with pytest.raises(ConfigError, match=r"training identities are 0\.\.3, not \[4\]"):
+        identity_logit(model, torch.tensor([4]))
+    with pytest.raises(ConfigError, match="no single classifier"):
+        identity_logit(nn.Linear(3, 3), torch.tensor([0]))
+    model.heads = nn.Identity()
+    with pytest.raises(ConfigError, match="Baseline returns no features"):
+        gradcam(model, images())
+
+
+def test_the_command_writes_pictures(tmp_path):
+    """Of BoT on the demo's size: single images, then a pair."""
+    from fastreid_projects.config import load_config
+
+    config = ROOT / "configs" / "bagtricks_r18_demo.yml"
+    cfg = load_config(str(config), ["MODEL.DEVICE", "cpu"])
+    torch.save({"model": build(cfg).state_dict()}, tmp_path / "model.pth")
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        Image.fromarray(rng.integers(0, 255, (128, 64, 3), dtype=np.uint8)).save(tmp_path / f"{name}.png")
+    command = [
+        sys.executable,
+        str(ROOT / "tools" / "gradcam.py"),
+        "--config-file",
+        str(config),
+        "--output",
+        "out",
+    ]
+    opts = ["MODEL.WEIGHTS", "model.pth", "MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", "4"]
+
+    def run(*words):
+        return subprocess.run(
+            [*command, *words], cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
+        )
+
+    done = run("--pair", *opts, "--images", "a.png", "b.png")
+    assert done.returncode == 0, done.stderr
+    (path,) = done.stdout.split()
+    height, width = cfg.INPUT.SIZE_TEST
+    assert Image.open(tmp_path / path).size == (4 * width, height)
+    refused = run("--pair", *opts, "--images", "a.png")
+    assert refused.returncode == 2
+    assert refused.stderr.strip().splitlines()[-1] == "error: a similarity is of two images, but 1 are named"
+
+
+def test_single_images_are_written(tmp_path, tiny_cfg):
+    from fastreid_projects.visualization.gradcam_files import write_gradcam
+
+    cfg = tiny_cfg("MODEL.WEIGHTS", str(tmp_path / "model.pth"), "MODEL.HEADS.NUM_CLASSES", 4)
+    torch.save({"model": build(cfg).state_dict()}, tmp_path / "model.pth")
+    Image.new("RGB", (20, 40), (200, 30, 90)).save(tmp_path / "a.png")
+    paths = write_gradcam(cfg, [str(tmp_path / "a.png")] * 2, tmp_path / "out")
+    assert [path.name for path in paths] == ["000_a_backbone.png", "001_a_backbone.png"]
+    assert Image.open(paths[0]).size == (32, 32)
+    cfg.MODEL.WEIGHTS = ""
+    with pytest.raises(ConfigError, match=r"needs MODEL\.WEIGHTS"):
+        write_gradcam(cfg, [str(tmp_path / "a.png")], tmp_path / "out")

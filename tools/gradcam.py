@@ -1,0 +1,42 @@
+"""Grad-CAM of images, or of the similarity of two: python tools/gradcam.py --config-file X.yml --images A.jpg."""
+
+import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
+
+# isort: split
+import argparse
+import sys
+
+from fastreid_projects.config import load_config
+from fastreid_projects.engine.main import one_sentence
+from fastreid_projects.visualization.gradcam_files import write_gradcam
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--config-file", required=True, help="yaml of the model, or the config.yaml of its run"
+    )
+    parser.add_argument("--images", nargs="+", required=True, help="pictures of persons")
+    parser.add_argument("--pair", action="store_true", help="where the two images are alike")
+    parser.add_argument("--layer", default="", help="dotted name of a module (default: the last maps)")
+    parser.add_argument("--output", default="logs/gradcam", help="folder for the PNGs")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("opts", nargs="*", help="KEY VALUE pairs, MODEL.WEIGHTS among them")
+    return parser
+
+
+def main() -> int:
+    """Write the pictures and print their paths."""
+    args = argument_parser().parse_intermixed_args()
+
+    def work() -> None:
+        cfg = load_config(args.config_file, args.opts)
+        for path in write_gradcam(cfg, args.images, args.output, pair=args.pair, layer=args.layer):
+            print(path)
+
+    return one_sentence(work, debug=args.debug)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
