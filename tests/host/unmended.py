@@ -377,6 +377,23 @@ def hook_probes():
             printer.write()
 
 
+def head_probes(nn):
+    from fastreid.config import get_cfg
+    from fastreid.layers import pooling
+    from fastreid.modeling.heads import build_heads
+
+    @probe
+    def pooling_with_channels():
+        class WeightedPooling(nn.Module):
+            def __init__(self, channels):
+                super().__init__()
+
+        pooling.WeightedPooling = WeightedPooling
+        cfg = get_cfg()
+        cfg.MODEL.HEADS.POOL_LAYER, cfg.MODEL.HEADS.NUM_CLASSES = "WeightedPooling", 2
+        build_heads(cfg)
+
+
 def main():
     import numpy as np
     import torch
@@ -387,6 +404,7 @@ def main():
     data_probes(np, torch)
     sampler_probes()
     hook_probes()
+    head_probes(torch.nn)
     print(json.dumps(RESULTS, default=str))
 
 
