@@ -163,7 +163,7 @@ def gradcam_pair(
     device = next(model.parameters()).device
     with _evaluating(model), torch.no_grad():
         features = [model(images.to(device)) for images in (first, second)]
-    similarity = F.cosine_similarity(*features, dim=1)
+    similarity = F.cosine_similarity(features[0], features[1], dim=1)
     return (
         similarity.float().cpu(),
         gradcam(model, first, similarity_to(features[1]), layers),
