@@ -42,6 +42,7 @@ PAPERS: dict[str, Paper] = {
     "MPN": Paper(
         add_config="fastreid_projects.mpn.config:add_mpn_config",
         modules=("fastreid_projects.mpn.heads", "fastreid_projects.mpn.meta_arch"),
+        path_keys=("MODEL.MPN.IDE",),
     ),
     "SAL": Paper(
         add_config="fastreid_projects.sal.config:add_sal_config",
@@ -57,6 +58,7 @@ SHARED_MODULES = (
     "fastreid_projects.losses.host_losses",
     "fastreid_projects.data.cuhk03",
     "fastreid_projects.data.demo.dataset",
+    "fastreid_projects.data.multi_query",
 )
 
 

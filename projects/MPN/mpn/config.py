@@ -38,6 +38,9 @@ def add_mpn_config(cfg: CN) -> None:
     # A missing, empty or wrong-sized mask: even division and a counted warning, or (True) an error.
     node.PRIOR.STRICT = False
 
+    # The yaml of the IDE that MPN starts from (Sec. 5.1), trained first by the STAGES of Base-MPN.yml.
+    node.IDE = ""
+
     # Offline translation (Sec. 5.1): "none"; "offline" (each image FOLD times, each copy with a fixed shift); "online"
     # (a new shift each time). LIMIT: the longest shift as a share of height and width.
     node.TRANSLATION = CN()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from fastreid.data import build_reid_test_loader, build_reid_train_loader
+from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.transforms import build_transforms
 from fastreid.engine import DefaultTrainer, hooks
 from fastreid.evaluation import ReidEvaluator, inference_on_dataset, print_csv_format
@@ -114,6 +115,7 @@ class Trainer(DefaultTrainer):
                 evaluator = own(cfg, name, loader, num_query)
             else:
                 evaluator = ReidEvaluator(cfg, num_query, cfg.OUTPUT_DIR)
+                evaluator.multi_query = getattr(DATASET_REGISTRY.get(name), "multi_query", False)
             result = inference_on_dataset(model, loader, evaluator, flip_test=cfg.TEST.FLIP.ENABLED)
             results[name] = result
             if comm.is_main_process():

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 
 from fastreid_projects.errors import DataError
 from fastreid_projects.evaluation.distance import check_finite, iter_distances
+from fastreid_projects.evaluation.multi_query import merge_queries
 from fastreid_projects.evaluation.query_expansion import expand_queries
 from fastreid_projects.evaluation.ranking import RankingMeter, evaluate_rank
 from fastreid_projects.evaluation.reranking import (
@@ -92,6 +93,14 @@ def evaluate(self: Any) -> dict[str, float]:
     check_finite(features, paths if len(paths) == len(features) else None)
 
     split, test = self._num_query, self.cfg.TEST
+    if getattr(self, "multi_query", False):
+        cosine = test.METRIC == "cosine"
+        merged = merge_queries(features[:split], pids[:split], camids[:split], normalize=cosine)
+        features = torch.cat([merged[0], features[split:]])
+        pids, camids = (
+            np.concatenate([m, all_[split:]]) for m, all_ in zip(merged[1:], (pids, camids), strict=True)
+        )
+        split = len(merged[0])
     chunks = make_chunks(features[:split], features[split:], test, _device(self.cfg))
     labels = (pids[:split], pids[split:], camids[:split], camids[split:])
     self._results = _rank(chunks, *labels)
