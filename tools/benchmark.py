@@ -22,9 +22,11 @@ from fastreid_projects.amd.evaluator import AttributeEvaluator
 from fastreid_projects.amd.reference import attribute_features_plain
 from fastreid_projects.config import load_config
 from fastreid_projects.data.attributes import MARKET1501
+from fastreid_projects.data.part_masks import HEAD, LEG
 from fastreid_projects.engine.cost import model_cost
 from fastreid_projects.engine.measure import Measurement, compare, report
 from fastreid_projects.evaluation.ranking import RankingMeter
+from fastreid_projects.mpn.reference import PlainMPNHead
 
 ROOT = Path(__file__).resolve().parents[1]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -217,6 +219,67 @@ def attention_pooling(quick: bool) -> list[Measurement]:
     return compare("attention pooling", ways, repeats=3 if quick else 15, device=DEVICE)
 
 
+MPN_ROWS = {
+    "MPN": "projects/MPN/configs/mpn_noca_r50_market1501.yml",
+    "MT only": "projects/MPN/configs/mpn_mtonly_r50_market1501.yml",
+    "baseline (PCB's stripes)": "projects/MPN/configs/mpn_baseline_r50_market1501.yml",
+}
+
+
+def _mpn(row: str, size: tuple[int, int]) -> Any:
+    opts = ["MODEL.DEVICE", DEVICE, "MODEL.BACKBONE.PRETRAIN", "False", "MODEL.HEADS.NUM_CLASSES", "751"]
+    torch.manual_seed(0)
+    return build_model(load_config(str(ROOT / MPN_ROWS[row]), [*opts, "INPUT.SIZE_TEST", str(list(size))]))
+
+
+def mpn_training(quick: bool) -> list[Measurement]:
+    """A step of table 1's rows without channel attention, with masks; and MPN with a layer for each part and task.
+
+    Eight images of 384x128 on a CPU in float32, 48 on a GPU in mixed precision.
+    """
+    size, batch = ((96, 32), 8) if quick else ((384, 128), 48 if DEVICE == "cuda" else 8)
+    masks = torch.zeros(batch, *size, dtype=torch.uint8)
+    masks[:, size[0] // 10 : size[0] // 4, size[1] // 4 : -size[1] // 4] = HEAD
+    masks[:, size[0] // 4 : -size[0] // 10, size[1] // 4 : -size[1] // 4] = LEG
+    data = {"images": torch.rand(batch, 3, *size) * 255, "targets": torch.arange(batch) // 4}
+    data |= {"part_masks": masks, "whole_part_masks": masks}
+    data = {key: value.to(DEVICE) for key, value in data.items()}
+
+    def step(row: str, plain: bool = False) -> Callable[[], None]:
+        model = _mpn(row, size).train()
+        if plain:
+            model.heads.forward = PlainMPNHead(model.heads).to(DEVICE).train().forward
+        optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+
+        def run() -> None:
+            with EventStorage(0), torch.autocast(DEVICE, enabled=DEVICE == "cuda"):
+                loss = sum(model(data).values())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        return run
+
+    ways = [("MPN, a layer for each part and task", step("MPN", plain=True))]
+    ways += [(row, step(row)) for row in ("MPN", "baseline (PCB's stripes)", "MT only")]
+    repeats = 1 if quick else (30 if DEVICE == "cuda" else 5)
+    return compare("MPN, training step", ways, repeats=repeats, device=DEVICE)
+
+
+def mpn_inference(quick: bool) -> list[Measurement]:
+    """Features of 8 images of 384x128 on a CPU, 128 on a GPU."""
+    size, batch = ((96, 32), 2) if quick else ((384, 128), 128 if DEVICE == "cuda" else 8)
+    images = torch.rand(batch, 3, *size, device=DEVICE) * 255
+    models = {row: _mpn(row, size).eval() for row in MPN_ROWS if row != "MT only"}
+
+    def run(model: torch.nn.Module) -> Callable[[], Any]:
+        return torch.no_grad()(lambda: model(images))
+
+    ways = [(row, run(models[row])) for row in ("MPN", "baseline (PCB's stripes)")]
+    repeats = 1 if quick else (30 if DEVICE == "cuda" else 9)
+    return compare("MPN, inference", ways, repeats=repeats, device=DEVICE)
+
+
 class _Forever:
     """The same batch again and again."""
 
@@ -238,6 +301,8 @@ CASES = {
     "models_inference": models_inference,
     "models_training": models_training,
     "attention_pooling": attention_pooling,
+    "mpn_training": mpn_training,
+    "mpn_inference": mpn_inference,
 }
 
 

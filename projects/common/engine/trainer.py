@@ -51,7 +51,8 @@ class Trainer(DefaultTrainer):
         """The host's loader; its batches carry attributes where the architecture wants them."""
         attribute_set = wanted_attributes(cfg)
         if attribute_set is None:
-            return cls._own_train_loader(cfg) or super().build_train_loader(cfg)
+            own = cls._own_train_loader(cfg)
+            return own if own is not None else super().build_train_loader(cfg)
         logger.info("Prepare training set with attributes")
         items, attributes = [], []
         for name in cfg.DATASETS.NAMES:
@@ -69,7 +70,8 @@ class Trainer(DefaultTrainer):
         """The host's test loader and the number of queries; with attributes where they are wanted."""
         attribute_set = wanted_attributes(cfg)
         if attribute_set is None:
-            return cls._own_test_loader(cfg, dataset_name) or super().build_test_loader(cfg, dataset_name)
+            own = cls._own_test_loader(cfg, dataset_name)
+            return own if own is not None else super().build_test_loader(cfg, dataset_name)
         dataset = build_dataset(dataset_name)
         if comm.is_main_process():
             dataset.show_test()
