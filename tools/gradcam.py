@@ -9,6 +9,7 @@ import sys
 from fastreid_projects.config import load_config
 from fastreid_projects.engine.main import one_sentence
 from fastreid_projects.visualization.gradcam_files import write_gradcam
+from fastreid_projects.visualization.saliency import write_saliency
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -20,6 +21,19 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--images", nargs="+", required=True, help="pictures of persons")
     parser.add_argument("--pair", action="store_true", help="where the two images are alike")
     parser.add_argument("--layer", default="", help="dotted name of a module (default: the last maps)")
+    parser.add_argument(
+        "--branches",
+        action="store_true",
+        help="of each branch's part of the feature: an HTML file and a PNG an image",
+    )
+    parser.add_argument(
+        "--beside",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("NAME", "CONFIG", "WEIGHTS"),
+        help="with --branches: another model to show first",
+    )
     parser.add_argument("--output", default="logs/gradcam", help="folder for the PNGs")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("opts", nargs="*", help="KEY VALUE pairs, MODEL.WEIGHTS among them")
@@ -32,7 +46,13 @@ def main() -> int:
 
     def work() -> None:
         cfg = load_config(args.config_file, args.opts)
-        for path in write_gradcam(cfg, args.images, args.output, pair=args.pair, layer=args.layer):
+        if args.branches:
+            models = {name: load_config(config, ["MODEL.WEIGHTS", w]) for name, config, w in args.beside}
+            models[cfg.MODEL.META_ARCHITECTURE] = cfg
+            paths = write_saliency(models, args.images, args.output)
+        else:
+            paths = write_gradcam(cfg, args.images, args.output, pair=args.pair, layer=args.layer)
+        for path in paths:
             print(path)
 
     return one_sentence(work, debug=args.debug)

@@ -78,8 +78,20 @@ class AIRNet(Baseline):
     def branch_maps(self, images: Tensor) -> dict[str, Tensor]:
         """Normalised images (N, 3, h, w) -> the map (N, C, H, W) that each representation is pooled from."""
         shared = self.backbone(images)
-        maps = [branch(shared) for branch in self.branches]
-        return {name: maps[int(name.rstrip(string.ascii_lowercase)) - 1] for name in self.heads}
+        maps = {branch: branch(shared) for branch in self.branches}
+        return {name: maps[self._branch_of(name)] for name in self.heads}
+
+    def saliency_parts(self) -> dict[str, tuple[nn.Module, slice]]:
+        """The last map of each representation, and which numbers of the feature it is (fig. 4)."""
+        parts, start = {}, 0
+        for name, head in self.heads.items():
+            size = head.weight.shape[1]
+            parts[name] = (self._branch_of(name), slice(start, start + size))
+            start += size
+        return parts
+
+    def _branch_of(self, name: str) -> nn.Module:
+        return self.branches[int(name.rstrip(string.ascii_lowercase)) - 1]
 
     def losses(self, outputs: dict[str, dict[str, Tensor]], gt_labels: Tensor) -> dict[str, Tensor]:
         """Eq. 7: every loss on every representation, averaged over the representations.

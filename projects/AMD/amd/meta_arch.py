@@ -95,6 +95,10 @@ class AMD(nn.Module):
 
         return build_attribute_evaluator(self, cfg, dataset_name, loader, num_query)
 
+    def saliency_model(self) -> nn.Module:
+        """The model whose saliency is asked for with an interpreter's: its target."""
+        return self.target.model
+
     def output_names(self) -> list[str]:
         """What lies along axis 1 of the evaluation's output."""
         return ["target", *self.attribute_set.names]
