@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from fastreid_projects.data.attribute_dataset import AttributeDataset, item_attributes
 from fastreid_projects.data.attributes import AttributeSet
+from fastreid_projects.engine.checkpointing import checkpoint_activations
 from fastreid_projects.engine.initialize import zero_residuals
 from fastreid_projects.host.datasets import build_dataset, subset
 
@@ -40,10 +41,12 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg: Any) -> nn.Module:
-        """The host's model, started as ``MODEL.BACKBONE.ZERO_INIT_RESIDUAL`` says."""
+        """The host's model with ``MODEL.BACKBONE.ZERO_INIT_RESIDUAL`` and ``ACTIVATION_CHECKPOINTING``."""
         model = super().build_model(cfg)
         if cfg.MODEL.BACKBONE.ZERO_INIT_RESIDUAL and not cfg.MODEL.BACKBONE.PRETRAIN:
             zero_residuals(model)
+        if cfg.MODEL.BACKBONE.ACTIVATION_CHECKPOINTING:
+            checkpoint_activations(model)
         return model
 
     @classmethod
