@@ -1,0 +1,79 @@
+"""Classification with the same backbone, head and losses (sec. 4.5), scored by its error."""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from fastreid.evaluation.evaluator import DatasetEvaluator
+from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline
+from fastreid.utils import comm
+from torch import Tensor
+
+from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.sal.classification import ClassDataset
+
+
+@META_ARCH_REGISTRY.register()
+class SALClassifier(Baseline):
+    """The host's Baseline that gives logits (N, classes) in evaluation instead of features."""
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> dict[str, Any]:
+        """Read what Baseline reads.
+
+        Raises:
+            ConfigError: the number of classes is not known, as where a run without it is only evaluated.
+        """
+        if cfg.MODEL.HEADS.NUM_CLASSES < 1:
+            raise ConfigError("MODEL.HEADS.NUM_CLASSES is 0; a classifier has to know its number of classes")
+        return super().from_config(cfg)
+
+    @staticmethod
+    def own_dataset(cfg: Any, is_train: bool) -> Callable[..., ClassDataset]:
+        """(items, transforms) -> images with classes."""
+        return ClassDataset
+
+    def build_evaluator(self, cfg: Any, dataset_name: str, loader: Any, num_query: int) -> ErrorEvaluator:
+        """The evaluator of all test images."""
+        return ErrorEvaluator()
+
+    def forward(self, batched_inputs: Any) -> dict[str, Tensor] | Tensor:
+        """A host batch -> losses (training) or logits (N, classes) (evaluation)."""
+        outputs = super().forward(batched_inputs)
+        return outputs if self.training else F.linear(outputs, self.heads.weight)
+
+
+class ErrorEvaluator(DatasetEvaluator):
+    """Error rates of a classifier, in per cent: ``Error`` and ``Error-5``; ``metric`` is 100 - Error."""
+
+    def __init__(self) -> None:
+        self._ranks: list[Tensor] = []
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self._ranks = []
+
+    def process(self, inputs: dict[str, Any], outputs: Tensor) -> None:
+        """Keep at which place each image's class stands, 0 the best; of equal logits the wrong one comes first."""
+        logits, labels = outputs.float().cpu(), inputs["targets"].cpu()
+        if not torch.isfinite(logits).all():
+            raise DataError("the classifier's logits hold NaN or infinite values: load an earlier checkpoint")
+        own = logits.gather(1, labels.view(-1, 1))
+        self._ranks.append((logits >= own).sum(dim=1) - 1)
+
+    def evaluate(self) -> dict[str, float]:
+        """The error rates over all processes; {} on all but the main one."""
+        gathered = [self._ranks]
+        if comm.get_world_size() > 1:
+            comm.synchronize()
+            gathered = comm.gather(self._ranks, dst=0)
+            if not comm.is_main_process():
+                return {}
+        ranks = torch.cat(list(itertools.chain.from_iterable(gathered)))
+        error, error5 = ((ranks >= k).double().mean().item() * 100 for k in (1, 5))
+        return OrderedDict([("Error", error), ("Error-5", error5), ("metric", 100 - error)])
