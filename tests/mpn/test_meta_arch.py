@@ -19,9 +19,10 @@ DEMO = str(ROOT / "projects" / "MPN" / "configs" / "mpn_r18_demo.yml")
 
 
 def build(*opts):
-    torch.manual_seed(0)
     given = ["MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", "4", "MODEL.MPN.WIDTH", "32", *opts]
-    return META_ARCH_REGISTRY.get("MPN")(load_config(DEMO, given))
+    cfg = load_config(DEMO, given)
+    torch.manual_seed(0)
+    return META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
 
 
 def batch(n=8, size=(128, 64)):
@@ -245,7 +246,7 @@ def test_a_batch_without_masks_is_one_sentence():
 
 
 def test_which_dataset_it_asks_for():
-    arch = META_ARCH_REGISTRY.get("MPN")
+    arch = META_ARCH_REGISTRY.get(load_config(DEMO).MODEL.META_ARCHITECTURE)
     needs = {}
     for tasks, prior, mode in itertools.product(
         ("both", "main", "auxiliary"), ("mask", "uniform"), ("none", "offline")

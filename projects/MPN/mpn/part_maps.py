@@ -1,0 +1,177 @@
+"""Where each part's feature comes from: Grad-CAM per part (Fig. 8, 9), as pictures and as shares of the body.
+
+| letter | meaning                         |
+| ------ | ------------------------------- |
+| N      | images                          |
+| K      | body parts                      |
+| h x w  | size of the backbone's map      |
+| H x W  | size of the images              |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from fastreid.data.transforms import build_transforms
+from tabulate import tabulate
+from torch import Tensor
+
+from fastreid_projects.data.part_dataset import unusable_mask
+from fastreid_projects.data.part_masks import mask_path, read_mask
+from fastreid_projects.engine.trained import load_trained
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.host.config_check import check_host_config
+from fastreid_projects.host.device import resolve_device
+from fastreid_projects.host.images import read_image
+from fastreid_projects.mpn.regions import has_head_and_leg
+from fastreid_projects.visualization.gradcam import Score, gradcam, map_layers, strength
+from fastreid_projects.visualization.heatmap import overlay, save_png
+
+_BATCH = 32
+
+
+class BandShares(NamedTuple):
+    """How a part's attention is spread, over images with a head and a leg.
+
+    Attributes:
+        bands: (K, K), row k: shares of part k's attention in the K even bands between the body's upper and lower
+            boundary; what is missing to 1 lies above or below the body.
+        person: (K,) share on the person's pixels.
+        area: the person's share of the image, which a map without preference would reach.
+        images: how many were counted.
+    """
+
+    bands: Tensor
+    person: Tensor
+    area: float
+    images: int
+
+    def table(self) -> str:
+        """In per cent, as Markdown."""
+        parts = len(self.bands)
+        head = ["part", *(f"band {j + 1}" for j in range(parts)), "on the person"]
+        rows = [
+            [f"{k + 1}", *(f"{100 * v:.1f}" for v in self.bands[k].tolist()), f"{100 * self.person[k]:.1f}"]
+            for k in range(parts)
+        ]
+        rows.append(["area", *["-"] * parts, f"{100 * self.area:.1f}"])
+        return tabulate(rows, headers=head, tablefmt="pipe", disable_numparse=True)
+
+
+def part_score(model: Any, part: int, identities: Tensor | None = None) -> Score:
+    """What Grad-CAM explains of a part: its classifier's logit of an identity, or its feature's strength.
+
+    Args:
+        model: an MPN.
+        part: k.
+        identities: (N,) training labels, 0-based; None for images of unknown people.
+    """
+    channels = model.heads.conv2.out_channels
+    rows = slice(part * channels, (part + 1) * channels)
+    if identities is None:
+        return strength(rows)
+    weight = model.heads.classifier.weight[part].detach()[identities]
+    return lambda features: (features[:, rows] * weight.to(features)).sum(1)
+
+
+def part_maps(model: Any, images: Tensor, identities: Tensor | None = None) -> Tensor:
+    """Grad-CAM of each part on the backbone's map.
+
+    Args:
+        model: an MPN with main tasks.
+        images: (N, 3, H, W), RGB of 0..255.
+        identities: see :func:`part_score`.
+
+    Returns:
+        (N, K, h, w) >= 0, on the CPU.
+
+    Raises:
+        ConfigError: the model is no MPN.
+    """
+    if not hasattr(getattr(model, "heads", None), "parts"):
+        raise ConfigError(f"{type(model).__name__} has no body parts; MODEL.META_ARCHITECTURE has to be MPN")
+    layers = map_layers(model)
+    found = [
+        next(iter(gradcam(model, images, part_score(model, part, identities), layers).values()))
+        for part in range(model.heads.parts)
+    ]
+    return torch.stack(found, dim=1)
+
+
+def band_shares(maps: Tensor, masks: Tensor) -> BandShares:
+    """Do the maps sit on the parts? Shares of each part's attention by band of the body.
+
+    Args:
+        maps: (N, K, h, w) >= 0.
+        masks: (N, H, W) uint8 values of body parts.
+    """
+    found = has_head_and_leg(masks)
+    maps, masks = maps[found], masks[found]
+    large = F.interpolate(maps.double(), masks.shape[1:], mode="bilinear")
+    large = large / large.sum((2, 3), keepdim=True).clamp(min=1e-12)
+    parts = maps.shape[1]
+    rows = (masks > 0).any(2)
+    order = torch.arange(masks.shape[1])
+    top = torch.where(rows, order, masks.shape[1]).amin(1, keepdim=True)
+    bottom = torch.where(rows, order + 1, 0).amax(1, keepdim=True)
+    band = (order - top) * parts // (bottom - top)
+    band = torch.where((order >= top) & (order < bottom), band, parts)
+    one_hot = F.one_hot(band, parts + 1).double()[..., :parts]
+    shares = torch.einsum("nkr,nrj->nkj", large.sum(3), one_hot).mean(0)
+    person = (large * (masks > 0)[:, None]).sum((2, 3)).mean(0)
+    return BandShares(shares.float(), person.float(), float((masks > 0).double().mean()), len(maps))
+
+
+def write_part_maps(
+    cfg: Any, images: Sequence[str], output: str | Path, *, pictures: int = 24
+) -> tuple[list[Path], BandShares | None]:
+    """Pictures of the K maps of images, and, where these have masks, the shares by band.
+
+    Args:
+        cfg: an MPN's config with ``MODEL.WEIGHTS``.
+        images: paths.
+        output: folder of the pictures: each image beside its K maps.
+        pictures: how many images get one, evenly spread.
+
+    Raises:
+        ConfigError: no weights, or another architecture.
+        DataError: an image that cannot be read.
+        WeightsError: weights that cannot be used.
+    """
+    if not cfg.MODEL.WEIGHTS:
+        raise ConfigError("part maps need MODEL.WEIGHTS, e.g. MODEL.WEIGHTS logs/my_run/model_final.pth")
+    check_host_config(cfg)
+    cfg = resolve_device(cfg)
+    transform = build_transforms(cfg, is_train=False)
+    model = load_trained(cfg)
+    folder = cfg.MODEL.MPN.PRIOR.FOLDER
+    shown = set(list(images)[:: max(len(images) // pictures, 1)][:pictures]) if pictures else set()
+    files, maps, masks = [], [], []
+    for start in range(0, len(images), _BATCH):
+        paths = images[start : start + _BATCH]
+        batch = torch.stack([transform(read_image(path, format="RGB")) for path in paths])
+        found = part_maps(model, batch)
+        for path, image, own in zip(paths, batch, found, strict=True):
+            if path in shown:
+                files.append(save_png(Path(output) / f"{Path(path).stem}.png", _strip(image, own)))
+            if not unusable_mask(path, folder):
+                maps.append(own)
+                masks.append(_resized(read_mask(mask_path(path, folder)), (image.shape[1], image.shape[2])))
+    return files, band_shares(torch.stack(maps), torch.stack(masks)) if maps else None
+
+
+def _resized(mask: np.ndarray, size: tuple[int, int]) -> Tensor:
+    tensor = torch.from_numpy(mask)[None, None].float()
+    return F.interpolate(tensor, size, mode="nearest")[0, 0].to(torch.uint8)
+
+
+def _strip(image: Tensor, maps: Tensor) -> np.ndarray:
+    """An image (3, H, W) of 0..255 and its K maps in a row, each on its own scale."""
+    pixels = image.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    laid = [overlay(pixels, part.numpy(), low=0.0, high=max(float(part.max()), 1e-6)) for part in maps]
+    return np.concatenate([pixels, *laid], axis=1)
