@@ -37,7 +37,11 @@ PAPERS: dict[str, Paper] = {
     ),
     "FIDI": Paper(
         add_config="fastreid_projects.fidi.config:add_fidi_config",
-        modules=("fastreid_projects.fidi.losses", "fastreid_projects.fidi.contrastive"),
+        modules=(
+            "fastreid_projects.fidi.losses",
+            "fastreid_projects.fidi.contrastive",
+            "fastreid_projects.fidi.bdb",
+        ),
     ),
     "MPN": Paper(
         add_config="fastreid_projects.mpn.config:add_mpn_config",

@@ -11,6 +11,7 @@ from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from PIL import Image
 from torch import nn
 
+from fastreid_projects import plugins
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.visualization.gradcam import (
     gradcam,
@@ -181,7 +182,10 @@ def test_the_command_writes_pictures(tmp_path):
 def test_single_images_are_written(tmp_path, tiny_cfg):
     from fastreid_projects.visualization.gradcam_files import write_gradcam
 
-    cfg = tiny_cfg("MODEL.WEIGHTS", str(tmp_path / "model.pth"), "MODEL.HEADS.NUM_CLASSES", 4)
+    cfg = plugins.get_cfg()
+    cfg.merge_from_other_cfg(
+        tiny_cfg("MODEL.WEIGHTS", str(tmp_path / "model.pth"), "MODEL.HEADS.NUM_CLASSES", 4)
+    )
     torch.save({"model": build(cfg).state_dict()}, tmp_path / "model.pth")
     Image.new("RGB", (20, 40), (200, 30, 90)).save(tmp_path / "a.png")
     paths = write_gradcam(cfg, [str(tmp_path / "a.png")] * 2, tmp_path / "out")

@@ -1,4 +1,4 @@
-"""Config keys of FIDI: ``MODEL.LOSSES.FIDI`` and, for the loss that it is compared with, ``MODEL.LOSSES.BCL``."""
+"""Config keys of FIDI: its loss, the one that it is compared with (BCL), and the architecture BDB."""
 
 from __future__ import annotations
 
@@ -29,3 +29,13 @@ def add_fidi_config(cfg: CN) -> None:
     node.SQUARED = False
     # Mine over the features of all processes.
     node.GATHER = False
+
+    node = cfg.MODEL.FIDI = CN()
+    # The architecture BDB (Batch DropBlock, Dai et al. 2019).
+    node.BDB = CN()
+    # Sizes of the features: global branch (1x1 convolution) and feature dropping branch (linear layer).
+    node.BDB.GLOBAL_DIM = 512
+    node.BDB.DROP_DIM = 1024
+    # The dropped block's share of the map's height (their 0.33) and width.
+    node.BDB.HEIGHT_RATIO = 1 / 3
+    node.BDB.WIDTH_RATIO = 1.0
