@@ -8,7 +8,7 @@ from collections import OrderedDict
 from typing import Any
 
 import numpy as np
-from fastreid.data import build_reid_test_loader, build_reid_train_loader
+from fastreid.data import CommDataset, build_reid_test_loader, build_reid_train_loader
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.transforms import build_transforms
 from fastreid.engine import DefaultTrainer, hooks
@@ -22,7 +22,8 @@ from fastreid_projects.data.attribute_dataset import AttributeDataset, item_attr
 from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.engine.checkpointing import checkpoint_activations
 from fastreid_projects.engine.initialize import zero_residuals
-from fastreid_projects.host.datasets import build_dataset, subset
+from fastreid_projects.evaluation.fidelity_evaluator import TrainFidelityEvaluator
+from fastreid_projects.host.datasets import build_dataset, subset, training_items
 
 logger = logging.getLogger("fastreid.projects.trainer")
 
@@ -62,8 +63,9 @@ class Trainer(DefaultTrainer):
             dataset = build_dataset(name, combineall=cfg.DATASETS.COMBINEALL)
             if comm.is_main_process():
                 dataset.show_train()
-            items += dataset.train
-            attributes.append(item_attributes(dataset, dataset.train, attribute_set))
+            kept = training_items(cfg, dataset, name)
+            items += kept
+            attributes.append(item_attributes(dataset, kept, attribute_set))
         transforms = build_transforms(cfg, is_train=True)
         train_set = AttributeDataset(items, np.concatenate(attributes), transforms, relabel=True)
         return build_reid_train_loader(cfg, train_set=train_set)
@@ -93,7 +95,7 @@ class Trainer(DefaultTrainer):
         items: list[Any] = []
         for name in cfg.DATASETS.NAMES:
             dataset = build_dataset(name, combineall=cfg.DATASETS.COMBINEALL)
-            items += subset(dataset, name, "train")
+            items += training_items(cfg, dataset, name)
             if comm.is_main_process():
                 dataset.show_train()
         return build_reid_train_loader(cfg, train_set=make(items, build_transforms(cfg, is_train=True)))
@@ -113,6 +115,7 @@ class Trainer(DefaultTrainer):
     def test(cls, cfg: Any, model: nn.Module) -> dict[str, Any]:
         """Evaluate on every dataset of ``DATASETS.TESTS``; results by name, or flat where there is one only."""
         results: OrderedDict[str, Any] = OrderedDict()
+        training = cls._train_fidelity(cfg, model) if cfg.TEST.FIDELITY.TRAIN else {}
         for name in cfg.DATASETS.TESTS:
             loader, num_query = cls.build_test_loader(cfg, name)
             own = getattr(unwrap(model), "build_evaluator", None)
@@ -122,11 +125,23 @@ class Trainer(DefaultTrainer):
                 evaluator = ReidEvaluator(cfg, num_query, cfg.OUTPUT_DIR)
                 evaluator.multi_query = getattr(DATASET_REGISTRY.get(name), "multi_query", False)
             result = inference_on_dataset(model, loader, evaluator, flip_test=cfg.TEST.FLIP.ENABLED)
-            results[name] = result
+            results[name] = result = OrderedDict(result, **training)
             if comm.is_main_process():
                 logger.info("Evaluation results for %s in csv format:", name)
                 print_csv_format(OrderedDict(result, dataset=name))
         return next(iter(results.values())) if len(results) == 1 else results
+
+    @classmethod
+    def _train_fidelity(cls, cfg: Any, model: nn.Module) -> dict[str, float]:
+        """Error-I and Error-II of the training images, transformed as in tests."""
+        items: list[Any] = []
+        for name in cfg.DATASETS.NAMES:
+            items += training_items(cfg, build_dataset(name, combineall=cfg.DATASETS.COMBINEALL), name)
+        images = CommDataset(items, build_transforms(cfg, is_train=False), relabel=True)
+        loader, _ = build_reid_test_loader(cfg, test_set=images, num_query=1)
+        return inference_on_dataset(
+            model, loader, TrainFidelityEvaluator(cfg), flip_test=cfg.TEST.FLIP.ENABLED
+        )
 
     def build_hooks(self) -> list[Any]:
         """The host's hooks, writing more often than every 200 iterations."""

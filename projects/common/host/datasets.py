@@ -12,9 +12,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from fastreid.config.defaults import _C
 from fastreid.data import build as host_build
 from fastreid.data.datasets import DATASET_REGISTRY, bases, cuhk_sysu, dukemtmcreid, market1501, veri
 
+from fastreid_projects.data.identities import keep_identities
 from fastreid_projects.errors import DataError
 
 ROOT_VARIABLE = "FASTREID_DATASETS"
@@ -27,7 +29,12 @@ _host_market_init = market1501.Market1501.__init__
 
 
 def mend_datasets() -> None:
-    """List files in the order of their names, read labels from the file's name, and name what is missing."""
+    """List files in the order of their names, read labels from the file's name, name what is missing.
+
+    Adds DATASETS.ID_FRACTION, the share of the training identities that is used, and the seed of that choice.
+    """
+    if "ID_FRACTION" not in _C.DATASETS:
+        _C.DATASETS.ID_FRACTION, _C.DATASETS.ID_FRACTION_SEED = 1.0, 0
     for name, module in list(sys.modules.items()):
         if name.startswith("fastreid.data.datasets."):
             if getattr(module, "glob", None) is glob:
@@ -179,3 +186,10 @@ def subset(data: Any, name: str, part: str) -> list[Any]:
         folder = getattr(data, f"{part}_dir", None) or getattr(data, "dataset_dir", "") or dataset_root()
         raise DataError(f"Dataset {name} has no {part} images: {folder} holds no file that can be used.")
     return items
+
+
+def training_items(cfg: Any, data: Any, name: str) -> list[Any]:
+    """The training images of a built dataset, of the share of its identities that DATASETS.ID_FRACTION leaves."""
+    return keep_identities(
+        subset(data, name, "train"), cfg.DATASETS.ID_FRACTION, cfg.DATASETS.ID_FRACTION_SEED
+    )

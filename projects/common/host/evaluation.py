@@ -26,6 +26,7 @@ import torch.nn.functional as F
 
 from fastreid_projects.errors import DataError
 from fastreid_projects.evaluation.distance import check_finite, iter_distances
+from fastreid_projects.evaluation.fidelity import fidelity_errors
 from fastreid_projects.evaluation.multi_query import merge_queries
 from fastreid_projects.evaluation.query_expansion import expand_queries
 from fastreid_projects.evaluation.ranking import RankingMeter, evaluate_rank
@@ -42,12 +43,17 @@ Chunks = Iterator[tuple[slice, npt.NDArray[np.float32]]]
 
 
 def mend_evaluation() -> None:
-    """Give the host's ReidEvaluator and the functions around it implementations that work everywhere."""
+    """Give the host's ReidEvaluator and what is around it implementations that work everywhere; add TEST.FIDELITY."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Cython")
+        from fastreid.config import CfgNode
+        from fastreid.config.defaults import _C
         from fastreid.evaluation import query_expansion, rank, reid_evaluation, roc  # noqa: F401
         from fastreid.utils import compute_dist
 
+    if "FIDELITY" not in _C.TEST:
+        # Error-I and Error-II (Yan et al. 2022, table I) of the test images, and of the training images too.
+        _C.TEST.FIDELITY = CfgNode({"ENABLED": False, "TRAIN": False})
     evaluator = reid_evaluation.ReidEvaluator
     evaluator._compile_dependencies = _compile_nothing
     evaluator.process = process
@@ -80,7 +86,7 @@ def evaluate(self: Any) -> dict[str, float]:
         DataError: no images, features that are not finite, or no query with a match.
         ConfigError: a value of TEST that cannot be used.
     """
-    predictions = _gather(self._predictions)
+    predictions = gather_predictions(self._predictions)
     if predictions is None:
         return {}
     if not predictions:
@@ -93,6 +99,7 @@ def evaluate(self: Any) -> dict[str, float]:
     check_finite(features, paths if len(paths) == len(features) else None)
 
     split, test = self._num_query, self.cfg.TEST
+    fidelity = _fidelity(features, torch.from_numpy(pids), split, self.cfg) if test.FIDELITY.ENABLED else {}
     if getattr(self, "multi_query", False):
         cosine = test.METRIC == "cosine"
         merged = merge_queries(features[:split], pids[:split], camids[:split], normalize=cosine)
@@ -101,16 +108,26 @@ def evaluate(self: Any) -> dict[str, float]:
             np.concatenate([m, all_[split:]]) for m, all_ in zip(merged[1:], (pids, camids), strict=True)
         )
         split = len(merged[0])
-    chunks = make_chunks(features[:split], features[split:], test, _device(self.cfg))
+    chunks = make_chunks(features[:split], features[split:], test, distance_device(self.cfg))
     labels = (pids[:split], pids[split:], camids[:split], camids[split:])
-    self._results = _rank(chunks, *labels)
+    self._results = OrderedDict(_rank(chunks, *labels), **fidelity)
     if test.ROC.ENABLED:
         for fpr, tpr in tpr_at_fpr(chunks, *labels).items():
             self._results[f"TPR@FPR={fpr:.0e}"] = tpr
     return OrderedDict(self._results)
 
 
-def _gather(predictions: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+def _fidelity(features: torch.Tensor, pids: torch.Tensor, num_query: int, cfg: Any) -> dict[str, float]:
+    """Error-I and Error-II over all test images; anchors are those whose identity is asked for by a query.
+
+    Distractors share a label without sharing an identity (Market-1501's 0): they are only negatives.
+    """
+    anchors = torch.isin(pids, pids[:num_query])
+    found = fidelity_errors(features, pids, cfg.TEST.METRIC, anchors=anchors, device=distance_device(cfg))
+    return {"Error-I": found.error_1, "Error-II": found.error_2}
+
+
+def gather_predictions(predictions: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
     """Return the predictions of all processes, in order; None on all but the main process."""
     from fastreid.utils import comm
 
@@ -121,7 +138,7 @@ def _gather(predictions: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
     return list(itertools.chain.from_iterable(gathered)) if comm.is_main_process() else None
 
 
-def _device(cfg: Any) -> torch.device:
+def distance_device(cfg: Any) -> torch.device:
     """Compute distances where the model runs."""
     return torch.device(cfg.MODEL.DEVICE if torch.cuda.is_available() else "cpu")
 

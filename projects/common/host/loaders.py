@@ -16,7 +16,7 @@ from fastreid.utils import comm
 
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.host.collate import fast_batch_collator
-from fastreid_projects.host.datasets import build_dataset, subset
+from fastreid_projects.host.datasets import build_dataset, subset, training_items
 from fastreid_projects.host.device import resolve_device
 from fastreid_projects.host.device_loader import DeviceLoader, builders_device
 from fastreid_projects.host.imports import rebind
@@ -88,7 +88,7 @@ def _train_set(cfg: Any, transforms: Any, **kwargs: Any) -> Any:
     items: list[Any] = []
     for name in cfg.DATASETS.NAMES:
         data = build_dataset(name, **kwargs)
-        items.extend(subset(data, name, "train"))
+        items.extend(training_items(cfg, data, name))
         if comm.is_main_process():
             data.show_train()
     return host_build.CommDataset(items, transforms or build_transforms(cfg, is_train=True), relabel=True)
