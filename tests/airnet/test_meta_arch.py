@@ -6,15 +6,17 @@ import torch
 import fastreid_projects  # noqa: F401  (mends the host)
 
 pytest.importorskip("fastreid")
+from fastreid.layers.batch_norm import IBN
 from fastreid.layers.context_block import ContextBlock
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils.events import EventStorage
 from torch.utils.flop_counter import FlopCounterMode
 
-from fastreid_projects.airnet.pooling import AttentionPooling, attention_pool
+from fastreid_projects import plugins
+from fastreid_projects.airnet.pooling import AttentionPooling, attention_pool, context_block
 from fastreid_projects.config import load_config
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.losses import batch_hard_triplet_loss
+from fastreid_projects.losses import LOSSES, batch_hard_triplet_loss
 from tests.airnet.conftest import CONFIGS
 
 VARIANTS = {
@@ -148,7 +150,11 @@ def test_losses_are_averaged_over_the_representations(build_airnet):
         assert torch.equal(output["features"], head.pool_layer(maps[name])[..., 0, 0]), "before the BatchNorm"
 
 
-@pytest.mark.parametrize("name", ["TripletLoss", "CircleLoss", "Cosface", "FocalLoss"])
+plugins.register_all()
+IN_PLACE = sorted(name for name, loss in LOSSES.items() if loss.inputs in ("features", "logits"))
+
+
+@pytest.mark.parametrize("name", [name for name in IN_PLACE if name != "CrossEntropyLoss"])
 def test_another_registered_loss_in_place_of_the_triplet(build_airnet, name):
     model = build_airnet("MODEL.LOSSES.NAME", f"('CrossEntropyLoss', '{name}')")
     with EventStorage(0):
@@ -251,3 +257,48 @@ def test_contradictions_are_a_sentence_each(airnet_cfg, opts, words):
 def test_images_of_their_own_size_are_not_checked(airnet_cfg):
     cfg = airnet_cfg("INPUT.SIZE_TEST", "[0, 0]")
     assert META_ARCH_REGISTRY.get("AIRNet")(cfg) is not None
+
+
+# The host's layers that AIR-Net relies on
+
+
+def test_the_hosts_ibn_is_half_instance_and_half_batch_norm():
+    """IBN-a (Pan et al. 2018), in the first three stages and not in the last."""
+    layer = IBN(8, "BN")
+    torch.manual_seed(0)
+    for parameter in layer.parameters():
+        parameter.data.uniform_(0.5, 1.5)
+    x = torch.randn(3, 8, 4, 2)
+    alone = x[:, :4]
+    variance, mean = torch.var_mean(alone, dim=(2, 3), keepdim=True, correction=0)
+    instance = (alone - mean) / (variance + 1e-5).sqrt()
+    expected = instance * layer.IN.weight.view(-1, 1, 1) + layer.IN.bias.view(-1, 1, 1)
+    out = layer(x)
+    assert torch.allclose(out[:, :4], expected, atol=1e-5)
+    variance, mean = torch.var_mean(x[:, 4:], dim=(0, 2, 3), keepdim=True, correction=0)
+    expected = (x[:, 4:] - mean) / (variance + 1e-5).sqrt()
+    expected = expected * layer.BN.weight.view(-1, 1, 1) + layer.BN.bias.view(-1, 1, 1)
+    assert torch.allclose(out[:, 4:], expected, atol=1e-5)
+    model = on_meta("airnet_r50ibn_market1501")
+    stages = {name.split(".")[0] for name, m in model.backbone.named_modules() if isinstance(m, IBN)}
+    assert stages == {"layer1", "layer2", "layer3"}
+    assert not any(isinstance(m, IBN) for m in model.branches.modules())
+
+
+def test_the_hosts_context_block_is_the_global_context_block():
+    """Cao et al. 2019, eq. 6: x + W_2 relu(LN(W_1 sum_p softmax(W_k x)_p x_p))."""
+    torch.manual_seed(0)
+    block = context_block(32)
+    for parameter in block.parameters():
+        parameter.data.normal_()
+    x = torch.randn(2, 32, 4, 3)
+    w_k, (w_1, norm, _, w_2) = block.conv_mask, block.channel_add_conv
+    for image, out in zip(x, block(x), strict=True):
+        positions = image.flatten(1).T
+        weights = (positions @ w_k.weight.flatten() + w_k.bias).softmax(0)
+        context = sum(weight * position for weight, position in zip(weights, positions, strict=True))
+        hidden = w_1.weight[:, :, 0, 0] @ context + w_1.bias
+        hidden = (hidden - hidden.mean()) / (hidden.var(correction=0) + 1e-5).sqrt()
+        hidden = (hidden * norm.weight.flatten() + norm.bias.flatten()).relu()
+        added = w_2.weight[:, :, 0, 0] @ hidden + w_2.bias
+        assert torch.allclose(out, image + added[:, None, None], atol=1e-4)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from fastreid.modeling.meta_arch import build_model
 
+from fastreid_projects import plugins
 from fastreid_projects.config import load_config
 from fastreid_projects.engine import export as exporting
 from fastreid_projects.errors import ConfigError, ExportError, WeightsError
@@ -31,6 +32,22 @@ ARCHITECTURES = {
     ),
     "MPN": ("projects/MPN/configs/mpn_r18_demo.yml", ["INPUT.SIZE_TEST", "[128, 64]"]),
 }
+
+
+def other_architectures():
+    """The first small config of every architecture and head that is not listed above: whatever comes."""
+    plugins.register_all()
+    listed = {
+        "AMD",
+        *(load_config(str(ROOT / path)).MODEL.META_ARCHITECTURE for path, _ in ARCHITECTURES.values()),
+    }
+    found = {}
+    for path in sorted(ROOT.glob("projects/*/configs/*_demo.yml")):
+        cfg = load_config(str(path))
+        name = cfg.MODEL.META_ARCHITECTURE
+        if name not in listed or cfg.MODEL.HEADS.NAME not in ("EmbeddingHead", "MPNHead"):
+            found.setdefault(f"{name} with {cfg.MODEL.HEADS.NAME}", (path.relative_to(ROOT), []))
+    return {name: entry for name, entry in found.items() if not name.startswith("AMD")}
 
 
 def settle(model):
@@ -85,9 +102,12 @@ def check(cfg, path):
     return description
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+ALL = {**ARCHITECTURES, **other_architectures()}
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_every_architecture(save, tmp_path, name):
-    description = check(save(*ARCHITECTURES[name]), tmp_path / "model.onnx")
+    description = check(save(*ALL[name]), tmp_path / "model.onnx")
     assert description["input"]["channel_order"] == "RGB"
     assert description["input"]["value_range"] == [0, 255]
     assert description["input"]["normalisation"] == "inside"
