@@ -110,6 +110,33 @@ def _load_all(model: nn.Module, state: dict[str, Tensor], path: str, cfg: Any) -
     model.load_state_dict(state, strict=False)
 
 
+def check_interpreter(cfg: Any) -> None:
+    """See that ``MODEL.WEIGHTS`` are an interpreter's with the config's attributes.
+
+    Raises:
+        ConfigError: the config is none of AMD.
+        WeightsError: the file is missing, of another model, or of another attribute set.
+    """
+    if cfg.MODEL.META_ARCHITECTURE != "AMD":
+        raise ConfigError(
+            f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, which explains nothing; name an AMD config"
+        )
+    path, expected = cfg.MODEL.WEIGHTS, resolve_attribute_set(cfg)
+    if not os.path.isfile(path):
+        raise WeightsError(
+            f"the interpreter's weights '{path}' do not exist; train it with tools/train_net.py, or name its "
+            "checkpoint with --weights"
+        )
+    last = load_state_dict_file(path).get("head.decompose.weight")
+    if last is None:
+        raise WeightsError(f"{path} holds no interpreter of AMD; name the model_final.pth of an AMD run")
+    if len(last) != len(expected):
+        raise WeightsError(
+            f"the interpreter in {path} has {len(last)} attributes, but the set {expected.name} has "
+            f"{len(expected)}; set MODEL.AMD.ATTRIBUTES to the one that it was trained on"
+        )
+
+
 def build_free_stages(cfg: Any, target: FrozenTarget) -> nn.ModuleList:
     """The interpreter's stages N+1..5, trainable.
 

@@ -23,8 +23,8 @@ from torch import Tensor
 from fastreid_projects.amd.meta_arch import AMD
 from fastreid_projects.data.attributes import UNKNOWN
 from fastreid_projects.host.images import read_image
+from fastreid_projects.visualization.explanation import AttributeContribution, PairExplanation
 from fastreid_projects.visualization.heatmap import check_image
-from fastreid_projects.visualization.report import AttributeContribution, PairExplanation
 
 ImageLike = str | Path | Image.Image | np.ndarray
 
@@ -76,18 +76,23 @@ class Explainer:
         self.transform = transform
 
     @classmethod
-    def from_config(cls, config: str, weights: str) -> Explainer:
-        """Build from the interpreter's yaml (or its run's config.yaml) and its checkpoint."""
-        from fastreid.modeling.meta_arch import build_model
-        from fastreid.utils.checkpoint import Checkpointer
+    def from_config(cls, config: str, weights: str, opts: Sequence[str] = ()) -> Explainer:
+        """Build from the interpreter's yaml (or its run's config.yaml), its checkpoint, and more ``KEY VALUE``.
 
+        Raises:
+            WeightsError: the checkpoint is missing, no interpreter's, or has other attributes than the config.
+        """
+        from fastreid_projects.amd.build import check_interpreter
         from fastreid_projects.config import load_config
+        from fastreid_projects.engine.stages import build_stages
+        from fastreid_projects.engine.trained import load_trained
         from fastreid_projects.host.device import resolve_device
 
-        cfg = resolve_device(load_config(config, ["MODEL.WEIGHTS", weights]))
-        model = build_model(cfg)
-        Checkpointer(model).load(weights)
-        return cls(model, build_transforms(cfg, is_train=False))
+        cfg = build_stages(load_config(config, [*opts, "MODEL.WEIGHTS", str(weights)]))[-1].cfg.clone()
+        cfg.defrost()
+        cfg = resolve_device(cfg)
+        check_interpreter(cfg)
+        return cls(load_trained(cfg), build_transforms(cfg, is_train=False))
 
     def explain(
         self,

@@ -1,12 +1,8 @@
 """Heat maps over images, and the report that explains the distance of image pairs."""
 
+from fastreid_projects.visualization.explanation import AttributeContribution, PairExplanation
 from fastreid_projects.visualization.heatmap import colour_bar, overlay, pair_scale, png_data_uri, save_png
-from fastreid_projects.visualization.report import (
-    AttributeContribution,
-    PairExplanation,
-    report_as_json,
-    write_report,
-)
+from fastreid_projects.visualization.report import report_as_json, write_report
 
 __all__ = [
     "AttributeContribution",

@@ -1,0 +1,160 @@
+"""The command line of ``tools/explain.py``: search a gallery, explain what was found, write the report."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fastreid_projects.amd.average_attention import average_attention
+from fastreid_projects.amd.explain import Explainer, Pair
+from fastreid_projects.amd.explanation_files import Explanation, check_folder, write_explanation
+from fastreid_projects.amd.search import Found, choose_queries, open_index, rank_1, search
+from fastreid_projects.amd.sources import Photo, read_source
+from fastreid_projects.config import load_config
+from fastreid_projects.engine.main import one_sentence
+from fastreid_projects.engine.stages import build_stages
+from fastreid_projects.engine.trainer import final_weights
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.evaluation.index import KINDS
+from fastreid_projects.visualization.explanation import PairExplanation
+from fastreid_projects.visualization.rank_list import RankedImage, RankList
+
+logger = logging.getLogger("fastreid.projects.amd")
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """The tool's arguments."""
+    parser = argparse.ArgumentParser(
+        description="Explain why two images are near or far, attribute by attribute",
+        epilog="Images, folders and registered datasets may be named. Trailing KEY VALUE pairs override the config.",
+    )
+    parser.add_argument(
+        "--config-file", required=True, help="the interpreter's yaml, or its run's config.yaml"
+    )
+    parser.add_argument(
+        "--weights", default="", help="its checkpoint; by default model_final.pth of OUTPUT_DIR"
+    )
+    parser.add_argument("--query", default="", help="by default the query set of the config's first test set")
+    parser.add_argument("--gallery", default="", help="by default the gallery of the query's dataset")
+    parser.add_argument(
+        "--top-k", type=int, default=10, help="gallery images to find and explain for a query"
+    )
+    parser.add_argument("--queries", type=int, default=9, help="queries to show: best, worst and random ones")
+    parser.add_argument("--attributes", type=int, default=4, help="heat maps a pair")
+    parser.add_argument("--average-maps", action="store_true", help="mean attention of each attribute, too")
+    parser.add_argument("--index-type", choices=KINDS, default="flat", help="ivfpq for very large galleries")
+    parser.add_argument("--index", default="", help="where the gallery's features are kept; OUTPUT_DIR/index")
+    parser.add_argument("--output", default="", help="folder to write; by default OUTPUT_DIR/explain")
+    parser.add_argument("--seed", type=int, default=0, help="of the random queries")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ...")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``explain.py``; returns the exit code."""
+    args = argument_parser().parse_args(argv)
+    return one_sentence(lambda: explain(args), debug=args.debug)
+
+
+def explain(args: argparse.Namespace) -> Path:
+    """Do what the arguments say; returns the path of report.html."""
+    for name in ("queries", "attributes", "top_k"):
+        if getattr(args, name) < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it has to be at least 1")
+    cfg = build_stages(load_config(args.config_file, args.opts))[-1].cfg
+    folder = Path(args.output or Path(cfg.OUTPUT_DIR) / "explain")
+    check_folder(folder)
+    weights = args.weights or cfg.MODEL.WEIGHTS or final_weights(cfg.OUTPUT_DIR)
+    explainer = Explainer.from_config(args.config_file, weights, args.opts)
+    query = args.query or cfg.DATASETS.TESTS[0]
+    queries = read_source(query, "query", explainer.model.attribute_set)
+    gallery = read_source(_gallery(args.gallery, query), "gallery", explainer.model.attribute_set)
+    started = time.perf_counter()
+    explanation = Explanation(f"Why are two persons near or far? {Path(query).name}")
+    explanation.data = {"config": args.config_file, "weights": str(weights), "query": query}
+    if len(queries) == len(gallery) == 1:
+        explanation.pairs = explainer.explain_pairs([_pair(queries[0], gallery[0])])
+    else:
+        index_path = Path(
+            args.index or Path(cfg.OUTPUT_DIR) / "index" / f"{_slug(args.gallery or query)}.faiss"
+        )
+        index = open_index(explainer, gallery, index_path, args.index_type, _weights_key(weights, cfg))
+        found = search(explainer, queries, gallery, index, args.top_k)
+        _add_ranks(explanation, explainer, found, args)
+    if args.average_maps:
+        explanation.averages = average_attention(explainer, queries)
+    report = write_explanation(explanation, folder, args.attributes)
+    pairs = len(explanation.all_pairs)
+    print(f"{pairs} pairs explained in {time.perf_counter() - started:.1f} s: {report}")
+    return report
+
+
+def _gallery(gallery: str, query: str) -> str:
+    if not gallery and Path(query).exists():
+        raise ConfigError(
+            "--gallery is missing: name an image, a folder or a dataset to compare the query with"
+        )
+    return gallery or query
+
+
+def _slug(name: str) -> str:
+    """A file name for the index of a gallery: its last folder, and a mark that tells apart folders of one name."""
+    return f"{Path(name).name}-{hashlib.sha256(str(Path(name).resolve()).encode()).hexdigest()[:8]}"
+
+
+def _weights_key(weights: str | Path, cfg: Any) -> str:
+    with open(weights, "rb") as file:
+        return f"{hashlib.file_digest(file, 'sha256').hexdigest()} {cfg.INPUT.SIZE_TEST}"
+
+
+def _pair(query: Photo, photo: Photo, caption: str = "") -> Pair:
+    return Pair(query.path, photo.path, query.attributes, photo.attributes, photo.shows(query), caption)
+
+
+def _add_ranks(
+    explanation: Explanation, explainer: Explainer, found: list[Found], args: argparse.Namespace
+) -> None:
+    """Chosen queries with all their pairs explained; the rank lists of all queries as data."""
+    chosen = choose_queries(found, args.queries, args.seed)
+    pairs = iter(
+        explainer.explain_pairs(
+            [
+                _pair(entry.query, photo, f"Rank {rank}.")
+                for entry, _ in chosen
+                for rank, photo in enumerate(entry.photos, start=1)
+            ]
+        )
+    )
+    for entry, caption in chosen:
+        own = [next(pairs) for _ in entry.photos]
+        explanation.rank_lists.append(_rank_list(entry, caption, own))
+    explanation.data["ranking"] = [
+        {
+            "query": entry.query.path,
+            "counts": entry.possible,
+            "ranked": [
+                {"gallery": photo.path, "distance": d, "right": right}
+                for photo, d, right in zip(entry.photos, entry.distances, entry.right, strict=True)
+            ],
+        }
+        for entry in found
+    ]
+    score = rank_1(found)
+    if score is not None:
+        explanation.data["Rank-1"] = score
+        words = "queries whose nearest image shows the right person"
+        explanation.metrics.append(("Rank-1", f"{score:.2f} %", words))
+
+
+def _rank_list(entry: Found, caption: str, pairs: list[PairExplanation]) -> RankList:
+    ranked = [
+        RankedImage(photo.name, pair.gallery_image, d, right)
+        for photo, pair, d, right in zip(entry.photos, pairs, entry.distances, entry.right, strict=True)
+    ]
+    return RankList(entry.query.name, pairs[0].query_image, ranked, caption, pairs)

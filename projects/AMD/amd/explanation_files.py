@@ -1,0 +1,147 @@
+"""An explanation on disk: report.html, the same as report.json, and the maps as PNG and NPY.
+
+| file                        | what it holds                                                               |
+| --------------------------- | --------------------------------------------------------------------------- |
+| report.html                 | everything, in one file                                                     |
+| report.json                 | numbers and words; rank lists of *all* queries                              |
+| pairs/001/query.png, gallery.png | the two images                                                         |
+| pairs/001/attention.npy     | float32 (2, M, h, w): query and gallery, attributes in the config's order    |
+| pairs/001/1_<name>_query.png, 1_<name>_gallery.png | heat maps of the attributes that contribute most     |
+| averages/<name>_with.png, <name>_without.png, and .npy | mean attention with and without the attribute        |
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastreid_projects.errors import DataError
+from fastreid_projects.visualization.averages import AverageMaps
+from fastreid_projects.visualization.explanation import PairExplanation
+from fastreid_projects.visualization.heatmap import overlay, pair_scale, save_png
+from fastreid_projects.visualization.rank_list import RankList
+from fastreid_projects.visualization.report import report_as_json, write_report
+
+_REPORT = "report.json"
+
+
+@dataclass
+class Explanation:
+    """All that one call of the tool has to say.
+
+    Attributes:
+        title: heading.
+        rank_lists: chosen queries with their explained pairs.
+        pairs: explained pairs without a search.
+        averages: mean attention.
+        metrics: rows (name, value, words).
+        notes: sentences.
+        data: more numbers for report.json.
+    """
+
+    title: str
+    rank_lists: list[RankList] = field(default_factory=list)
+    pairs: list[PairExplanation] = field(default_factory=list)
+    averages: list[AverageMaps] = field(default_factory=list)
+    metrics: list[tuple[str, str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def all_pairs(self) -> list[PairExplanation]:
+        """The pairs of the rank lists, then the others: the order of the report's numbers."""
+        return [pair for ranks in self.rank_lists for pair in ranks.pairs] + self.pairs
+
+
+def check_folder(folder: Path) -> None:
+    """See that an explanation can be written to ``folder`` before any work is done.
+
+    Raises:
+        DataError: it is a file, cannot be written, or holds something that is no explanation.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"the explanation cannot be written to {folder}: it is a file")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _REPORT).is_file():
+        raise DataError(f"the folder {folder} holds other files; name an empty or a new one with --output")
+    parent = next(p for p in (folder, *folder.parents) if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise DataError(f"the explanation cannot be written to {folder}: {parent} is not writable")
+
+
+def write_explanation(explanation: Explanation, folder: Path, top_k: int) -> Path:
+    """Write all files beside ``folder``, then put them in its place; an earlier explanation there is replaced.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    check_folder(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            _write(explanation, fresh, top_k)
+            fresh.chmod(0o755)
+            if folder.exists():
+                shutil.rmtree(folder)
+            fresh.rename(folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    except OSError as error:
+        raise DataError(
+            f"the explanation cannot be written to {folder}: {error.strerror or error}"
+        ) from error
+    return folder / "report.html"
+
+
+def _write(explanation: Explanation, folder: Path, top_k: int) -> None:
+    write_report(
+        folder / "report.html",
+        explanation.title,
+        explanation.pairs,
+        metrics=explanation.metrics,
+        notes=explanation.notes,
+        rank_lists=explanation.rank_lists,
+        averages=explanation.averages,
+        top_k=top_k,
+    )
+    data = {"title": explanation.title, **explanation.data, "pairs": report_as_json(explanation.all_pairs)}
+    (folder / _REPORT).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    for number, pair in enumerate(explanation.all_pairs, start=1):
+        _write_pair(pair, folder / "pairs" / f"{number:03d}", top_k)
+    for entry in explanation.averages:
+        _write_average(entry, folder / "averages")
+
+
+def _write_pair(pair: PairExplanation, folder: Path, top_k: int) -> None:
+    save_png(folder / "query.png", pair.query_image)
+    save_png(folder / "gallery.png", pair.gallery_image)
+    maps = [[c.query_map for c in pair.contributions], [c.gallery_map for c in pair.contributions]]
+    np.save(folder / "attention.npy", np.asarray(maps, dtype=np.float32))
+    for rank, entry in enumerate(pair.ranked[:top_k], start=1):
+        low, high = pair_scale(entry.query_map, entry.gallery_map)
+        for side, image, attention in (
+            ("query", pair.query_image, entry.query_map),
+            ("gallery", pair.gallery_image, entry.gallery_map),
+        ):
+            save_png(
+                folder / f"{rank}_{entry.name}_{side}.png", overlay(image, attention, low=low, high=high)
+            )
+
+
+def _write_average(entry: AverageMaps, folder: Path) -> None:
+    low, high = entry.scale
+    for side, average in (("with", entry.positive), ("without", entry.negative)):
+        drawn = average.picture(low, high)
+        if drawn is not None and average.attention is not None:
+            save_png(folder / f"{entry.name}_{side}.png", drawn)
+            np.save(folder / f"{entry.name}_{side}.npy", average.attention)

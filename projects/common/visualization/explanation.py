@@ -1,0 +1,111 @@
+"""Why a model puts two images as far apart as it does: the data of an explanation.
+
+| letter | meaning                                                    |
+| ------ | ---------------------------------------------------------- |
+| M      | number of attributes                                       |
+| H, W   | height and width of an image, in pixels                    |
+| h, w   | height and width of an attention map                       |
+| d      | distance of two images by the model that is explained      |
+| d^k    | part of it that attribute k contributes (Eq. 3)            |
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastreid_projects.errors import DataError
+from fastreid_projects.visualization.heatmap import Image, check_attention, check_image
+
+
+@dataclass(frozen=True, eq=False)
+class AttributeContribution:
+    """What one attribute adds to the distance of a pair.
+
+    Attributes:
+        name: the attribute's field name, e.g. ``"backpack"``.
+        phrase: how the two persons compare on it, in words, e.g. ``"backpack: only the query has one"``.
+        value: d^k >= 0.
+        exclusive: True if the two persons truly differ in it, False if they are alike, None if not known.
+        query_map: attention (h, w) on the query image, finite.
+        gallery_map: attention (h, w) on the gallery image, finite; its size may be another.
+
+    Raises:
+        DataError: the value is negative or not finite, or a map is not two-dimensional and finite.
+    """
+
+    name: str
+    phrase: str
+    value: float
+    exclusive: bool | None
+    query_map: NDArray[Any]
+    gallery_map: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.value) and self.value >= 0):
+            raise DataError(f"the contribution of '{self.name}' must be finite and >= 0, not {self.value}")
+        check_attention(self.query_map, f"the attention map of '{self.name}' on the query image")
+        check_attention(self.gallery_map, f"the attention map of '{self.name}' on the gallery image")
+
+
+@dataclass(frozen=True, eq=False)
+class PairExplanation:
+    """Why a model puts two images that far apart.
+
+    Attributes:
+        query_image: RGB, uint8 (H, W, 3).
+        gallery_image: RGB, uint8 (H, W, 3); its size may be another.
+        query_name: what to call the query image, e.g. its file name.
+        gallery_name: what to call the gallery image.
+        same_identity: whether both show the same person; None if not known.
+        distance: d of the model, finite.
+        contributions: all M attributes, in any order.
+        caption: a sentence to print above the pair.
+
+    Raises:
+        DataError: an image has another shape or type, the distance is not finite or there is no contribution.
+    """
+
+    query_image: Image
+    gallery_image: Image
+    query_name: str
+    gallery_name: str
+    same_identity: bool | None
+    distance: float
+    contributions: Sequence[AttributeContribution]
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        check_image(self.query_image, f"the query image '{self.query_name}'")
+        check_image(self.gallery_image, f"the gallery image '{self.gallery_name}'")
+        if not math.isfinite(self.distance):
+            raise DataError(
+                f"the distance of '{self.query_name}' and '{self.gallery_name}' is {self.distance}"
+            )
+        if not self.contributions:
+            raise DataError(f"the pair '{self.query_name}' and '{self.gallery_name}' has no contributions")
+
+    @property
+    def reconstructed(self) -> float:
+        """Distance that the attributes explain, the sum of all d^k (Eq. 3)."""
+        return math.fsum(c.value for c in self.contributions)
+
+    @property
+    def residual(self) -> float:
+        """What the attributes leave unexplained: distance - reconstructed, of either sign."""
+        return self.distance - self.reconstructed
+
+    @property
+    def ranked(self) -> list[AttributeContribution]:
+        """All contributions, the greatest first; equal ones keep their order."""
+        return sorted(self.contributions, key=lambda c: -c.value)
+
+    @property
+    def shares(self) -> list[float]:
+        """Ratios r^k = d^k / sum of all (section 3.4) in the order of :attr:`ranked`; 0 if all d^k are."""
+        total = self.reconstructed
+        return [c.value / total if total else 0.0 for c in self.ranked]

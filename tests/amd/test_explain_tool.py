@@ -1,0 +1,239 @@
+"""tools/explain.py: a pair, a folder, a dataset; what it writes is whole, adds up and repeats; what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from fastreid.data.transforms import build_transforms
+
+from fastreid_projects.amd import search as search_module
+from fastreid_projects.amd.average_attention import average_attention
+from fastreid_projects.amd.evaluator import AttributeEvaluator
+from fastreid_projects.amd.explain import Explainer
+from fastreid_projects.amd.explain_tool import main
+from fastreid_projects.amd.search import Found, choose_queries
+from fastreid_projects.amd.sources import Photo, read_source
+from fastreid_projects.data.attributes import MARKET1501
+from tests.amd.conftest import INTERPRETER
+
+
+@pytest.fixture
+def tool(build_amd, tmp_path, target_files, tiny_market):
+    """Run the tool on an untrained interpreter and a tiny Market-1501; gives its exit code."""
+    tiny_market(ids=2, test_ids=4, cameras=2, images=2)
+    weights = tmp_path / "amd.pth"
+    torch.save({"model": build_amd().state_dict()}, weights)
+    own = [
+        "MODEL.AMD.TARGET.CONFIG",
+        target_files[0],
+        "MODEL.DEVICE",
+        "cpu",
+        "DATASETS.TESTS",
+        "('Market1501',)",
+    ]
+
+    def call(*args, config=INTERPRETER, opts=(), weights=weights):
+        output = ["OUTPUT_DIR", str(tmp_path / "run")]
+        return main(["--config-file", config, "--weights", str(weights), *args, *own, *output, *opts])
+
+    call.folder = tmp_path / "run" / "explain"
+    call.images = tmp_path / "data" / "Market-1501-v15.09.15"
+    call.weights = weights
+    call.opts = own
+    return call
+
+
+def report(tool):
+    return json.loads((tool.folder / "report.json").read_text())
+
+
+def test_a_pair_of_files(tool):
+    a, b = sorted(tool.images.rglob("*.jpg"))[:2]
+    assert tool("--query", str(a), "--gallery", str(b), "--attributes", "3") == 0
+    data = report(tool)
+    (pair,) = data["pairs"]
+    assert (pair["query"], pair["gallery"]) == (a.name, b.name)
+    assert sum(c["value"] for c in pair["contributions"]) == pytest.approx(pair["reconstructed"])
+    assert pair["reconstructed"] + pair["residual"] == pytest.approx(pair["distance"])
+    folder = tool.folder / "pairs" / "001"
+    assert np.load(folder / "attention.npy").shape == (2, 26, 8, 4)
+    top = pair["contributions"][0]["name"]
+    assert (folder / f"1_{top}_query.png").is_file()
+    assert len(list(folder.glob("*.png"))) == 2 + 2 * 3
+    assert 'src="http' not in (tool.folder / "report.html").read_text()
+
+
+def test_a_dataset_gives_the_evaluations_rank_1(tool, amd_config):
+    """By the rank lists in the report and by the evaluation of the same weights."""
+    assert tool("--top-k", "3", "--queries", "3") == 0
+    data = report(tool)
+    counted = [entry for entry in data["ranking"] if entry["counts"]]
+    recomputed = 100 * np.mean([entry["ranked"][0]["right"] for entry in counted])
+    assert data["Rank-1"] == pytest.approx(recomputed)
+    cfg = amd_config("DATASETS.TESTS", "('Market1501',)", "MODEL.WEIGHTS", str(tool.weights))
+    model = Explainer.from_config(INTERPRETER, str(tool.weights), tool.opts).model
+    dataset = read_source("Market1501", "query", MARKET1501), read_source("Market1501", "gallery", MARKET1501)
+    photos = [photo for part in dataset for photo in part]
+    evaluator = AttributeEvaluator(len(dataset[0]), len(photos), MARKET1501, half=False)
+    explainer = Explainer(model, build_transforms(cfg, is_train=False))
+    for photo in photos:
+        encoded = explainer.encode([photo.path])
+        evaluator.process(
+            {
+                "targets": torch.tensor([photo.pid]),
+                "camids": torch.tensor([photo.camid]),
+                "attributes": torch.tensor([photo.attributes]),
+                "img_paths": [photo.path],
+            },
+            torch.cat([encoded.embeddings.unsqueeze(1), encoded.features], dim=1),
+        )
+    assert evaluator.evaluate()["target_Rank-1"] == pytest.approx(data["Rank-1"])
+
+
+def test_same_camera_images_of_the_query_are_left_out(tool):
+    assert tool("--top-k", "9") == 0
+    for entry in report(tool)["ranking"]:
+        pid, camera = entry["query"].split("/")[-1].split("s1")[0].split("_")
+        found = [ranked["gallery"].split("/")[-1] for ranked in entry["ranked"]]
+        assert len(found) == 9
+        assert not any(name.startswith(f"{pid}_{camera}") for name in found)
+        distances = [ranked["distance"] for ranked in entry["ranked"]]
+        assert distances == sorted(distances)
+        assert [r["right"] for r in entry["ranked"]] == [name.startswith(pid) for name in found]
+
+
+def test_a_folder_is_searched_by_name_alone(tool):
+    query = sorted((tool.images / "query").glob("*.jpg"))[0]
+    assert (
+        tool("--query", str(query), "--gallery", str(tool.images / "bounding_box_test"), "--top-k", "2") == 0
+    )
+    data = report(tool)
+    assert len(data["pairs"]) == 2
+    assert "Rank-1" not in data
+    assert all(r["right"] is None for r in data["ranking"][0]["ranked"])
+    assert all(c["phrase"].endswith(("differs", "differ")) for c in data["pairs"][0]["contributions"])
+
+
+def test_the_gallery_is_looked_at_once(tool, monkeypatch):
+    looked = []
+    original = search_module.embed_all
+    monkeypatch.setattr(
+        search_module, "embed_all", lambda e, paths, what: looked.append(what) or original(e, paths, what)
+    )
+    assert tool("--top-k", "2") == 0
+    first = report(tool)
+    assert tool("--top-k", "2") == 0
+    assert looked == ["gallery", "queries", "queries"]
+    assert report(tool) == first
+    next((tool.images / "bounding_box_test").glob("*.jpg")).touch()
+    assert tool("--top-k", "2") == 0
+    assert looked[3:] == ["gallery", "queries"]
+
+
+def test_average_maps(tool):
+    """Labels are unknown here, so no map is drawn; with labels both sides are their mean."""
+    assert tool("--top-k", "1", "--queries", "1", "--average-maps") == 0
+    assert "on average" in (tool.folder / "report.html").read_text()
+    explainer = Explainer.from_config(INTERPRETER, str(tool.weights), tool.opts)
+    files = sorted(str(path) for path in (tool.images / "query").glob("*.jpg"))[:3]
+    labels = ([1, *[0] * 25], [1, *[-1] * 25], [0, *[0] * 25])
+    photos = [Photo(path, 1, 0, tuple(row)) for path, row in zip(files, labels, strict=True)]
+    gender, hair, *_ = average_attention(explainer, photos)
+    attention = explainer.encode(files).attention
+    assert (gender.positive.words, gender.positive.images, gender.negative.images) == ("female", 2, 1)
+    np.testing.assert_allclose(gender.positive.attention, attention[:2, 0].mean(dim=0), rtol=1e-5)
+    np.testing.assert_allclose(gender.negative.attention, attention[2, 0], rtol=1e-5)
+    assert (hair.positive.images, hair.positive.attention, hair.negative.images) == (0, None, 2)
+
+
+def test_chosen_queries_are_the_best_the_worst_and_random_ones():
+    def found(number, margin):
+        query = Photo(f"{number}.jpg", number, 0, ())
+        right, wrong = Photo("r", number, 1, ()), Photo("w", -5, 1, ())
+        order = [right, wrong] if margin > 0 else [wrong, right]
+        return Found(query, order, [1.0, 1.0 + abs(margin)], True)
+
+    entries = [found(number, margin) for number, margin in enumerate((0.5, -3.0, 2.0, -0.1, 1.0, 0.2, -1.0))]
+    chosen = choose_queries(entries, 6)
+    assert [entry.query.pid for entry, _ in chosen[:4]] == [2, 4, 1, 6]
+    assert [caption.split()[-1] for _, caption in chosen] == ["best."] * 2 + ["worst."] * 2 + ["random."] * 2
+    assert len({id(entry) for entry, _ in chosen}) == 6
+    assert choose_queries(entries, 6) == chosen
+    assert [caption for _, caption in choose_queries(entries, 7)] == [""] * 7
+
+
+def test_an_earlier_explanation_is_replaced_and_nothing_else(tool):
+    assert tool("--top-k", "2", "--queries", "4") == 0
+    (tool.folder / "pairs" / "001" / "note.txt").write_text("old")
+    assert tool("--top-k", "1", "--queries", "1") == 0
+    assert len(list((tool.folder / "pairs").iterdir())) == 1
+    assert not (tool.folder / "pairs" / "001" / "note.txt").exists()
+
+
+# What is refused
+
+
+def refused(tool, capsys, *args, **kwargs):
+    assert tool(*args, **kwargs) == 2
+    *_, last = capsys.readouterr().err.strip().splitlines()
+    assert not (tool.folder / "report.html").exists()
+    assert not list(tool.folder.parent.glob(".explain*"))
+    return last
+
+
+def test_a_file_that_is_no_image(tool, capsys, tmp_path):
+    (tmp_path / "a.jpg").write_text("no image")
+    b = next(tool.images.rglob("*.jpg"))
+    assert "a.jpg" in refused(tool, capsys, "--query", str(tmp_path / "a.jpg"), "--gallery", str(b))
+
+
+def test_a_broken_image_in_the_gallery(tool, capsys):
+    query = next((tool.images / "query").glob("*.jpg"))
+    broken = tool.images / "bounding_box_test" / "broken.jpg"
+    broken.write_bytes(b"")
+    assert "broken.jpg" in refused(tool, capsys, "--query", str(query), "--gallery", str(broken.parent))
+    assert not list((tool.folder.parent / "index").glob("*"))
+
+
+def test_an_empty_folder(tool, capsys, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "empty holds no image" in refused(
+        tool, capsys, "--query", str(tmp_path / "empty"), "--gallery", "Market1501"
+    )
+
+
+def test_a_name_that_is_nothing(tool, capsys):
+    assert "no registered dataset" in refused(tool, capsys, "--query", "nowhere.jpg")
+
+
+def test_more_than_the_gallery_has(tool, capsys):
+    assert "12 images" in refused(tool, capsys, "--top-k", "13")
+    assert "at least 1" in refused(tool, capsys, "--top-k", "0")
+
+
+def test_a_query_without_a_gallery(tool, capsys):
+    query = next((tool.images / "query").glob("*.jpg"))
+    assert "--gallery is missing" in refused(tool, capsys, "--query", str(query))
+
+
+def test_weights_of_another_attribute_set(tool, capsys):
+    message = refused(tool, capsys, opts=("MODEL.AMD.ATTRIBUTES", "dukemtmc"))
+    assert "26 attributes" in message
+    assert "dukemtmc has 23" in message
+
+
+def test_weights_that_are_missing_or_no_interpreters(tool, capsys, target_files, tmp_path):
+    assert "none.pth" in refused(tool, capsys, weights=tmp_path / "none.pth")
+    assert "holds no interpreter" in refused(tool, capsys, weights=target_files[1])
+    assert "explains nothing" in refused(tool, capsys, config=target_files[0])
+
+
+def test_a_folder_that_cannot_be_written(tool, capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "it is a file" in refused(tool, capsys, "--output", str(tmp_path / "file"))
+    assert "not writable" in refused(tool, capsys, "--output", str(tmp_path / "file" / "below"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("")
+    assert "other files" in refused(tool, capsys, "--output", str(tmp_path / "mine"))
+    assert (tmp_path / "mine" / "thesis.tex").exists()

@@ -1,0 +1,96 @@
+"""The faiss index: exact when flat, close when compressed, the same from disk, honest about what it cannot do."""
+
+import numpy as np
+import pytest
+
+from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.evaluation import index as index_module
+from fastreid_projects.evaluation.index import GalleryIndex, gallery_key
+
+
+@pytest.fixture(scope="module")
+def features():
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((40, 32)).astype(np.float32)
+    return centres[rng.integers(0, 40, 1200)] + 0.3 * rng.standard_normal((1200, 32)).astype(np.float32)
+
+
+def brute_force(queries, gallery, k):
+    distances = np.linalg.norm(queries[:, None].astype(np.float64) - gallery[None], axis=2)
+    order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(distances, order, axis=1), order
+
+
+def test_flat_equals_brute_force(features):
+    distances, positions = GalleryIndex.build(features[20:]).search(features[:20], 7)
+    expected, order = brute_force(features[:20], features[20:], 7)
+    assert np.array_equal(positions, order)
+    np.testing.assert_allclose(distances, expected, rtol=1e-3)
+
+
+def test_an_image_of_the_gallery_finds_itself(features):
+    distances, positions = GalleryIndex.build(features).search(features[5:9], 1)
+    assert positions[:, 0].tolist() == [5, 6, 7, 8]
+    assert (distances < 1e-2).all()
+
+
+def test_compressed_finds_the_neighbourhood(features, monkeypatch):
+    monkeypatch.setattr(index_module, "_LEAST", 1000)
+    gallery, queries = features[50:], features[:50]
+    _, positions = GalleryIndex.build(gallery, "ivfpq").search(queries, 10)
+    _, order = brute_force(queries, gallery, 10)
+    shared = [len(set(a) & set(b)) / 10 for a, b in zip(positions.tolist(), order.tolist(), strict=True)]
+    assert np.mean(shared) > 0.5
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivfpq"])
+def test_the_same_from_disk(features, kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(index_module, "_LEAST", 1000)
+    built = GalleryIndex.build(features, kind, key="k")
+    loaded = GalleryIndex.load(built.save(tmp_path / "a" / "gallery.faiss"))
+    assert (loaded.key, len(loaded)) == ("k", 1200)
+    for a, b in zip(built.search(features[:3], 5), loaded.search(features[:3], 5), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_only_the_same_gallery_is_taken_from_disk(features, tmp_path):
+    path = tmp_path / "gallery.faiss"
+    assert GalleryIndex.load_if_current(path, "k") is None
+    GalleryIndex.build(features, key="k").save(path)
+    assert len(GalleryIndex.load_if_current(path, "k")) == 1200
+    assert GalleryIndex.load_if_current(path, "other") is None
+
+
+def test_the_key_changes_with_images_and_weights(tmp_path):
+    image = tmp_path / "a.jpg"
+    image.write_bytes(b"1")
+    first = gallery_key([str(image)], "weights")
+    assert first == gallery_key([str(image)], "weights")
+    assert first != gallery_key([str(image)], "other weights")
+    image.write_bytes(b"12")
+    assert first != gallery_key([str(image)], "weights")
+
+
+def test_damaged_files_name_themselves(features, tmp_path):
+    path = GalleryIndex.build(features, key="k").save(tmp_path / "gallery.faiss")
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"gallery\.faiss.*remove it"):
+        GalleryIndex.load(path)
+    assert GalleryIndex.load_if_current(path, "k") is None  # built again
+    with pytest.raises(DataError, match=r"missing\.faiss"):
+        GalleryIndex.load(tmp_path / "missing.faiss")
+
+
+@pytest.mark.parametrize("k", [0, 1201])
+def test_more_than_there_are(features, k):
+    with pytest.raises(ConfigError, match="1200 images"):
+        GalleryIndex.build(features).search(features[:1], k)
+
+
+def test_wrong_requests_are_sentences(features):
+    with pytest.raises(ConfigError, match="flat or ivfpq"):
+        GalleryIndex.build(features, "hnsw")
+    with pytest.raises(DataError, match="take 'flat'"):
+        GalleryIndex.build(features, "ivfpq")
+    with pytest.raises(DataError, match="32-d"):
+        GalleryIndex.build(features).search(np.zeros((1, 16)), 1)
