@@ -1,15 +1,19 @@
 """The interpreter on its frozen target: what moves, what does not, and what it returns."""
 
 import copy
+import functools
 
 import pytest
 import torch
+from fastreid.layers.pooling import GlobalAvgPool
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils.events import EventStorage
 
+from fastreid_projects.amd import meta_arch
+from fastreid_projects.amd.build import build_target
 from fastreid_projects.amd.decomposition import pairwise_distances
 from fastreid_projects.amd.reference import attribute_features_plain
-from fastreid_projects.amd.targets import pooling_of
+from fastreid_projects.amd.targets import pool_plainly, pooling_of
 from fastreid_projects.config import load_config
 from fastreid_projects.errors import ConfigError, WeightsError
 from tests.amd.conftest import INTERPRETER, save_target
@@ -76,9 +80,9 @@ def test_features_equal_the_plain_equation(build_amd):
     with torch.no_grad():
         output, attention = model.attend(model.preprocess_image(batch()))
         branch = output.branches[0]
-        pooled = attribute_features_plain(branch.features, attention, pooling_of(branch.head.pool_layer))
+        pooled = attribute_features_plain(branch.features, attention, pooling_of(branch.pool))
         plain = torch.stack(
-            [branch.head.bottleneck(pooled[:, k, :, None, None])[..., 0, 0] for k in range(26)], 1
+            [branch.neck(pooled[:, k, :, None, None])[..., 0, 0] for k in range(26)], 1
         )
         torch.testing.assert_close(model.attribute_features(output, attention), plain, rtol=1e-4, atol=1e-5)
 
@@ -93,71 +97,86 @@ def test_it_begins_near_the_targets_distances(build_amd):
     assert ((whole - parts).abs() / whole)[off].mean() < 0.25
 
 
-@pytest.mark.parametrize("shared", [1, 2, 3, 4, 5])
-def test_every_sharing_depth_takes_a_step(build_amd, shared):
-    model = build_amd("MODEL.AMD.SHARED_STAGES", str(shared))
-    assert len(model.free_stages) == 5 - shared
-    step(model, batch())
+R50 = ("MODEL.BACKBONE.DEPTH", "50x", "MODEL.BACKBONE.FEAT_DIM", "2048", "MODEL.BACKBONE.WITH_NL", "False")
 
 
-@pytest.mark.parametrize(
-    "opts",
-    [
-        ("MODEL.HEADS.POOL_LAYER", "GlobalAvgPool"),
-        ("MODEL.HEADS.POOL_LAYER", "GlobalMaxPool"),
-        ("MODEL.HEADS.POOL_LAYER", "GeneralizedMeanPooling"),
-        ("MODEL.HEADS.POOL_LAYER", "AdaptiveAvgMaxPool"),
-        ("MODEL.HEADS.WITH_BNNECK", "False"),
-        ("MODEL.HEADS.EMBEDDING_DIM", "64"),
-        ("MODEL.BACKBONE.WITH_IBN", "True"),
-        ("MODEL.BACKBONE.WITH_SE", "True"),
-        (
-            "MODEL.BACKBONE.NAME",
-            "build_osnet_backbone",
-            "MODEL.BACKBONE.DEPTH",
-            "x0_25",
-            "MODEL.BACKBONE.FEAT_DIM",
-            "128",
-        ),
-        (
-            *("MODEL.BACKBONE.NAME", "build_mobilenetv2_backbone", "MODEL.BACKBONE.DEPTH", "0.1x"),
-            *("MODEL.BACKBONE.FEAT_DIM", "1280"),
-        ),
-        (
-            *("MODEL.BACKBONE.NAME", "build_shufflenetv2_backbone", "MODEL.BACKBONE.DEPTH", "1.0x"),
-            *("MODEL.BACKBONE.FEAT_DIM", "1024"),
-        ),
-        ("MODEL.BACKBONE.DEPTH", "50x", "MODEL.BACKBONE.WITH_NL", "True", "MODEL.BACKBONE.FEAT_DIM", "2048"),
-        (
-            *(
-                "MODEL.META_ARCHITECTURE",
-                "MGN",
-                "MODEL.BACKBONE.DEPTH",
-                "50x",
-                "MODEL.BACKBONE.FEAT_DIM",
-                "2048",
-            ),
-            *("MODEL.HEADS.EMBEDDING_DIM", "16", "MODEL.BACKBONE.WITH_NL", "False"),
-        ),
-    ],
-    ids=lambda opts: " ".join(opts),
-)
-def test_targets_of_many_kinds(tmp_path, opts):
-    """Each is explained with its own feature at index 0, and takes a step."""
+def named(name, depth, channels):
+    values = (f"build_{name}_backbone", depth, channels)
+    keys = ("MODEL.BACKBONE.NAME", "MODEL.BACKBONE.DEPTH", "MODEL.BACKBONE.FEAT_DIM")
+    return [item for pair in zip(keys, values, strict=True) for item in pair]
+
+
+# Targets of every kind: architecture, backbone, pooling, neck.
+TARGETS = {
+    "SBS R18, GeM": (),
+    "BoT R18, average": ("MODEL.HEADS.POOL_LAYER", "GlobalAvgPool", "MODEL.BACKBONE.WITH_NL", "False"),
+    "AGW R50, non-local": (*R50, "MODEL.BACKBONE.WITH_NL", "True"),
+    "SBS R34": ("MODEL.BACKBONE.DEPTH", "34x"),
+    "BoT R101": (*R50, "MODEL.BACKBONE.DEPTH", "101x"),
+    "IBN R50": (*R50, "MODEL.BACKBONE.WITH_IBN", "True"),
+    "SE R50": (*R50, "MODEL.BACKBONE.WITH_SE", "True"),
+    "IBN R18": ("MODEL.BACKBONE.WITH_IBN", "True"),
+    "SE R18": ("MODEL.BACKBONE.WITH_SE", "True"),
+    "OSNet": (*named("osnet", "x0_25", "128"), "MODEL.BACKBONE.WITH_NL", "False"),
+    "MobileNetV2": (*named("mobilenetv2", "0.1x", "1280"), "MODEL.BACKBONE.WITH_NL", "False"),
+    "ShuffleNetV2": (*named("shufflenetv2", "1.0x", "1024"), "MODEL.BACKBONE.WITH_NL", "False"),
+    "MGN": (*R50, "MODEL.META_ARCHITECTURE", "MGN", "MODEL.HEADS.EMBEDDING_DIM", "16"),
+    "maximum": ("MODEL.HEADS.POOL_LAYER", "GlobalMaxPool"),
+    "fixed GeM": ("MODEL.HEADS.POOL_LAYER", "GeneralizedMeanPooling"),
+    "average + maximum": ("MODEL.HEADS.POOL_LAYER", "AdaptiveAvgMaxPool"),
+    "clipped average": ("MODEL.HEADS.POOL_LAYER", "ClipGlobalAvgPool"),
+    "no neck": ("MODEL.HEADS.WITH_BNNECK", "False"),
+    "reducing neck": ("MODEL.HEADS.EMBEDDING_DIM", "64"),
+}
+
+
+@pytest.mark.parametrize("opts", TARGETS.values(), ids=TARGETS)
+def test_every_target_takes_a_step_at_every_sharing_depth(tmp_path, monkeypatch, opts):
+    """Each is explained with its own feature at index 0, bit for bit, and interpreters of N = 1..5 learn from it."""
     config, weights = save_target(tmp_path, *opts)
-    cfg = load_config(
-        INTERPRETER,
-        ["MODEL.AMD.TARGET.CONFIG", config, "MODEL.AMD.TARGET.WEIGHTS", weights, "MODEL.DEVICE", "cpu"],
-    )
-    model = META_ARCH_REGISTRY.get("AMD")(cfg)
-    plain = META_ARCH_REGISTRY.get(load_config(config).MODEL.META_ARCHITECTURE)(load_config(config))
+    plain = META_ARCH_REGISTRY.get(load_config(config).MODEL.META_ARCHITECTURE)(load_config(config)).eval()
     plain.load_state_dict(torch.load(weights, weights_only=True)["model"])
+    own = ["MODEL.AMD.TARGET.CONFIG", config, "MODEL.AMD.TARGET.WEIGHTS", weights, "MODEL.DEVICE", "cpu"]
     data = batch(4)
-    data["images"] = torch.nn.functional.interpolate(data["images"], (96, 32))
+    if "MGN" in opts:  # thirds of the map
+        data["images"] = torch.nn.functional.interpolate(data["images"], (96, 32))
     with torch.no_grad():
-        assert torch.equal(model.eval()(data)[:, 0], plain.eval()(data))
-    losses = step(model, data)
-    assert all(torch.isfinite(loss) for loss in losses.values())
+        expected = plain(data)
+    built = functools.cache(lambda: build_target(load_config(INTERPRETER, own)))
+    monkeypatch.setattr(meta_arch, "build_target", lambda cfg: built())
+    for shared in range(1, 6):
+        model = META_ARCH_REGISTRY.get("AMD")(
+            load_config(INTERPRETER, [*own, "MODEL.AMD.SHARED_STAGES", str(shared)])
+        )
+        assert len(model.free_stages) == 5 - shared
+        with torch.no_grad():
+            assert torch.equal(model.eval()(data)[:, 0], expected)
+        losses = step(model, data)
+        assert all(torch.isfinite(loss) for loss in losses.values())
+
+
+def test_a_pooling_without_a_short_cut_is_applied_to_every_attribute():
+    """As Eq. 1 says it; a known pooling gives the same the long way."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.rand(2, 6, 4, 2, generator=generator)
+    attention = torch.rand(2, 3, 4, 2, generator=generator, requires_grad=True)
+
+    class Spread(torch.nn.Module):
+        def forward(self, x):
+            return x.amax(dim=(2, 3), keepdim=True) - x.mean(dim=(2, 3), keepdim=True)
+
+    found = pooling_of(Spread())(features, attention)
+    for k in range(3):
+        torch.testing.assert_close(found[:, k], Spread()(features * attention[:, k : k + 1]).flatten(1))
+    found.sum().backward()
+    assert attention.grad.abs().sum() > 0
+    average = pooling_of(torch.nn.AdaptiveAvgPool2d(1))
+    stripes = pooling_of(torch.nn.AdaptiveAvgPool2d((2, 1)))
+    assert average(features, attention).shape == (2, 3, 6)
+    assert stripes(features, attention).shape == (2, 3, 12)
+    torch.testing.assert_close(
+        pool_plainly(GlobalAvgPool(), features, attention), average(features, attention)
+    )
 
 
 def test_neck_before_and_normalised_features(build_amd):

@@ -11,7 +11,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -21,27 +23,9 @@ from fastreid.modeling.meta_arch.mgn import MGN
 from torch import Tensor, nn
 
 from fastreid_projects.amd.decomposition import Pooling, apply_neck, resize_attention
-from fastreid_projects.amd.stages import run_stages, split_stages
+from fastreid_projects.amd.stages import split_stages
 from fastreid_projects.errors import ConfigError
-
-
-class Branch(NamedTuple):
-    """One pooled part of the target's feature.
-
-    Attributes:
-        features: the branch's whole last map, (N, C, H, W).
-        head: the host's head on it.
-        stripe: (i, n): the i-th of n horizontal stripes of the map; (0, 1) is the whole map.
-    """
-
-    features: Tensor
-    head: Any
-    stripe: tuple[int, int] = (0, 1)
-
-    def cut(self, maps: Tensor) -> Tensor:
-        """The branch's stripe of maps (N, *, H, W)."""
-        index, count = self.stripe
-        return maps if count == 1 else torch.chunk(maps, count, dim=2)[index]
+from fastreid_projects.explainable import Branch, Explainable
 
 
 class TargetOutput(NamedTuple):
@@ -62,7 +46,7 @@ class FrozenTarget(nn.Module):
     """A trained host model that never changes: no gradient, always in eval mode.
 
     Args:
-        model: ``Baseline`` or ``MGN`` of the host (or a subclass), with its weights.
+        model: ``Baseline`` or ``MGN`` of the host (or a subclass), or an :class:`Explainable`, with its weights.
         shared_stages: N, after how many stages the interpreter starts, 1..5.
     """
 
@@ -70,12 +54,10 @@ class FrozenTarget(nn.Module):
         super().__init__()
         self.model = model
         self.shared_stages = shared_stages
-        self._open = _opener(model)
+        self._branches = _opener(model)
         self._stages = tuple(trunk(model))  # a tuple: their parameters are the model's, not registered twice
         for parameter in self.parameters():
             parameter.requires_grad_(False)
-        for branch_head in _heads(model):
-            pooling_of(branch_head.pool_layer)
         self.train(False)
 
     @property
@@ -91,10 +73,10 @@ class FrozenTarget(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> TargetOutput:
         """Normalised images (N, 3, h, w) -> shared map, branches, embedding."""
-        shared = run_stages(self._stages[: self.shared_stages], images)
-        branches = self._open(self.model, self._stages, self.shared_stages, shared, images)
-        embedding = torch.cat([branch.head(branch.cut(branch.features)) for branch in branches], dim=1)
-        return TargetOutput(shared, branches, embedding)
+        maps = list(itertools.accumulate(self._stages, lambda x, stage: stage(x), initial=images))[1:]
+        branches = self._branches(maps)
+        embedding = torch.cat([branch.embedding() for branch in branches], dim=1)
+        return TargetOutput(maps[self.shared_stages - 1], branches, embedding)
 
 
 def embed(branch: Branch, attention: Tensor, neck: bool) -> Tensor:
@@ -109,56 +91,66 @@ def embed(branch: Branch, attention: Tensor, neck: bool) -> Tensor:
         (N, M, D of the branch), float32.
     """
     resized = resize_attention(attention, (branch.features.shape[-2], branch.features.shape[-1]))
-    pooled = pooling_of(branch.head.pool_layer)(branch.cut(branch.features), branch.cut(resized))
-    return apply_neck(branch.head.bottleneck, pooled) if neck else pooled
+    pooled = pooling_of(branch.pool)(branch.cut(branch.features), branch.cut(resized))
+    return apply_neck(branch.neck, pooled) if neck else pooled
 
 
 def pooled_embedding(branches: list[Branch]) -> Tensor:
     """The target's feature before its necks, (N, D)."""
-    pooled = [branch.head.pool_layer(branch.cut(branch.features)).flatten(1) for branch in branches]
-    return torch.cat(pooled, dim=1)
+    return torch.cat([branch.pooled() for branch in branches], dim=1)
 
 
-def pooling_of(layer: nn.Module) -> Pooling:
-    """What a pooling layer of the host does.
+def pooling_of(layer: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    """How to pool F * A^k of all k for a pooling layer: (N, C, H, W), (N, M, H, W) -> (N, M, C).
 
-    Raises:
-        ConfigError: the layer is none that F * A^k can be pooled with.
+    Averages, generalised means and maxima of the host have a fast and exact way. Any other layer is applied to
+    F * A^k itself, attribute by attribute: as Eq. 1 says, at M times the cost.
     """
     if isinstance(layer, host_pooling.GeneralizedMeanPooling):
         return Pooling("mean", float(layer.p), floor=layer.eps)
-    if isinstance(layer, (host_pooling.GlobalAvgPool, host_pooling.FastGlobalAvgPool)):
+    whole = getattr(layer, "output_size", 1) in (1, (1, 1))
+    if (isinstance(layer, nn.AdaptiveAvgPool2d) and whole) or isinstance(
+        layer, host_pooling.FastGlobalAvgPool
+    ):
         return Pooling()
     if isinstance(layer, host_pooling.ClipGlobalAvgPool):
         return Pooling(ceiling=1.0)
-    if isinstance(layer, host_pooling.GlobalMaxPool):
+    if isinstance(layer, nn.AdaptiveMaxPool2d) and whole:
         return Pooling("max")
     if isinstance(layer, host_pooling.AdaptiveAvgMaxPool):
         return Pooling("mean+max")
-    raise ConfigError(
-        f"the target pools with {type(layer).__name__}, which AMD cannot decompose; its MODEL.HEADS.POOL_LAYER has "
-        "to be an average, maximum or generalised mean pooling"
-    )
+    return partial(pool_plainly, layer)
 
 
-_Opener = Callable[[Any, tuple[nn.Module, ...], int, Tensor, Tensor], list[Branch]]
+def pool_plainly(layer: nn.Module, features: Tensor, attention: Tensor) -> Tensor:
+    """Apply a pooling layer to F * A^k (Eq. 1), one attribute at a time: (N, M, C) in float32."""
+    with torch.autocast(features.device.type, enabled=False):
+        parts = [layer(features.float() * attention[:, k : k + 1]) for k in range(attention.shape[1])]
+    return torch.stack([part.flatten(1) for part in parts], dim=1)
+
+
+_Opener = Callable[[Sequence[Tensor]], list[Branch]]
 
 
 def _opener(model: nn.Module) -> _Opener:
+    """What makes branches of the maps after the five stages."""
+    if isinstance(model, Explainable):
+        return model.explained_branches
     if isinstance(model, MGN):
-        return _open_mgn
-    if isinstance(model, Baseline) and all(
-        hasattr(model.heads, name) for name in ("pool_layer", "bottleneck")
-    ):
-        return _open_baseline
+        return partial(_mgn_branches, model)
+    heads = getattr(model, "heads", None)
+    if isinstance(model, Baseline) and hasattr(heads, "pool_layer") and hasattr(heads, "bottleneck"):
+        return partial(_baseline_branches, model)
     raise ConfigError(
         f"AMD cannot explain the architecture {type(model).__name__}; the target's MODEL.META_ARCHITECTURE has to be "
-        "Baseline (with an EmbeddingHead) or MGN"
+        "Baseline (with an EmbeddingHead), MGN or one of this project's that has explained_branches"
     )
 
 
 def trunk(model: Any) -> list[nn.Module]:
     """The five stages from the image to the (first) last map; they share the model's parameters."""
+    if isinstance(model, Explainable):
+        return model.explained_stages()
     if not isinstance(model, MGN):
         return split_stages(model.backbone)
     # mgn.py:102-112: conv1, bn1, relu, maxpool, layer1, layer2, layer3[0]; a branch is layer3[1:], layer4.
@@ -166,28 +158,18 @@ def trunk(model: Any) -> list[nn.Module]:
     return [backbone[:4], backbone[4], backbone[5], nn.Sequential(backbone[6], conv4), conv5]
 
 
-def _heads(model: Any) -> list[Any]:
-    if not isinstance(model, MGN):
-        return [model.heads]
-    names = ("b1", "b2", "b3", "b21", "b22", "b31", "b32", "b33")
-    return [getattr(model, f"{name}_head") for name in names]
+def _baseline_branches(model: Any, maps: Sequence[Tensor]) -> list[Branch]:
+    return [Branch(maps[-1], model.heads.pool_layer, model.heads.bottleneck)]
 
 
-def _open_baseline(
-    model: Any, stages: tuple[nn.Module, ...], done: int, shared: Tensor, images: Tensor
-) -> list[Branch]:
-    return [Branch(run_stages(stages[done:], shared), model.heads)]
-
-
-def _open_mgn(
-    model: Any, stages: tuple[nn.Module, ...], done: int, shared: Tensor, images: Tensor
-) -> list[Branch]:
+def _mgn_branches(model: Any, maps: Sequence[Tensor]) -> list[Branch]:
     """Branches in the order of the concatenated feature (mgn.py:250)."""
-    common = run_stages(stages[done:3], shared) if done <= 3 else run_stages(stages[:3], images)
-    common = model.backbone[6](common)
-    b1, b2, b3 = (neck(common) for neck in (model.b1, model.b2, model.b3))
-    heads = iter(_heads(model))
-    whole = [Branch(maps, next(heads)) for maps in (b1, b2, b3)]
-    halves = [Branch(b2, next(heads), (i, 2)) for i in range(2)]
-    thirds = [Branch(b3, next(heads), (i, 3)) for i in range(3)]
-    return [*whole, *halves, *thirds]
+    common = model.backbone[6](maps[2])
+    b1, b2, b3 = maps[-1], model.b2(common), model.b3(common)
+    parts = [
+        *(("b1", b1, (0, 1)), ("b2", b2, (0, 1)), ("b3", b3, (0, 1))),
+        *((f"b2{i + 1}", b2, (i, 2)) for i in range(2)),
+        *((f"b3{i + 1}", b3, (i, 3)) for i in range(3)),
+    ]
+    heads = [(getattr(model, f"{name}_head"), features, stripe) for name, features, stripe in parts]
+    return [Branch(features, head.pool_layer, head.bottleneck, stripe) for head, features, stripe in heads]
