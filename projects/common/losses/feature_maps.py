@@ -18,7 +18,7 @@ FEATURE_MAPS = "feature maps"
 
 
 class FeatureMaps:
-    """Keeps what named modules put out in a forward pass in training mode, until it is taken.
+    """Keeps what named modules put out in a forward pass, until it is taken.
 
     Of a module that is a sequence its last member is watched, since some models call the members one by one.
 
@@ -26,13 +26,14 @@ class FeatureMaps:
         model: the model.
         layers: dotted module names, e.g. ``"backbone.layer3"``.
         key: config key of these names, for messages.
+        training: keep what is put out in training mode; False keeps what is put out in evaluation.
 
     Raises:
         ConfigError: the model has no such module.
     """
 
-    def __init__(self, model: nn.Module, layers: Iterable[str], key: str) -> None:
-        self.layers, self.key = tuple(layers), key
+    def __init__(self, model: nn.Module, layers: Iterable[str], key: str, *, training: bool = True) -> None:
+        self.layers, self.key, self.training = tuple(layers), key, training
         self._maps: dict[int, Any] = {}
         for index, name in enumerate(self.layers):
             try:
@@ -47,7 +48,7 @@ class FeatureMaps:
             module.register_forward_hook(functools.partial(self._keep, index))
 
     def _keep(self, index: int, module: nn.Module, arguments: Any, output: Any) -> None:
-        if module.training:
+        if module.training == self.training:
             self._maps[index] = output
 
     def take(self) -> list[Tensor]:

@@ -1,0 +1,136 @@
+"""Attention maps of stage4, stage5 and stage6 as a picture, model beside model (fig. 3)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from fastreid.data.transforms import build_transforms
+from torch import Tensor, nn
+
+from fastreid_projects.engine.trained import load_trained
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.files import write_aside
+from fastreid_projects.host.config_check import check_host_config
+from fastreid_projects.host.datasets import build_dataset, subset
+from fastreid_projects.host.device import resolve_device
+from fastreid_projects.host.images import read_image
+from fastreid_projects.losses.feature_maps import FeatureMaps
+from fastreid_projects.sal.losses import attention_map, self_attention_constraint
+from fastreid_projects.visualization.heatmap import overlay, pair_scale
+
+_KEY = "MODEL.LOSSES.SAC.LAYERS"
+_INCH = 1.1
+
+
+class Attention(NamedTuple):
+    """What a model looks at.
+
+    Attributes:
+        maps: title of a stage -> attention (N, H, W) of unit l2 norm.
+        constraint: L_sac of the images, 0 where all stages look at the same.
+    """
+
+    maps: dict[str, Tensor]
+    constraint: float
+
+
+@torch.no_grad()
+def attention_of(model: nn.Module, images: Tensor, layers: Sequence[str] = ("backbone",)) -> Attention:
+    """Attention of the modules that the constraint compares, in evaluation mode.
+
+    Args:
+        model: any model of the host; its mode stays what it was.
+        images: (N, 3, h, w) of 0..255.
+        layers: ``MODEL.LOSSES.SAC.LAYERS``.
+
+    Raises:
+        ConfigError: a layer that is not there or gives no map.
+    """
+    watched, was_training = FeatureMaps(model, layers, _KEY, training=False), model.training
+    device = next(model.parameters()).device
+    model.eval()({"images": images.to(device, torch.float32, copy=True)})
+    model.train(was_training)
+    features = watched.take()
+    levels = getattr(getattr(model, "backbone", None), "levels", ())
+    named = tuple(layers) == ("backbone",) and len(levels) == len(features)
+    titles = (
+        [f"stage{level}" for level in levels] if named else [f"map {i + 1}" for i in range(len(features))]
+    )
+    constraint = self_attention_constraint(features).item() if len(features) > 1 else 0.0
+    return Attention(
+        {title: attention_map(m).cpu() for title, m in zip(titles, features, strict=True)}, constraint
+    )
+
+
+def write_attention(
+    models: Mapping[str, Any], output: str | Path, images: Sequence[str] = (), count: int = 6
+) -> tuple[Path, dict[str, float]]:
+    """Draw a row for each image: the image, then the overlays of all stages of each model, on one scale a row.
+
+    Args:
+        models: title -> config with ``MODEL.WEIGHTS``.
+        output: the picture, any format that matplotlib writes.
+        images: paths; by default the first query of each of ``count`` identities of the first model's test set.
+        count: how many images where none are named.
+
+    Returns:
+        The file and each model's L_sac over these images.
+
+    Raises:
+        ConfigError: no weights, or layers that give no maps.
+        DataError: an image that cannot be read.
+        WeightsError: weights that cannot be used.
+    """
+    first = next(iter(models.values()))
+    paths = list(images) or queries(first, count)
+    found = {title: _attention(cfg, paths) for title, cfg in models.items()}
+    rows = []
+    for i, path in enumerate(paths):
+        pixels = np.asarray(read_image(path, format="RGB"))
+        maps = [m[i].numpy() for attention in found.values() for m in attention.maps.values()]
+        low, high = pair_scale(*maps)
+        rows.append([pixels, *(overlay(pixels, m, low=low, high=high) for m in maps)])
+    titles = ["image", *(f"{title}\n{stage}" for title, a in found.items() for stage in a.maps)]
+    return _save(rows, titles, Path(output)), {title: a.constraint for title, a in found.items()}
+
+
+def queries(cfg: Any, count: int) -> list[str]:
+    """The first query image of each of the first ``count`` identities of the config's first test set."""
+    name = cfg.DATASETS.TESTS[0]
+    firsts: dict[Any, str] = {}
+    for path, pid, *_ in subset(build_dataset(name), name, "query"):
+        firsts.setdefault(pid, path)
+    return list(firsts.values())[:count]
+
+
+def _attention(cfg: Any, paths: Sequence[str]) -> Attention:
+    if not cfg.MODEL.WEIGHTS:
+        raise ConfigError("attention maps need trained weights, e.g. logs/my_run/model_final.pth")
+    check_host_config(cfg)
+    cfg = resolve_device(cfg)
+    transform = build_transforms(cfg, is_train=False)
+    images = torch.stack([transform(read_image(path, format="RGB")) for path in paths])
+    return attention_of(load_trained(cfg), images, cfg.MODEL.LOSSES.SAC.LAYERS)
+
+
+def _save(rows: list[list[Any]], titles: list[str], path: Path) -> Path:
+
+    from matplotlib.figure import Figure
+
+    height, width = rows[0][0].shape[:2]
+    figure = Figure(figsize=(_INCH * len(titles), _INCH * len(rows) * height / width + 0.5), layout="tight")
+    axes = figure.subplots(len(rows), len(titles), squeeze=False)
+    for row, cells in enumerate(rows):
+        for column, picture in enumerate(cells):
+            axes[row][column].imshow(picture)
+            axes[row][column].set_axis_off()
+            if row == 0:
+                axes[row][column].set_title(titles[column], fontsize=8)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix.lstrip(".") or "png", dpi=100)
+    return write_aside(path, buffer.getvalue())
