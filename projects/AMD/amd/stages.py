@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,20 +20,25 @@ def split_stages(backbone: nn.Module) -> list[nn.Module]:
     """Five modules that, one after the other, do what the backbone does; they share its parameters.
 
     ResNets and their kin are cut before each ``layer``, with their non-local blocks; other feed-forward backbones
-    (OSNet, MobileNet, ShuffleNet, RepVGG) before each block that halves the resolution. The cut is tried on a
-    random image.
+    (OSNet, MobileNet, ShuffleNet, RepVGG) before each block that halves the resolution. A backbone of several levels
+    says itself how it is cut (``five_stages()``); its last stage gives them side by side. The cut is tried on a random
+    image.
 
     Raises:
         ConfigError: the backbone has no feature map or cannot be cut into five stages.
     """
-    blocks = _resnet_stages(backbone) if hasattr(backbone, "layer1") else _named_stages(backbone)
+    own: Any = getattr(backbone, "five_stages", None)
+    if own is not None:
+        blocks = own() or []
+    else:
+        blocks = _resnet_stages(backbone) if hasattr(backbone, "layer1") else _named_stages(backbone)
     if blocks is None:
         blocks = _cut_by_resolution(_flat_children(backbone))
     name = type(backbone).__name__
     if len(blocks) != NUM_STAGES or not _same_output(backbone, blocks):
         raise ConfigError(
             f"the target's backbone {name} cannot be cut into {NUM_STAGES} stages, so AMD cannot explain it; "
-            "ResNet, ResNeSt, ResNeXt, OSNet, MobileNet, ShuffleNet and RepVGG can"
+            "ResNet, dilated ResNet, ResNeSt, ResNeXt, OSNet, MobileNet, ShuffleNet and RepVGG can"
         )
     return blocks
 
@@ -97,6 +103,7 @@ def _same_output(backbone: nn.Module, stages: list[nn.Module]) -> bool:
     with torch.no_grad(), _evaluating([backbone]):
         image = torch.linspace(-2, 2, steps=math.prod(_PROBE)).view(_PROBE)
         whole, parts = backbone(image), run_stages(stages, image)
+    whole = torch.cat(whole, dim=1) if isinstance(whole, (list, tuple)) else whole
     return whole.dim() == 4 and whole.shape[-1] > 1 and torch.equal(whole, parts)
 
 

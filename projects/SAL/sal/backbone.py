@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from fastreid.layers import get_norm
 from fastreid.modeling.backbones import BACKBONE_REGISTRY
 from fastreid.modeling.backbones import resnet as host_resnet
@@ -60,7 +61,7 @@ class DilatedResNet(host_resnet.ResNet):
     ) -> None:
         block, blocks = BLOCKS[depth]
         super().__init__(2, norm, with_ibn, with_se, False, block, blocks, None)
-        self.levels = tuple(levels)
+        self.levels, self.dilated = tuple(levels), dilated
         self.out_channels = [PLANES[level] * block.expansion for level in self.levels]
         if dilated:
             for stage, before, rate in (
@@ -87,6 +88,32 @@ class DilatedResNet(host_resnet.ResNet):
             if level in self.levels:
                 outputs.append(x)
         return outputs if len(outputs) > 1 else outputs[0]
+
+    def five_stages(self) -> list[nn.Module] | None:
+        """Five modules that, one after the other, give the levels side by side (N, sum of C, H, W).
+
+        None where the levels are of different sizes.
+        """
+        if not self.dilated and set(self.levels) - {5, 6}:
+            return None
+        stem = nn.Sequential(self.conv1, self.bn1, self.relu, self.maxpool)
+        return [stem, self.layer1, self.layer2, self.layer3, Levels(self)]
+
+
+class Levels(nn.Module):
+    """stage5 and stage6 of a backbone: stage4's map -> the levels side by side; shares the backbone's parameters."""
+
+    def __init__(self, backbone: DilatedResNet) -> None:
+        super().__init__()
+        self.levels = backbone.levels
+        self.layer4 = backbone.layer4
+        self.layer5 = backbone.layer5 if 6 in backbone.levels else nn.Identity()
+
+    def forward(self, stage4: Tensor) -> Tensor:
+        """(N, C4, H, W) -> (N, sum of C, H, W)."""
+        stage5 = self.layer4(stage4)
+        found = {4: stage4, 5: stage5, 6: self.layer5(stage5)}
+        return torch.cat([found[level] for level in self.levels], dim=1)
 
 
 def dilate(stage: nn.Module, rate: int, first_rate: int) -> None:

@@ -11,20 +11,19 @@ from torch import Tensor, nn
 
 
 class LevelPool(nn.Module):
-    """Pools each level and puts the results side by side; pooling a concatenation would need it in memory.
-
-    Args:
-        pool: a pooling layer, (N, C, H, W) -> (N, C, 1, 1).
-    """
-
-    def __init__(self, pool: nn.Module) -> None:
-        super().__init__()
-        self.pool = pool
+    """Makes a pooling layer take several levels; pooling their concatenation would need it in memory."""
 
     def forward(self, levels: Tensor | Sequence[Tensor]) -> Tensor:
         """One map or several (N, C_i, H_i, W_i) -> (N, sum of C_i, 1, 1)."""
         maps = [levels] if isinstance(levels, Tensor) else levels
-        return torch.cat([self.pool(features) for features in maps], dim=1)
+        return torch.cat([super(LevelPool, self).forward(features) for features in maps], dim=1)
+
+
+def pool_levels(pool: nn.Module) -> nn.Module:
+    """Let a pooling layer of the host take levels, too; it stays an instance of its class."""
+    kind = type(pool)
+    pool.__class__ = type(f"Level{kind.__name__}", (LevelPool, kind), {})
+    return pool
 
 
 @REID_HEADS_REGISTRY.register()
@@ -41,7 +40,7 @@ class MultiLevelHead(EmbeddingHead):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.pool_layer = LevelPool(self.pool_layer)
+        self.pool_layer = pool_levels(self.pool_layer)
 
     def reset_parameters(self) -> None:
         """Give the linear layer its bias, then initialise as the host does."""
