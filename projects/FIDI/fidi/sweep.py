@@ -1,0 +1,122 @@
+"""Trainings over alpha and over beta, one of them varied at a time (fig. 9, sec. V-G)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fastreid_projects.config import load_config
+from fastreid_projects.engine.main import argument_parser
+from fastreid_projects.engine.run import run
+from fastreid_projects.engine.tables import flat_metrics, read_record
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.fidi.curves import write_csv, write_figure
+
+logger = logging.getLogger("fastreid.projects.fidi.sweep")
+
+METRICS = ("mAP", "Rank-1", "Error-I", "Error-II")
+
+
+class Point(NamedTuple):
+    """One training of a sweep.
+
+    Attributes:
+        varied: ``"ALPHA"`` or ``"BETA"``.
+        value: of the varied one.
+        seed: of the run.
+        folder: its OUTPUT_DIR.
+        opts: KEY VALUE pairs over the config.
+    """
+
+    varied: str
+    value: float
+    seed: int
+    folder: str
+    opts: tuple[str, ...]
+
+
+def sweep_points(
+    folder: str,
+    alphas: Iterable[float],
+    betas: Iterable[float],
+    seeds: Sequence[int],
+    opts: Sequence[str] = (),
+) -> Iterator[Point]:
+    """Every training: alphas with the config's beta, betas with the config's alpha, each with every seed.
+
+    Args:
+        folder: a folder for each training is made below it.
+        alphas: values of alpha.
+        betas: values of beta.
+        seeds: values of SEED.
+        opts: KEY VALUE pairs for all of them.
+    """
+    for varied, values in (("ALPHA", alphas), ("BETA", betas)):
+        for value in values:
+            for seed in seeds:
+                own = os.path.join(folder, f"{varied.lower()}_{value:g}", f"seed_{seed}")
+                pairs = (f"MODEL.LOSSES.FIDI.{varied}", str(value), "SEED", str(seed), "OUTPUT_DIR", own)
+                yield Point(varied, value, seed, own, (*opts, *pairs))
+
+
+def run_sweep(config_file: str, points: Sequence[Point]) -> None:
+    """Train whatever has no run record yet; an interrupted training goes on.
+
+    Raises:
+        ConfigError: the config does not train on FIDI, or a value is out of its range.
+    """
+    for point in points:
+        cfg = load_config(config_file, point.opts)
+        if "FIDILoss" not in cfg.MODEL.LOSSES.NAME:
+            raise ConfigError(
+                f"{config_file} trains on {', '.join(cfg.MODEL.LOSSES.NAME)}; "
+                "a sweep needs FIDILoss in MODEL.LOSSES.NAME"
+            )
+        if Path(point.folder, "run.json").is_file():
+            logger.info("%s is finished", point.folder)
+            continue
+        run(cfg, argument_parser().parse_args(["--config-file", config_file, "--resume", *point.opts]))
+
+
+def write_sweep(folder: str | Path, points: Sequence[Point]) -> list[Path]:
+    """Write ``sweep.csv`` (a row for each training) and ``sweep.png`` (means, and each seed's point).
+
+    Args:
+        folder: where to.
+        points: trainings with a run record.
+
+    Returns:
+        Both paths.
+
+    Raises:
+        DataError: a training has no record.
+    """
+    found = [flat_metrics(read_record(point.folder)) for point in points]
+    rows: list[list[Any]] = [
+        [point.varied.lower(), point.value, point.seed, *(metrics.get(name, "") for name in METRICS)]
+        for point, metrics in zip(points, found, strict=True)
+    ]
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    for axes, varied in zip(figure.subplots(1, 2), ("ALPHA", "BETA"), strict=True):
+        scores: dict[float, list[float]] = {}
+        for point, metrics in zip(points, found, strict=True):
+            if point.varied == varied:
+                scores.setdefault(point.value, []).append(metrics["mAP"])
+        axes.plot(list(scores), [statistics.fmean(values) for values in scores.values()])
+        axes.plot(
+            [v for v, many in scores.items() for _ in many],
+            [s for many in scores.values() for s in many],
+            "o",
+        )
+        axes.set(xlabel=varied.lower(), ylabel="mAP, %", xscale="log")
+    header = ("varied", "value", "seed", *METRICS)
+    return [
+        write_csv(Path(folder) / "sweep.csv", header, rows),
+        write_figure(Path(folder) / "sweep.png", figure),
+    ]
