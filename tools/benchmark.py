@@ -237,11 +237,11 @@ def mpn_training(quick: bool) -> list[Measurement]:
 
     Eight images of 384x128 on a CPU in float32, 48 on a GPU in mixed precision.
     """
-    size, batch = ((96, 32), 8) if quick else ((384, 128), 48 if DEVICE == "cuda" else 8)
+    size, batch = ((96, 32), 4) if quick else ((384, 128), 48 if DEVICE == "cuda" else 8)
     masks = torch.zeros(batch, *size, dtype=torch.uint8)
     masks[:, size[0] // 10 : size[0] // 4, size[1] // 4 : -size[1] // 4] = HEAD
     masks[:, size[0] // 4 : -size[0] // 10, size[1] // 4 : -size[1] // 4] = LEG
-    data = {"images": torch.rand(batch, 3, *size) * 255, "targets": torch.arange(batch) // 4}
+    data = {"images": torch.rand(batch, 3, *size) * 255, "targets": torch.arange(batch) // 2}
     data |= {"part_masks": masks, "whole_part_masks": masks}
     data = {key: value.to(DEVICE) for key, value in data.items()}
 
