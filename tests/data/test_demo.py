@@ -268,6 +268,22 @@ class TestBenchmark:
         assert masks.parts.shape == other_masks.parts.shape
         assert np.abs(image.astype(int) - other).mean() > 10
 
+    def test_misaligned_boxes_are_twice_as_far_off(self):
+        """The same people, moments and poses; size and place of the boxes spread twice as far."""
+        usual, off = (plan_dataset(SPECS[name]).frames for name in ("A", "M"))
+        assert [(f.stem, f.person, f.shot.seed, f.shot.yaw) for f in usual] == [
+            (f.stem, f.person, f.shot.seed, f.shot.yaw) for f in off
+        ]
+        shots = [[f.shot for f in frames if f.pid > 0] for frames in (usual, off)]
+        spread = [np.std([s.shift[0] for s in kind]) for kind in shots]
+        assert spread[1] == pytest.approx(2 * spread[0])
+        zoom = [np.std([s.zoom for s in kind]) for kind in shots]
+        assert 1.6 < zoom[1] / zoom[0] < 2.4
+        cut = [np.mean([s.shift[1] == 0.13 for s in kind]) for kind in shots]
+        assert 1.7 < cut[1] / cut[0] < 2.3
+        assert "misalignment" not in SPECS["A"].marker()
+        assert SPECS["M"].marker()["misalignment"] == 2
+
     def test_contact_sheet_shows_every_camera(self):
         sheet = contact_sheet(SPECS["B"], identities=2)
         assert sheet.shape[0] > 2 * 256

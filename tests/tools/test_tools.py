@@ -28,7 +28,13 @@ def test_benchmark_measures_every_case(tmp_path):
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "b.json").read_text())
     cases = {m["case"] for m in record["measurements"]}
-    models = {"inference", "models, training step", "attention pooling", "MPN, training step", "MPN, inference"}
+    models = {
+        "inference",
+        "models, training step",
+        "attention pooling",
+        "MPN, training step",
+        "MPN, inference",
+    }
     assert cases == {"AMD decomposition", "ranking", "training step", "AMD evaluation"} | models
     costs = {m["name"]: m["cost"] for m in record["measurements"] if m["case"] == "inference"}
     assert costs["AIR-Net, IBN-ResNet-50"]["parameters"] == pytest.approx(42.69e6, rel=1e-3)

@@ -31,6 +31,7 @@ DATASET_ATTRIBUTES: dict[str, AttributeSet] = {
     "DukeMTMC": DUKEMTMC,
     "DemoReID": DEMO,
     "DemoReIDB": DEMO,
+    "DemoReIDMisaligned": DEMO,
 }
 
 

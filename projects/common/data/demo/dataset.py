@@ -73,3 +73,11 @@ class DemoReIDB(DemoReID):
 
     dataset_name = "demob"
     spec: ClassVar[DemoSpec] = SPECS["B"]
+
+
+@DATASET_REGISTRY.register()
+class DemoReIDMisaligned(DemoReID):
+    """The people and moments of the first domain in boxes that are twice as far off."""
+
+    dataset_name = "demom"
+    spec: ClassVar[DemoSpec] = SPECS["M"]

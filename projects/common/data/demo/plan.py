@@ -30,6 +30,7 @@ class DemoSpec:
         distractors: gallery images of identity 0: strangers and empty boxes.
         junk: gallery images of identity -1: test identities in bad boxes.
         seed: of everything.
+        misalignment: how far the boxes of people are off, times the usual.
     """
 
     name: str = "DemoReID"
@@ -39,14 +40,19 @@ class DemoSpec:
     distractors: int = 300
     junk: int = 110
     seed: int = 1501
+    misalignment: float = 1.0
 
     def marker(self) -> dict[str, object]:
         """What a finished folder says about itself."""
-        return {"version": VERSION, **asdict(self)}
+        facts = asdict(self)
+        if self.misalignment == 1:  # folders drawn before there was a choice are still good
+            del facts["misalignment"]
+        return {"version": VERSION, **facts}
 
 
 SPECS: dict[str, DemoSpec] = {
     "A": DemoSpec(),
+    "M": DemoSpec("DemoReID-M", misalignment=2.0),
     "B": DemoSpec("DemoReID-B", "B", train_ids=60, test_ids=36, distractors=100, junk=40, seed=1506),
 }
 
@@ -118,7 +124,7 @@ def _walks(spec: DemoSpec, pid: int, person: Person, is_train: bool) -> list[Fra
                 split = SPLITS[0]
             else:
                 split = SPLITS[1] if step == 0 else SPLITS[2]
-            shot = sample_shot(walk, rng)
+            shot = sample_shot(walk, rng, misalignment=spec.misalignment)
             frames.append(Frame(split, _stem(pid, walk, start + 25 * step, step), pid, person, shot))
     return frames
 

@@ -179,15 +179,21 @@ def sample_pass(domain: str, camera: int, rng: np.random.Generator) -> Pass:
     return Pass(domain, camera, yaw % 360, float(rng.random()), float(rng.uniform(0.7, 1.25)))
 
 
-def sample_shot(walk: Pass, rng: np.random.Generator, bad_box: bool = False) -> Shot:
-    """Take one shot of a walk; a bad box (junk) is far too wide or cuts most of the body."""
+def sample_shot(
+    walk: Pass, rng: np.random.Generator, bad_box: bool = False, misalignment: float = 1.0
+) -> Shot:
+    """Take one shot of a walk; a bad box (junk) is far too wide or cuts most of the body.
+
+    ``misalignment`` is a factor of how far a box is off in size and place, and of how many boxes cut the feet.
+    """
     loose = rng.random()
-    zoom = float(np.clip(0.9 + 0.09 * rng.normal(), 0.7, 1.08))
-    shift = (float(rng.normal(0, 0.07)), float(rng.normal(0, 0.025)))
+    off = 0.09 * misalignment * rng.normal()
+    zoom = float(np.clip(0.9 + off, 0.9 - 0.2 * misalignment, 0.9 + 0.18 * misalignment))
+    shift = (float(rng.normal(0, 0.07 * misalignment)), float(rng.normal(0, 0.025 * misalignment)))
     if bad_box:
         zoom = 0.45 if loose < 0.3 else 1.25
         shift = (float(rng.choice((-1, 1)) * rng.uniform(0.28, 0.4)), float(rng.uniform(-0.25, 0.25)))
-    elif loose < 0.12:  # cut: the legs end above the feet
+    elif loose < 0.12 * misalignment:  # cut: the legs end above the feet
         zoom, shift = zoom * 1.25, (shift[0], 0.13)
     return Shot(
         walk.domain,
