@@ -115,6 +115,21 @@ def test_what_are_no_seeds(words, capsys):
     assert "--seeds" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_all_seeds_run_in_one_process_group(market, tmp_path, monkeypatch):
+    """The host keeps its first process group for good (utils/comm.py:81), a second one would be another."""
+    launched, seeds = [], []
+    monkeypatch.setattr("fastreid_projects.engine.main.run", lambda cfg, args: seeds.append(cfg.SEED))
+    monkeypatch.setattr("fastreid_projects.engine.seeds.write_table", lambda *args: "")
+
+    def launch(work, args):
+        launched.append(args.seeds)
+        work(args)
+
+    monkeypatch.setattr("fastreid_projects.engine.main.launch", launch)
+    assert run("--seeds", "0", "4", out=tmp_path / "out") == 0
+    assert (launched, seeds) == ([[0, 4]], [0, 4])
+
+
 def test_a_mistake_in_one_run_leaves_no_table(market, tmp_path, capsys):
     out = tmp_path / "out"
     code = main(

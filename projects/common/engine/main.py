@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from fastreid.engine import default_argument_parser
@@ -33,8 +32,6 @@ def argument_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``train_net.py``; returns the exit code."""
     args = argument_parser().parse_args(argv)
-    if args.seeds:
-        return one_sentence(lambda: run_seeds(partial(launch, _work), args), debug=args.debug)
     return one_sentence(lambda: launch(_work, args), debug=args.debug)
 
 
@@ -51,4 +48,11 @@ def one_sentence(work: Callable[[], Any], *, debug: bool) -> int:
 
 
 def _work(args: argparse.Namespace) -> None:
+    if args.seeds:
+        run_seeds(_run, args)
+    else:
+        _run(args)
+
+
+def _run(args: argparse.Namespace) -> None:
     run(load_config(args.config_file, args.opts or []), args)

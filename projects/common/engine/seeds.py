@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from fastreid.utils import comm
+
 from fastreid_projects.config import load_config
 from fastreid_projects.engine.record import write_record
 from fastreid_projects.engine.tables import markdown_table, read_record, spread
@@ -67,6 +69,8 @@ def _seeds(text: str) -> list[int]:
 def run_seeds(once: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
     """Call ``once`` for each of ``args.seeds`` with its own SEED and OUTPUT_DIR, then write the table.
 
+    All seeds share one process group: the host keeps the first for good (utils/comm.py:81).
+
     With ``--eval-only`` and no MODEL.WEIGHTS each seed's own last weights are evaluated; with ``--resume``
     interrupted runs go on and finished ones are only evaluated.
 
@@ -85,7 +89,7 @@ def run_seeds(once: Callable[[argparse.Namespace], None], args: argparse.Namespa
         if args.eval_only and not cfg.MODEL.WEIGHTS:
             own.opts += ["MODEL.WEIGHTS", final_weights(folder)]
         once(own)
-    if args.machine_rank == 0 and int(os.environ.get("RANK", "0")) == 0:
+    if comm.is_main_process():
         print(write_table(cfg.OUTPUT_DIR, folders))
 
 
