@@ -81,9 +81,7 @@ def test_features_equal_the_plain_equation(build_amd):
         output, attention = model.attend(model.preprocess_image(batch()))
         branch = output.branches[0]
         pooled = attribute_features_plain(branch.features, attention, pooling_of(branch.pool))
-        plain = torch.stack(
-            [branch.neck(pooled[:, k, :, None, None])[..., 0, 0] for k in range(26)], 1
-        )
+        plain = torch.stack([branch.neck(pooled[:, k, :, None, None])[..., 0, 0] for k in range(26)], 1)
         torch.testing.assert_close(model.attribute_features(output, attention), plain, rtol=1e-4, atol=1e-5)
 
 

@@ -5,7 +5,11 @@ import pytest
 import torch
 
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.evaluation.reranking import iter_jaccard_distances
+from fastreid_projects.evaluation.reranking import (
+    iter_jaccard_distances,
+    nearest_by_faiss,
+    nearest_by_torch,
+)
 
 compute_dist = pytest.importorskip("fastreid.utils.compute_dist")
 pytestmark = pytest.mark.filterwarnings("ignore:This overload of addmm_")
@@ -31,6 +35,33 @@ def test_equals_the_host(seed, k1, k2):
     rows = own(features, 30, k1=k1, k2=k2, chunk=8)
     assert rows.dtype == np.float32
     np.testing.assert_allclose(rows, expected[:30, 30:], atol=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
+def test_ranks_the_gallery_as_the_host_does(share):
+    """reid_evaluation.py:104: jaccard * (1 - lambda) + distances * lambda."""
+    features = torch.nn.functional.normalize(make_features(5, count=300, ids=25), dim=1)
+    expected = compute_dist.compute_jaccard_distance(features, k1=20, k2=6, search_option=3)[:40, 40:]
+    plain = (1 - features[:40] @ features[40:].t()).numpy()
+    ours, hosts = (rows * (1 - share) + plain * share for rows in (own(features, 40), expected))
+    for mine, host in zip(ours, hosts, strict=True):
+        order = np.argsort(host, kind="stable")
+        assert (np.diff(mine[order]) > -2e-6).all(), "the host's order, but for ties of rounding"
+
+
+def test_neighbours_are_the_same_by_torch_as_by_faiss():
+    features = make_features(6, count=200)
+    for chunk in (7, 64, 500):
+        found = nearest_by_torch(features, 20, chunk)
+        np.testing.assert_array_equal(found, nearest_by_faiss(features.numpy(), 20))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_same_on_cuda():
+    features = make_features(7, count=400)
+    np.testing.assert_allclose(own(features.cuda(), 50), own(features, 50), atol=1e-5)
+    np.testing.assert_allclose(own(features, 50, device="cuda"), own(features, 50), atol=1e-5)
 
 
 def test_more_neighbours_than_images_act_like_all_images():

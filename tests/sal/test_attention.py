@@ -15,6 +15,7 @@ from fastreid_projects.engine.trainer import Trainer
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.sal.attention import attention_of, write_attention
 from fastreid_projects.sal.losses import attention_map
+from fastreid_projects.visualization.gradcam import gradcam
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "projects" / "SAL" / "configs"
@@ -54,6 +55,12 @@ def test_attention_of_a_plain_resnet():
     _, model = model_of("sal_ce_r18_demo.yml")
     found = attention_of(model, torch.rand(1, 3, 64, 32) * 255, ["backbone.layer2", "backbone.layer3"])
     assert [tuple(m.shape) for m in found.maps.values()] == [(1, 8, 4), (1, 4, 2)]
+
+
+def test_gradcam_shows_each_level():
+    _, model = model_of()
+    found = gradcam(model, torch.rand(2, 3, 64, 32) * 255)
+    assert list(found) == ["stage4", "stage5", "stage6"]
 
 
 def test_a_picture_of_two_models(weights, tmp_path, tiny_market):

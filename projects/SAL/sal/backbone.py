@@ -89,6 +89,10 @@ class DilatedResNet(host_resnet.ResNet):
                 outputs.append(x)
         return outputs if len(outputs) > 1 else outputs[0]
 
+    def map_layers(self) -> dict[str, nn.Module]:
+        """The modules whose outputs are the levels, by the paper's names."""
+        return {f"stage{level}": getattr(self, f"layer{level - 1}") for level in self.levels}
+
     def five_stages(self) -> list[nn.Module] | None:
         """Five modules that, one after the other, give the levels side by side (N, sum of C, H, W).
 

@@ -29,7 +29,12 @@ _CHUNK = 64
 
 
 def iter_jaccard_distances(
-    query: torch.Tensor, gallery: torch.Tensor, k1: int = 20, k2: int = 6, chunk: int = 256
+    query: torch.Tensor,
+    gallery: torch.Tensor,
+    k1: int = 20,
+    k2: int = 6,
+    chunk: int = 256,
+    device: torch.device | str | None = None,
 ) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
     """Yield the Jaccard distances (0..1) between query and gallery in chunks of rows.
 
@@ -39,6 +44,7 @@ def iter_jaccard_distances(
         k1: size of the k-reciprocal neighbourhood, TEST.RERANK.K1; above N it acts like N.
         k2: neighbours whose encodings are averaged, TEST.RERANK.K2.
         chunk: largest C.
+        device: where neighbours are looked up; by default where ``query`` lies.
 
     Yields:
         the queries' slice and their distances (C, G) as float32.
@@ -46,7 +52,7 @@ def iter_jaccard_distances(
     Raises:
         ConfigError: ``k1`` or ``k2`` below 1.
     """
-    encodings = encode_neighbours(torch.cat((query, gallery)), k1, k2)
+    encodings = encode_neighbours(torch.cat((query, gallery.to(query.device))), k1, k2, device)
     yield from iter_encoded_distances(encodings, len(query), chunk)
 
 
@@ -76,21 +82,29 @@ def _jaccard_row(
     return np.maximum(1 - common / (2 - common), 0).astype(np.float32)
 
 
-def encode_neighbours(images: torch.Tensor, k1: int, k2: int) -> sparse.csr_matrix:
+def encode_neighbours(
+    images: torch.Tensor, k1: int, k2: int, device: torch.device | str | None = None
+) -> sparse.csr_matrix:
     """Return the k-reciprocal encodings of N images, (N, N) float32, averaged over the ``k2`` nearest images.
 
     Args:
         images: (N, D) features.
         k1: size of the neighbourhood.
         k2: images to average over; 1 leaves the encodings as they are.
+        device: where neighbours are looked up, by default where ``images`` lie; the rest is sparse and of the CPU.
 
     Raises:
         ConfigError: ``k1`` or ``k2`` below 1.
     """
     if k1 < 1 or k2 < 1:
         raise ConfigError(f"TEST.RERANK.K1 is {k1} and TEST.RERANK.K2 is {k2} but both must be at least 1.")
+    device = images.device if device is None else torch.device(device)
     features = images.detach().to("cpu", torch.float32).contiguous().numpy()
-    nearest = _nearest(features, min(k1, len(features)))
+    k = min(k1, len(features))
+    if device.type == "cpu":
+        nearest = nearest_by_faiss(features, k)
+    else:
+        nearest = nearest_by_torch(images.detach().to(device, torch.float32), k)
     half = int(np.around(k1 / 2)) + 1
     chunks = [slice(start, start + _CHUNK) for start in range(0, len(features), _CHUNK)]
     mutual = np.concatenate([_is_reciprocal(nearest, part) for part in chunks])
@@ -106,13 +120,22 @@ def encode_neighbours(images: torch.Tensor, k1: int, k2: int) -> sparse.csr_matr
     return (sparse.csr_matrix((weights, averaged.ravel(), ends), shape=encodings.shape) @ encodings).tocsr()
 
 
-def _nearest(features: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
-    """Return the ``k`` nearest images (N, k) of each image, itself first as a rule; by GPU if faiss can."""
+def nearest_by_faiss(features: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
+    """Return the ``k`` nearest images (N, k) of each image, itself first as a rule."""
     index: Any = faiss.IndexFlatL2(features.shape[1])
-    if faiss.get_num_gpus() > 0:
-        index = faiss.index_cpu_to_all_gpus(index)
     index.add(features)
     return index.search(features, k)[1]
+
+
+@torch.no_grad()
+def nearest_by_torch(features: torch.Tensor, k: int, chunk: int = 1024) -> npt.NDArray[np.int64]:
+    """Do the same on the features' device, whatever build of faiss there is; never more than (chunk, N) distances."""
+    squares = features.pow(2).sum(dim=1)
+    parts = []
+    for start in range(0, len(features), chunk):
+        distances = torch.addmm(squares, features[start : start + chunk], features.t(), alpha=-2)
+        parts.append(distances.topk(k, dim=1, largest=False).indices.cpu())
+    return torch.cat(parts).numpy()
 
 
 def _is_reciprocal(nearest: npt.NDArray[np.int64], part: slice) -> npt.NDArray[np.bool_]:

@@ -191,7 +191,7 @@ def make_chunks(
     # the host's re-ranking compares normalised features for the cosine metric (reid_evaluation.py:98)
     images = torch.cat((query, gallery))
     images = F.normalize(images, dim=1) if test.METRIC == "cosine" else images
-    encodings = encode_neighbours(images, test.RERANK.K1, test.RERANK.K2)
+    encodings = encode_neighbours(images, test.RERANK.K1, test.RERANK.K2, device)
 
     def reranked() -> Chunks:
         jaccard = iter_encoded_distances(encodings, len(query))

@@ -66,14 +66,17 @@ def identity_logit(model: nn.Module, identities: Tensor) -> Score:
 def map_layers(model: Any) -> dict[str, nn.Module]:
     """The modules whose outputs are a model's last feature maps, by name.
 
-    An architecture names its own by a method ``map_layers()``; otherwise they are the branches b1, b2, b3 (the host's
-    MGN), a list of modules ``branches``, or the backbone.
+    An architecture or its backbone names its own by a method ``map_layers()``; otherwise they are the branches b1, b2,
+    b3 (the host's MGN), a list of modules ``branches``, or the backbone.
 
     Raises:
         ConfigError: the model has none of these.
     """
-    if hasattr(model, "map_layers"):
-        return dict(model.map_layers())
+    own: Any = getattr(model, "map_layers", None) or getattr(
+        getattr(model, "backbone", None), "map_layers", None
+    )
+    if own is not None:
+        return dict(own())
     if hasattr(model, "b1"):
         return {name: getattr(model, name) for name in ("b1", "b2", "b3") if hasattr(model, name)}
     if isinstance(getattr(model, "branches", None), nn.ModuleList):
