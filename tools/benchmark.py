@@ -14,6 +14,7 @@ from fastreid.engine.train_loop import SimpleTrainer
 from fastreid.evaluation.rank import evaluate_py
 from fastreid.modeling.meta_arch import build_model
 from fastreid.solver import build_optimizer
+from fastreid.utils.compute_dist import compute_jaccard_distance
 from fastreid.utils.events import EventStorage
 
 from fastreid_projects.airnet.pooling import attention_pool_plain
@@ -25,7 +26,9 @@ from fastreid_projects.data.attributes import MARKET1501
 from fastreid_projects.data.part_masks import HEAD, LEG
 from fastreid_projects.engine.cost import model_cost
 from fastreid_projects.engine.measure import Measurement, compare, report
+from fastreid_projects.engine.trainer import Trainer
 from fastreid_projects.evaluation.ranking import RankingMeter
+from fastreid_projects.evaluation.reranking import iter_jaccard_distances
 from fastreid_projects.mpn.reference import PlainMPNHead
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -280,6 +283,61 @@ def mpn_inference(quick: bool) -> list[Measurement]:
     return compare("MPN, inference", ways, repeats=repeats, device=DEVICE)
 
 
+SAL_MODELS = {
+    "dilated, stage6": ("sal_r50_market1501", False),
+    "dilated, stage6, activation checkpointing": ("sal_r50_market1501", True),
+    "plain ResNet-50, stride 32": ("sal_ce_quad_r50_market1501", False),
+}
+
+
+def sal_training(quick: bool) -> list[Measurement]:
+    """Forward, backward and SGD's update of twelve images of three identities at 256x128, by SAL's second stage."""
+    size = (64, 32) if quick else (256, 128)
+    data = {"images": torch.rand(12, 3, *size) * 255, "targets": torch.arange(12) // 4}
+
+    def step(config: str, checkpointing: bool) -> Callable[[], None]:
+        keys = [("DEVICE", DEVICE), ("BACKBONE.PRETRAIN", "False"), ("HEADS.NUM_CLASSES", "751")]
+        keys += [("BACKBONE.ACTIVATION_CHECKPOINTING", str(checkpointing))]
+        opts = [text for key, value in keys for text in (f"MODEL.{key}", value)]
+        path = ROOT / "projects" / "SAL" / "configs" / f"{config}.yml"
+        model = Trainer.build_model(load_config(str(path), opts)).train()
+        optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-5)
+
+        def run() -> None:
+            with EventStorage(0):
+                loss = sum(model(data).values())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        return run
+
+    ways = [(name, step(*model)) for name, model in SAL_MODELS.items()]
+    return compare("SAL, training step", ways, repeats=1 if quick else 3, device=DEVICE)
+
+
+def reranking(quick: bool) -> list[Measurement]:
+    """k-reciprocal re-ranking of random features at Market-1501's size; both have to give the same distances."""
+    queries, gallery, size = (40, 400, 64) if quick else (3368, 15913, 512)
+    features = torch.randn(queries + gallery, size, generator=torch.Generator().manual_seed(0))
+    features = torch.nn.functional.normalize(features, dim=1)
+    last: dict[str, Any] = {}
+
+    def ours() -> None:
+        chunks = iter_jaccard_distances(features[:queries], features[queries:], device=DEVICE)
+        last["ours"] = next(rows for _, rows in chunks)[:40].copy()
+        for _ in chunks:
+            pass
+
+    def host() -> None:
+        whole = compute_jaccard_distance(features, k1=20, k2=6, search_option=3)
+        last["host"] = whole[:40, queries:].copy()
+
+    measured = compare("re-ranking", [("sparse, chunked", ours), ("host", host)], repeats=1, device=DEVICE)
+    np.testing.assert_allclose(last["ours"], last["host"], atol=1e-4)
+    return measured
+
+
 class _Forever:
     """The same batch again and again."""
 
@@ -303,6 +361,8 @@ CASES = {
     "attention_pooling": attention_pooling,
     "mpn_training": mpn_training,
     "mpn_inference": mpn_inference,
+    "sal_training": sal_training,
+    "reranking": reranking,
 }
 
 

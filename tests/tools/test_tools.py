@@ -34,6 +34,8 @@ def test_benchmark_measures_every_case(tmp_path):
         "attention pooling",
         "MPN, training step",
         "MPN, inference",
+        "SAL, training step",
+        "re-ranking",
     }
     assert cases == {"AMD decomposition", "ranking", "training step", "AMD evaluation"} | models
     costs = {m["name"]: m["cost"] for m in record["measurements"] if m["case"] == "inference"}
