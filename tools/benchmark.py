@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from fastreid.engine.train_loop import SimpleTrainer
 from fastreid.evaluation.rank import evaluate_py
+from fastreid.modeling.losses import triplet_loss
 from fastreid.modeling.meta_arch import build_model
 from fastreid.solver import build_optimizer
 from fastreid.utils.compute_dist import compute_jaccard_distance
@@ -29,6 +30,9 @@ from fastreid_projects.engine.measure import Measurement, compare, report
 from fastreid_projects.engine.trainer import Trainer
 from fastreid_projects.evaluation.ranking import RankingMeter
 from fastreid_projects.evaluation.reranking import iter_jaccard_distances
+from fastreid_projects.fidi.contrastive import batch_hard_contrastive_loss
+from fastreid_projects.fidi.losses import fidi_loss
+from fastreid_projects.losses import batch_hard_triplet_loss
 from fastreid_projects.mpn.reference import PlainMPNHead
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -338,6 +342,28 @@ def reranking(quick: bool) -> list[Measurement]:
     return measured
 
 
+def pair_losses(quick: bool) -> list[Measurement]:
+    """Losses of pairs, forward and backward, beside the host's batch-hard triplet loss: 128 images, 2048-d."""
+    n, size = (32, 256) if quick else (128, 2048)
+    features = torch.randn(n, size, generator=torch.Generator().manual_seed(0)).to(DEVICE).requires_grad_()
+    labels = torch.arange(n, device=DEVICE) // 16
+
+    def step(loss: Callable[..., torch.Tensor], *options: Any) -> Callable[[], None]:
+        def run() -> None:
+            features.grad = None
+            loss(features, labels, *options).backward()
+
+        return run
+
+    ways = [
+        ("FIDI", step(fidi_loss)),
+        ("batch-hard contrastive", step(batch_hard_contrastive_loss)),
+        ("batch-hard triplet", step(batch_hard_triplet_loss)),
+        ("host's triplet", step(triplet_loss, 0.3, False, True)),
+    ]
+    return compare("pair losses", ways, repeats=5 if quick else 100, device=DEVICE)
+
+
 class _Forever:
     """The same batch again and again."""
 
@@ -363,6 +389,7 @@ CASES = {
     "mpn_inference": mpn_inference,
     "sal_training": sal_training,
     "reranking": reranking,
+    "pair_losses": pair_losses,
 }
 
 

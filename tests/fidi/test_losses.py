@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.fidi.losses import FIDILoss, fidi_loss, pair_losses
@@ -235,3 +236,26 @@ def test_a_bare_loop_needs_torch_alone(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "True []"
+
+
+class _Largest(TorchDispatchMode):
+    """The most numbers that any operation inside gives."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, (tuple, list)) else (out,):
+            if isinstance(tensor, torch.Tensor):
+                self.numbers = max(self.numbers, tensor.numel())
+        return out
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize(("n", "d"), [(64, 16), (16, 200)])
+def test_nothing_larger_than_n_by_n_or_the_features_is_made(n, d, reduction):
+    features, labels = batch(n, d, 8, dtype=torch.float32)
+    features.requires_grad_()
+    with _Largest() as seen:
+        fidi_loss(features, labels, reduction=reduction).backward()
+    assert seen.numbers == max(n * n, n * d)

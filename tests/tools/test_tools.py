@@ -36,6 +36,7 @@ def test_benchmark_measures_every_case(tmp_path):
         "MPN, inference",
         "SAL, training step",
         "re-ranking",
+        "pair losses",
     }
     assert cases == {"AMD decomposition", "ranking", "training step", "AMD evaluation"} | models
     costs = {m["name"]: m["cost"] for m in record["measurements"] if m["case"] == "inference"}
