@@ -177,6 +177,25 @@ def test_batches_without_labels_are_taken():
     assert all(torch.isfinite(loss) for loss in losses.values())
 
 
+def test_amd_can_explain_it():
+    """Its stages and branches, put together again, are its feature; d splits into contributions."""
+    from fastreid_projects.amd.targets import FrozenTarget, embed
+
+    torch.manual_seed(0)
+    model = build(config("18x")).eval()
+    target = FrozenTarget(model, 3)
+    with torch.no_grad():
+        output = target(model.preprocess_image(images()))
+        torch.testing.assert_close(output.embedding, model(images()))
+        attention = torch.rand(4, 5, 6, 2) + 0.1
+        parts = [embed(branch, attention, neck=True) for branch in output.branches]
+    assert [part.shape for part in parts] == [(4, 5, 512), (4, 5, 1024)]
+    cfg = config("18x")
+    cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.DEPTH = "build_osnet_backbone", "x1_0"
+    with pytest.raises(ConfigError, match="AMD explains BDB with a ResNet"):
+        build(cfg).explained_stages()
+
+
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
