@@ -22,7 +22,7 @@ class Branch(NamedTuple):
     Attributes:
         features: the branch's whole last map, (N, C, H, W).
         pool: what pools it, (N, C, H, W) -> (N, C, 1, 1).
-        neck: what follows, (N, C, 1, 1) -> (N, D, 1, 1).
+        neck: what follows, (N, C, 1, 1) -> (N, D) or (N, D, 1, 1).
         stripe: (i, n): the i-th of n horizontal stripes of the map; (0, 1) is the whole map.
     """
 
@@ -37,12 +37,12 @@ class Branch(NamedTuple):
         return maps if count == 1 else torch.chunk(maps, count, dim=2)[index]
 
     def pooled(self) -> Tensor:
-        """The feature before the neck, (N, C)."""
-        return self.pool(self.cut(self.features)).flatten(1)
+        """The feature before the neck, (N, C, 1, 1)."""
+        return self.pool(self.cut(self.features))
 
     def embedding(self) -> Tensor:
         """The feature after the neck, (N, D): this part of what the model returns at evaluation."""
-        return self.neck(self.pool(self.cut(self.features))).flatten(1)
+        return self.neck(self.pooled()).flatten(1)
 
 
 @runtime_checkable

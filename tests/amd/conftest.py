@@ -16,16 +16,17 @@ TARGET = str(ROOT / "projects" / "AMD" / "configs" / "amd_target_demo.yml")
 INTERPRETER = str(ROOT / "projects" / "AMD" / "configs" / "amd_demo.yml")
 
 
-def save_target(folder: Path, *opts: str) -> tuple[str, str]:
+def save_target(folder: Path, *opts: str, config: str = TARGET) -> tuple[str, str]:
     """Build a target with random weights; the paths of its config and its checkpoint."""
     torch.manual_seed(0)
-    cfg = load_config(TARGET, ["MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", "7", *opts])
+    cfg = load_config(config, ["MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", "7", *opts])
     model = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
     for module in model.modules():  # statistics as after some training, so that eval mode is no identity
-        if isinstance(module, torch.nn.BatchNorm2d):
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
     folder.mkdir(parents=True, exist_ok=True)
+    cfg.STAGES = []
     (folder / "config.yaml").write_text(cfg.dump())
     torch.save({"model": model.state_dict()}, folder / "model_final.pth")
     return str(folder / "config.yaml"), str(folder / "model_final.pth")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from fastreid.modeling.meta_arch.baseline import Baseline
 from torch import Tensor, nn
 
 from fastreid_projects.airnet.build import build_parts
+from fastreid_projects.backbone_stages import resnet_stages
+from fastreid_projects.explainable import Branch
 from fastreid_projects.host.preprocess import move_batch
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
 
@@ -80,6 +83,16 @@ class AIRNet(Baseline):
         shared = self.backbone(images)
         maps = {branch: branch(shared) for branch in self.branches}
         return {name: maps[self._branch_of(name)] for name in self.heads}
+
+    def explained_stages(self) -> list[nn.Module]:
+        """The shared stages and the first branch, for AMD."""
+        return [*resnet_stages(self.backbone)[:4], self.branches[0]]
+
+    def explained_branches(self, maps: Sequence[Tensor]) -> list[Branch]:
+        """Each representation's map, pooling and neck, for AMD."""
+        made = {branch: branch(maps[3]) for branch in self.branches[1:]} | {self.branches[0]: maps[4]}
+        heads = self.heads.items()
+        return [Branch(made[self._branch_of(name)], head.pool_layer, head.bottleneck) for name, head in heads]
 
     def saliency_parts(self) -> dict[str, tuple[nn.Module, slice]]:
         """The last map of each representation, and which numbers of the feature it is (fig. 4)."""

@@ -16,6 +16,9 @@ from fastreid_projects.data.attributes import ATTRIBUTE_SETS, AttributeSet
 from fastreid_projects.errors import ConfigError, WeightsError
 from fastreid_projects.host.checkpoint import load_state_dict_file
 
+# Classes of a model that is built to see where its classifiers are.
+_PROBE = 10007
+
 
 def resolve_attribute_set(cfg: Any) -> AttributeSet:
     """The set named by ``MODEL.AMD.ATTRIBUTES``, else that of the first training dataset.
@@ -68,11 +71,27 @@ def build_target(cfg: Any) -> nn.Module:
     """
     target = target_config(cfg)
     path, state = _target_state(cfg)
+    build = META_ARCH_REGISTRY.get(target.MODEL.META_ARCHITECTURE)
     classifier = next((v for k, v in state.items() if k.endswith(("heads.weight", "b1_head.weight"))), None)
-    target.MODEL.HEADS.NUM_CLASSES = len(classifier) if classifier is not None else 1
-    model = META_ARCH_REGISTRY.get(target.MODEL.META_ARCHITECTURE)(target)
+    target.MODEL.HEADS.NUM_CLASSES = _PROBE if classifier is None else len(classifier)
+    model = build(target)
+    if classifier is None:  # an architecture of this project, with classifiers of its own
+        target.MODEL.HEADS.NUM_CLASSES = _classes(model, state)
+        model = build(target)
     _load_all(model, state, path, cfg)
     return model
+
+
+def _classes(model: nn.Module, state: dict[str, Tensor]) -> int:
+    """The number of classes of the weights: what stands where a model of so many (a prime) has this number."""
+    for key, own in model.state_dict().items():
+        saved = state.get(key)
+        if saved is None or saved.dim() != own.dim():
+            continue
+        for here, there in zip(own.shape, saved.shape, strict=True):
+            if here == _PROBE and there != _PROBE:
+                return int(there)
+    return _PROBE
 
 
 def _target_state(cfg: Any) -> tuple[str, dict[str, Tensor]]:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from fastreid_projects.amd.build import build_free_stages, build_target, resolve_attribute_set
 from fastreid_projects.amd.decomposition import pairwise_distances
 from fastreid_projects.amd.losses import PairDistances, exclusive_attributes
-from fastreid_projects.amd.stages import NUM_STAGES, run_stages
 from fastreid_projects.amd.targets import FrozenTarget, TargetOutput, embed, pooled_embedding
+from fastreid_projects.backbone_stages import NUM_STAGES, run_stages
 from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names

@@ -23,7 +23,7 @@ from fastreid.modeling.meta_arch.mgn import MGN
 from torch import Tensor, nn
 
 from fastreid_projects.amd.decomposition import Pooling, apply_neck, resize_attention
-from fastreid_projects.amd.stages import split_stages
+from fastreid_projects.backbone_stages import split_stages
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.explainable import Branch, Explainable
 
@@ -97,7 +97,7 @@ def embed(branch: Branch, attention: Tensor, neck: bool) -> Tensor:
 
 def pooled_embedding(branches: list[Branch]) -> Tensor:
     """The target's feature before its necks, (N, D)."""
-    return torch.cat([branch.pooled() for branch in branches], dim=1)
+    return torch.cat([branch.pooled().flatten(1) for branch in branches], dim=1)
 
 
 def pooling_of(layer: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:

@@ -24,6 +24,7 @@ from fastreid.modeling.losses import log_accuracy
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline
 from torch import Tensor, nn
 
+from fastreid_projects.backbone_stages import split_stages
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.explainable import Branch
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
@@ -88,6 +89,7 @@ class BDBHeads(nn.Module):
         self.reduction = nn.Sequential(nn.Linear(in_channels, drop_dim), nn.BatchNorm1d(drop_dim), nn.ReLU())
         self.softmax = nn.Linear(drop_dim, num_classes)
         self.height_ratio, self.width_ratio = height_ratio, width_ratio
+        self.global_pool, self.pool = nn.AdaptiveAvgPool2d(1), nn.AdaptiveMaxPool2d(1)
         for reduction in (self.global_reduction, self.reduction):
             reduction.apply(weights_init_kaiming)
         for classifier in (self.global_softmax, self.softmax):
@@ -95,11 +97,11 @@ class BDBHeads(nn.Module):
 
     def forward(self, maps: Tensor) -> dict[str, Tensor]:
         """(N, C, h, w) -> the features ``"global"`` (N, 512) and ``"drop"`` (N, 1024)."""
-        whole = self.global_reduction(maps.mean(dim=(2, 3), keepdim=True)).flatten(1)
+        whole = self.global_reduction(self.global_pool(maps)).flatten(1)
         maps = self.res_part2(maps)
         if self.training:
             maps = drop_block(maps, self.height_ratio, self.width_ratio)
-        return {"global": whole, "drop": self.reduction(maps.amax(dim=(2, 3)))}
+        return {"global": whole, "drop": self.reduction(self.pool(maps).flatten(1))}
 
     def logits(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Each branch's features -> its own classifier's logits (N, classes)."""
@@ -165,6 +167,19 @@ class BDB(Baseline):
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
         }
+
+    def explained_stages(self) -> list[nn.Module]:
+        """The backbone's stages, for AMD."""
+        return split_stages(self.backbone)
+
+    def explained_branches(self, maps: Sequence[Tensor]) -> list[Branch]:
+        """Map, pooling and neck of both branches, for AMD; nothing is dropped."""
+        heads = self.heads
+        drop = nn.Sequential(nn.Flatten(), *heads.reduction)
+        return [
+            Branch(maps[4], heads.global_pool, heads.global_reduction),
+            Branch(heads.res_part2(maps[4]), heads.pool, drop),
+        ]
 
     def map_layers(self) -> dict[str, nn.Module]:
         """The last maps of both branches, for Grad-CAM."""

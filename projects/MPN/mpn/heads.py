@@ -12,6 +12,7 @@ from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from torch import Tensor, nn
 
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.explainable import Branch
 from fastreid_projects.mpn.cutting import Cutter
 from fastreid_projects.mpn.part_layers import ChannelAttention, PartConv, pool_relu, vector_layer
 from fastreid_projects.mpn.regions import Regions
@@ -166,21 +167,35 @@ class MPNHead(nn.Module):
         if self.tasks == "auxiliary":
             return PartFeatures(None, self.stripe_features(maps, regions))
         convolved = self.conv1.on_whole(maps)
-        main = self._second(pool_relu(self.conv1, convolved))
+        main = self.second(pool_relu(self.conv1, convolved))
         if self.tasks == "main":
             return PartFeatures(main, None)
         return PartFeatures(main, self._auxiliary(maps, convolved, regions))
 
     def main(self, maps: Tensor) -> Tensor:
         """Features of the main tasks, f_k: (N, B, H, W) -> (N, K, C)."""
-        return self._second(pool_relu(self.conv1, self.conv1.on_whole(maps)))
+        return self.second(pool_relu(self.conv1, self.conv1.on_whole(maps)))
+
+    def explained_branch(self, maps: Tensor) -> Branch:
+        """The main tasks on F as one branch of K * C channels, for AMD.
+
+        Raises:
+            ConfigError: there is no main task.
+        """
+        if self.tasks == "auxiliary":
+            raise ConfigError(
+                "AMD explains MPN's main tasks, but MODEL.MPN.TASKS is 'auxiliary'; take 'both' or 'main'"
+            )
+        features = self.conv1.normalize(self.conv1.on_whole(maps)).relu()
+        return Branch(features, nn.AdaptiveMaxPool2d(1), _SecondLayer(self))
 
     def stripe_features(self, maps: Tensor, regions: Regions | None) -> Tensor:
         """Each part's layers on its own piece of the map alone: (N, B, H, W) -> (N, K, C)."""
         pieces = Cutter(regions, self.parts, maps).pieces(maps)
-        return self._second(pool_relu(self.conv1, self.conv1.on_parts(pieces)))
+        return self.second(pool_relu(self.conv1, self.conv1.on_parts(pieces)))
 
-    def _second(self, vectors: Tensor) -> Tensor:
+    def second(self, vectors: Tensor) -> Tensor:
+        """Channel attention and the second layer of every part: (N, K, C) -> (N, K, C)."""
         if self.attention is not None:
             vectors = self.attention(vectors)
         return vector_layer(self.conv2, vectors).relu()
@@ -200,3 +215,14 @@ class MPNHead(nn.Module):
             attention = own["attention"] if track else self.attention
             vectors = attention(vectors, track=track)
         return vector_layer(own["conv2"] if track else self.conv2, vectors, track=track).relu()
+
+
+class _SecondLayer(nn.Module):
+    """What follows the maximum of all parts, (N, K * C, 1, 1) -> (N, K * C); the head's own layers."""
+
+    def __init__(self, head: MPNHead) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        return self.head.second(pooled.view(len(pooled), self.head.parts, -1)).flatten(1)

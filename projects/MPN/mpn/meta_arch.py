@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,8 +12,10 @@ from fastreid.modeling.losses.cross_entroy_loss import log_accuracy
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline
 from torch import Tensor, nn
 
+from fastreid_projects.backbone_stages import resnet_stages, split_stages
 from fastreid_projects.data.part_dataset import PartMaskDataset, Translation
 from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.explainable import Branch
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
 from fastreid_projects.mpn.alignment import ALIGNMENTS, alignment_loss, soft_sharing_loss
 from fastreid_projects.mpn.heads import MPNHead, PartFeatures
@@ -131,6 +133,15 @@ class MPN(Baseline):
         if targets.sum() < 0:  # the host's sign for batches without labels (baseline.py:109)
             targets = torch.zeros_like(targets)
         return self.losses(self.heads(maps, self.regions(batched_inputs, maps)), targets)
+
+    def explained_stages(self) -> list[nn.Module]:
+        """The backbone's stages, for AMD."""
+        plain = hasattr(self.backbone, "layer1")  # also with RGA-S, which knows one size of image alone
+        return resnet_stages(self.backbone) if plain else split_stages(self.backbone)
+
+    def explained_branches(self, maps: Sequence[Tensor]) -> list[Branch]:
+        """The main tasks, for AMD."""
+        return [self.heads.explained_branch(maps[4])]
 
     def regions(self, batch: dict[str, Any], maps: Tensor) -> Regions | None:
         """The prior of a batch at the size of its maps; None for even division.

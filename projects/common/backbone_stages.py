@@ -1,4 +1,4 @@
-"""Cutting a backbone into the five stages that the paper shares N of (sec. 3.2, table 4)."""
+"""Cutting a backbone into five stages, of which AMD shares the first N (sec. 3.2, table 4)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def split_stages(backbone: nn.Module) -> list[nn.Module]:
     if own is not None:
         blocks = own() or []
     else:
-        blocks = _resnet_stages(backbone) if hasattr(backbone, "layer1") else _named_stages(backbone)
+        blocks = resnet_stages(backbone) if hasattr(backbone, "layer1") else _named_stages(backbone)
     if blocks is None:
         blocks = _cut_by_resolution(_flat_children(backbone))
     name = type(backbone).__name__
@@ -50,7 +50,8 @@ def run_stages(stages: Sequence[nn.Module], x: Tensor) -> Tensor:
     return x
 
 
-def _resnet_stages(backbone: nn.Module) -> list[nn.Module]:
+def resnet_stages(backbone: nn.Module) -> list[nn.Module]:
+    """The stem and ``layer1`` to ``layer4`` of a ResNet of the host, each with its non-local blocks."""
     children = dict(backbone.named_children())
     stem = itertools.takewhile(lambda name: name != "layer1", children)
     stages: list[nn.Module] = [nn.Sequential(*(children[name] for name in stem))]
