@@ -12,10 +12,10 @@ import pytest
 import torch
 from fastreid.modeling.meta_arch import build_model
 
-from fastreid_projects import plugins
 from fastreid_projects.config import load_config
 from fastreid_projects.engine import export as exporting
 from fastreid_projects.errors import ConfigError, ExportError, WeightsError
+from tests.architectures import small_configs
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = ["INPUT.SIZE_TEST", "[64, 32]", "INPUT.SIZE_TRAIN", "[64, 32]"]
@@ -34,20 +34,9 @@ ARCHITECTURES = {
 }
 
 
-def other_architectures():
-    """The first small config of every architecture and head that is not listed above: whatever comes."""
-    plugins.register_all()
-    listed = {
-        "AMD",
-        *(load_config(str(ROOT / path)).MODEL.META_ARCHITECTURE for path, _ in ARCHITECTURES.values()),
-    }
-    found = {}
-    for path in sorted(ROOT.glob("projects/*/configs/*_demo.yml")):
-        cfg = load_config(str(path))
-        name = cfg.MODEL.META_ARCHITECTURE
-        if name not in listed or cfg.MODEL.HEADS.NAME not in ("EmbeddingHead", "MPNHead"):
-            found.setdefault(f"{name} with {cfg.MODEL.HEADS.NAME}", (path.relative_to(ROOT), []))
-    return {name: entry for name, entry in found.items() if not name.startswith("AMD")}
+LISTED = ("Baseline-EmbeddingHead", "MGN", "MPN", "AIRNet")
+OTHERS = {name: (path, []) for name, path in small_configs().items() if not name.startswith(LISTED)}
+ALL = {**ARCHITECTURES, **OTHERS}
 
 
 def settle(model):
@@ -100,9 +89,6 @@ def check(cfg, path):
     assert description["output"]["shape"] == ["batch", *features.shape[1:]]
     assert description["input"]["shape"] == ["batch", 3, height, width]
     return description
-
-
-ALL = {**ARCHITECTURES, **other_architectures()}
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -14,6 +14,7 @@ from fastreid_projects.config import load_config
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.visualization.gradcam import gradcam, strength
 from fastreid_projects.visualization.saliency import saliency, saliency_parts, write_saliency
+from tests.architectures import small_configs
 
 ROOT = Path(__file__).resolve().parents[2]
 AIRNET = "projects/AIRNet/configs/airnet_r18_demo.yml"
@@ -80,6 +81,21 @@ def test_an_interpreter_shows_its_target(tmp_path):
     found = saliency(model.saliency_model(), random_images(1, (128, 64)))
     assert found["backbone"].amax() > 0
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+SMALL = small_configs()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_architecture_shows_its_branches(name):
+    cfg, model = make_model(SMALL[name])
+    found = saliency(model, random_images(1, cfg.INPUT.SIZE_TEST))
+    assert list(found) == list(saliency_parts(model))
+    for maps in found.values():
+        assert maps.dim() == 3
+        assert torch.isfinite(maps).all()
+        assert maps.min() >= 0
+    assert max(maps.max() for maps in found.values()) > 0
 
 
 @pytest.fixture

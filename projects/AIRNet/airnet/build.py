@@ -118,7 +118,8 @@ def check_maps(cfg: Any, trunk: nn.Module, branch: nn.Module) -> None:
     """
     crop = cfg.INPUT.CROP
     train = ("INPUT.CROP.SIZE", crop.SIZE) if crop.ENABLED else ("INPUT.SIZE_TRAIN", cfg.INPUT.SIZE_TRAIN)
-    for key, size in (train, ("INPUT.SIZE_TEST", cfg.INPUT.SIZE_TEST)):
+    keys = {tuple(size): key for key, size in (("INPUT.SIZE_TEST", cfg.INPUT.SIZE_TEST), train)}
+    for size, key in keys.items():
         if min(size) <= 0:  # the images keep their own size
             continue
         features = _map_of(trunk, branch, size)
