@@ -73,7 +73,7 @@ def test_an_unusable_mask_is_counted_or_refused(items, transforms, host_log, rea
     BAD[reason](path)
     assert unusable_mask(items[1][0], "part_masks") == reason
     dataset = PartMaskDataset(items, transforms, folder="part_masks")
-    assert f"1 of 6 training images have no usable mask of body parts (1 {reason}" in host_log.text
+    assert f"1 of 6 images have no usable mask of body parts (1 {reason}" in host_log.text
     assert str(path) in host_log.text
     assert not dataset[1]["part_masks"].any()
     assert dataset[2]["part_masks"].any()

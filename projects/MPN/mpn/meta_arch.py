@@ -16,6 +16,7 @@ from fastreid_projects.backbone_stages import resnet_stages, split_stages
 from fastreid_projects.data.part_dataset import PartMaskDataset, Translation
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.explainable import Branch
+from fastreid_projects.host.preprocess import move_batch
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
 from fastreid_projects.mpn.alignment import ALIGNMENTS, alignment_loss, soft_sharing_loss
 from fastreid_projects.mpn.heads import MPNHead, PartFeatures
@@ -125,6 +126,7 @@ class MPN(Baseline):
 
     def forward(self, batched_inputs: Any) -> dict[str, Tensor] | Tensor:
         """A host batch -> losses (training) or h (N, K * C) (evaluation)."""
+        batched_inputs = move_batch(batched_inputs, self.device)
         maps = self.backbone(self.preprocess_image(batched_inputs))
         if not self.training:
             masked = self.heads.tasks == "auxiliary" and isinstance(batched_inputs, dict)
@@ -156,7 +158,7 @@ class MPN(Baseline):
                 f"the batch holds no 'part_masks', which MODEL.MPN.PRIOR.TYPE {self.prior} needs: build the loader "
                 "with the Trainer of this project, or set MODEL.MPN.PRIOR.TYPE uniform"
             )
-        visible, whole = (batch[key].to(maps.device) for key in ("part_masks", "whole_part_masks"))
+        visible, whole = (batch[key] for key in ("part_masks", "whole_part_masks"))
         regions = find_regions(visible, whole, (maps.shape[2], maps.shape[3]))
         return regions if self.prior == "mask" else regions._replace(mask=torch.ones_like(regions.mask))
 

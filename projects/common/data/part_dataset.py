@@ -152,7 +152,7 @@ def _check_masks(paths: Sequence[str], folder: str, strict: bool) -> set[str]:
     kinds = "; ".join(
         f"{len(images)} {reason}, e.g. {mask_path(images[0], folder)}" for reason, images in found.items()
     )
-    sentence = f"{count} of {len(paths)} training images have no usable mask of body parts ({kinds})"
+    sentence = f"{count} of {len(paths)} images have no usable mask of body parts ({kinds})"
     if strict:
         raise DataError(f"{sentence}: make them with tools/make_part_priors.py, or switch STRICT off")
     if comm.is_main_process():
