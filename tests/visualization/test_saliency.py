@@ -1,6 +1,6 @@
 """Saliency of each branch: of which map and which numbers it is, and the files that show it."""
 
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -114,16 +114,20 @@ def files(tmp_path):
     return tmp_path
 
 
-def test_the_command_writes_html_and_pngs_beside_a_baseline(files):
+def test_the_command_writes_html_and_pngs_beside_a_baseline(files, monkeypatch, capsys):
     words = [
-        *(sys.executable, str(ROOT / "tools" / "gradcam.py"), "--config-file", "airnet.yaml", "--branches"),
+        *("gradcam.py", "--config-file", "airnet.yaml", "--branches"),
         *("--beside", "baseline", "baseline.yaml", "baseline.pth"),
         *("--images", "a.png", "b.png", "--output", "out", "MODEL.WEIGHTS", "airnet.pth"),
     ]
-    done = subprocess.run(words, cwd=files, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(files)
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / "tools" / "gradcam.py"), run_name="__main__")
+    assert end.value.code == 0
+    printed = capsys.readouterr().out
     names = ["saliency.html", "000_a.png", "001_b.png"]
-    assert [Path(line).name for line in done.stdout.splitlines()[-3:]] == names
+    assert [Path(line).name for line in printed.splitlines()[-3:]] == names
     assert sorted(path.name for path in (files / "out").iterdir()) == sorted(names)
     html = (files / "out" / "saliency.html").read_text()
     for title in ("baseline: 1", "AIRNet: 1", "AIRNet: 2a", "AIRNet: 2b"):
