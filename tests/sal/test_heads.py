@@ -9,6 +9,8 @@ from fastreid.utils.events import EventStorage
 
 from fastreid_projects.config import load_config
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.host.losses import INPUTS
+from fastreid_projects.losses import LOSSES
 from fastreid_projects.sal.heads import MultiLevelHead
 from fastreid_projects.sal.losses import self_attention_constraint
 
@@ -168,3 +170,13 @@ def test_precise_bn_asks_for_no_quadruplet():
     with torch.no_grad():
         losses(model, {**BATCH, "targets": torch.full((8,), -1)})
         assert "loss_quadruplet_hard" in losses(model)
+
+
+def test_every_registered_loss_trains_sal():
+    """Whatever a paper registers on features, logits or feature maps."""
+    model_losses = [name for name, cls in LOSSES.items() if cls.inputs in INPUTS]
+    assert {"FIDILoss", "BatchHardTripletLoss", "CircleLoss", "SelfAttentionConstraint"} <= set(model_losses)
+    out = losses(build("MODEL.LOSSES.NAME", str(tuple(model_losses))))
+    assert len(out) == len(model_losses)
+    assert all(torch.isfinite(value) for value in out.values())
+    sum(out.values()).backward()

@@ -239,6 +239,8 @@ def test_modules_are_the_functions():
         QuadrupletHardLoss(1.0, 0.3)(features, labels),
         quadruplet_hard_loss(features, labels, margin1=1.0, margin2=0.3),
     )
+    alone = QuadrupletHardLoss(gather=True)(features, labels)
+    assert torch.equal(alone, quadruplet_hard_loss(features, labels)), "one process has nothing to gather"
     maps = random_maps()
     assert torch.equal(SelfAttentionConstraint()(maps), self_attention_constraint(maps))
     assert {"QuadrupletHardLoss", "SelfAttentionConstraint"} <= set(LOSSES)
