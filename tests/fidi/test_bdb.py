@@ -209,3 +209,32 @@ def test_what_cannot_be_is_refused(key, value, words):
     cfg.merge_from_list([key, value])
     with pytest.raises(ConfigError, match=words):
         build(cfg)
+
+
+def test_the_command_trains_resumes_and_evaluates(tiny_cfg, tiny_market, tmp_path):
+    import json
+
+    from fastreid_projects.engine.main import main
+
+    tiny_market(ids=4, images=2, size=(16, 32))
+    options = [
+        "DATASETS.NAMES",
+        ("Market1501",),
+        "DATASETS.TESTS",
+        ("Market1501",),
+        "MODEL.META_ARCHITECTURE",
+        "BDB",
+    ]
+    config = tmp_path / "bdb.yml"
+    config.write_text(tiny_cfg(*options, "TEST.FIDELITY.ENABLED", True).dump())
+    opts = ["MODEL.LOSSES.NAME", "('CrossEntropyLoss','FIDILoss')"]
+    record, weights = tmp_path / "logs" / "run.json", tmp_path / "logs" / "model_final.pth"
+    assert main(["--config-file", str(config), *opts]) == 0
+    trained = json.loads(record.read_text())["metrics"]
+    assert main(["--config-file", str(config), "--resume", *opts, "SOLVER.MAX_EPOCH", "2"]) == 0
+    resumed = json.loads(record.read_text())["metrics"]
+    opts += ["MODEL.WEIGHTS", str(weights), "OUTPUT_DIR", str(tmp_path / "eval")]
+    assert main(["--config-file", str(config), "--eval-only", *opts]) == 0
+    evaluated = json.loads((tmp_path / "eval" / "run.json").read_text())["metrics"]
+    assert {"mAP", "Rank-1", "Error-I", "Error-II"} <= set(trained)
+    assert evaluated == pytest.approx(resumed)
