@@ -63,6 +63,11 @@ def identity_logit(model: nn.Module, identities: Tensor) -> Score:
     return lambda features: (features * chosen).sum(dim=1)
 
 
+def scored_model(model: Any) -> nn.Module:
+    """The model whose features are compared: an interpreter's (AMD's) target, otherwise the model itself."""
+    return getattr(getattr(model, "target", None), "model", model)
+
+
 def map_layers(model: Any) -> dict[str, nn.Module]:
     """The modules whose outputs are a model's last feature maps, by name.
 
@@ -121,7 +126,7 @@ def gradcam(
     Raises:
         ConfigError: a layer gives no map, or the model no features.
     """
-    score = score or strength()
+    score, model = score or strength(), scored_model(model)
 
     def scores(batch: Tensor) -> Tensor:
         features = model(batch)
@@ -163,6 +168,7 @@ def gradcam_pair(
     Returns:
         similarities (N,), and the maps of the first and of the second images.
     """
+    model = scored_model(model)
     device = next(model.parameters()).device
     with _evaluating(model), torch.no_grad():
         features = [model(images.to(device)) for images in (first, second)]

@@ -16,7 +16,13 @@ from fastreid_projects.errors import ConfigError
 from fastreid_projects.host.config_check import check_host_config
 from fastreid_projects.host.device import resolve_device
 from fastreid_projects.host.images import read_image
-from fastreid_projects.visualization.gradcam import gradcam, gradcam_pair, map_layers, named_layer
+from fastreid_projects.visualization.gradcam import (
+    gradcam,
+    gradcam_pair,
+    map_layers,
+    named_layer,
+    scored_model,
+)
 from fastreid_projects.visualization.heatmap import overlay, pair_scale, save_png
 
 
@@ -48,7 +54,7 @@ def write_gradcam(
     cfg = resolve_device(cfg)
     transform = build_transforms(cfg, is_train=False)
     batch = torch.stack([transform(read_image(path, format="RGB")) for path in images])
-    model = load_trained(cfg)
+    model = scored_model(load_trained(cfg))
     layers = named_layer(model, layer) if layer else map_layers(model)
     names = [Path(path).stem for path in images]
     if not pair:
