@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from fastreid.config import configurable
 from fastreid.layers import weights_init_classifier, weights_init_kaiming
-from fastreid.layers.pooling import GlobalAvgPool, GlobalMaxPool
 from fastreid.modeling.backbones.resnet import Bottleneck
 from fastreid.modeling.losses import log_accuracy
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline
@@ -184,33 +183,6 @@ class BDB(Baseline):
     def map_layers(self) -> dict[str, nn.Module]:
         """The last maps of both branches, for Grad-CAM."""
         return {"global": self.backbone, "drop": self.heads.res_part2}
-
-    def explained_stages(self) -> list[nn.Module]:
-        """The five stages of a ResNet, for AMD.
-
-        Raises:
-            ConfigError: the backbone is no ResNet, or has non-local blocks between its own.
-        """
-        children = dict(self.backbone.named_children())
-        names = ("conv1", "bn1", "relu", "maxpool")
-        if not {*names, "layer4"} <= set(children) or any(
-            len(v) for k, v in children.items() if k.startswith("NL_")
-        ):
-            raise ConfigError("AMD explains BDB with a ResNet as its backbone, without non-local blocks")
-        return [
-            nn.Sequential(*(children[name] for name in names)),
-            *(children[f"layer{i}"] for i in range(1, 5)),
-        ]
-
-    def explained_branches(self, maps: Sequence[Tensor]) -> list[Branch]:
-        """Both branches, from the maps after each of the five stages, for AMD."""
-        heads = self.heads
-        size = heads.softmax.in_features
-        linear = nn.Sequential(nn.Flatten(), heads.reduction, nn.Unflatten(1, (size, 1, 1)))
-        return [
-            Branch(maps[-1], GlobalAvgPool(), heads.global_reduction),
-            Branch(heads.res_part2(maps[-1]), GlobalMaxPool(), linear),
-        ]
 
     def forward(self, batched_inputs: Any) -> dict[str, Tensor] | Tensor:
         """A host batch, or images (N, 3, H, W) of 0..255 -> losses (training) or features (evaluation)."""
