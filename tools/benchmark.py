@@ -4,6 +4,7 @@ import fastreid_projects  # noqa: F401  (mends the host before anything of it is
 
 # isort: split
 import argparse
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,8 @@ from fastreid.utils.compute_dist import compute_jaccard_distance
 from fastreid.utils.events import EventStorage
 
 from fastreid_projects.airnet.pooling import attention_pool_plain
-from fastreid_projects.amd.decomposition import Pooling, attribute_features
-from fastreid_projects.amd.evaluator import AttributeEvaluator
-from fastreid_projects.amd.reference import attribute_features_plain
+from fastreid_projects.amd import benchmark as amd_benchmark
 from fastreid_projects.config import load_config
-from fastreid_projects.data.attributes import MARKET1501
 from fastreid_projects.data.part_masks import HEAD, LEG
 from fastreid_projects.engine.cost import model_cost
 from fastreid_projects.engine.measure import Measurement, compare, report
@@ -37,28 +35,6 @@ from fastreid_projects.mpn.reference import PlainMPNHead
 
 ROOT = Path(__file__).resolve().parents[1]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def decomposition(quick: bool) -> list[Measurement]:
-    """AMD's attribute features, forward and backward: N=24, C=2048, 16x8, M=26."""
-    n, c, h, w, m = (4, 256, 8, 4, 26) if quick else (24, 2048, 16, 8, 26)
-    generator = torch.Generator().manual_seed(0)
-    features = torch.randn(n, c, h, w, generator=generator).relu().to(DEVICE)
-    attention = torch.rand(n, m, h, w, generator=generator).div(m).add(1e-3).to(DEVICE).requires_grad_()
-    pooling = Pooling("mean", 3.0, floor=1e-6)
-
-    def step(way: Callable[..., torch.Tensor]) -> Callable[[], None]:
-        def run() -> None:
-            attention.grad = None
-            way(features, attention, pooling).square().sum().backward()
-
-        return run
-
-    ways = [
-        ("one product", step(attribute_features)),
-        ("one pass per attribute", step(attribute_features_plain)),
-    ]
-    return compare("AMD decomposition", ways, repeats=3 if quick else 5, device=DEVICE)
 
 
 def ranking(quick: bool) -> list[Measurement]:
@@ -118,35 +94,6 @@ def training_step(quick: bool) -> list[Measurement]:
 
     ways = [("mended trainer", trainer()), ("plain torch loop", plain())]
     return compare("training step", ways, repeats=3 if quick else 15, device=DEVICE)
-
-
-def attribute_metrics(quick: bool) -> list[Measurement]:
-    """AMD's whole evaluation of random float16 features, and its matrix products alone.
-
-    Market-1501's gallery, M=26, 2048-d, a tenth of the queries: time grows with the queries, memory does not.
-    """
-    queries, gallery, size = (20, 300, 32) if quick else (337, 15913, 2048)
-    m, n = len(MARKET1501), queries + gallery
-    generator = torch.Generator().manual_seed(0)
-    features = torch.empty(m, n, size, dtype=torch.float16)
-    for part in features:
-        part.copy_(torch.randn(n, size, generator=generator))
-    embeddings = torch.randn(n, size, generator=generator)
-    pids = torch.randint(1, 751, (n,), generator=generator)
-    labels = torch.randint(0, 2, (751, m), generator=generator, dtype=torch.int8)[pids]
-
-    def whole() -> None:
-        evaluator = AttributeEvaluator(queries, n, MARKET1501, device=torch.device(DEVICE))
-        camids = torch.arange(n) % 6
-        evaluator.evaluate_features(embeddings, features, pids, camids, labels, [])
-
-    def products() -> None:
-        a, b = features[:, :queries], features[:, queries:]
-        for k in range(m):
-            a[k].to(DEVICE).float() @ b[k].to(DEVICE).float().T
-
-    ways = [("all metrics", whole), ("matrix products alone", products)]
-    return compare("AMD evaluation", ways, repeats=1, device=DEVICE)
 
 
 # Models compared at AIR-Net's 384x192, the last one being BoT; all by their configs.
@@ -378,10 +325,9 @@ class _Forever:
 
 
 CASES = {
-    "decomposition": decomposition,
+    **{name: functools.partial(case, device=DEVICE, root=ROOT) for name, case in amd_benchmark.CASES.items()},
     "ranking": ranking,
     "training_step": training_step,
-    "attribute_metrics": attribute_metrics,
     "models_inference": models_inference,
     "models_training": models_training,
     "attention_pooling": attention_pooling,

@@ -29,6 +29,8 @@ def test_benchmark_measures_every_case(tmp_path):
     record = json.loads((tmp_path / "b.json").read_text())
     cases = {m["case"] for m in record["measurements"]}
     models = {
+        "AMD, behind the backbone",
+        "AMD, explaining",
         "inference",
         "models, training step",
         "attention pooling",

@@ -86,7 +86,7 @@ def explain(args: argparse.Namespace) -> Path:
         )
         index = open_index(explainer, gallery, index_path, args.index_type, _weights_key(weights, cfg))
         found = search(explainer, queries, gallery, index, args.top_k)
-        _add_ranks(explanation, explainer, found, args)
+        add_ranks(explanation, explainer, found, args)
     if args.average_maps:
         explanation.averages = average_attention(explainer, queries)
     report = write_explanation(explanation, folder, args.attributes)
@@ -117,7 +117,7 @@ def _pair(query: Photo, photo: Photo, caption: str = "") -> Pair:
     return Pair(query.path, photo.path, query.attributes, photo.attributes, photo.shows(query), caption)
 
 
-def _add_ranks(
+def add_ranks(
     explanation: Explanation, explainer: Explainer, found: list[Found], args: argparse.Namespace
 ) -> None:
     """Chosen queries with all their pairs explained; the rank lists of all queries as data."""

@@ -1,0 +1,191 @@
+"""AMD's cases of ``tools/benchmark.py``.
+
+| letter | meaning                                |
+| ------ | -------------------------------------- |
+| N      | images                                 |
+| C      | channels of the target's map, H x W    |
+| M      | attributes                             |
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from fastreid.data.transforms import build_transforms
+from fastreid.modeling.meta_arch import build_model
+from torch import Tensor, nn
+
+from fastreid_projects.amd.decomposition import Pooling, attribute_features, pairwise_distances
+from fastreid_projects.amd.evaluator import AttributeEvaluator
+from fastreid_projects.amd.explain import Explainer
+from fastreid_projects.amd.explain_tool import add_ranks
+from fastreid_projects.amd.explanation_files import Explanation, write_explanation
+from fastreid_projects.amd.heads import AttributeDecompositionHead
+from fastreid_projects.amd.losses import (
+    AttributePriorLoss,
+    MetricDistillationLoss,
+    PairDistances,
+    exclusive_attributes,
+)
+from fastreid_projects.amd.meta_arch import AMD
+from fastreid_projects.amd.reference import attribute_features_plain, pairwise_distances_plain
+from fastreid_projects.amd.search import search
+from fastreid_projects.amd.sources import Photo
+from fastreid_projects.amd.targets import FrozenTarget
+from fastreid_projects.config import load_config
+from fastreid_projects.data.attributes import MARKET1501, UNKNOWN
+from fastreid_projects.data.demo import SPECS, draw_person, plan_dataset
+from fastreid_projects.engine.measure import Measurement, compare
+from fastreid_projects.evaluation.index import GalleryIndex
+from fastreid_projects.visualization.heatmap import save_png
+
+_CONFIGS = Path("projects") / "AMD" / "configs"
+
+
+def decomposition(quick: bool, device: str, root: Path) -> list[Measurement]:
+    """AMD's attribute features, forward and backward: N=24, C=2048, 16x8, M=26."""
+    features, attention = _maps(quick, device)
+    pooling = Pooling("mean", 3.0, floor=1e-6)
+
+    def step(way: Callable[..., Tensor]) -> Callable[[], None]:
+        def run() -> None:
+            attention.grad = None
+            way(features, attention, pooling).square().sum().backward()
+
+        return run
+
+    ways = [
+        ("one product", step(attribute_features)),
+        ("one pass per attribute", step(attribute_features_plain)),
+    ]
+    return compare("AMD decomposition", ways, repeats=3 if quick else 5, device=device)
+
+
+def interpreter_step(quick: bool, device: str, root: Path) -> list[Measurement]:
+    """A training step behind the backbone: head, attribute features, all pairs' distances, losses, backward."""
+    features, attention = _maps(quick, device)
+    n, m = attention.shape[:2]
+    head = AttributeDecompositionHead(in_channels=features.shape[1], num_attributes=m).to(device)
+    labels = torch.randint(0, 2, (n // 2, m), generator=torch.Generator().manual_seed(1)).repeat_interleave(
+        2, 0
+    )
+    exclusive, known = exclusive_attributes(labels.to(device))
+    target = pairwise_distances(features.mean(dim=(2, 3)))
+    losses = (MetricDistillationLoss(), AttributePriorLoss())
+    pooling = Pooling("mean", 3.0, floor=1e-6)
+
+    def step(pool: Callable[..., Tensor], distances: Callable[[Tensor], Tensor]) -> Callable[[], None]:
+        def run() -> None:
+            head.zero_grad()
+            parts = distances(pool(features, head(features), pooling))
+            sum(loss(PairDistances(target, parts, exclusive, known)) for loss in losses).backward()
+
+        return run
+
+    ways = [
+        ("one product", step(attribute_features, pairwise_distances)),
+        ("one pass per attribute", step(attribute_features_plain, pairwise_distances_plain)),
+    ]
+    return compare("AMD, behind the backbone", ways, repeats=3 if quick else 5, device=device)
+
+
+def attribute_metrics(quick: bool, device: str, root: Path) -> list[Measurement]:
+    """AMD's whole evaluation of random float16 features, and its matrix products alone.
+
+    Market-1501's gallery, M=26, 2048-d, a tenth of the queries: time grows with the queries, memory does not.
+    """
+    queries, gallery, size = (20, 300, 32) if quick else (337, 15913, 2048)
+    m, n = len(MARKET1501), queries + gallery
+    generator = torch.Generator().manual_seed(0)
+    features = torch.empty(m, n, size, dtype=torch.float16)
+    for part in features:
+        part.copy_(torch.randn(n, size, generator=generator))
+    embeddings = torch.randn(n, size, generator=generator)
+    pids = torch.randint(1, 751, (n,), generator=generator)
+    labels = torch.randint(0, 2, (751, m), generator=generator, dtype=torch.int8)[pids]
+
+    def whole() -> None:
+        evaluator = AttributeEvaluator(queries, n, MARKET1501, device=torch.device(device))
+        camids = torch.arange(n) % 6
+        evaluator.evaluate_features(embeddings, features, pids, camids, labels, [])
+
+    def products() -> None:
+        a, b = features[:, :queries], features[:, queries:]
+        for k in range(m):
+            a[k].to(device).float() @ b[k].to(device).float().T
+
+    ways = [("all metrics", whole), ("matrix products alone", products)]
+    return compare("AMD evaluation", ways, repeats=1 if quick else 3, device=device)
+
+
+def explaining(quick: bool, device: str, root: Path) -> list[Measurement]:
+    """A warm model explains a pair, and the top 10 of a query in a gallery of known features, with the report.
+
+    ResNet-50 at 256x128, a gallery of 20,000 images; the second includes search, pictures and all files.
+    """
+    explainer = _explainer(quick, device, root)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        photos = _drawn_photos(folder, 12)
+        gallery = [photos[1 + i % 11] for i in range(100 if quick else 20_000)]
+        size = explainer.embed([photos[0].path]).shape[1]
+        features = np.random.default_rng(0).random((len(gallery), size), dtype=np.float32)
+        index = GalleryIndex.build(features)
+        arguments = argparse.Namespace(queries=1, seed=0)
+
+        def pair() -> None:
+            explainer.explain(photos[0].path, photos[1].path)
+
+        def top_10() -> None:
+            explanation = Explanation("Top 10")
+            add_ranks(explanation, explainer, search(explainer, photos[:1], gallery, index, 10), arguments)
+            write_explanation(explanation, folder / "explain", 4)
+
+        ways = [("top 10 of a gallery, with its report", top_10), ("one pair", pair)]
+        return compare("AMD, explaining", ways, repeats=2 if quick else 5, device=device)
+
+
+def _maps(quick: bool, device: str) -> tuple[Tensor, Tensor]:
+    """Random F (N, C, H, W) and A (N, M, H, W)."""
+    n, c, h, w, m = (4, 256, 8, 4, 26) if quick else (24, 2048, 16, 8, 26)
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(n, c, h, w, generator=generator).relu().to(device)
+    attention = torch.rand(n, m, h, w, generator=generator).div(m).add(1e-3).to(device)
+    return features, attention.requires_grad_()
+
+
+def _explainer(quick: bool, device: str, root: Path) -> Explainer:
+    """An untrained interpreter: of ResNet-18 if quick, else of ResNet-50 at 256x128."""
+    name = "amd_target_demo.yml" if quick else "amd_target_r50_market1501.yml"
+    size = [] if quick else ["INPUT.SIZE_TEST", "[256,128]"]
+    options = ["MODEL.DEVICE", device, "MODEL.BACKBONE.PRETRAIN", "False", "MODEL.HEADS.NUM_CLASSES", "2"]
+    cfg = load_config(str(root / _CONFIGS / name), [*options, *size])
+    target = FrozenTarget(build_model(cfg), 3)
+    head = AttributeDecompositionHead(in_channels=cfg.MODEL.BACKBONE.FEAT_DIM, num_attributes=len(MARKET1501))
+    stages = nn.ModuleList(target.stages[3:])
+    model: Any = AMD(target=target, free_stages=stages, head=head, attribute_set=MARKET1501, losses=[])
+    return Explainer(model.to(device), build_transforms(cfg, is_train=False))
+
+
+def _drawn_photos(folder: Path, number: int) -> list[Photo]:
+    """Drawn people as image files."""
+    photos = []
+    for i, frame in enumerate(plan_dataset(SPECS["A"]).frames[:number]):
+        image, _ = draw_person(frame.person, frame.shot)
+        path = save_png(folder / f"{i}.png", image)
+        photos.append(Photo(str(path), None, None, (UNKNOWN,) * len(MARKET1501)))
+    return photos
+
+
+CASES = {
+    "decomposition": decomposition,
+    "interpreter_step": interpreter_step,
+    "attribute_metrics": attribute_metrics,
+    "explaining": explaining,
+}
