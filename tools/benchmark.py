@@ -324,7 +324,7 @@ class _Forever:
         return self.batch
 
 
-CASES = {
+CASES: dict[str, Callable[[bool], list[Measurement]]] = {
     **{name: functools.partial(case, device=DEVICE, root=ROOT) for name, case in amd_benchmark.CASES.items()},
     "ranking": ranking,
     "training_step": training_step,

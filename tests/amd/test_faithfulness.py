@@ -25,11 +25,12 @@ def test_pointing_game_by_hand():
 def test_erasing_goes_from_the_most_attended_to_the_least():
     images = 255 * torch.rand(1, 3, 16, 8, generator=torch.Generator().manual_seed(0))
     maps = torch.linspace(1, 0, 16).view(1, 16, 1).expand(1, 16, 8)  # attention falls from top to bottom
-    curve = erased(images, maps, steps=4)
+    grey = torch.tensor([128.0, 120.0, 110.0])
+    curve = erased(images, maps, grey, steps=4)
     assert torch.equal(curve[0], images)
     assert torch.equal(curve[1, :, :, 4:], images[:, :, 4:])
-    assert not torch.equal(curve[1, :, :, :4], images[:, :, :4])
-    back = erased(images, maps, steps=4, keep=True)
+    assert torch.equal(curve[1, 0, :, :4], grey.view(3, 1, 1).expand(3, 4, 8))
+    back = erased(images, maps, grey, steps=4, keep=True)
     assert torch.equal(back[4], images)
     assert torch.equal(back[1, :, :, :4], images[:, :, :4])
     torch.testing.assert_close(back[0], curve[4])
@@ -44,6 +45,8 @@ def test_importance_weighs_normalised_maps_by_their_shares():
 
 class _TopOfImage:
     """A "model" whose feature is the contrast of the upper half, and whose attention is there (or not)."""
+
+    mean_colour = torch.full((3,), 128.0)
 
     def __init__(self, honest):
         self.honest = honest
@@ -71,11 +74,15 @@ def _evaluator(queries=4, gallery=6):
     return SimpleNamespace(num_query=queries, pids=pids, camids=camids, paths=paths)
 
 
-def test_honest_attention_deletes_early_and_inserts_early():
-    honest = DeletionStudy(_TopOfImage(True), 8)(_evaluator(), torch.empty(0), {})
+def test_honest_attention_deletes_early_and_inserts_early(tmp_path):
+    honest = DeletionStudy(_TopOfImage(True), 8, tmp_path)(_evaluator(), torch.empty(0), {})
     wrong = DeletionStudy(_TopOfImage(False), 8)(_evaluator(), torch.empty(0), {})
     assert honest["deletion"] < honest["random_deletion"] < wrong["deletion"]
     assert honest["insertion"] > honest["random_insertion"] > wrong["insertion"]
+    header, first, *_, last = (tmp_path / "deletion_curves.csv").read_text().splitlines()
+    assert header.split(",")[:3] == ["share of the pixels", "deletion", "insertion"]
+    assert [float(x) for x in first.split(",")] == [0, 100, 0, 100, 0]
+    assert [float(x) for x in last.split(",")] == [1, 0, 100, 0, 100]
 
 
 def test_pairs_show_different_people_and_no_strangers():

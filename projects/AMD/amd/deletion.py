@@ -7,24 +7,25 @@
 | H, W   | size of an image as the model takes it   |
 | h, w   | size of attention                        |
 
-The pixels of both images of a pair are blurred from the most to the least attended (deletion), or brought back into
-blurred images in that order (insertion), and the target's distance is followed. Where the attention is faithful, d
-falls sooner and rises sooner than in a random order of equally smooth maps.
+The pixels of both images of a pair take the mean colour from the most to the least attended (deletion), or are
+brought back into blank images in that order (insertion), and the target's distance is followed. Where the attention is
+faithful, d falls sooner and rises sooner than in a random order of equally smooth maps.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
 from fastreid_projects.amd.evaluator import AttributeEvaluator
 from fastreid_projects.amd.explain import Encoded, Explainer
+from fastreid_projects.files import write_aside
 
 STEPS = 10
-# The blur, as a share of the image's height: clothes keep their mean colour in a cloud, and nothing else is left.
-_BLUR = 0.1
+_COLUMNS = ("share of the pixels", "deletion", "insertion", "random deletion", "random insertion")
 
 
 def importance(encoded: Encoded) -> Tensor:
@@ -42,14 +43,15 @@ def importance(encoded: Encoded) -> Tensor:
     return torch.einsum("k,nkhw->nhw", shares, maps)
 
 
-def erased(images: Tensor, maps: Tensor, steps: int = STEPS, *, keep: bool = False) -> Tensor:
-    """Blur the 0, 1/S, ... 1 most attended share of the pixels.
+def erased(images: Tensor, maps: Tensor, colour: Tensor, steps: int = STEPS, *, keep: bool = False) -> Tensor:
+    """Blank the 0, 1/S, ... 1 most attended share of the pixels.
 
     Args:
         images: (N, 3, H, W) of 0..255.
         maps: (N, h, w), brought to the images' size bicubically.
+        colour: (3,), what a blank pixel shows.
         steps: S.
-        keep: blur everything but them (insertion).
+        keep: blank everything but them (insertion).
 
     Returns:
         (S + 1, N, 3, H, W).
@@ -58,26 +60,25 @@ def erased(images: Tensor, maps: Tensor, steps: int = STEPS, *, keep: bool = Fal
     large = F.interpolate(maps.unsqueeze(1), size=(height, width), mode="bicubic", align_corners=False)
     order = large.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(dim=1)
     rank = order.view(-1, 1, height, width) / (height * width)
-    sigma = _BLUR * height
-    size = 2 * min(round(3 * sigma), (min(height, width) - 1) // 2) + 1
-    blurred = gaussian_blur(images, [size, size], [sigma, sigma])
     shares = torch.linspace(0, 1, steps + 1).view(-1, 1, 1, 1, 1)
     chosen = rank.unsqueeze(0) < shares
-    return torch.where(chosen != keep, blurred, images)
+    return torch.where(chosen != keep, colour.to(images.dtype).view(3, 1, 1), images)
 
 
 class DeletionStudy:
-    """Mean areas under the deletion and insertion curves of pairs of different persons.
+    """Mean deletion and insertion curves of pairs of different persons, and the areas under them.
 
     Args:
         explainer: gives attention, d^k, and the target's d.
         number: how many pairs.
+        folder: where ``deletion_curves.csv`` goes; None writes none.
         seed: of the choice of pairs and of the random orders.
     """
 
-    def __init__(self, explainer: Explainer, number: int, seed: int = 0) -> None:
+    def __init__(self, explainer: Explainer, number: int, folder: Path | None = None, seed: int = 0) -> None:
         self.explainer = explainer
         self.number = number
+        self.folder = folder
         self.seed = seed
 
     def __call__(
@@ -88,26 +89,32 @@ class DeletionStudy:
         pairs = choose_different(evaluator, self.number, generator)
         if not pairs:
             return {}
-        areas = torch.tensor([self._areas([evaluator.paths[i] for i in pair], generator) for pair in pairs])
-        names = ("deletion", "insertion", "random_deletion", "random_insertion")
-        return dict(zip(names, (100 * areas.nanmean(dim=0)).tolist(), strict=True))
+        curves = [self._curves([evaluator.paths[i] for i in pair], generator) for pair in pairs]
+        mean = 100 * torch.stack(curves).nanmean(dim=0)  # (4, S + 1)
+        if self.folder is not None:
+            self._write(mean, self.folder)
+        areas = torch.trapezoid(mean, dx=1 / (mean.shape[1] - 1)).tolist()
+        return dict(zip((name.replace(" ", "_") for name in _COLUMNS[1:]), areas, strict=True))
 
-    def _areas(self, paths: list[str], generator: torch.Generator) -> list[float]:
+    def _curves(self, paths: list[str], generator: torch.Generator) -> Tensor:
+        """d in shares of the whole d: deletion, insertion, and both in random order, (4, S + 1)."""
         images = self.explainer.load(paths)
-        encoded = self.explainer.encode(images)
-        found = importance(encoded)
-        areas = []
-        for maps in (found, torch.rand(found.shape, generator=generator)):
-            areas += [self._area(images, maps, keep) for keep in (False, True)]
-        return areas
+        found = importance(self.explainer.encode(images))
+        orders = (found, torch.rand(found.shape, generator=generator))
+        return torch.stack([self._curve(images, maps, keep) for maps in orders for keep in (False, True)])
 
-    def _area(self, images: Tensor, maps: Tensor, keep: bool) -> float:
-        """Area under d of the curve, in shares of the whole d."""
-        curve = erased(images, maps, keep=keep)
-        embedding = self.explainer.embed(curve.flatten(0, 1)).view(len(curve), 2, -1)
+    def _curve(self, images: Tensor, maps: Tensor, keep: bool) -> Tensor:
+        steps = erased(images, maps, self.explainer.mean_colour, keep=keep)
+        embedding = self.explainer.embed(steps.flatten(0, 1)).view(len(steps), 2, -1)
         distances = (embedding[:, 0] - embedding[:, 1]).norm(dim=1)
-        whole = distances[-1 if keep else 0]
-        return float(torch.trapezoid(distances / whole, dx=1 / (len(curve) - 1)))
+        return distances / distances[-1 if keep else 0]
+
+    @staticmethod
+    def _write(curves: Tensor, folder: Path) -> None:
+        shares = torch.linspace(0, 1, curves.shape[1])
+        rows = [",".join(_COLUMNS)]
+        rows += [",".join(f"{x:.4f}" for x in row) for row in torch.cat([shares[None], curves]).T.tolist()]
+        write_aside(folder / "deletion_curves.csv", ("\n".join(rows) + "\n").encode())
 
 
 def choose_different(

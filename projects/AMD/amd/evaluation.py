@@ -57,7 +57,12 @@ def _studies(model: AMD, cfg: Any, dataset_name: str) -> Iterator[Study]:
     if node.TEST.COUNTERFACTUALS and change is not None:
         yield CounterfactualStudy(explainer, change, node.TEST.COUNTERFACTUALS)
     if node.TEST.DELETION_PAIRS:
-        yield DeletionStudy(explainer, node.TEST.DELETION_PAIRS)
+        curves = Path(cfg.OUTPUT_DIR) / "inference"
+        yield DeletionStudy(
+            explainer,
+            node.TEST.DELETION_PAIRS,
+            curves if len(cfg.DATASETS.TESTS) == 1 else curves / dataset_name,
+        )
     if node.REPORT.PAIRS:
         folder = Path(cfg.OUTPUT_DIR) / "report"
         yield RunReport(

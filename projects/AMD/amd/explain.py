@@ -94,6 +94,11 @@ class Explainer:
         check_interpreter(cfg)
         return cls(load_trained(cfg), build_transforms(cfg, is_train=False))
 
+    @property
+    def mean_colour(self) -> Tensor:
+        """The colour that the target's normalisation takes to 0, (3,) of 0..255 RGB, on the CPU."""
+        return self.model.target.model.pixel_mean.flatten().cpu()
+
     def explain(
         self,
         query: ImageLike,

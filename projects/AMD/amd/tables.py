@@ -19,7 +19,7 @@ _FAITHFULNESS: tuple[tuple[str, str, str | float], ...] = (
         "counterfactual_rise_others",
     ),
     ("counterfactual_first", "the changed attribute rises most", "random_counterfactual_first"),
-    ("deletion", "distance left as attended pixels are blurred (low is good)", "random_deletion"),
+    ("deletion", "distance left as attended pixels go blank (low is good)", "random_deletion"),
     ("insertion", "distance regained as they come back (high is good)", "random_insertion"),
 )
 
