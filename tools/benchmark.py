@@ -189,9 +189,9 @@ def _mpn(row: str, size: tuple[int, int]) -> Any:
 def mpn_training(quick: bool) -> list[Measurement]:
     """A step of table 1's rows without channel attention, with masks; and MPN with a layer for each part and task.
 
-    Eight images of 384x128 on a CPU in float32, 48 on a GPU in mixed precision.
+    Four images of 384x128 on a CPU in float32, 48 on a GPU in mixed precision.
     """
-    size, batch = ((96, 32), 4) if quick else ((384, 128), 48 if DEVICE == "cuda" else 8)
+    size, batch = ((96, 32), 4) if quick else ((384, 128), 48 if DEVICE == "cuda" else 4)
     masks = torch.zeros(batch, *size, dtype=torch.uint8)
     masks[:, size[0] // 10 : size[0] // 4, size[1] // 4 : -size[1] // 4] = HEAD
     masks[:, size[0] // 4 : -size[0] // 10, size[1] // 4 : -size[1] // 4] = LEG
@@ -216,13 +216,13 @@ def mpn_training(quick: bool) -> list[Measurement]:
 
     ways = [("MPN, a layer for each part and task", step("MPN", plain=True))]
     ways += [(row, step(row)) for row in ("MPN", "baseline (PCB's stripes)", "MT only")]
-    repeats = 1 if quick else (30 if DEVICE == "cuda" else 5)
+    repeats = 1 if quick else (30 if DEVICE == "cuda" else 4)
     return compare("MPN, training step", ways, repeats=repeats, device=DEVICE)
 
 
 def mpn_inference(quick: bool) -> list[Measurement]:
-    """Features of 8 images of 384x128 on a CPU, 128 on a GPU."""
-    size, batch = ((96, 32), 2) if quick else ((384, 128), 128 if DEVICE == "cuda" else 8)
+    """Features of 4 images of 384x128 on a CPU, 128 on a GPU."""
+    size, batch = ((96, 32), 2) if quick else ((384, 128), 128 if DEVICE == "cuda" else 4)
     images = torch.rand(batch, 3, *size, device=DEVICE) * 255
     models = {row: _mpn(row, size).eval() for row in MPN_ROWS if row != "MT only"}
 

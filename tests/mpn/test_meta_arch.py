@@ -8,12 +8,14 @@ import torch
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils.events import EventStorage
 
+from fastreid_projects import plugins
 from fastreid_projects.config import load_config
 from fastreid_projects.data.part_masks import HEAD, LEG
-from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.errors import ConfigError, DataError, WeightsError
 from fastreid_projects.losses import LOSSES
 from fastreid_projects.mpn.alignment import class_wise
 
+plugins.register_all()
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = str(ROOT / "projects" / "MPN" / "configs" / "mpn_r18_demo.yml")
 
@@ -131,7 +133,9 @@ def test_any_registered_loss(name):
     model = build("MODEL.LOSSES.NAME", str(tuple(names)))
     before = {key: value.clone() for key, value in model.state_dict().items() if value.is_floating_point()}
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    losses = losses_of(model)
+    data = batch()
+    data["targets"] = torch.arange(8) // 2  # some losses need three identities
+    losses = losses_of(model, data)
     sum(losses.values()).backward()
     optimizer.step()
     moved = {key for key, value in before.items() if not torch.equal(value, model.state_dict()[key])}
@@ -266,3 +270,23 @@ def test_which_dataset_it_asks_for():
         if found is not None:
             assert (found[0] is not None) == masked
             assert (found[1] is not None) == moved
+
+
+def test_mpn_star_starts_from_an_ide(tmp_path):
+    """RGA-S is not in the IDE's weights; everything else of the backbone comes from there."""
+    from fastreid.utils.checkpoint import Checkpointer
+
+    torch.manual_seed(1)
+    plain = build()
+    with torch.no_grad():
+        plain.backbone.conv1.weight.fill_(0.25)
+    ide = {name: value for name, value in plain.state_dict().items() if name.startswith("backbone.")}
+    torch.save({"model": ide}, tmp_path / "ide.pth")
+    star = build("MODEL.MPN.RGA", "True")
+    Checkpointer(star).load(str(tmp_path / "ide.pth"))
+    assert (star.backbone.conv1.weight == 0.25).all()
+    assert set(ide) < set(star.state_dict())
+    half = {name: value for name, value in ide.items() if "layer3" not in name and "layer4" not in name}
+    torch.save({"model": half}, tmp_path / "half.pth")
+    with pytest.raises(WeightsError, match="belongs to another model"):
+        Checkpointer(star).load(str(tmp_path / "half.pth"))

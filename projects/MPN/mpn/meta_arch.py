@@ -42,7 +42,9 @@ class MPN(Baseline):
         prior: ``"mask"``, ``"roi"`` or ``"uniform"``.
         align: a name of ``ALIGNMENTS``, ``"sample_triplet"`` or ``"none"``.
         align_weight: lambda (Eq. 10).
-        soft_weight: of soft parameter sharing, 0 for none.
+        soft_pairs: ``"conv1"``, ``"conv2"``: layers that are softly shared.
+        soft_weight: of soft parameter sharing.
+        added_layers: beginnings of the names of layers that an IDE does not have.
     """
 
     @configurable
@@ -59,6 +61,7 @@ class MPN(Baseline):
         align_weight: float = 1.0,
         soft_pairs: tuple[str, ...] = (),
         soft_weight: float = 1.0,
+        added_layers: tuple[str, ...] = (),
     ) -> None:
         super().__init__(
             backbone=backbone, heads=heads, pixel_mean=pixel_mean, pixel_std=pixel_std, loss_kwargs=None
@@ -67,6 +70,7 @@ class MPN(Baseline):
         self.named_losses = losses
         self.prior, self.align, self.align_weight = prior, align, align_weight
         self.soft_pairs, self.soft_weight = soft_pairs, soft_weight
+        self.added_layers = added_layers
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
@@ -89,8 +93,7 @@ class MPN(Baseline):
             )
         arguments = super().from_config(cfg)
         del arguments["loss_kwargs"]
-        if node.RGA:
-            add_spatial_attention(arguments["backbone"], cfg.INPUT.SIZE_TEST)
+        added = add_spatial_attention(arguments["backbone"], cfg.INPUT.SIZE_TEST) if node.RGA else ()
         soft = tuple(
             name for name, key in (("conv1", "SHARE_CONV1"), ("conv2", "SHARE_CONV2")) if node[key] == "soft"
         )
@@ -102,6 +105,7 @@ class MPN(Baseline):
             "align_weight": node.LAMBDA,
             "soft_pairs": soft if node.TASKS == "both" else (),
             "soft_weight": node.SOFT_WEIGHT,
+            "added_layers": tuple(f"backbone.{name}" for name in added),
         }
 
     @staticmethod

@@ -71,12 +71,15 @@ class SpatialRelationAttention(nn.Module):
         return x * self.weigh(joint).sigmoid()
 
 
-def add_spatial_attention(backbone: nn.Module, size: list[int]) -> None:
+def add_spatial_attention(backbone: nn.Module, size: list[int]) -> tuple[str, ...]:
     """Put RGA-S behind the last block of each of a ResNet's four stages.
 
     Args:
         backbone: a ResNet of the host (any of its kin with ``layer1`` to ``layer4``).
         size: height and width of the images.
+
+    Returns:
+        Names of the added layers within the backbone.
 
     Raises:
         ConfigError: the backbone has no such stages.
@@ -88,9 +91,12 @@ def add_spatial_attention(backbone: nn.Module, size: list[int]) -> None:
         )
     device = next(backbone.parameters()).device
     shapes = _stage_shapes(backbone, names, size)
+    added = []
     for name, (channels, positions) in zip(names, shapes, strict=True):
+        added.append(f"{name}.{len(getattr(backbone, name))}.")
         with torch.device(device):
             getattr(backbone, name).append(SpatialRelationAttention(channels, positions))
+    return tuple(added)
 
 
 def _stage_shapes(backbone: nn.Module, names: list[str], size: list[int]) -> list[tuple[int, int]]:

@@ -60,10 +60,15 @@ def _load_file(self: Any, f: str) -> dict[str, Any]:
 
 def _mended_load_model(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def load_model(self: Any, checkpoint: dict[str, Any]) -> Any:
-        """Load the weights if they are this model's."""
+        """Load the weights if they are this model's.
+
+        Layers whose names begin with one of the model's ``added_layers`` may be missing in the file.
+        """
         model_state, file_state = self.model.state_dict(), checkpoint["model"]
         self.logger.info(summarize_match(model_state, file_state))
-        require_match(model_state, file_state, getattr(self, "loading_path", "given"), "backbone.")
+        added = tuple(getattr(self.model, "added_layers", ()))  # what a pretrained backbone does not have
+        expected = {name: value for name, value in model_state.items() if not name.startswith(added)}
+        require_match(expected, file_state, getattr(self, "loading_path", "given"), "backbone.")
         return original(self, checkpoint)
 
     return load_model
