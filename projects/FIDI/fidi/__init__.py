@@ -1,1 +1,9 @@
-"""FIDI: fine-grained difference-aware pairwise loss (Yan et al., IEEE Transactions on Multimedia 2022)."""
+"""FIDI: fine-grained difference-aware pairwise loss (Yan et al., IEEE Transactions on Multimedia 2022).
+
+What is named here needs torch alone.
+"""
+
+from fastreid_projects.fidi.contrastive import BatchHardContrastiveLoss, batch_hard_contrastive_loss
+from fastreid_projects.fidi.losses import FIDILoss, fidi_loss
+
+__all__ = ["BatchHardContrastiveLoss", "FIDILoss", "batch_hard_contrastive_loss", "fidi_loss"]
