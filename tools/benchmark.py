@@ -156,19 +156,22 @@ def models_training(quick: bool) -> list[Measurement]:
 
 
 def attention_pooling(quick: bool) -> list[Measurement]:
-    """The interaction branch's 5th stage with its pooling, for four images of 384x192: C=2048, 24x12."""
+    """Poolings of the interaction branch's last map beside its 5th stage, four images of 384x192: C=2048, 24x12."""
     size = (64, 32) if quick else (384, 192)
     model: Any = _model("AIR-Net, IBN-ResNet-50", size, classes=0).eval()
     branch, pool = model.branches[1], model.heads["2b"].pool_layer
     shared = torch.rand(4, 1024, size[0] // 16, size[1] // 16, device=DEVICE)
+    with torch.no_grad():
+        maps = branch(shared)
 
-    def with_pooling(way: Callable[[torch.Tensor], Any]) -> Callable[[], Any]:
-        return torch.no_grad()(lambda: way(branch(shared)))
+    def run(way: Callable[[torch.Tensor], Any], inputs: torch.Tensor) -> Callable[[], Any]:
+        return torch.no_grad()(lambda: way(inputs))
 
     ways: list[tuple[str, Callable[[], Any]]] = [
-        ("W_v^T (X^T (X W_u))", with_pooling(pool)),
-        ("(X W_v)^T (X W_u)", with_pooling(lambda maps: attention_pool_plain(maps, pool.w_u, pool.w_v))),
-        ("the stage alone", with_pooling(lambda maps: maps)),
+        ("W_v^T (X^T (X W_u))", run(pool, maps)),
+        ("(X W_v)^T (X W_u)", run(lambda x: attention_pool_plain(x, pool.w_u, pool.w_v), maps)),
+        ("global maximum", run(model.heads["2a"].pool_layer, maps)),
+        ("the branch's stage", run(branch, shared)),
     ]
     return compare("attention pooling", ways, repeats=3 if quick else 15, device=DEVICE)
 

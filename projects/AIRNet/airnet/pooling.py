@@ -37,11 +37,13 @@ def attention_pool(features: Tensor, w_u: Tensor, w_v: Tensor, softmax: bool = F
         (N, C), in the weights' type.
     """
     with torch.autocast(features.device.type, enabled=False):
-        positions = features.to(w_v.dtype).flatten(2)  # X^T, (N, C, HW)
-        weights = w_u.T @ positions  # (X W_u)^T, (N, 1, HW)
+        features = features.to(w_v.dtype)
+        positions = features.flatten(2)  # X^T, (N, C, HW)
+        # (X W_u)^T, (N, 1, HW), as a 1x1 convolution: a broadcast product would copy the map.
+        weights = F.conv2d(features, w_u.T[:, :, None, None]).flatten(2)
         if softmax:
             weights = weights.softmax(dim=2)
-        return (positions @ weights.transpose(1, 2)).squeeze(2) @ w_v
+        return (weights @ positions.transpose(1, 2)).squeeze(1) @ w_v
 
 
 def attention_pool_plain(features: Tensor, w_u: Tensor, w_v: Tensor) -> Tensor:
