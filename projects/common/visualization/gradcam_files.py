@@ -75,10 +75,10 @@ def write_gradcam(
 
 
 def _beside(images: Tensor, maps: Sequence[Tensor]) -> np.ndarray:
-    """Each image (3, H, W) of 0..255 beside its overlay; all maps on one scale."""
-    low, high = pair_scale(*maps)
+    """Each image (3, H, W) of 0..255 beside its overlay, on a scale of its own: gradients differ with the image."""
     tiles = []
     for image, attention in zip(images, maps, strict=True):
         pixels = image.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        low, high = pair_scale(attention)
         tiles += [pixels, overlay(pixels, attention.numpy(), low=low, high=high)]
     return np.concatenate(tiles, axis=1)
