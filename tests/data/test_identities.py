@@ -29,6 +29,12 @@ def test_less_is_a_part_of_more_and_a_seed_chooses():
     assert keep_identities(items()[::-1], 0.5)[::-1] == keep_identities(items(), 0.5)
 
 
+def test_identities_may_be_numbers_and_names():
+    """As in a dataset that combines its training with its test images."""
+    mixed = [("a.jpg", 3, 0), ("b.jpg", "set_4", 0), ("c.jpg", 12, 0), ("d.jpg", "set_test_1", 0)]
+    assert len(keep_identities(mixed, 0.5)) == 2
+
+
 @pytest.mark.parametrize("fraction", [0.0, -0.5, 1.5, float("nan")])
 def test_a_share_that_is_none_is_refused(fraction):
     with pytest.raises(ConfigError, match=r"DATASETS\.ID_FRACTION is"):

@@ -32,7 +32,7 @@ def keep_identities(items: Sequence[Any], fraction: float, seed: int = 0) -> lis
         raise ConfigError(f"DATASETS.ID_FRACTION is {fraction} but has to be above 0 and at most 1")
     if fraction == 1:
         return list(items)
-    identities = sorted({item[1] for item in items})
+    identities = sorted({item[1] for item in items}, key=str)
     random.Random(seed).shuffle(identities)
     kept = set(identities[: max(2, round(fraction * len(identities)))])
     logger.info("DATASETS.ID_FRACTION %g keeps %d of %d identities", fraction, len(kept), len(identities))
