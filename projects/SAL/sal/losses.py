@@ -6,6 +6,8 @@
 | C      | channels of a feature map         |
 | H x W  | size of a feature map             |
 | D      | size of a feature                 |
+
+The functions and modules need torch alone; reading a config needs the host.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from fastreid.utils import comm
 from torch import Tensor, nn
 
 from fastreid_projects.errors import ConfigError, DataError
@@ -177,6 +178,8 @@ class QuadrupletHardLoss(nn.Module):
         Raises:
             ConfigError: the sampler's batches hold fewer than three identities.
         """
+        from fastreid.utils import comm
+
         node = cfg.MODEL.LOSSES.QUADRUPLET
         batch, per_identity = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
         identities = batch // (1 if node.GATHER else comm.get_world_size()) // per_identity
