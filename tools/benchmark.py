@@ -24,7 +24,7 @@ from fastreid_projects.amd import benchmark as amd_benchmark
 from fastreid_projects.config import load_config
 from fastreid_projects.data.part_masks import HEAD, LEG
 from fastreid_projects.engine.cost import model_cost
-from fastreid_projects.engine.measure import Measurement, compare, report
+from fastreid_projects.engine.measure import Measurement, compare, count_processor_time, report
 from fastreid_projects.engine.trainer import Trainer
 from fastreid_projects.evaluation.ranking import RankingMeter
 from fastreid_projects.evaluation.reranking import iter_jaccard_distances
@@ -349,8 +349,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", choices=CASES, action="append", help="one of the cases; all by default")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
+    parser.add_argument(
+        "--processor-time", action="store_true", help="count computing, not waiting: on a busy CPU"
+    )
     parser.add_argument("--output", default="logs/benchmark.json", help="JSON with versions and hardware")
     args = parser.parse_args()
+    if args.processor_time:
+        count_processor_time()
     measurements = [m for case in args.case or CASES for m in CASES[case](args.quick)]
     print(report(measurements, args.output))
 

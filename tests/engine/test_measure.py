@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from fastreid_projects.engine import measure
 from fastreid_projects.engine.measure import compare, report
 from fastreid_projects.engine.record import environment, write_record
 
@@ -43,3 +44,13 @@ def test_environment_names_versions_and_hardware():
     assert "torch" in found["versions"]
     assert found["hardware"]["cores"] >= 1
     assert not math.isnan(found["hardware"]["torch_threads"])
+
+
+def test_processor_time_does_not_count_waiting(monkeypatch):
+    monkeypatch.setattr(measure, "_clock", measure._clock)
+    measure.count_processor_time()
+    waiting, computing = compare(
+        "clock", [("waiting", lambda: time.sleep(0.05)), ("computing", lambda: sum(range(10**6)))], repeats=2
+    )
+    assert waiting.seconds < 0.02
+    assert computing.seconds > waiting.seconds
