@@ -1,0 +1,68 @@
+"""The doctor: right about a sound installation, and a sentence for each thing that is broken."""
+
+import subprocess
+import sys
+
+import pytest
+
+from fastreid_projects import doctor
+from fastreid_projects.doctor import Finding
+
+
+def test_a_sound_installation_has_nothing_to_mend(tiny_market, monkeypatch):
+    tiny_market(ids=3)
+    findings = {finding.what: finding for finding in doctor.examine()}
+    assert not any(finding.advice for finding in findings.values())
+    assert "12 training images of 3 identities" in findings["- Market1501"].found
+    assert "weights moved" in findings["training"].found
+    assert {"Python", "torch", "torchvision", "CUDA", "faiss", "FastReID"} <= set(findings)
+
+
+def test_a_dataset_that_is_incomplete(tiny_market):
+    for image in (tiny_market() / "query").iterdir():
+        image.unlink()
+    finding = {finding.what: finding for finding in doctor._datasets()}["- Market1501"]
+    assert "Market-1501-v15.09.15" in finding.advice
+
+
+def test_the_exit_code_counts_what_is_to_be_mended(monkeypatch, capsys):
+    findings = [Finding("a", "1"), Finding("b", "broken", "Mend b."), Finding("c", "broken", "Mend c.")]
+    monkeypatch.setattr(doctor, "examine", lambda: iter(findings))
+    assert doctor.main() == 2
+    assert capsys.readouterr().out.splitlines()[-2:] == ["1. Mend b.", "2. Mend c."]
+
+
+def test_weights_that_do_not_move_are_told(monkeypatch):
+    from fastreid.engine.train_loop import SimpleTrainer
+
+    monkeypatch.setattr(SimpleTrainer, "run_step", lambda self: None)
+    finding = doctor._training()
+    assert "only 0 of" in finding.found
+    assert finding.advice
+
+
+def test_without_the_host_it_says_how_to_get_it(tmp_path):
+    """In a process where fastreid cannot be found."""
+    hide = tmp_path / "hide.py"
+    hide.write_text(
+        "import importlib.util, runpy, sys\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *a: None if name == 'fastreid' else find(name, *a)\n"
+        "class Hide:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] == 'fastreid':\n"
+        "            raise ModuleNotFoundError(\"No module named 'fastreid'\", name='fastreid')\n"
+        "sys.meta_path.insert(0, Hide())\n"
+        "runpy.run_module('fastreid_projects.doctor', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, str(hide)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "to mend  FastReID" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("1. ")
+
+
+@pytest.mark.parametrize("folder", doctor.FOLDERS)
+def test_datasets_are_registered(folder):
+    from fastreid.data.datasets import DATASET_REGISTRY
+
+    assert doctor.FOLDERS[folder] in DATASET_REGISTRY._obj_map
