@@ -55,7 +55,9 @@ def test_without_the_host_it_says_how_to_get_it(tmp_path):
         "sys.meta_path.insert(0, Hide())\n"
         "runpy.run_module('fastreid_projects.doctor', run_name='__main__')\n"
     )
-    done = subprocess.run([sys.executable, str(hide)], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, str(hide)], capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 1, done.stderr
     assert "to mend  FastReID" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("1. ")

@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,15 +138,15 @@ def _datasets() -> Iterator[Finding]:
     variable = "FASTREID_DATASETS" if os.environ.get("FASTREID_DATASETS") else "FASTREID_DATASETS is not set"
     yield Finding("datasets", f"{len(present)} in {root.resolve()} ({variable})")
     for folder, name in present:
-        yield _tried(
-            f"- {name}", lambda name=name: _count(name), f"Look into {root / folder}: it is incomplete"
-        )
+        yield _tried(f"- {name}", partial(_count, name), f"Look into {root / folder}: it is incomplete")
 
 
 def _count(name: str) -> str:
-    from fastreid_projects.host.datasets import build_dataset
+    from fastreid_projects.host.datasets import build_dataset, subset
 
     dataset = build_dataset(name)
+    for part in ("train", "query", "gallery"):
+        subset(dataset, name, part)
     identities = len({item[1] for item in dataset.train})
     return (
         f"{len(dataset.train)} training images of {identities} identities, {len(dataset.query)} queries, "
