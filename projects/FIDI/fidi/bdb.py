@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from fastreid_projects.backbone_stages import split_stages
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.explainable import Branch
+from fastreid_projects.host.stem import pad_stem
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
 
 # The authors' names -> ours; their backbone is a sequence, their res_part is layer4.
@@ -160,7 +161,7 @@ class BDB(Baseline):
             node.WIDTH_RATIO,
         )
         return {
-            "backbone": _with_published_pooling(build_backbone(cfg)),
+            "backbone": pad_stem(build_backbone(cfg)),
             "heads": heads,
             "losses": build_losses(cfg, names),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
@@ -209,13 +210,6 @@ class BDB(Baseline):
             for loss in self.named_losses
             for branch in outputs
         }
-
-
-def _with_published_pooling(backbone: nn.Module) -> nn.Module:
-    """The host's ResNet pools without padding (resnet.py:136); the published one, like torchvision's, with 1."""
-    if isinstance(getattr(backbone, "maxpool", None), nn.MaxPool2d):
-        backbone.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-    return backbone
 
 
 def from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from fastreid_projects.data.part_dataset import PartMaskDataset, Translation
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.explainable import Branch
 from fastreid_projects.host.preprocess import move_batch
+from fastreid_projects.host.stem import pad_stem
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
 from fastreid_projects.mpn.alignment import ALIGNMENTS, alignment_loss, soft_sharing_loss
 from fastreid_projects.mpn.heads import MPNHead, PartFeatures
@@ -93,6 +94,7 @@ class MPN(Baseline):
             )
         arguments = super().from_config(cfg)
         del arguments["loss_kwargs"]
+        pad_stem(arguments["backbone"])
         added = add_spatial_attention(arguments["backbone"], cfg.INPUT.SIZE_TEST) if node.RGA else ()
         soft = tuple(
             name for name, key in (("conv1", "SHARE_CONV1"), ("conv2", "SHARE_CONV2")) if node[key] == "soft"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fastreid_projects.host.device import resolve_device
 from fastreid_projects.host.imports import rebind
+from fastreid_projects.host.stem import pad_stem
 
 _host_build_model = host_build.build_model
 
@@ -27,8 +28,12 @@ def mend_preprocess() -> None:
 
 
 def build_model(cfg: Any) -> torch.nn.Module:
-    """Build the model of ``cfg.MODEL.META_ARCHITECTURE`` on a device that exists (meta_arch/build.py:21)."""
-    return _host_build_model(resolve_device(cfg))
+    """Build the model of ``cfg.MODEL.META_ARCHITECTURE`` on a device that exists (meta_arch/build.py:21).
+
+    ``MODEL.BACKBONE.PADDED_STEM``, where the config has it, gives a ResNet torchvision's stem.
+    """
+    model = _host_build_model(resolve_device(cfg))
+    return pad_stem(model) if cfg.MODEL.BACKBONE.get("PADDED_STEM", False) else model
 
 
 def preprocess_image(self: Any, batched_inputs: dict[str, Any] | Tensor) -> Tensor:
