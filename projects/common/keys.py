@@ -13,8 +13,8 @@ def add_common_config(cfg: CN) -> None:
     # Keep only the input of each residual block for the backward pass and compute the rest again: less memory, more
     # time, the same numbers.
     cfg.MODEL.BACKBONE.ACTIVATION_CHECKPOINTING = False
-    # Pool after the first convolution as torchvision's ResNets do, where the ImageNet weights come from; the host's are a
-    # pixel off. BDB and MPN always do, as their authors' networks.
+    # Pool after the first convolution as torchvision's ResNets do, where the ImageNet weights come from; the host's
+    # are a pixel off. BDB and MPN always do, as their authors' networks.
     cfg.MODEL.BACKBONE.PADDED_STEM = False
     # Start the last norm of each residual block at 0, so that every block begins as the identity (Goyal et al. 2017,
     # sec. 5.1). For ResNets trained from random weights; weights that are loaded replace it.

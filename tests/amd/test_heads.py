@@ -1,6 +1,7 @@
 """PePU is Eq. 2, finite and positive everywhere; the head has the paper's layers and nothing else."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fastreid_projects.amd.heads import AttributeDecompositionHead, pepu
+from fastreid_projects.amd.reference import attention_plain
 
 EXTREMES = [0.0, -0.0, 1e-30, -1e-30, 1e-4, -1e-4, 1.0, -1.0, 80.0, -80.0, -80.1, 1e4, -1e4, 3e38, -3e38]
 
@@ -92,6 +94,22 @@ def test_head_keeps_the_maps_size_and_starts_near_kappa():
     assert attention.dtype == torch.float32
     assert (attention > 0).all()
     assert 0.3 / 26 < float(attention.detach().mean()) < 3 / 26
+
+
+@pytest.mark.parametrize(("channels", "m"), [(64, 26), (32, 1)])
+def test_one_convolution_is_equal_to_the_two(channels, m):
+    torch.manual_seed(1)
+    head = AttributeDecompositionHead(in_channels=channels, num_attributes=m, bias=-0.5).double()
+    nn.init.normal_(head.reduce.bias)
+    features = torch.randn(3, channels, 6, 5, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(3, m, 6, 5)
+    found = []
+    for way in (head, partial(attention_plain, head)):
+        attention = way(features)
+        gradients = torch.autograd.grad((attention * weights).sum(), (features, *head.parameters()))
+        found.append((attention, *gradients))
+    for ours, plain in zip(*found, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-6)
 
 
 def test_head_under_autocast_gives_float32_and_finite_gradients():

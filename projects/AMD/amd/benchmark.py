@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,11 @@ from fastreid_projects.amd.losses import (
     exclusive_attributes,
 )
 from fastreid_projects.amd.meta_arch import AMD
-from fastreid_projects.amd.reference import attribute_features_plain, pairwise_distances_plain
+from fastreid_projects.amd.reference import (
+    attention_plain,
+    attribute_features_plain,
+    pairwise_distances_plain,
+)
 from fastreid_projects.amd.search import search
 from fastreid_projects.amd.sources import Photo
 from fastreid_projects.amd.targets import FrozenTarget
@@ -80,17 +85,24 @@ def interpreter_step(quick: bool, device: str, root: Path) -> list[Measurement]:
     losses = (MetricDistillationLoss(), AttributePriorLoss())
     pooling = Pooling("mean", 3.0, floor=1e-6)
 
-    def step(pool: Callable[..., Tensor], distances: Callable[[Tensor], Tensor]) -> Callable[[], None]:
+    def step(
+        attend: Callable[[Tensor], Tensor],
+        pool: Callable[..., Tensor],
+        distances: Callable[[Tensor], Tensor],
+    ) -> Callable[[], None]:
         def run() -> None:
             head.zero_grad()
-            parts = distances(pool(features, head(features), pooling))
+            parts = distances(pool(features, attend(features), pooling))
             sum(loss(PairDistances(target, parts, exclusive, known)) for loss in losses).backward()
 
         return run
 
     ways = [
-        ("one product", step(attribute_features, pairwise_distances)),
-        ("one pass per attribute", step(attribute_features_plain, pairwise_distances_plain)),
+        ("one product", step(head, attribute_features, pairwise_distances)),
+        (
+            "one pass per attribute",
+            step(partial(attention_plain, head), attribute_features_plain, pairwise_distances_plain),
+        ),
     ]
     return compare("AMD, behind the backbone", ways, repeats=3 if quick else 5, device=device)
 

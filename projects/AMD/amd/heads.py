@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from fastreid.config import configurable
 from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from torch import Tensor, nn
@@ -83,4 +84,15 @@ class AttributeDecompositionHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) -> attention A (N, M, H, W), float32, strictly positive."""
-        return pepu(self.decompose(self.reduce(features)), self.kappa, self.tau)
+        return pepu(self._convolve(features), self.kappa, self.tau)
+
+    def _convolve(self, features: Tensor) -> Tensor:
+        """Both convolutions as one C -> M, as nothing but their biases stands between them.
+
+        On a ResNet-50 it has a tenth of the operations: 26 output channels instead of 256. Weights and gradients are
+        those of the two.
+        """
+        second = self.decompose.weight.flatten(1)
+        weight = torch.einsum("mh,hcij->mcij", second, self.reduce.weight)
+        bias = self.decompose(self.reduce.bias.view(1, -1, 1, 1)).flatten()  # type: ignore[union-attr]
+        return F.conv2d(features, weight, bias, padding=self.reduce.padding)

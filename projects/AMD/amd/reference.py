@@ -1,7 +1,7 @@
-"""The long way of Eq. 1: one pass over the feature map per attribute.
+"""The long way: the head layer after layer, and Eq. 1 with one pass over the feature map per attribute.
 
-It is what the paper's equation says and what :mod:`.decomposition` is tested and measured against; nothing trains
-with it.
+It is what the paper says and what :mod:`.heads` and :mod:`.decomposition` are tested and measured against; nothing
+trains with it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,12 @@ import torch
 from torch import Tensor
 
 from fastreid_projects.amd.decomposition import Pooling
+from fastreid_projects.amd.heads import AttributeDecompositionHead, pepu
+
+
+def attention_plain(head: AttributeDecompositionHead, features: Tensor) -> Tensor:
+    """Sec. 3.2, one convolution after the other: (N, C, H, W) -> A (N, M, H, W)."""
+    return pepu(head.decompose(head.reduce(features)), head.kappa, head.tau)
 
 
 def attribute_features_plain(features: Tensor, attention: Tensor, pooling: Pooling) -> Tensor:
