@@ -24,7 +24,7 @@ demo: $(STAMP)
 	$(RUN) tools/train_net.py --config-file projects/AMD/configs/amd_demo.yml
 
 test: $(STAMP)
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope
 
 check: $(STAMP)
 	$(RUN) -m ruff check .
