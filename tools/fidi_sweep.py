@@ -9,6 +9,7 @@ import fastreid_projects  # noqa: F401  (mends the host before anything of it is
 # isort: split
 import argparse
 import sys
+from collections.abc import Sequence
 
 from fastreid_projects.engine.main import one_sentence
 from fastreid_projects.fidi.curves import write_curves
@@ -34,9 +35,9 @@ def argument_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Draw, train, draw; print the files."""
-    args = argument_parser().parse_args()
+    args = argument_parser().parse_args(argv)
 
     def work() -> None:
         paths = write_curves(args.output)
