@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from fastreid_projects.config import load_config
 from fastreid_projects.engine.main import one_sentence
+from fastreid_projects.errors import ConfigError
 from fastreid_projects.sal.attention import write_attention
 
 
@@ -30,6 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def work() -> None:
+        names = [name for name, _, _ in args.model]
+        if len(set(names)) < len(names):
+            raise ConfigError(
+                f"--model names {max(names, key=names.count)} twice: give each model its own name"
+            )
         models = {
             name: load_config(config, ["MODEL.WEIGHTS", weights]) for name, config, weights in args.model
         }

@@ -121,7 +121,9 @@ class Bench:
             code = _call(name, words)
         seconds = time.perf_counter() - started
         lines = err.getvalue().strip().splitlines()
-        return Outcome(code, lines[-1] if lines else "", out.getvalue() + err.getvalue(), seconds, self.output)
+        return Outcome(
+            code, lines[-1] if lines else "", out.getvalue() + err.getvalue(), seconds, self.output
+        )
 
 
 def _call(name: str, words: Sequence[str]) -> int:

@@ -1,6 +1,7 @@
 """The tools' command lines."""
 
 import json
+import re
 
 import pytest
 
@@ -8,21 +9,25 @@ import pytest
 def words_of(bench, line):
     """The words of a line, in which CONFIG, WEIGHTS, IMAGE and FOLDER stand for the bench's."""
     known = {"CONFIG": bench.config, "WEIGHTS": bench.weights, "IMAGE": bench.image("query")}
-    known |= {"FOLDER": bench.market / "query", "EMPTY": bench.folder / "empty", "FILE": bench.folder / "file"}
+    known |= {
+        "FOLDER": bench.market / "query",
+        "EMPTY": bench.folder / "empty",
+        "FILE": bench.folder / "file",
+    }
     (bench.folder / "empty").mkdir()
     bench.write("file", "no image")
-    return [str(known.get(word, word)) for word in line.split()]
+    pattern = rf"(?<![\w.])({'|'.join(known)})(?!\w)"
+    return re.sub(pattern, lambda match: str(known[match[1]]), line).split()
 
 
 MODEL = "--config-file CONFIG MODEL.WEIGHTS WEIGHTS"
 # (tool, its arguments, what the sentence has to say)
 CASES = [
     ("train_net", "--config CONFIG --nonsense", "--nonsense"),
-    ("train_net", "--config-file", "--config-file expected"),
     ("train_net", "--config-file CONFIG --num-gpus two", "--num-gpus two"),
     ("train_net", "--config-file CONFIG --seeds", "--seeds"),
     ("train_net", "--config-file CONFIG --seeds a", "--seeds"),
-    ("train_net", "--config-file CONFIG --seeds 1 1", "--seeds 1"),
+    ("train_net", "--config-file CONFIG --seeds 1 1", "--seeds once"),
     ("train_net", "CONFIG", "alone"),
     ("train_net", "train", "alone"),
     ("train_net", "--config-file CONFIG --eval-only", "--eval-only MODEL.WEIGHTS"),
@@ -67,11 +72,10 @@ CASES = [
     ("make_part_priors", "drawn --images EMPTY", "EMPTY image"),
     ("make_part_priors", "drawn --images nowhere", "nowhere exist"),
     ("make_part_priors", "drawn --images FILE", "FILE folder"),
-    ("make_part_priors", "drawn --images FOLDER", "drawn"),
+    ("make_part_priors", "drawn --images FOLDER --overwrite", "drawn"),
     ("make_part_priors", "drawn --images FOLDER --workers 0", "--workers 0"),
     ("make_part_priors", "drawn --images FOLDER --workers few", "--workers few"),
-    ("make_part_priors", "blazepose --images FOLDER", "--model"),
-    ("make_part_priors", "torchvision --images FOLDER --parser-weights nowhere.pth", ""),
+    ("make_part_priors", "blazepose --images FOLDER --overwrite", "--model"),
     ("part_maps", "", "--config-file"),
     ("part_maps", "--config-file CONFIG --dataset Market1501", "MODEL.WEIGHTS"),
     ("part_maps", f"{MODEL} --images EMPTY", "EMPTY image"),
@@ -90,7 +94,7 @@ CASES = [
     ("fidi_sweep", "--alphas big", "--alphas big"),
     ("fidi_sweep", "--config-file CONFIG --alphas --betas --output EMPTY", "--alphas --betas"),
     ("fidi_sweep", "--output FILE", "FILE"),
-    ("fidi_sweep", "--config-file CONFIG --alphas 2 --betas --output EMPTY --opts SEED", "SEED alone"),
+    ("fidi_sweep", "--config-file CONFIG --alphas 2 --betas --output EMPTY --opts SEED", "SEED no value"),
     ("attention_maps", "", "--model"),
     ("attention_maps", "--model a CONFIG", "--model 3"),
     ("attention_maps", "--model a nowhere.yml WEIGHTS", "nowhere.yml exist"),
@@ -101,19 +105,29 @@ CASES = [
     ("attention_maps", "--model a CONFIG WEIGHTS --output out/maps.xyz", "xyz"),
     ("attention_maps", "--model a CONFIG WEIGHTS --model a CONFIG WEIGHTS", "a twice"),
     ("benchmark", "--case speed", "--case speed"),
-    ("benchmark", "--output EMPTY", "EMPTY folder"),
-    ("benchmark", "--output FILE/b.json", "FILE folder"),
+    ("benchmark", "--case ranking --quick --output EMPTY", "EMPTY folder"),
+    ("benchmark", "--case ranking --quick --output FILE/b.json", "FILE folder"),
 ]
 
 
-@pytest.mark.parametrize(("tool", "line", "words"), CASES, ids=[f"{tool} {line}"[:80] for tool, line, _ in CASES])
+@pytest.mark.parametrize(
+    ("tool", "line", "words"), CASES, ids=[f"{tool} {line}"[:80] for tool, line, _ in CASES]
+)
 def test_a_mistake_in_a_command_line(bench, refused, tool, line, words):
     before = set(bench.folder.rglob("*"))
     argv = words_of(bench, line)
     replaced = {"FILE": "file", "EMPTY": "empty", "FOLDER": "query"}
     refused(bench.tool(tool, *argv), *(replaced.get(word, word) for word in words.split()))
     left = {path.name for path in set(bench.folder.rglob("*")) - before if path.is_file()}
-    assert not left - {"file", "config.yaml", "log.txt", "loss.csv", "loss.png", "gradient.csv", "gradient.png"}, left
+    assert not left - {
+        "file",
+        "config.yaml",
+        "log.txt",
+        "loss.csv",
+        "loss.png",
+        "gradient.csv",
+        "gradient.png",
+    }, left
 
 
 RECORDS = {
@@ -121,7 +135,10 @@ RECORDS = {
     "a list": ("[]", "run.json metrics"),
     "no metrics": ("{}", "run.json metrics"),
     "metrics of another kind": ('{"metrics": 3}', "run.json metrics"),
-    "a metric that is no number": ('{"metrics": {"mAP": "high"}, "seconds": 1, "commit": ""}', "run.json mAP"),
+    "a metric that is no number": (
+        '{"metrics": {"mAP": "high"}, "seconds": 1, "commit": ""}',
+        "run.json mAP",
+    ),
     "no seconds": ('{"metrics": {"mAP": 3.0}, "commit": ""}', "run.json seconds"),
 }
 

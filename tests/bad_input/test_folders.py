@@ -65,7 +65,9 @@ def training_folder_is_a_file(bench):
 
 def one_identity(bench):
     renamed(
-        bench, "bounding_box_train/*", lambda name: f"0002_c1s1_{abs(hash(name)) % 10**6:06d}_00{name[:4]}.jpg"
+        bench,
+        "bounding_box_train/*",
+        lambda name: f"0002_c1s1_{abs(hash(name)) % 10**6:06d}_00{name[:4]}.jpg",
     )
 
 

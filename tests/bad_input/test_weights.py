@@ -108,7 +108,9 @@ REFUSED = {
     ),
     "other names": (saved(lambda s: {"model": prefixed("encoder.")(s)}), "another model encoder."),
     "NaN": (
-        saved(lambda s: {"model": {k: v * float("nan") if v.is_floating_point() else v for k, v in s.items()}}),
+        saved(
+            lambda s: {"model": {k: v * float("nan") if v.is_floating_point() else v for k, v in s.items()}}
+        ),
         "NaN",
     ),
 }
@@ -128,11 +130,20 @@ def test_what_does_not_is_refused(bench, refused, kind):
     assert not (bench.folder / "executed").exists()
 
 
-RESNET = ("MODEL.BACKBONE.NAME", "build_resnet_backbone", "MODEL.BACKBONE.DEPTH", "18x", "MODEL.BACKBONE.FEAT_DIM", "512")
+RESNET = (
+    "MODEL.BACKBONE.NAME",
+    "build_resnet_backbone",
+    "MODEL.BACKBONE.DEPTH",
+    "18x",
+    "MODEL.BACKBONE.FEAT_DIM",
+    "512",
+)
 RESNET += ("MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", "w.pth")
 
 
-@pytest.mark.parametrize("kind", ["not there", "a folder", "truncated", "html", "weights that run code", "another model"])
+@pytest.mark.parametrize(
+    "kind", ["not there", "a folder", "truncated", "html", "weights that run code", "another model"]
+)
 def test_pretrained_weights_that_cannot_be_used(bench, refused, kind):
     make, words = REFUSED[kind]
     make(bench)
@@ -146,7 +157,11 @@ def test_pretrained_weights_as_torchvision_saves_them(bench, worked):
 
 
 def test_a_url_is_no_weights_file(bench, refused):
-    refused(bench.evaluate("MODEL.WEIGHTS", "https://example.org/w.pth"), "https://example.org/w.pth", "local file")
+    refused(
+        bench.evaluate("MODEL.WEIGHTS", "https://example.org/w.pth"),
+        "https://example.org/w.pth",
+        "local file",
+    )
 
 
 def test_resume_without_the_file_that_last_checkpoint_names(bench, refused):

@@ -48,7 +48,9 @@ def one_sentence(work: Callable[[], Any], *, debug: bool) -> int:
         if debug:
             raise
         reason = " ".join(str(error).split()) or "no reason given"
-        _say(f"internal error: {type(error).__name__}: {reason}; run again with --debug to see where it happened")
+        _say(
+            f"internal error: {type(error).__name__}: {reason}; run again with --debug to see where it happened"
+        )
         return 1
     return 0
 

@@ -131,7 +131,9 @@ def _check_datasets(key: str, names: Sequence[str]) -> None:
     for number, name in enumerate(names):
         _check_name(key, name, sorted(DATASET_REGISTRY._obj_map))
         if name in names[:number]:
-            raise ConfigError(f"{key} names {name} twice: its images would count twice; leave one of them out.")
+            raise ConfigError(
+                f"{key} names {name} twice: its images would count twice; leave one of them out."
+            )
 
 
 def _layers(module: Any) -> list[str]:

@@ -206,7 +206,9 @@ def check_matches(name: str, items: Sequence[Any], num_query: int) -> None:
         cameras.setdefault(item[1], set()).add(item[2])
     if not any(cameras.get(item[1], set()) - {item[2]} for item in queries):
         found = [item[1] for item in queries if item[1] in cameras]
-        reason = why_no_match([i[1] for i in queries], [i[1] for i in gallery], [i[2] for i in gallery], bool(found))
+        reason = why_no_match(
+            [i[1] for i in queries], [i[1] for i in gallery], [i[2] for i in gallery], bool(found)
+        )
         raise DataError(f"Dataset {name} cannot be evaluated. {reason}")
 
 
