@@ -123,7 +123,8 @@ class Trainer(DefaultTrainer):
             if own is not None:
                 evaluator = own(cfg, name, loader, num_query)
             else:
-                check_matches(name, loader.dataset.img_items, num_query)
+                items = loader.dataset.img_items
+                check_matches(name, items, num_query, same_camera=cfg.TEST.SAME_CAMERA)
                 evaluator = ReidEvaluator(cfg, num_query, cfg.OUTPUT_DIR)
                 evaluator.multi_query = getattr(DATASET_REGISTRY.get(name), "multi_query", False)
             result = inference_on_dataset(model, loader, evaluator, flip_test=cfg.TEST.FLIP.ENABLED)

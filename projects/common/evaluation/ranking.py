@@ -173,7 +173,8 @@ def why_no_match(query_pids: Labels, gallery_pids: Labels, gallery_camids: Label
         return (
             "Every gallery image with a query's identity was taken by the query's own camera and is left "
             f"out (the gallery has {len(cameras)} camera(s): {_some(cameras)}): ranking needs each "
-            "identity under at least two cameras, check the camera ids."
+            "identity under at least two cameras, check the camera ids, or count such matches with "
+            "TEST.SAME_CAMERA True."
         )
     return (
         f"No query identity ({_some(queries)}) occurs in the gallery "

@@ -189,22 +189,23 @@ def subset(data: Any, name: str, part: str) -> list[Any]:
     return items
 
 
-def check_matches(name: str, items: Sequence[Any], num_query: int) -> None:
+def check_matches(name: str, items: Sequence[Any], num_query: int, *, same_camera: bool = False) -> None:
     """See before the features are computed that there is something to rank.
 
     Args:
         name: of the dataset.
         items: (path, identity, camera, ...) of the queries, then of the gallery.
         num_query: how many are queries.
+        same_camera: a match by the query's own camera counts, too (TEST.SAME_CAMERA).
 
     Raises:
-        DataError: no query has a match by another camera.
+        DataError: no query has a match.
     """
     queries, gallery = items[:num_query], items[num_query:]
     cameras: dict[Any, set[Any]] = {}
     for item in gallery:
         cameras.setdefault(item[1], set()).add(item[2])
-    if not any(cameras.get(item[1], set()) - {item[2]} for item in queries):
+    if not any(cameras.get(item[1], set()) - (set() if same_camera else {item[2]}) for item in queries):
         found = [item[1] for item in queries if item[1] in cameras]
         reason = why_no_match(
             [i[1] for i in queries], [i[1] for i in gallery], [i[2] for i in gallery], bool(found)
