@@ -25,6 +25,20 @@ def test_a_dataset_that_is_incomplete(tiny_market):
     assert "Market-1501-v15.09.15" in finding.advice
 
 
+def test_a_dataset_of_one_camera(tiny_market):
+    for image in (tiny_market() / "bounding_box_test").glob("*_c2*"):
+        image.unlink()
+    finding = {finding.what: finding for finding in doctor._datasets()}["- Market1501"]
+    assert "camera" in finding.found
+    assert finding.advice
+
+
+def test_a_folder_of_datasets_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path / "none"))
+    (finding,) = doctor._datasets()
+    assert "FASTREID_DATASETS" in finding.advice
+
+
 def test_the_exit_code_counts_what_is_to_be_mended(monkeypatch, capsys):
     findings = [Finding("a", "1"), Finding("b", "broken", "Mend b."), Finding("c", "broken", "Mend c.")]
     monkeypatch.setattr(doctor, "examine", lambda: iter(findings))

@@ -5,13 +5,15 @@ import fastreid_projects  # noqa: F401  (mends the host before anything of it is
 # isort: split
 import argparse
 import sys
+from collections.abc import Sequence
 
 from fastreid_projects.config import load_config
 from fastreid_projects.engine.main import one_sentence
+from fastreid_projects.errors import ConfigError
 from fastreid_projects.sal.attention import write_attention
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the picture; print its path and how far apart each model's stages look (L_sac)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
@@ -26,9 +28,14 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=6, help="how many queries")
     parser.add_argument("--output", default="logs/attention.png", help="the picture")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
 
     def work() -> None:
+        names = [name for name, _, _ in args.model]
+        if len(set(names)) < len(names):
+            raise ConfigError(
+                f"--model names {max(names, key=names.count)} twice: give each model its own name"
+            )
         models = {
             name: load_config(config, ["MODEL.WEIGHTS", weights]) for name, config, weights in args.model
         }

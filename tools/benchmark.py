@@ -5,7 +5,8 @@ import fastreid_projects  # noqa: F401  (mends the host before anything of it is
 # isort: split
 import argparse
 import functools
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,14 @@ from fastreid_projects.amd import benchmark as amd_benchmark
 from fastreid_projects.config import load_config
 from fastreid_projects.data.part_masks import HEAD, LEG
 from fastreid_projects.engine.cost import model_cost
+from fastreid_projects.engine.main import one_sentence
 from fastreid_projects.engine.measure import Measurement, compare, count_processor_time, report
 from fastreid_projects.engine.trainer import Trainer
 from fastreid_projects.evaluation.ranking import RankingMeter
 from fastreid_projects.evaluation.reranking import iter_jaccard_distances
 from fastreid_projects.fidi.contrastive import batch_hard_contrastive_loss
 from fastreid_projects.fidi.losses import fidi_loss
+from fastreid_projects.files import check_writable
 from fastreid_projects.losses import batch_hard_triplet_loss
 from fastreid_projects.mpn.reference import PlainMPNHead
 
@@ -344,7 +347,7 @@ CASES: dict[str, Callable[[bool], list[Measurement]]] = {
 }
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the chosen cases, print a table and write a JSON file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", choices=CASES, action="append", help="one of the cases; all by default")
@@ -353,12 +356,18 @@ def main() -> None:
         "--processor-time", action="store_true", help="count computing, not waiting: on a busy CPU"
     )
     parser.add_argument("--output", default="logs/benchmark.json", help="JSON with versions and hardware")
-    args = parser.parse_args()
-    if args.processor_time:
-        count_processor_time()
-    measurements = [m for case in args.case or CASES for m in CASES[case](args.quick)]
-    print(report(measurements, args.output))
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    args = parser.parse_args(argv)
+
+    def work() -> None:
+        check_writable(args.output)
+        if args.processor_time:
+            count_processor_time()
+        measurements = [m for case in args.case or CASES for m in CASES[case](args.quick)]
+        print(report(measurements, args.output))
+
+    return one_sentence(work, debug=args.debug)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,6 +6,7 @@ import fastreid_projects  # noqa: F401  (mends the host before anything of it is
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 
 from fastreid_projects.config import load_config
 from fastreid_projects.engine.export import export
@@ -26,9 +27,9 @@ def argument_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Export, and print how far the file is from the model."""
-    args = argument_parser().parse_intermixed_args()
+    args = argument_parser().parse_intermixed_args(argv)
 
     def work() -> None:
         cfg = load_config(args.config_file, args.opts)

@@ -9,10 +9,11 @@ import fastreid_projects  # noqa: F401  (mends the host before anything of it is
 # isort: split
 import argparse
 import sys
+from collections.abc import Sequence
 
 from fastreid_projects.engine.main import one_sentence
 from fastreid_projects.fidi.curves import write_curves
-from fastreid_projects.fidi.sweep import run_sweep, sweep_points, write_sweep
+from fastreid_projects.fidi.sweep import check_sweep, run_sweep, sweep_points, write_sweep
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -34,14 +35,16 @@ def argument_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Draw, train, draw; print the files."""
-    args = argument_parser().parse_args()
+    args = argument_parser().parse_args(argv)
 
     def work() -> None:
+        points = list(sweep_points(args.output, args.alphas, args.betas, args.seeds, args.opts))
+        if args.config_file:
+            check_sweep(args.config_file, points)
         paths = write_curves(args.output)
         if args.config_file:
-            points = list(sweep_points(args.output, args.alphas, args.betas, args.seeds, args.opts))
             run_sweep(args.config_file, points)
             paths += write_sweep(args.output, points)
         print("\n".join(map(str, paths)))

@@ -5,9 +5,11 @@ import fastreid_projects  # noqa: F401  (mends the host before anything of it is
 # isort: split
 import argparse
 import sys
+from collections.abc import Sequence
 
 from fastreid_projects.config import load_config
 from fastreid_projects.engine.main import one_sentence
+from fastreid_projects.errors import ConfigError
 from fastreid_projects.visualization.gradcam_files import write_gradcam
 from fastreid_projects.visualization.saliency import write_saliency
 
@@ -40,11 +42,15 @@ def argument_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the pictures and print their paths."""
-    args = argument_parser().parse_intermixed_args()
+    args = argument_parser().parse_intermixed_args(argv)
 
     def work() -> None:
+        if args.pair and args.branches:
+            raise ConfigError("--pair and --branches contradict each other: leave one of them out")
+        if args.beside and not args.branches:
+            raise ConfigError("--beside shows another model's branches: it needs --branches")
         cfg = load_config(args.config_file, args.opts)
         if args.branches:
             models = {name: load_config(config, ["MODEL.WEIGHTS", w]) for name, config, w in args.beside}

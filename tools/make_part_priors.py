@@ -5,6 +5,7 @@ import fastreid_projects  # noqa: F401  (mends the host before anything of it is
 # isort: split
 import argparse
 import sys
+from collections.abc import Sequence
 
 from fastreid_projects.engine.main import one_sentence
 from fastreid_projects.mpn.make_priors import (
@@ -41,9 +42,9 @@ def parser() -> argparse.ArgumentParser:
     return built
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Make the masks, print the summary."""
-    args = parser().parse_args()
+    args = parser().parse_args(argv)
 
     def work() -> None:
         images = dataset_images(args.dataset, args.splits) if args.dataset else folder_images(args.images)

@@ -5,6 +5,7 @@ import fastreid_projects  # noqa: F401  (mends the host before anything of it is
 # isort: split
 import argparse
 import sys
+from collections.abc import Sequence
 
 from fastreid_projects.config import load_config
 from fastreid_projects.engine.main import one_sentence
@@ -27,9 +28,9 @@ def argument_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the pictures; print where the parts' attention lies, if the images have masks."""
-    args = argument_parser().parse_intermixed_args()
+    args = argument_parser().parse_intermixed_args(argv)
 
     def work() -> None:
         cfg = load_config(args.config_file, args.opts)

@@ -1,12 +1,18 @@
 """A Markdown table from run records: python tools/results_table.py logs/a logs/b [--metrics mAP Rank-1]."""
 
+import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
+
+# isort: split
 import argparse
 import sys
+from collections.abc import Sequence
 
+from fastreid_projects.engine.main import one_sentence
 from fastreid_projects.engine.tables import markdown_table, read_runs
-from fastreid_projects.errors import UserError
 
-if __name__ == "__main__":
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "runs",
@@ -14,10 +20,15 @@ if __name__ == "__main__":
         help="NAME=OUTPUT_DIR, or OUTPUT_DIR, of finished runs (of all --seeds: mean ± std)",
     )
     parser.add_argument("--metrics", nargs="*", default=(), help="which metrics, in which order")
-    args = parser.parse_args()
-    pairs = [run.split("=", 1) if "=" in run else (run, run) for run in args.runs]
-    try:
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    args = parser.parse_args(argv)
+
+    def work() -> None:
+        pairs = [run.split("=", 1) if "=" in run else (run, run) for run in args.runs]
         print(markdown_table([(name, read_runs(path)) for name, path in pairs], args.metrics))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+
+    return one_sentence(work, debug=args.debug)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

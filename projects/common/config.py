@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import difflib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import yaml
 
 from fastreid_projects import plugins
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.host.old_names import about_old_key
 
 _BASE = "_BASE_"
 _STAGES = "STAGES"
@@ -35,12 +36,13 @@ def load_config(config_file: str = "", opts: Sequence[str] = ()) -> Any:
     """
     cfg = plugins.get_cfg()
     if config_file:
-        values = _read_yaml(config_file, ())
-        for key, value in config_leaves(values):
-            set_key(cfg, key, value, f"{config_file}: ")
+        for path, values in _read_yamls(config_file, ()):
+            for key, value in config_leaves(values):
+                if key == _STAGES and isinstance(value, list):
+                    value = _merge_stages(cfg[_STAGES], value)
+                set_key(cfg, key, value, f"{path}: ")
         _resolve_paths(cfg, os.path.dirname(config_file))
-    if len(opts) % 2:
-        raise ConfigError(f"the overrides have to be KEY VALUE pairs, but '{opts[-1]}' stands alone")
+    _check_pairs(cfg, opts)
     for key, text in zip(opts[0::2], opts[1::2], strict=True):
         if key.startswith(f"{_STAGES}."):
             _set_in_stage(cfg, key, _parse(text))
@@ -50,18 +52,56 @@ def load_config(config_file: str = "", opts: Sequence[str] = ()) -> Any:
     return cfg
 
 
-def _read_yaml(path: str, seen: tuple[str, ...]) -> dict[str, Any]:
-    """A yaml's values over those of its ``_BASE_``."""
+def _check_pairs(cfg: Any, opts: Sequence[str]) -> None:
+    """The overrides are keys with a value each; where one lacks, the key before the next one is meant."""
+    known = set(all_keys(cfg))
+    for key, text in zip(opts[0::2], opts[1::2], strict=False):
+        _check_no_equals_sign(key, known)
+        if text in known and key in known:
+            raise ConfigError(f"{key} has no value: '{text}', which follows, is a key; write KEY VALUE pairs")
+    if len(opts) % 2:
+        _check_no_equals_sign(opts[-1], known)
+        raise ConfigError(f"the overrides have to be KEY VALUE pairs, but '{opts[-1]}' stands alone")
+
+
+def _check_no_equals_sign(key: str, known: Collection[str]) -> None:
+    name, sign, value = key.partition("=")
+    if sign and name in known:
+        raise ConfigError(f"'{key}' is no KEY VALUE pair; write {name} {value}, without the sign =")
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a group, of which yaml silently drops the first."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """Read a group of keys; see yaml."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value} stands here twice", problem_mark=key.start_mark
+                )
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _read_yamls(path: str, seen: tuple[str, ...]) -> list[tuple[str, dict[str, Any]]]:
+    """A yaml and its ``_BASE_``, that one's and so on, from the bottom: paths and values."""
     real = os.path.realpath(os.path.expanduser(path))
     if real in seen:
         raise ConfigError(f"the config {path} is its own {_BASE_NAME}; remove the circle")
+    asked = f", named as {_BASE_NAME} by {seen[-1]}," if seen else ""
+    if os.path.isdir(real):
+        raise ConfigError(f"the config {path}{asked} is a folder; name a yaml file in it")
     if not os.path.isfile(real):
-        asked = f", named as {_BASE_NAME} by {seen[-1]}," if seen else ""
         raise ConfigError(f"the config {path}{asked} does not exist")
     try:
         with open(real, encoding="utf-8") as file:
-            values = yaml.safe_load(file)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+            values = yaml.load(file, _Loader)
+    except OSError as error:
+        raise ConfigError(f"the config {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"the config {path} is no valid yaml: {_one_line(error)}") from error
     if not isinstance(values, dict):
         raise ConfigError(
@@ -69,11 +109,11 @@ def _read_yaml(path: str, seen: tuple[str, ...]) -> dict[str, Any]:
         )
     base = values.pop(_BASE, None)
     if base is None:
-        return values
+        return [(path, values)]
     if not isinstance(base, str):
         raise ConfigError(f"the config {path} has a {_BASE_NAME} that is no path: {base!r}")
     base_path = os.path.join(os.path.dirname(path), os.path.expanduser(base))
-    return _merge(_read_yaml(base_path, (*seen, real)), values)
+    return [*_read_yamls(base_path, (*seen, real)), (path, values)]
 
 
 _BASE_NAME = f"'{_BASE}'"
@@ -83,10 +123,7 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        if key == _STAGES and isinstance(old, list) and isinstance(value, list):
-            merged[key] = _merge_stages(old, value)
-        else:
-            merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
 
 
@@ -162,7 +199,13 @@ def set_key(cfg: Any, key: str, value: Any, where: str, text: str | None = None)
     for parent in parents:
         node = node.get(parent) if isinstance(node, CfgNode) else None
     if not isinstance(node, CfgNode) or name not in node:
-        near = difflib.get_close_matches(key, all_keys(cfg), n=1, cutoff=0.5)
+        today = about_old_key(key)
+        if today:
+            raise ConfigError(f"{where}there is no config key {key}; this key of FastReID before 1.0 {today}")
+        group = _single_value(cfg, parents)
+        if group:
+            raise ConfigError(f"{where}there is no config key {key}: {group} no group of keys")
+        near = difflib.get_close_matches(key.upper(), all_keys(cfg), n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ConfigError(f"{where}there is no config key {key}{hint}")
     old = node[name]
@@ -171,6 +214,20 @@ def set_key(cfg: Any, key: str, value: Any, where: str, text: str | None = None)
     if isinstance(old, str) and text is not None and (value is None or isinstance(value, (int, float))):
         value = text  # the folder 1e3 is not called 1000.0
     node[name] = _fit(key, old, value, where)
+
+
+def _single_value(cfg: Any, parents: Sequence[str]) -> str:
+    """The first of the dotted parents that is a value, not a group; "" where there is none."""
+    from yacs.config import CfgNode
+
+    for depth, parent in enumerate(parents, start=1):
+        if parent not in cfg:
+            return ""
+        cfg = cfg[parent]
+        if not isinstance(cfg, CfgNode):
+            kind = "list" if isinstance(cfg, (tuple, list)) else "single value"
+            return f"{'.'.join(parents[:depth])} is a {kind} and"
+    return ""
 
 
 def _fit(key: str, old: Any, value: Any, where: str) -> Any:
@@ -185,14 +242,40 @@ def _fit(key: str, old: Any, value: Any, where: str) -> Any:
     elif isinstance(old, float) and isinstance(value, str):
         return _to_float(key, value, where)
     elif isinstance(old, (tuple, list)) and isinstance(value, (tuple, list)):
-        return type(old)(value)
+        return type(old)(_fit_elements(key, old, value, where))
     else:
         fits = old is None or isinstance(value, type(old))
     if not fits:
         raise ConfigError(
             f"{where}{key} has to be of type {type(old).__name__} like its default {old!r}, but it is {value!r}"
+            f"{_how_to_write(old, value)}"
         )
     return value
+
+
+def _how_to_write(old: Any, value: Any) -> str:
+    """How the value would fit, where it is plain what is meant."""
+    if isinstance(old, (tuple, list)) and isinstance(value, (str, int, float)):
+        return f"; write {type(old)([value])!r}"
+    if isinstance(old, bool):
+        return "; write True or False"
+    return ""
+
+
+_KINDS: tuple[tuple[Any, str], ...] = ((str, "texts"), (int, "integers"), ((int, float), "numbers"))
+
+
+def _fit_elements(key: str, old: Sequence[Any], values: Sequence[Any], where: str) -> Sequence[Any]:
+    """The values, each of which is what those of the default are: a text, an integer or a number."""
+    for kind, name in _KINDS:
+        if old and all(isinstance(element, kind) for element in old):
+            wrong = [v for v in values if isinstance(v, bool) or not isinstance(v, kind)]
+            if wrong:
+                raise ConfigError(
+                    f"{where}{key} has to hold {name} like its default {old!r}, but it holds {wrong[0]!r}"
+                )
+            return [float(v) for v in values] if name == "numbers" else values
+    return values
 
 
 def _to_float(key: str, text: str, where: str) -> float:

@@ -27,8 +27,10 @@ FOLDERS = {
     "cuhk03": "CUHK03",
     "VeRi": "VeRi",
     "VehicleID": "VehicleID",
+    "FolderReID": "FolderReID",
     "DemoReID": "DemoReID",
     "DemoReID-B": "DemoReIDB",
+    "DemoReID-M": "DemoReIDMisaligned",
 }
 _LEAST_PYTHON = (3, 11)
 
@@ -50,7 +52,7 @@ class Finding(NamedTuple):
 def examine() -> Iterator[Finding]:
     """Look at everything, the cheap things first; nothing that depends on a missing piece is tried."""
     yield _python()
-    torch_findings = [_package("torch"), _package("torchvision")]
+    torch_findings = [_package(name) for name in ("torch", "torchvision", "numpy", "PIL", "cv2")]
     yield from torch_findings
     yield _cuda() if not torch_findings[0].advice else Finding("CUDA", "not looked at")
     yield _faiss()
@@ -136,17 +138,26 @@ def _datasets() -> Iterator[Finding]:
     root = Path(dataset_root())
     present = [(folder, name) for folder, name in FOLDERS.items() if (root / folder).is_dir()]
     variable = "FASTREID_DATASETS" if os.environ.get("FASTREID_DATASETS") else "FASTREID_DATASETS is not set"
-    yield Finding("datasets", f"{len(present)} in {root.resolve()} ({variable})")
+    lost = (
+        ""
+        if root.is_dir()
+        else f"Make {root.resolve()}, or let FASTREID_DATASETS name the folder of the datasets"
+    )
+    asked = bool(os.environ.get("FASTREID_DATASETS"))  # without it there may be no datasets at all yet
+    yield Finding("datasets", f"{len(present)} in {root.resolve()} ({variable})", lost if asked else "")
     for folder, name in present:
-        yield _tried(f"- {name}", partial(_count, name), f"Look into {root / folder}: it is incomplete")
+        yield _tried(
+            f"- {name}", partial(_count, name), f"Look into {root / folder}: it cannot be used as it is"
+        )
 
 
 def _count(name: str) -> str:
-    from fastreid_projects.host.datasets import build_dataset, subset
+    from fastreid_projects.host.datasets import build_dataset, check_matches, subset
 
     dataset = build_dataset(name)
     for part in ("train", "query", "gallery"):
         subset(dataset, name, part)
+    check_matches(name, [*dataset.query, *dataset.gallery], len(dataset.query))
     identities = len({item[1] for item in dataset.train})
     return (
         f"{len(dataset.train)} training images of {identities} identities, {len(dataset.query)} queries, "

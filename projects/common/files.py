@@ -1,4 +1,4 @@
-"""Writes a file as a whole or not at all."""
+"""Writes a file as a whole or not at all, and sees beforehand that it can be."""
 
 from __future__ import annotations
 
@@ -28,3 +28,19 @@ def write_aside(path: str | Path, content: bytes) -> Path:
             aside.unlink(missing_ok=True)
         raise DataError(f"cannot write {path}: {error.strerror or error}") from error
     return path
+
+
+def check_writable(path: str | Path) -> None:
+    """See that a file can be written before hours of work go into it; nothing is made.
+
+    Raises:
+        DataError: the path is a folder, or lies in a folder that cannot be made or written.
+    """
+    path = Path(path).absolute()
+    if path.is_dir():
+        raise DataError(f"cannot write {path}: it is a folder; name a file")
+    parent = next(folder for folder in path.parents if folder.exists())
+    if not parent.is_dir():
+        raise DataError(f"cannot write {path}: {parent} is no folder")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise DataError(f"cannot write {path}: the folder {parent} is not writable; name another place")

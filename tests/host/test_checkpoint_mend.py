@@ -102,7 +102,7 @@ def test_another_number_of_classes_is_skipped_with_a_warning(tmp_path, caplog):
     assert "of another shape           2" in caplog.text
 
 
-@pytest.mark.parametrize("content, words", [(b"", "0 bytes"), (b"<html>404</html>", "truncated or was not")])
+@pytest.mark.parametrize("content, words", [(b"", "0 bytes"), (b"<html>404</html>", "web page")])
 def test_broken_files_are_named(tmp_path, content, words):
     path = tmp_path / "broken.pth"
     path.write_bytes(content)
@@ -125,7 +125,7 @@ def test_missing_files_are_named(path, tmp_path):
         make_checkpointer(tmp_path).load(path)
     with pytest.raises(WeightsError, match="does not exist"):
         load_state_dict_file(path)
-    with pytest.raises(WeightsError, match="cannot be read"):
+    with pytest.raises(WeightsError, match="is a folder"):
         load_state_dict_file(str(tmp_path))
 
 
@@ -134,7 +134,7 @@ class Evil:
         return os.mkdir, ("evil",)
 
 
-@pytest.mark.parametrize("value", [Evil(), argparse.Namespace(a=1)])
+@pytest.mark.parametrize("value", [Evil(), argparse.Namespace(a=Evil())])
 @pytest.mark.parametrize("legacy", [False, True])
 def test_no_code_is_run(tmp_path, monkeypatch, value, legacy):
     monkeypatch.chdir(tmp_path)

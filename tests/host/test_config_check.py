@@ -23,8 +23,8 @@ def test_the_tests_own_config_is_fine(tiny_cfg):
         ("MODEL.META_ARCHITECTURE", "Baselin", "Baseline"),
         ("MODEL.BACKBONE.NAME", "build_resnet", "build_resnet_backbone"),
         ("MODEL.HEADS.NAME", "EmbeddingHeads", "EmbeddingHead"),
-        ("MODEL.HEADS.POOL_LAYER", "avgpool", "AvgPool"),
-        ("MODEL.HEADS.CLS_LAYER", "linear", "Linear"),
+        ("MODEL.HEADS.POOL_LAYER", "GlobalAvg", "AvgPool"),
+        ("MODEL.HEADS.CLS_LAYER", "Linar", "Linear"),
         ("MODEL.HEADS.NECK_FEAT", "befor", "before"),
         ("MODEL.HEADS.NORM", "SyncBN", "syncBN"),
         ("MODEL.BACKBONE.NORM", "frozenbn", "FrozenBN"),
@@ -70,7 +70,7 @@ def test_names_of_a_training(key, value, nearest, tiny_cfg):
             ("MODEL.META_ARCHITECTURE", "MGN", "MODEL.BACKBONE.DEPTH", "50x", "INPUT.SIZE_TRAIN", [64, 32]),
             r"INPUT\.SIZE_TRAIN \[64, 32\] gives MGN a feature map of height 4",
         ),
-        (("TEST.IMS_PER_BATCH", 0), r"TEST\.IMS_PER_BATCH 0 gives no image"),
+        (("TEST.IMS_PER_BATCH", 0), r"TEST\.IMS_PER_BATCH is 0 but has to be at least 1"),
     ],
 )
 def test_contradictions_of_every_run(opts, message, tiny_cfg, resnet18):
@@ -82,9 +82,9 @@ def test_contradictions_of_every_run(opts, message, tiny_cfg, resnet18):
     ("opts", "message"),
     [
         (("SOLVER.IMS_PER_BATCH", 6), r"6 over 1 processes is no multiple of DATALOADER\.NUM_INSTANCE 4"),
-        (("SOLVER.MAX_EPOCH", 0), r"SOLVER\.MAX_EPOCH 0 is too small: it must be at least 1"),
-        (("TEST.EVAL_PERIOD", -1), r"TEST\.EVAL_PERIOD -1 is too small"),
-        (("SOLVER.BASE_LR", 0.0), r"SOLVER\.BASE_LR 0\.0 trains nothing"),
+        (("SOLVER.MAX_EPOCH", 0), r"SOLVER\.MAX_EPOCH is 0 but has to be at least 1"),
+        (("TEST.EVAL_PERIOD", -1), r"TEST\.EVAL_PERIOD is -1 but has to be at least 0"),
+        (("SOLVER.BASE_LR", 0.0), r"SOLVER\.BASE_LR is 0\.0 but has to be above 0"),
         (("DATASETS.NAMES", ()), r"DATASETS\.NAMES is empty"),
         (
             ("TEST.PRECISE_BN.ENABLED", True, "TEST.PRECISE_BN.DATASET", "Market"),

@@ -63,19 +63,31 @@ def sweep_points(
                 yield Point(varied, value, seed, own, (*opts, *pairs))
 
 
+def check_sweep(config_file: str, points: Sequence[Point]) -> None:
+    """See before anything is written that there is a sweep.
+
+    Raises:
+        ConfigError: nothing is varied, or the config does not train on FIDI.
+    """
+    if not points:
+        raise ConfigError("a sweep needs a value: name one with --alphas or --betas")
+    cfg = load_config(config_file, points[0].opts)
+    if "FIDILoss" not in cfg.MODEL.LOSSES.NAME:
+        raise ConfigError(
+            f"{config_file} trains on {', '.join(cfg.MODEL.LOSSES.NAME)}; "
+            "a sweep needs FIDILoss in MODEL.LOSSES.NAME"
+        )
+
+
 def run_sweep(config_file: str, points: Sequence[Point]) -> None:
     """Train whatever has no run record yet; an interrupted training goes on.
 
     Raises:
         ConfigError: the config does not train on FIDI, or a value is out of its range.
     """
+    check_sweep(config_file, points)
     for point in points:
         cfg = load_config(config_file, point.opts)
-        if "FIDILoss" not in cfg.MODEL.LOSSES.NAME:
-            raise ConfigError(
-                f"{config_file} trains on {', '.join(cfg.MODEL.LOSSES.NAME)}; "
-                "a sweep needs FIDILoss in MODEL.LOSSES.NAME"
-            )
         if Path(point.folder, "run.json").is_file():
             logger.info("%s is finished", point.folder)
             continue

@@ -81,8 +81,11 @@ def folder_images(folder: str | Path) -> list[str]:
     """Paths of the images right in a folder.
 
     Raises:
-        DataError: there are none.
+        DataError: there are none, or no such folder.
     """
+    if not Path(folder).is_dir():
+        what = "is a file, not a folder of images" if Path(folder).exists() else "does not exist"
+        raise DataError(f"the folder {folder} {what}: name a folder with --images")
     found = sorted(str(p) for p in Path(folder).glob("*") if p.suffix.lower() in SUFFIXES)
     if not found:
         raise DataError(f"the folder {folder} holds no image ({', '.join(SUFFIXES)})")
@@ -117,6 +120,8 @@ def make_priors(
         DataError: an image cannot be read, or a mask cannot be written; what was made before stays.
     """
     provider_class(provider)
+    if workers is not None and workers < 1:
+        raise ConfigError(f"--workers is {workers} but has to be at least 1")
     missing = [path for path in images if overwrite or not _usable(mask_path(path, folder))]
     workers = max(min(workers or os.cpu_count() or 1, len(missing) // _CHUNK), 1)
     chunks = [missing[i : i + _CHUNK] for i in range(0, len(missing), _CHUNK)]

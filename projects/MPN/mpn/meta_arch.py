@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -88,6 +89,9 @@ class MPN(Baseline):
         ):
             if value not in known:
                 raise ConfigError(f"MODEL.MPN.{key} is '{value}'; it has to be one of {', '.join(known)}")
+        for key in ("LAMBDA", "SOFT_WEIGHT"):
+            if not 0 <= node[key] < math.inf:
+                raise ConfigError(f"MODEL.MPN.{key} is {node[key]} but has to be at least 0 and finite")
         if MPNHead.__name__ != cfg.MODEL.HEADS.NAME:
             raise ConfigError(
                 f"MODEL.HEADS.NAME is {cfg.MODEL.HEADS.NAME}; the architecture MPN needs MPNHead"

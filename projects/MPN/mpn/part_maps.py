@@ -145,6 +145,8 @@ def write_part_maps(
     """
     if not cfg.MODEL.WEIGHTS:
         raise ConfigError("part maps need MODEL.WEIGHTS, e.g. MODEL.WEIGHTS logs/my_run/model_final.pth")
+    if pictures < 0:
+        raise ConfigError(f"--pictures is {pictures} but has to be at least 0")
     check_host_config(cfg)
     cfg = resolve_device(cfg)
     transform = build_transforms(cfg, is_train=False)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fastreid_projects.engine.trained import load_trained
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.files import write_aside
+from fastreid_projects.files import check_writable, write_aside
 from fastreid_projects.host.config_check import check_host_config
 from fastreid_projects.host.datasets import build_dataset, subset
 from fastreid_projects.host.device import resolve_device
@@ -82,10 +82,13 @@ def write_attention(
         The file and each model's L_sac over these images.
 
     Raises:
-        ConfigError: no weights, or layers that give no maps.
+        ConfigError: no weights, layers that give no maps, or a format that is not known.
         DataError: an image that cannot be read.
         WeightsError: weights that cannot be used.
     """
+    _check_picture(Path(output))
+    if count < 1:
+        raise ConfigError(f"--count is {count} but has to be at least 1")
     first = next(iter(models.values()))
     paths = list(images) or queries(first, count)
     found = {title: _attention(cfg, paths) for title, cfg in models.items()}
@@ -118,8 +121,17 @@ def _attention(cfg: Any, paths: Sequence[str]) -> Attention:
     return attention_of(load_trained(cfg), images, cfg.MODEL.LOSSES.SAC.LAYERS)
 
 
-def _save(rows: list[list[Any]], titles: list[str], path: Path) -> Path:
+def _check_picture(path: Path) -> None:
+    """See before the models run that the picture can be written."""
+    from matplotlib.backend_bases import FigureCanvasBase
 
+    check_writable(path)
+    known = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix and path.suffix.lower().lstrip(".") not in known:
+        raise ConfigError(f"{path} cannot be written as {path.suffix}: use one of {', '.join(known)}")
+
+
+def _save(rows: list[list[Any]], titles: list[str], path: Path) -> Path:
     from matplotlib.figure import Figure
 
     height, width = rows[0][0].shape[:2]

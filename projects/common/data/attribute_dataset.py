@@ -84,6 +84,26 @@ def item_attributes(
     return columns
 
 
+def check_some_known(
+    attributes: Sequence[np.ndarray], names: Sequence[str], attribute_set: AttributeSet
+) -> None:
+    """See that there is something to learn from.
+
+    Args:
+        attributes: int8 (images, M) of each dataset.
+        names: the datasets' names.
+        attribute_set: the M attributes.
+
+    Raises:
+        DataError: not one training image has an attribute.
+    """
+    if all((rows == UNKNOWN).all() for rows in attributes):
+        raise DataError(
+            f"the identities of {', '.join(names)} have no attributes in {attribute_set.file_name}: is it another "
+            "dataset's file? Its field image_index has to name the identities of the images"
+        )
+
+
 class AttributeDataset(CommDataset):
     """The host's dataset with one key more: ``attributes``, int8 (M,) of 0, 1 or -1 (unknown).
 

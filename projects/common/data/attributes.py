@@ -241,6 +241,9 @@ def _read_split(
 
 def _to_pid(path: Path, value: Any) -> int:
     try:
-        return int(value)
-    except (TypeError, ValueError):
+        pid = int(value)
+        if isinstance(value, float) and value != pid:
+            raise ValueError(value)
+        return pid
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"the attribute file {path} has the identity '{value}', which is no number") from None

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fastreid_projects.engine.record import environment, write_record
 from fastreid_projects.engine.trained import load_trained
 from fastreid_projects.errors import ConfigError, ExportError
-from fastreid_projects.files import write_aside
+from fastreid_projects.files import check_writable, write_aside
 from fastreid_projects.host.config_check import check_host_config
 
 INPUT, OUTPUT = "images", "features"
@@ -54,9 +54,11 @@ def export(cfg: Any, path: str | Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: no weights, or no fixed image size.
+        DataError: the path cannot be written.
         WeightsError: weights that are missing or belong to another model.
         ExportError: the exported file does not give the model's features.
     """
+    check_writable(path)
     model = _load(cfg)
     height, width = cfg.INPUT.SIZE_TEST
     content = to_onnx(model, (height, width))

@@ -36,15 +36,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def one_sentence(work: Callable[[], Any], *, debug: bool) -> int:
-    """Do the work; a mistake of the user's ends it with one line on stderr and exit code 2."""
+    """Do the work; a mistake of the user's ends it with one line on stderr and exit code 2, any other error with 1."""
     try:
         work()
     except UserError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         return 2
+    except Exception as error:
+        if debug:
+            raise
+        reason = " ".join(str(error).split()) or "no reason given"
+        _say(
+            f"internal error: {type(error).__name__}: {reason}; run again with --debug to see where it happened"
+        )
+        return 1
     return 0
+
+
+def _say(sentence: str) -> None:
+    """Print the last line, on stderr, after all that waits in stdout's buffer."""
+    sys.stdout.flush()
+    print(sentence, file=sys.stderr)
 
 
 def _work(args: argparse.Namespace) -> None:

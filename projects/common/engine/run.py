@@ -86,8 +86,12 @@ def evaluate(cfg: Any) -> dict[str, Any]:
     """Evaluate the weights that the config names.
 
     Raises:
-        ConfigError: ``MODEL.WEIGHTS`` is empty.
+        ConfigError: ``MODEL.WEIGHTS`` or ``DATASETS.TESTS`` is empty.
     """
     if not cfg.MODEL.WEIGHTS:
         raise ConfigError("--eval-only needs MODEL.WEIGHTS, e.g. MODEL.WEIGHTS logs/my_run/model_final.pth")
+    if not cfg.DATASETS.TESTS:
+        raise ConfigError(
+            "--eval-only needs DATASETS.TESTS, which is empty: name a dataset, e.g. \"('Market1501',)\""
+        )
     return dict(Trainer.test(cfg, load_trained(cfg)))

@@ -24,8 +24,12 @@ def read_record(path: str | Path) -> Record:
     path = Path(path)
     path = path / "run.json" if path.is_dir() else path
     record = _read(path, "name a run's OUTPUT_DIR that was run to its end")
-    if "metrics" not in record:
-        raise DataError(f"{path} is no run record: it has no metrics")
+    for key, kind in (("metrics", Mapping), ("seconds", (int, float)), ("commit", str)):
+        if not isinstance(record.get(key), kind):
+            raise DataError(f"{path} is no run record: it has no {key}")
+    for name, value in flat_metrics(record).items():
+        if not isinstance(value, (int, float)):
+            raise DataError(f"{path} is no run record: its metric {name} is {value!r}, which is no number")
     return record
 
 
@@ -86,9 +90,16 @@ def markdown_table(records: Sequence[tuple[str, Record | list[Record]]], metrics
 
     Returns:
         A Markdown table; a metric that a record does not have is "-".
+
+    Raises:
+        DataError: no record has a named metric.
     """
     groups = [(name, group if isinstance(group, list) else [group]) for name, group in records]
     names = list(metrics) or list(spread(groups[0][1]))
+    known = list(dict.fromkeys(name for _, group in groups for name in spread(group)))
+    for name in metrics:
+        if name not in known:
+            raise DataError(f"no run has the metric '{name}'; known are {', '.join(known)}")
     rows = []
     for label, group in groups:
         values = spread(group)

@@ -18,12 +18,12 @@ from fastreid.utils import comm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from fastreid_projects.data.attribute_dataset import AttributeDataset, item_attributes
+from fastreid_projects.data.attribute_dataset import AttributeDataset, check_some_known, item_attributes
 from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.engine.checkpointing import checkpoint_activations
 from fastreid_projects.engine.initialize import zero_residuals
 from fastreid_projects.evaluation.fidelity_evaluator import TrainFidelityEvaluator
-from fastreid_projects.host.datasets import build_dataset, subset, training_items
+from fastreid_projects.host.datasets import build_dataset, check_matches, subset, training_items
 
 logger = logging.getLogger("fastreid.projects.trainer")
 
@@ -66,6 +66,7 @@ class Trainer(DefaultTrainer):
             kept = training_items(cfg, dataset, name)
             items += kept
             attributes.append(item_attributes(dataset, kept, attribute_set))
+        check_some_known(attributes, cfg.DATASETS.NAMES, attribute_set)
         transforms = build_transforms(cfg, is_train=True)
         train_set = AttributeDataset(items, np.concatenate(attributes), transforms, relabel=True)
         return build_reid_train_loader(cfg, train_set=train_set)
@@ -122,6 +123,8 @@ class Trainer(DefaultTrainer):
             if own is not None:
                 evaluator = own(cfg, name, loader, num_query)
             else:
+                items = loader.dataset.img_items
+                check_matches(name, items, num_query, same_camera=cfg.TEST.SAME_CAMERA)
                 evaluator = ReidEvaluator(cfg, num_query, cfg.OUTPUT_DIR)
                 evaluator.multi_query = getattr(DATASET_REGISTRY.get(name), "multi_query", False)
             result = inference_on_dataset(model, loader, evaluator, flip_test=cfg.TEST.FLIP.ENABLED)

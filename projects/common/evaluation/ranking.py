@@ -145,7 +145,8 @@ class RankingMeter:
         first_hit = np.concatenate(self._first) if self._first else np.empty(0, dtype=np.int64)
         valid = first_hit >= 0
         if not valid.any():
-            raise DataError(self._why_no_match())
+            queries = np.concatenate(self._query_pids) if self._query_pids else np.empty(0)
+            raise DataError(why_no_match(queries, self._pids, self._camids, self._id_seen))
         hits = np.bincount(np.minimum(first_hit[valid], self._max_rank), minlength=self._max_rank + 1)
         return RankingResult(
             cmc=np.cumsum(hits[: self._max_rank]) / valid.sum(),
@@ -155,21 +156,30 @@ class RankingMeter:
             first_hit=first_hit,
         )
 
-    def _why_no_match(self) -> str:
-        queries = np.concatenate(self._query_pids) if self._query_pids else np.empty(0)
-        if not len(queries):
-            return "There are no query images to rank: give at least one."
-        if self._id_seen:
-            cameras = np.unique(self._camids)
-            return (
-                "Every gallery image with a query's identity was taken by the query's own camera and is left "
-                f"out (the gallery has {len(cameras)} camera(s): {_some(cameras)}): ranking needs each "
-                "identity under at least two cameras, check the camera ids."
-            )
+
+def why_no_match(query_pids: Labels, gallery_pids: Labels, gallery_camids: Labels, id_seen: bool) -> str:
+    """Say why no query has a match.
+
+    Args:
+        query_pids: (Q,) identities.
+        gallery_pids: (G,) identities.
+        gallery_camids: (G,) cameras.
+        id_seen: whether the gallery holds an identity of a query at all.
+    """
+    queries, gallery, cameras = (np.unique(_labels(v)) for v in (query_pids, gallery_pids, gallery_camids))
+    if not len(queries):
+        return "There are no query images to rank: give at least one."
+    if id_seen:
         return (
-            f"No query identity ({_some(np.unique(queries))}) occurs in the gallery "
-            f"({_some(np.unique(self._pids))}): check that query and gallery belong together."
+            "Every gallery image with a query's identity was taken by the query's own camera and is left "
+            f"out (the gallery has {len(cameras)} camera(s): {_some(cameras)}): ranking needs each "
+            "identity under at least two cameras, check the camera ids, or count such matches with "
+            "TEST.SAME_CAMERA True."
         )
+    return (
+        f"No query identity ({_some(queries)}) occurs in the gallery "
+        f"({_some(gallery)}): check that query and gallery belong together."
+    )
 
 
 def evaluate_rank(

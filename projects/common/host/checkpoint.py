@@ -21,10 +21,12 @@ import torch
 
 from fastreid_projects.errors import WeightsError
 from fastreid_projects.host.weights import (
+    folder_named,
     load_safely,
     load_state_dict_file,
     matched_share,
     require_match,
+    require_numbers,
     summarize_match,
     tensors_of,
 )
@@ -68,7 +70,9 @@ def _mended_load_model(original: Callable[[Any, Any], Any]) -> Callable[[Any, An
         self.logger.info(summarize_match(model_state, file_state))
         added = tuple(getattr(self.model, "added_layers", ()))  # what a pretrained backbone does not have
         expected = {name: value for name, value in model_state.items() if not name.startswith(added)}
-        require_match(expected, file_state, getattr(self, "loading_path", "given"), "backbone.")
+        path = getattr(self, "loading_path", "given")
+        require_match(expected, file_state, path, "backbone.")
+        require_numbers(file_state, path)
         return original(self, checkpoint)
 
     return load_model
@@ -81,6 +85,8 @@ def _mended_load(original: Callable[..., Any]) -> Callable[..., Any]:
         Raises:
             WeightsError: the file is missing, unusable, of another model, or its training state does not fit.
         """
+        if path and os.path.isdir(path):
+            raise WeightsError(folder_named(path))
         if path and not os.path.isfile(path) and not _handled(self, path):
             raise WeightsError(
                 f"The weights file '{path}' does not exist: give a local file as MODEL.WEIGHTS; to resume, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from fastreid.utils.registry import Registry
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.host.names import unknown_name
 from fastreid_projects.host.optimizer import SCHEDULES, optimizer_names
+from fastreid_projects.host.value_check import check_run_values, check_training_values
 
 IDENTITY_SAMPLERS = ["NaiveIdentitySampler", "BalancedIdentitySampler"]
 SAMPLERS = ["TrainingSampler", *IDENTITY_SAMPLERS, "ImbalancedDatasetSampler"]
@@ -35,6 +36,7 @@ DEPTHS = {
 # They read yaml files below the working folder (regnet.py:552, effnet.py:245), which no wheel carries.
 CHECKOUT_ONLY = ("build_regnet_backbone", "build_effnet_backbone")
 CHECKOUT_FOLDER = "fastreid/modeling/backbones/regnet"
+PADDINGS = ("constant", "edge", "reflect", "symmetric")
 NORMS = ["BN", "syncBN", "GhostBN", "FrozenBN", "GN"]
 _REGISTRY_KEYS = {
     "META_ARCH": "MODEL.META_ARCHITECTURE",
@@ -67,6 +69,7 @@ def check_host_config(cfg: Any) -> None:
         ConfigError: one sentence with the key, its value and the way out.
     """
     _check_device(cfg)
+    check_run_values(cfg)
     model = cfg.MODEL
     for key, value, known in (
         ("MODEL.META_ARCHITECTURE", model.META_ARCHITECTURE, META_ARCH_REGISTRY._obj_map),
@@ -80,8 +83,7 @@ def check_host_config(cfg: Any) -> None:
         ("TEST.METRIC", cfg.TEST.METRIC, ("cosine", "euclidean")),
     ):
         _check_name(key, value, known)
-    for name in cfg.DATASETS.TESTS:
-        _check_name("DATASETS.TESTS", name, sorted(DATASET_REGISTRY._obj_map))
+    _check_datasets("DATASETS.TESTS", cfg.DATASETS.TESTS)
     _check_backbone(model.BACKBONE)
     _check_heads(model.HEADS)
     if model.META_ARCHITECTURE == "MGN":
@@ -109,31 +111,29 @@ def check_training_config(cfg: Any) -> None:
         ("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", solver.CLIP_GRADIENTS.CLIP_TYPE, ("value", "norm")),
     ):
         _check_name(key, value, known)
-    precise_bn = [cfg.TEST.PRECISE_BN.DATASET] if cfg.TEST.PRECISE_BN.ENABLED else []
-    for key, names in (("DATASETS.NAMES", cfg.DATASETS.NAMES), ("TEST.PRECISE_BN.DATASET", precise_bn)):
-        for name in names:
-            _check_name(key, name, sorted(DATASET_REGISTRY._obj_map))
+    if cfg.INPUT.PADDING.ENABLED:
+        _check_name("INPUT.PADDING.MODE", cfg.INPUT.PADDING.MODE, PADDINGS)
+    _check_datasets("DATASETS.NAMES", cfg.DATASETS.NAMES)
+    if cfg.TEST.PRECISE_BN.ENABLED:
+        _check_datasets("TEST.PRECISE_BN.DATASET", [cfg.TEST.PRECISE_BN.DATASET])
     if not cfg.DATASETS.NAMES:
         raise ConfigError("DATASETS.NAMES is empty: name at least one dataset to train on.")
-    for key, value, least in (
-        ("SOLVER.MAX_EPOCH", solver.MAX_EPOCH, 1),
-        ("SOLVER.IMS_PER_BATCH", solver.IMS_PER_BATCH, 1),
-        ("SOLVER.WARMUP_ITERS", solver.WARMUP_ITERS, 0),
-        ("SOLVER.CHECKPOINT_PERIOD", solver.CHECKPOINT_PERIOD, 0),
-        ("TEST.EVAL_PERIOD", cfg.TEST.EVAL_PERIOD, 0),
-        ("DATALOADER.NUM_WORKERS", data.NUM_WORKERS, 0),
-        ("DATALOADER.NUM_INSTANCE", data.NUM_INSTANCE, 1),
-    ):
-        if value < least:
-            raise ConfigError(f"{key} {value} is too small: it must be at least {least}.")
-    if solver.BASE_LR <= 0:
-        raise ConfigError(f"SOLVER.BASE_LR {solver.BASE_LR} trains nothing: it must be above 0.")
+    check_training_values(cfg)
     _check_batch(cfg)
 
 
 def _check_name(key: str, value: Any, known: Iterable[str]) -> None:
     if value not in known:
         raise unknown_name(key, value, known)
+
+
+def _check_datasets(key: str, names: Sequence[str]) -> None:
+    for number, name in enumerate(names):
+        _check_name(key, name, sorted(DATASET_REGISTRY._obj_map))
+        if name in names[:number]:
+            raise ConfigError(
+                f"{key} names {name} twice: its images would count twice; leave one of them out."
+            )
 
 
 def _layers(module: Any) -> list[str]:

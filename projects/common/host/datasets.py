@@ -9,7 +9,7 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastreid.config.defaults import _C
@@ -18,6 +18,7 @@ from fastreid.data.datasets import DATASET_REGISTRY, bases, cuhk_sysu, dukemtmcr
 
 from fastreid_projects.data.identities import keep_identities
 from fastreid_projects.errors import DataError
+from fastreid_projects.evaluation.ranking import why_no_match
 
 ROOT_VARIABLE = "FASTREID_DATASETS"
 # These four search their pattern in the whole path: under /data/run2_c3/ every image is of person 2, camera
@@ -186,6 +187,30 @@ def subset(data: Any, name: str, part: str) -> list[Any]:
         folder = getattr(data, f"{part}_dir", None) or getattr(data, "dataset_dir", "") or dataset_root()
         raise DataError(f"Dataset {name} has no {part} images: {folder} holds no file that can be used.")
     return items
+
+
+def check_matches(name: str, items: Sequence[Any], num_query: int, *, same_camera: bool = False) -> None:
+    """See before the features are computed that there is something to rank.
+
+    Args:
+        name: of the dataset.
+        items: (path, identity, camera, ...) of the queries, then of the gallery.
+        num_query: how many are queries.
+        same_camera: a match by the query's own camera counts, too (TEST.SAME_CAMERA).
+
+    Raises:
+        DataError: no query has a match.
+    """
+    queries, gallery = items[:num_query], items[num_query:]
+    cameras: dict[Any, set[Any]] = {}
+    for item in gallery:
+        cameras.setdefault(item[1], set()).add(item[2])
+    if not any(cameras.get(item[1], set()) - (set() if same_camera else {item[2]}) for item in queries):
+        found = [item[1] for item in queries if item[1] in cameras]
+        reason = why_no_match(
+            [i[1] for i in queries], [i[1] for i in gallery], [i[2] for i in gallery], bool(found)
+        )
+        raise DataError(f"Dataset {name} cannot be evaluated. {reason}")
 
 
 def training_items(cfg: Any, data: Any, name: str) -> list[Any]:

@@ -42,10 +42,11 @@ def mend_engine() -> None:
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """Log an error of the user's input in one line: train_loop.py:143 logs a traceback with each."""
+    """Log an error in one line: train_loop.py:143 logs a traceback, which ``--debug`` shows at the end."""
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, UserError):
-        record.msg, record.args, record.exc_info = "Training stopped: %s", (str(error),), None
+    if error is not None:
+        sentence = str(error) if isinstance(error, UserError) else repr(error)
+        record.msg, record.args, record.exc_info = "Training stopped: %s", (sentence,), None
     return True
 
 

@@ -43,7 +43,7 @@ Chunks = Iterator[tuple[slice, npt.NDArray[np.float32]]]
 
 
 def mend_evaluation() -> None:
-    """Give the host's ReidEvaluator and what is around it implementations that work everywhere; add TEST.FIDELITY."""
+    """Give the host's ReidEvaluator implementations that work everywhere; add TEST.FIDELITY and TEST.SAME_CAMERA."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Cython")
         from fastreid.config import CfgNode
@@ -54,6 +54,9 @@ def mend_evaluation() -> None:
     if "FIDELITY" not in _C.TEST:
         # Error-I and Error-II (Yan et al. 2022, table I) of the test images, and of the training images too.
         _C.TEST.FIDELITY = CfgNode({"ENABLED": False, "TRAIN": False})
+        # For data without camera ids: a gallery image of the query's person counts also if the query's own camera took
+        # it. Market-1501's protocol, and every published number, is without it.
+        _C.TEST.SAME_CAMERA = False
     evaluator = reid_evaluation.ReidEvaluator
     evaluator._compile_dependencies = _compile_nothing
     evaluator.process = process
@@ -99,6 +102,8 @@ def evaluate(self: Any) -> dict[str, float]:
     check_finite(features, paths if len(paths) == len(features) else None)
 
     split, test = self._num_query, self.cfg.TEST
+    if test.SAME_CAMERA:  # no query is then by a camera of the gallery
+        camids = np.concatenate([np.full_like(camids[:split], camids.min() - 1), camids[split:]])
     fidelity = _fidelity(features, torch.from_numpy(pids), split, self.cfg) if test.FIDELITY.ENABLED else {}
     if getattr(self, "multi_query", False):
         cosine = test.METRIC == "cosine"

@@ -4,16 +4,20 @@
 | ----------------------------------------------------------------------------------------- | -------------------- |
 | a pooling layer is made without arguments, so that none can have weights of C channels     | embedding_head.py:60 |
 | pooling layers are the names of one module, which a plug-in has no way to add to           | embedding_head.py:58 |
+| a wrong MODEL.BACKBONE.FEAT_DIM is an error of a batch norm or matrix product             | embedding_head.py:113 |
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fastreid.layers import pooling
 from fastreid.modeling.heads.embedding_head import EmbeddingHead
 from torch import Tensor, nn
+
+from fastreid_projects.errors import ConfigError
 
 _P = TypeVar("_P", bound=type[nn.Module])
 _MARK = "_fastreid_projects_pooling"
@@ -43,7 +47,7 @@ def register_pooling(cls: _P) -> _P:
 
 
 def mend_heads() -> None:
-    """Let ``EmbeddingHead`` and its subclasses tell a :class:`ChannelPooling` its channels."""
+    """Let ``EmbeddingHead`` and its subclasses tell a :class:`ChannelPooling` its channels, and check them."""
     if hasattr(EmbeddingHead, _MARK):
         return
     setattr(EmbeddingHead, _MARK, True)
@@ -56,6 +60,31 @@ def mend_heads() -> None:
             self.pool_layer.build(_pooled_channels(self))
 
     EmbeddingHead.__init__ = init_with_channels
+    EmbeddingHead.forward = _naming_channels(EmbeddingHead.forward)
+
+
+def _naming_channels(forward: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(forward)
+    def wrapped(self: Any, features: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """The head's output.
+
+        Raises:
+            ConfigError: the maps have other channels than ``MODEL.BACKBONE.FEAT_DIM``.
+        """
+        try:
+            return forward(self, features, *args, **kwargs)
+        except RuntimeError as error:
+            expected, found = _pooled_channels(self), features.shape[1]
+            if found == expected:
+                found = self.pool_layer(features).shape[1]
+            if found == expected:
+                raise
+            raise ConfigError(
+                f"MODEL.BACKBONE.FEAT_DIM is {expected}, but the backbone with {type(self.pool_layer).__name__} "
+                f"gives {found} channels: set MODEL.BACKBONE.FEAT_DIM {found}, or change the backbone's DEPTH."
+            ) from error
+
+    return wrapped
 
 
 def _pooled_channels(head: Any) -> int:

@@ -59,7 +59,11 @@ def read_image(file_name: str, format: str | None = None) -> Image.Image:
                 ImageOps.exif_transpose(image, in_place=True)
             rgb = to_rgb(image)
     except FileNotFoundError:
-        raise DataError(f"Image {file_name} does not exist.") from None
+        raise DataError(
+            f"Image {file_name} does not exist: check the path, or remove what links to it."
+        ) from None
+    except IsADirectoryError:
+        raise DataError(f"Image {file_name} is a folder: name an image, or remove it.") from None
     except _UNREADABLE as error:
         reason = " ".join(str(error).split()).removesuffix(".")
         raise DataError(f"Image {file_name} cannot be read ({reason}): replace or remove it.") from error

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.host.old_names import about_old_value
 
 
 def unknown_name(key: str, value: Any, known: Iterable[Any]) -> ConfigError:
@@ -20,4 +21,7 @@ def unknown_name(key: str, value: Any, known: Iterable[Any]) -> ConfigError:
     folded = {name.lower(): name for name in reversed(names)}
     nearest = difflib.get_close_matches(str(value).lower(), list(folded), n=1, cutoff=0.5)
     hint = f", did you mean '{folded[nearest[0]]}'?" if nearest else "."
+    today = about_old_value(key, value)
+    if today:
+        hint = f": this name of FastReID before 1.0 is {today} today."
     return ConfigError(f"{key} '{value}' is not known{hint} Known are: {', '.join(names) or 'none'}.")

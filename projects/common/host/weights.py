@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import collections
 import itertools
 import os
 import pickle
@@ -39,18 +41,20 @@ def load_state_dict_file(path: str) -> dict[str, torch.Tensor]:
 
 
 def load_safely(path: str) -> Any:
-    """``torch.load`` on the CPU with ``weights_only=True`` and numpy arrays allowed.
+    """``torch.load`` on the CPU with ``weights_only=True``; numpy values and the config of a run are allowed.
 
     Raises:
-        WeightsError: the file is missing, truncated, no torch file, or holds objects other than tensors.
+        WeightsError: the file is missing, truncated, no torch file, or holds objects that could run code.
     """
     try:
-        with torch.serialization.safe_globals(_numpy_globals()), warnings.catch_warnings():
+        with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise WeightsError(f"The weights file '{path}' does not exist: check the path.") from error
-    except (IsADirectoryError, PermissionError) as error:
+    except IsADirectoryError as error:
+        raise WeightsError(folder_named(path)) from error
+    except PermissionError as error:
         raise WeightsError(f"The weights file '{path}' cannot be read: {error.strerror}.") from error
     except pickle.UnpicklingError as error:
         unsafe = _unsafe_global(error)
@@ -59,18 +63,50 @@ def load_safely(path: str) -> Any:
         raise WeightsError(
             f"The weights file '{path}' holds a Python object ({unsafe}) that could run any code when it is "
             "read, so it is refused: where it was made, save the weights alone with "
-            "torch.save(model.state_dict(), file)."
+            "torch.save(model.state_dict(), file); a file that you trust can be converted once with "
+            "torch.save(torch.load(file, weights_only=False)['model'], new_file)."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except Exception as error:  # an unpickler may stumble over anything in a file that is no pickle
+        if "TorchScript" in str(error):
+            raise WeightsError(
+                f"The weights file '{path}' is a TorchScript program, not weights: save those with "
+                "torch.save(torch.jit.load(file).state_dict(), new_file)."
+            ) from error
         raise WeightsError(_broken(path)) from error
 
 
+def folder_named(path: str) -> str:
+    """The sentence for a folder where a file is wanted."""
+    return f"The weights file '{path}' is a folder: name the .pth file in it."
+
+
 def _broken(path: str) -> str:
-    size = os.path.getsize(path) if os.path.exists(path) else 0
+    """What the file is instead, by its first bytes."""
+    with open(path, "rb") as file:
+        head = file.read(512).lstrip().lower()
+    if head.startswith(b"version https://git-lfs"):
+        return f"The weights file '{path}' is a pointer of git-lfs, not the weights: fetch them with git lfs pull."
+    if head.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return (
+            f"The weights file '{path}' is a web page, not weights: open its address in a browser and save the "
+            "file that the page offers."
+        )
     return (
-        f"The weights file '{path}' ({size} bytes) is truncated or was not written by torch.save: copy or "
-        "download it again."
+        f"The weights file '{path}' ({os.path.getsize(path)} bytes) is truncated or was not written by torch.save: "
+        "copy or download it again."
     )
+
+
+def _harmless() -> list[Any]:
+    """What checkpoints hold besides tensors and what runs no code: numpy's values, arguments and configs of a run.
+
+    torch fills no mappings but its own three, so a config is read as one of them.
+    """
+    configs = [(collections.OrderedDict, name) for name in _CONFIGS]
+    return [*_numpy_globals(), argparse.Namespace, *configs]
+
+
+_CONFIGS = ("fastreid.config.config.CfgNode", "yacs.config.CfgNode", "fvcore.common.config.CfgNode")
 
 
 def _numpy_globals() -> list[Any]:
@@ -180,6 +216,25 @@ def require_match(
         f"The weights file '{path}' belongs to another model: it fits {int(100 * share)}% of the {part} and "
         f"{REQUIRED_SHARE:.0%} is needed ({example}); check {key} and the MODEL settings of the config."
     )
+
+
+def require_numbers(file_state: State, path: str, key: str = "MODEL.WEIGHTS") -> None:
+    """Refuse weights of a training that diverged.
+
+    Args:
+        file_state: the file's state dict.
+        path: the file, for the message.
+        key: the config key that names the file.
+
+    Raises:
+        WeightsError: an entry holds NaN.
+    """
+    for name, value in file_state.items():
+        if value.is_floating_point() and value.isnan().any():
+            raise WeightsError(
+                f"The weights file '{path}' holds NaN in '{name}': its training diverged; name an earlier checkpoint "
+                f"as {key}."
+            )
 
 
 def summarize_match(model_state: State, file_state: State) -> str:

@@ -75,6 +75,9 @@ def check_loss_names(names: Iterable[str], inputs: Collection[str], architecture
                 f"MODEL.LOSSES.NAME holds '{name}', which works on {wanted}, "
                 f"but {architecture} offers {' and '.join(sorted(inputs))}"
             )
+    twice = [name for number, name in enumerate(names) if name in list(names)[:number]]
+    if twice:
+        raise ConfigError(f"MODEL.LOSSES.NAME holds '{twice[0]}' twice; name it once and set its SCALE")
 
 
 def build_losses(cfg: Any, names: Iterable[str]) -> list[NamedLoss]:

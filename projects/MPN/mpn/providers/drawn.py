@@ -10,6 +10,7 @@ import numpy as np
 
 from fastreid_projects.data.demo.masks import load_masks
 from fastreid_projects.data.part_masks import FROM_DRAWN
+from fastreid_projects.errors import DataError
 from fastreid_projects.mpn.providers.base import Found
 
 
@@ -29,5 +30,10 @@ class DrawnProvider:
         Raises:
             DataError: the image is not one of the drawn dataset.
         """
-        parts = FROM_DRAWN[load_masks(path).parts]
+        try:
+            parts = FROM_DRAWN[load_masks(path).parts]
+        except DataError as error:
+            raise DataError(
+                f"{path} is no image of the drawn people ({error}): use another provider, e.g. blazepose"
+            ) from error
         return Found(parts, parts > 0)
