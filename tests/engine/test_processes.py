@@ -288,7 +288,6 @@ def test_a_mistake_in_the_config_is_found_before_anything_starts(tmp_path, capsy
     [
         ("crash", 0, False, 1, "ZeroDivisionError: nothing to divide by"),
         ("crash", 1, True, 1, "ZeroDivisionError: nothing to divide by"),
-        ("killed", 1, False, 2, "SIGKILL"),
         ("killed", 0, True, 2, "SIGKILL"),
         ("exit", 1, False, 143, ""),
     ],

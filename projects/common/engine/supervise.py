@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -17,6 +18,7 @@ import torch.multiprocessing as mp
 from fastreid_projects.engine.failure import GRACE, Failure
 from fastreid_projects.errors import TrainingError, UserError
 
+_LOG_LEVEL = "TORCH_CPP_LOG_LEVEL"
 START_METHOD = "spawn"  # a fork of a process that uses CUDA cannot use it
 
 
@@ -39,7 +41,8 @@ def supervise(
         SystemExit: the first failure's code, after its traceback is printed.
     """
     reports = multiprocessing.get_context(START_METHOD).SimpleQueue()
-    started = mp.start_processes(target, (*args, reports), number, join=False, start_method=START_METHOD)
+    with _quiet():
+        started = mp.start_processes(target, (*args, reports), number, join=False, start_method=START_METHOD)
     with _forwarding(started.processes):
         killed = _wait(started.processes)
     failures = []
@@ -49,6 +52,22 @@ def supervise(
         _raise_killed(*killed)
     if any(process.exitcode for process in started.processes):
         _raise_first(failures, debug)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Start processes whose PyTorch prints errors only.
+
+    Its warnings are a dozen lines of C++ for each process that ends before another one, and that looking for unused
+    parameters takes time where there are none.
+    """
+    given = os.environ.get(_LOG_LEVEL)
+    os.environ[_LOG_LEVEL] = given or "ERROR"
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ[_LOG_LEVEL]
 
 
 def _wait(processes: Sequence[Any]) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
-import warnings
+import pickle
 from typing import Any
 
 import torch
@@ -34,7 +34,6 @@ class DeviceAwareDDP(DistributedDataParallel):
     def __init__(self, module: nn.Module, device_ids: list[int] | None = None, **options: Any) -> None:
         on_gpu = any(parameter.is_cuda for parameter in module.parameters())
         options.setdefault("find_unused_parameters", True)
-        warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
         for buffer in module.buffers():
             if buffer.is_floating_point():
                 dist.broadcast(buffer, 0)
@@ -74,9 +73,10 @@ def average_statistics(model: nn.Module) -> None:
 
 
 def mend_processes() -> None:
-    """Let the host's trainer wrap any model; a subclass keeps its ``isinstance`` checks valid."""
+    """Replace how objects are gathered, and DDP: by a subclass, which keeps the host's ``isinstance`` checks valid."""
     defaults.DistributedDataParallel = DeviceAwareDDP
     comm._get_global_gloo_group = gloo_group
+    comm._serialize_to_tensor = serialize_to_tensor
 
 
 def gloo_group() -> Any:
@@ -87,6 +87,12 @@ def gloo_group() -> Any:
 @functools.cache
 def _gloo_beside_nccl() -> Any:
     return dist.new_group(backend="gloo", timeout=TIMEOUT)
+
+
+def serialize_to_tensor(data: Any, group: dist.ProcessGroup) -> torch.Tensor:
+    """Pickle an object into a tensor of bytes; utils/comm.py:106 uses a deprecated storage, and warns each time."""
+    device = torch.device("cpu" if dist.get_backend(group) == "gloo" else "cuda")
+    return torch.frombuffer(bytearray(pickle.dumps(data)), dtype=torch.uint8).to(device)
 
 
 def set_local_group(group: dist.ProcessGroup) -> None:
