@@ -22,7 +22,7 @@ from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 from fastreid_projects.config import load_config
 from fastreid_projects.engine.failure import Board, Failure, OtherProcessFailed, end_now
 from fastreid_projects.engine.supervise import supervise
-from fastreid_projects.errors import ConfigError
+from fastreid_projects.errors import ConfigError, UserError
 from fastreid_projects.host.processes import TIMEOUT, set_local_group
 
 Work = Callable[[argparse.Namespace], None]
@@ -113,7 +113,13 @@ def _as_rank_of_torchrun(work: Work, args: argparse.Namespace) -> None:
     rank, size, local_rank, local_size = (
         int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     )
-    place = Place(rank, size, local_rank, local_size, "env://", uses_gpus(args, local_size))
+    try:
+        on_gpus = uses_gpus(args, local_size)
+    except UserError:
+        if local_rank:  # all read the same config; once for each machine is enough
+            sys.exit(2)
+        raise
+    place = Place(rank, size, local_rank, local_size, "env://", on_gpus)
     try:
         _in_group(work, args, place, end=lambda failure: end_now(failure.code))
     except OtherProcessFailed as error:
@@ -204,6 +210,7 @@ def _join(place: Place) -> Any:
         torch.cuda.set_device(place.local_rank)
     try:
         store, _, _ = next(dist.rendezvous(place.url, place.rank, place.size, timeout=MEETING))
+        store.set_timeout(TIMEOUT)
         dist.init_process_group(
             "nccl" if place.on_gpus else "gloo",
             store=store,
