@@ -3,7 +3,6 @@
 import itertools
 from collections import Counter
 
-import numpy as np
 import pytest
 from fastreid.data.samplers import (
     BalancedIdentitySampler,
@@ -70,25 +69,6 @@ def test_items_of_four_fields(sampler, unmended):
 def test_the_same_seed_gives_the_same_order(sampler):
     first, second = (list(itertools.islice(sampler(items(8), 16, 4, seed=3), 64)) for _ in range(2))
     assert first == second
-
-
-@pytest.mark.parametrize("sampler", [NaiveIdentitySampler, BalancedIdentitySampler, TrainingSampler])
-def test_processes_draw_one_order_whatever_else_draws_numbers(sampler, monkeypatch):
-    """Two processes, one of which draws from NumPy's generator between images, share out each global batch."""
-    monkeypatch.setattr(comm, "get_world_size", lambda: 2)
-    data = items(8)
-    arguments = (len(data),) if sampler is TrainingSampler else (data, 8, 4)
-    parts = []
-    for rank in range(2):
-        monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
-        stream = iter(sampler(*arguments, seed=3))
-        np.random.seed(rank)
-        parts.append([(next(stream), np.random.rand(rank))[0] for _ in range(32)])
-        undisturbed = np.random.get_state()[1].copy()
-        next(stream)
-        assert (np.random.get_state()[1] == undisturbed).all(), "nobody else's numbers are used up"
-    whole = [index for pair in zip(*parts, strict=True) for index in pair]
-    assert whole == list(itertools.islice(sampler(*arguments, seed=3)._infinite_indices(), 64))
 
 
 def test_nothing_to_sample(unmended):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-import numpy as np
 from fastreid.data.samplers import data_sampler, imbalance_sampler, triplet_sampler
 from fastreid.utils import comm
 
@@ -14,20 +13,12 @@ from fastreid_projects.errors import ConfigError, DataError
 
 
 def mend_samplers() -> None:
-    """Check the arguments of all samplers before they sample, and give each its own random numbers.
+    """Check the arguments of all samplers before they sample.
 
-    All samplers seed NumPy's global generator when their iteration starts (data_sampler.py:50,
-    triplet_sampler.py:77, 235, imbalance_sampler.py:64) and draw from it lazily. Whatever else draws from it
-    between, as augmentation without workers or an evaluation on the main process, would let the processes of a
-    training draw different orders, and see some images twice and others not.
+    Both identity samplers seed NumPy's global generator when their iteration starts (triplet_sampler.py:78,
+    217) and draw from it lazily. With a SEED this is deterministic: with workers they alone use it in the
+    main process, and without, augmentation draws from it in a fixed order.
     """
-    for sampler in (
-        data_sampler.TrainingSampler,
-        imbalance_sampler.ImbalancedDatasetSampler,
-        triplet_sampler.NaiveIdentitySampler,
-        triplet_sampler.BalancedIdentitySampler,
-    ):
-        sampler._infinite_indices = _own_numbers(sampler._infinite_indices)
     for identity_sampler in (triplet_sampler.NaiveIdentitySampler, triplet_sampler.BalancedIdentitySampler):
         identity_sampler.__init__ = _checked(identity_sampler.__init__)
     triplet_sampler.SetReWeightSampler.__init__ = refuse_set_reweight
@@ -35,25 +26,6 @@ def mend_samplers() -> None:
     imbalance_sampler.ImbalancedDatasetSampler.__init__ = _not_empty(
         imbalance_sampler.ImbalancedDatasetSampler.__init__
     )
-
-
-def _own_numbers(indices: Callable[[Any], Iterator[int]]) -> Callable[[Any], Iterator[int]]:
-    """Keep a sampler's use of NumPy's global generator apart from everybody else's."""
-
-    @functools.wraps(indices)
-    def wrapped(self: Any) -> Iterator[int]:
-        drawn, own = indices(self), np.random.get_state()
-        while True:
-            others = np.random.get_state()
-            np.random.set_state(own)
-            try:
-                index = next(drawn)
-                own = np.random.get_state()
-            finally:
-                np.random.set_state(others)
-            yield index
-
-    return wrapped
 
 
 def check_identities(items: Sequence[Any], mini_batch_size: int, num_instances: int) -> None:
