@@ -260,7 +260,7 @@ def test_a_poisoned_loss_ends_all_with_its_own_sentence(market, tmp_path, capfd)
     last = capfd.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("error: loss_cls is nan")
     assert "on rank 1 (images " in last
-    assert not list((tmp_path / "out").glob("*.pth"))
+    assert not list((tmp_path / "out").glob("model*.pth"))
 
 
 def test_a_broken_image_ends_all_with_its_own_sentence(market, tmp_path, capfd):

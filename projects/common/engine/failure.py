@@ -20,7 +20,7 @@ from typing import Any
 from fastreid_projects.errors import UserError
 
 PERIOD = 0.5  # seconds between two looks at the board
-GRACE = 4.0  # seconds for a process to end by itself once another one has failed
+GRACE, PATIENCE = 4.0, 60.0  # seconds for a process to end by itself once another one has failed
 _FAILURE, _SEEN = "failure", "failure seen"
 _LONGEST = 8000  # characters that are passed on
 _SHOWN = logging.getLogger("fastreid.engine.train_loop")
@@ -53,7 +53,7 @@ class Failure:
             return cls("exit", "", error.code if isinstance(error.code, int) else 1, rank)
         trace = "".join(traceback.format_exception(error))[-_LONGEST:]
         if isinstance(error, UserError):
-            return cls("sentence", str(error), 2, rank, trace)
+            return cls("sentence", str(error), getattr(error, "exit_code", 2), rank, trace)
         return cls("crash", f"{type(error).__name__}: {error}"[:_LONGEST], 1, rank, trace)
 
     def seen_by_another(self) -> Failure:
@@ -145,7 +145,7 @@ class Board:
             self._known = failure
             if failure is not GONE:
                 self._tell(_SEEN)
-            if not self._left.wait(GRACE):
+            if not self._left.wait(grace(failure.code)):
                 self._end(failure.seen_by_another())
             return
 
@@ -155,6 +155,11 @@ class Board:
         if failure is not None and failure.rank != self._rank:
             record.msg, record.args, record.exc_info = "Training stopped: another process failed", (), None
         return True
+
+
+def grace(code: int) -> float:
+    """Seconds for the others to end: one that a signal ended, as 128 and more say, may be saving what it has."""
+    return PATIENCE if code > 128 else GRACE
 
 
 def end_now(code: int) -> None:

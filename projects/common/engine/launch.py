@@ -160,18 +160,18 @@ def _process(local_rank: int, work: Work, args: argparse.Namespace, first: Place
     place = first._replace(rank=first.rank + local_rank, local_rank=local_rank)
 
     def end(failure: Failure) -> None:
-        reports.put(failure)
+        reports.put((failure, None))
         end_now(failure.code)
 
     try:
         _in_group(work, args, place, end)
     except OtherProcessFailed as error:
-        failure = error.failure
+        failure, mistake = error.failure, None
     except BaseException as error:
-        failure = Failure.of(error, place.rank)
+        failure, mistake = Failure.of(error, place.rank), error if isinstance(error, UserError) else None
     else:
         return
-    reports.put(failure)
+    reports.put((failure, mistake))
     sys.exit(failure.code)
 
 

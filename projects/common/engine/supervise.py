@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import torch.multiprocessing as mp
 
-from fastreid_projects.engine.failure import GRACE, Failure
+from fastreid_projects.engine.failure import Failure, grace
 from fastreid_projects.errors import TrainingError, UserError
 
 _LOG_LEVEL = "TORCH_CPP_LOG_LEVEL"
@@ -27,8 +27,9 @@ def supervise(
 ) -> None:
     """Run ``target(local_rank, *args, reports)`` in new processes and wait; if one fails, all are ended.
 
-    A failing process puts a :class:`Failure` into ``reports`` and ends with its code. What is printed about it is
-    printed here, once all have ended, so that it is the last that is read.
+    A failing process puts a :class:`Failure`, and its exception where that is a :class:`UserError`, into ``reports``
+    and ends with its code. What is printed about it is printed here, once all have ended, so that it is the last that
+    is read.
 
     Args:
         target: importable by name.
@@ -82,7 +83,7 @@ def _wait(processes: Sequence[Any]) -> tuple[int, int] | None:
         connection.wait([process.sentinel for process in running], left)
         codes = [process.exitcode or 0 for process in processes]
         if until == float("inf") and any(codes):
-            until = time.monotonic() + 2 * GRACE
+            until = time.monotonic() + 2 * grace(max(codes))
             killed = (codes.index(min(codes)), -min(codes)) if min(codes) < 0 else None
         if time.monotonic() >= until:
             for process in running:
@@ -122,14 +123,12 @@ def _raise_killed(number: int, code: int) -> NoReturn:
     )
 
 
-def _raise_first(failures: Sequence[Failure], debug: bool) -> NoReturn:
+def _raise_first(failures: Sequence[tuple[Failure, UserError | None]], debug: bool) -> NoReturn:
     """Raise the failure of one of the processes, else that of another machine's."""
-    own = next((failure for failure in failures if failure.kind != "other"), None)
+    own, error = next((pair for pair in failures if pair[0].kind != "other"), (None, None))
     if own is not None:
         if debug or own.kind == "crash":
             sys.stderr.write(own.trace)
-        if own.kind == "sentence":
-            raise UserError(own.text)
-        raise SystemExit(own.code)
-    text = next((failure.text for failure in failures if failure.text), "")
+        raise error or SystemExit(own.code)
+    text = next((failure.text for failure, _ in failures if failure.text), "")
     raise TrainingError(text or "a process of another machine failed: its own output says why")
