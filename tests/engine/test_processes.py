@@ -24,6 +24,7 @@ from tests.conftest import write_market
 from tests.engine import process_work
 from tests.engine.test_run import write_attributes
 
+PRELOAD = [process_work.__name__, "fastreid_projects.engine.launch", "torch._dynamo"]
 SBS = str(ROOT / "configs" / "sbs_r18_demo.yml")
 SMALL = {
     "DATASETS.NAMES": "('Market1501',)",
@@ -72,7 +73,7 @@ def start(work, args):
 @pytest.fixture(autouse=True)
 def _forks(monkeypatch):
     """Processes that are forked from one that has imported everything: seconds less for each."""
-    multiprocessing.get_context("forkserver").set_forkserver_preload([process_work.__name__])
+    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
     monkeypatch.setattr(supervise, "START_METHOD", "forkserver")
 
 
@@ -156,7 +157,7 @@ def models(files):
 def pair(market, files):
     """One pair of processes for most tests: starting one takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        multiprocessing.get_context("forkserver").set_forkserver_preload([process_work.__name__])
+        multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
         patch.setattr(supervise, "START_METHOD", "forkserver")
         patch.delenv("OMP_NUM_THREADS", raising=False)
         patch.setenv("FASTREID_DATASETS", str(market))
