@@ -27,6 +27,7 @@ from fastreid_projects.data.part_masks import HEAD, LEG
 from fastreid_projects.engine.cost import model_cost
 from fastreid_projects.engine.main import one_sentence
 from fastreid_projects.engine.measure import Measurement, compare, count_processor_time, report
+from fastreid_projects.engine.throughput import compare_processes
 from fastreid_projects.engine.trainer import Trainer
 from fastreid_projects.evaluation.ranking import RankingMeter
 from fastreid_projects.evaluation.reranking import iter_jaccard_distances
@@ -319,6 +320,13 @@ def pair_losses(quick: bool) -> list[Measurement]:
     return compare("pair losses", ways, repeats=5 if quick else 100, device=DEVICE)
 
 
+def processes(quick: bool) -> list[Measurement]:
+    """Training steps of BoT with ResNet-18 on the CPU: two processes that share the cores, and one that has all."""
+    batch, steps, size = (16, 1, "[64, 32]") if quick else (64, 20, "[256, 128]")
+    config = str(ROOT / "configs" / "bagtricks_r18_demo.yml")
+    return compare_processes(config, (2, 1), batch=batch, steps=steps, opts=["INPUT.SIZE_TRAIN", size])
+
+
 class _Forever:
     """The same batch again and again."""
 
@@ -344,6 +352,7 @@ CASES: dict[str, Callable[[bool], list[Measurement]]] = {
     "sal_training": sal_training,
     "reranking": reranking,
     "pair_losses": pair_losses,
+    "processes": processes,
 }
 
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from fastreid.utils import comm
 
 from fastreid_projects.amd.evaluator import AttributeEvaluator, attention_table, results_table
 from fastreid_projects.amd.faithfulness import MaskAttention, attention_in_mask
@@ -156,3 +157,44 @@ def test_chosen_pairs_are_what_their_captions_say():
 
 def test_results_are_plain_numbers():
     assert json.dumps(run(AttributeEvaluator(5, 45, DEMO, half=False), *make_set()))
+
+
+class OneMask(MaskAttention):
+    """Counts the images that it is given."""
+
+    def __init__(self):
+        super().__init__(
+            lambda inputs: torch.ones(len(inputs["img_paths"]), M, 2, 2), lambda path: torch.ones(M, 2, 2) > 0
+        )
+
+    def seen(self):
+        return len(self._inside)
+
+
+@pytest.mark.parametrize("batch", [1, 4, 7, 100])
+@pytest.mark.parametrize("rank, seen", [(None, 5), (0, 5), (1, 0)])
+def test_attention_of_queries_alone_whatever_the_batches_and_processes(monkeypatch, batch, rank, seen):
+    features, pids, camids, attributes = make_set()
+    rows = slice(None)
+    if rank is not None:
+        monkeypatch.setattr(comm, "get_world_size", lambda: 2)
+        monkeypatch.setattr(comm, "get_rank", lambda: rank)
+        rows = slice(rank * 23, (rank + 1) * 23)
+    masks = OneMask()
+    evaluator = AttributeEvaluator(5, len(features), DEMO, mask_attention=masks)
+    monkeypatch.setattr(evaluator, "evaluate", dict)
+    run(evaluator, features[rows], pids[rows], camids[rows], attributes[rows], batch)
+    assert masks.seen() == seen
+
+
+def test_features_of_all_processes_in_order_also_of_one_without_images(monkeypatch):
+    features, pids, camids, attributes = make_set()
+    monkeypatch.setattr(comm, "get_world_size", lambda: 2)
+    full, empty = (AttributeEvaluator(5, 2 * len(features), DEMO, half=False) for _ in range(2))
+    monkeypatch.setattr(full, "evaluate", dict)
+    run(full, features, pids, camids, attributes)
+    sent = []
+    monkeypatch.setattr(comm, "gather", lambda own, dst: sent.append(own) or [])
+    assert not len(empty._gather_features()), "not the main process"
+    monkeypatch.setattr(comm, "gather", lambda own, dst: [own, sent.pop(0)])
+    assert torch.equal(full._gather_features(), features[:, 1:].transpose(0, 1))

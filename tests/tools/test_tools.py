@@ -37,6 +37,7 @@ def test_benchmark_measures_every_case(tmp_path):
         "SAL, training step",
         "re-ranking",
         "pair losses",
+        "processes, training step",
     }
     assert cases == {"AMD decomposition", "ranking", "training step", "AMD evaluation"} | models
     costs = {m["name"]: m["cost"] for m in record["measurements"] if m["case"] == "inference"}

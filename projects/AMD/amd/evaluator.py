@@ -112,21 +112,44 @@ class AttributeEvaluator(DatasetEvaluator):
         self._labels.append(
             (inputs["targets"].cpu(), inputs["camids"].cpu(), inputs["attributes"].cpu(), inputs["img_paths"])
         )
-        if self.mask_attention is not None and self._count < self.num_query:
-            self.mask_attention.update(inputs)
+        if self.mask_attention is not None:
+            queries = self.num_query - comm.get_rank() * self._local_images() - self._count
+            if queries > 0:  # those of this batch come first
+                self.mask_attention.update({key: value[:queries] for key, value in inputs.items()})
         self._count += n
 
     def _local_images(self) -> int:
+        """Images of a process; the last ones may have fewer (data/samplers/data_sampler.py:75)."""
         return -(-self.num_images // comm.get_world_size())
+
+    def _gather_features(self) -> Tensor:
+        """f^k of all processes, in order; an attribute at a time, as all of them may be gigabytes."""
+        if comm.get_world_size() == 1:
+            return self._features[:, : self._count]
+        features = torch.empty(0)
+        for k in range(len(self.attribute_set)):
+            own = self._features[k, : self._count] if self._count else torch.empty(0, dtype=self.dtype)
+            parts = comm.gather(own, dst=0)
+            if parts:
+                rows = torch.cat(parts)
+                features = (
+                    torch.empty(len(self.attribute_set), *rows.shape, dtype=self.dtype)
+                    if k == 0
+                    else features
+                )
+                features[k] = rows
+        return features
 
     def evaluate(self) -> dict[str, float]:
         """The metrics in per cent, on the main process; {} on the others."""
-        gathered = comm.gather((self._embeddings, self._features[:, : self._count], self._labels), dst=0)
+        features = self._gather_features()
+        gathered = comm.gather((self._embeddings, self._labels), dst=0)
+        if self.mask_attention is not None:
+            self.mask_attention.gather()
         if not comm.is_main_process():
             return {}
         embeddings = torch.cat([e for part in gathered for e in part[0]])
-        features = gathered[0][1] if len(gathered) == 1 else torch.cat([part[1] for part in gathered], dim=1)
-        labels = list(itertools.chain.from_iterable(part[2] for part in gathered))
+        labels = list(itertools.chain.from_iterable(part[1] for part in gathered))
         pids, camids, attributes = (torch.cat([row[i] for row in labels]) for i in range(3))
         paths = [path for row in labels for path in row[3]]
         results = self.evaluate_features(embeddings, features, pids, camids, attributes, paths)

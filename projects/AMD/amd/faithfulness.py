@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from fastreid.utils import comm
 from torch import Tensor
 
 MaskReader = Callable[[str], Any]
@@ -79,6 +80,11 @@ class MaskAttention:
             self._inside.append(torch.where(shown, inside, nan))
             self._area.append(torch.where(shown, area, nan))
             self._pointed.append(torch.where(shown, points_into_mask(maps, masks).float(), nan))
+
+    def gather(self) -> None:
+        """Bring the images of all processes to the main one, in order; every process has to call it."""
+        parts = comm.gather((self._inside, self._area, self._pointed), dst=0)
+        self._inside, self._area, self._pointed = ([x for part in parts for x in part[i]] for i in range(3))
 
     def per_attribute(self) -> tuple[Tensor, Tensor, Tensor]:
         """Mean share inside, mean area, and number of images of each attribute, (M,); NaN where it is never seen."""

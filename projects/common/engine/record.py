@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from fastreid_projects.files import write_aside
 
@@ -57,6 +58,7 @@ class RunRecord:
             "command": self.command,
             "config": self.cfg.dump(),
             "seed": self.cfg.SEED,
+            "processes": dist.get_world_size() if dist.is_initialized() else 1,
             **self.environment,
             "seconds": round(time.time() - self.start, 2),
             "peak_memory_mib": peak_memory_mib(),

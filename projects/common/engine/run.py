@@ -23,6 +23,7 @@ from fastreid_projects.engine.stages import (
 from fastreid_projects.engine.trained import load_trained
 from fastreid_projects.engine.trainer import Trainer, final_weights
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.host.processes import main_value, require_same
 
 logger = logging.getLogger("fastreid.projects.run")
 
@@ -56,7 +57,7 @@ def run(cfg: Any, args: argparse.Namespace) -> dict[str, Any]:
 def _train_stage(stage: Stage, args: argparse.Namespace) -> None:
     """Train a stage that is not the last, unless it is finished."""
     folder = stage.cfg.OUTPUT_DIR
-    if (args.resume or stage.reuse) and is_finished(folder):
+    if (args.resume or stage.reuse) and main_value(is_finished(folder)):
         logger.info("Stage %s is finished: its weights are %s", stage.name, final_weights(folder))
         return
     _run_one(stage.cfg, args, args.resume or stage.reuse)
@@ -79,6 +80,11 @@ def train(cfg: Any, resume: bool) -> dict[str, Any]:
     """Train to the end and return the metrics of the last evaluation."""
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=resume)
+    require_same(
+        trainer.start_epoch,
+        f"the processes found different checkpoints in OUTPUT_DIR {cfg.OUTPUT_DIR}: it has to be a folder that all "
+        "machines share",
+    )
     return dict(trainer.train() or {})
 
 

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import torch
+from fastreid.utils import comm
 
 logger = logging.getLogger("fastreid.projects.host.device")
 
@@ -23,12 +24,14 @@ def resolve_device(cfg: Any) -> Any:
     """Return the config with what this machine cannot do taken out; the same object where nothing is.
 
     MODEL.DEVICE ``cuda`` becomes ``cpu`` without a CUDA device, and SOLVER.AMP is off on the CPU, where
-    engine/train_loop.py:335 would end the training. Each is said once in the log.
+    engine/train_loop.py:335 would end the training. Each is said once in the log. Of several processes each has
+    its own device: ``cuda:1`` is ``cuda`` there.
     """
     no_cuda = str(cfg.MODEL.DEVICE).startswith("cuda") and not torch.cuda.is_available()
     device = "cpu" if no_cuda else str(cfg.MODEL.DEVICE)
     no_amp = cfg.SOLVER.AMP.ENABLED and not device.startswith("cuda")
-    if not (no_cuda or no_amp):
+    no_number = device.startswith("cuda:") and comm.get_world_size() > 1
+    if not (no_cuda or no_amp or no_number):
         return cfg
     frozen = cfg.is_frozen()
     cfg = cfg.clone()
@@ -36,6 +39,8 @@ def resolve_device(cfg: Any) -> Any:
     if no_cuda:
         warn_once(f"MODEL.DEVICE is '{cfg.MODEL.DEVICE}' but there is no CUDA device: running on the CPU.")
         cfg.MODEL.DEVICE = "cpu"
+    if no_number:
+        cfg.MODEL.DEVICE = "cuda"
     if no_amp:
         warn_once(NO_AMP)
         cfg.SOLVER.AMP.ENABLED = False

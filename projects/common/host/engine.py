@@ -16,6 +16,7 @@ from fastreid_projects.errors import UserError
 from fastreid_projects.host.config_check import check_host_config, check_training_config
 from fastreid_projects.host.device import resolve_device
 from fastreid_projects.host.imports import rebind
+from fastreid_projects.host.processes import EqualStatistics
 from fastreid_projects.host.update_check import UpdateCheck
 
 logger = logging.getLogger("fastreid.projects.host.engine")
@@ -72,9 +73,10 @@ def predictor_init(self: Any, cfg: Any) -> None:
 
 @functools.wraps(_host_build_hooks)
 def build_hooks(self: Any) -> list[Any]:
-    """Let every training look at its first update."""
+    """Let every training look at its first update, and its processes agree before an evaluation (defaults.py:322)."""
     timer, *others = _host_build_hooks(self)
-    return [timer, UpdateCheck(), *others]
+    evaluation = next(i for i, hook in enumerate(others) if isinstance(hook, hooks.EvalHook))
+    return [timer, UpdateCheck(), *others[:evaluation], EqualStatistics(), *others[evaluation:]]
 
 
 def resume_or_load(self: Any, resume: bool = True) -> None:
