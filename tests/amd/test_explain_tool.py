@@ -1,20 +1,24 @@
 """tools/explain.py: a pair, a folder, a dataset; what it writes is whole, adds up and repeats; what it refuses."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from fastreid.data.transforms import build_transforms
 
+from fastreid_projects.amd import explanation_files
 from fastreid_projects.amd import search as search_module
 from fastreid_projects.amd.average_attention import average_attention
 from fastreid_projects.amd.evaluator import AttributeEvaluator
 from fastreid_projects.amd.explain import Explainer
 from fastreid_projects.amd.explain_tool import main
+from fastreid_projects.amd.explanation_files import Explanation, write_explanation
 from fastreid_projects.amd.search import Found, choose_queries
 from fastreid_projects.amd.sources import Photo, read_source
 from fastreid_projects.data.attributes import MARKET1501
+from fastreid_projects.errors import DataError
 from tests.amd.conftest import INTERPRETER
 
 
@@ -165,10 +169,9 @@ def test_chosen_queries_are_the_best_the_worst_and_random_ones():
 
 def test_an_earlier_explanation_is_replaced_and_nothing_else(tool):
     assert tool("--top-k", "2", "--queries", "4") == 0
-    (tool.folder / "pairs" / "001" / "note.txt").write_text("old")
     assert tool("--top-k", "1", "--queries", "1") == 0
     assert len(list((tool.folder / "pairs").iterdir())) == 1
-    assert not (tool.folder / "pairs" / "001" / "note.txt").exists()
+    assert not list(tool.folder.parent.glob(".explain*"))
 
 
 # What is refused
@@ -233,7 +236,40 @@ def test_a_folder_that_cannot_be_written(tool, capsys, tmp_path):
     (tmp_path / "file").write_text("")
     assert "it is a file" in refused(tool, capsys, "--output", str(tmp_path / "file"))
     assert "not writable" in refused(tool, capsys, "--output", str(tmp_path / "file" / "below"))
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").write_text("")
-    assert "other files" in refused(tool, capsys, "--output", str(tmp_path / "mine"))
-    assert (tmp_path / "mine" / "thesis.tex").exists()
+
+
+FOREIGN = {
+    "a paper": {"thesis.tex": ""},
+    "a paper beside some report.json": {"thesis.tex": "", "report.json": "{}"},
+    "a run's report": {"report.html": "", "report.json": "[]"},
+    "a note inside an explanation": {"report.json": '{"kind": "explanation"}', "pairs/001/note.txt": ""},
+}
+
+
+@pytest.mark.parametrize("files", FOREIGN.values(), ids=FOREIGN)
+def test_a_folder_with_foreign_files_is_left_alone(tmp_path, files):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match="no earlier explanation"):
+        write_explanation(Explanation("t"), tmp_path, 1)
+    assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()} == set(files)
+
+
+def test_an_interrupted_explanation_loses_nothing(tmp_path, monkeypatch):
+    folder = tmp_path / "explain"
+    write_explanation(Explanation("first"), folder, 1)
+
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(explanation_files, "report_as_json", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_explanation(Explanation("second"), folder, 1)
+    monkeypatch.undo()
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", lambda own, to: stop() if own.name == "new" else rename(own, to))
+    with pytest.raises(KeyboardInterrupt):
+        write_explanation(Explanation("third"), folder, 1)
+    assert json.loads((folder / "report.json").read_text())["title"] == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["explain"]
