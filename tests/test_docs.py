@@ -40,6 +40,7 @@ def test_links_lead_somewhere(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_commands_are_understood(document, monkeypatch):
+    from fastreid_projects.amd.explain_tool import argument_parser as explain_parser
     from fastreid_projects.config import load_config
     from fastreid_projects.engine.main import argument_parser
 
@@ -52,6 +53,9 @@ def test_commands_are_understood(document, monkeypatch):
             assert Path(words[1]).is_file(), words
             if words[1] == "tools/train_net.py":
                 args = argument_parser().parse_args(words[2:])
+                load_config(args.config_file, args.opts)
+            elif words[1] == "tools/explain.py":
+                args = explain_parser().parse_args(words[2:])
                 load_config(args.config_file, args.opts)
 
 

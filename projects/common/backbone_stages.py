@@ -19,10 +19,10 @@ _PROBE = (1, 3, 128, 64)
 def split_stages(backbone: nn.Module) -> list[nn.Module]:
     """Five modules that, one after the other, do what the backbone does; they share its parameters.
 
-    ResNets and their kin are cut before each ``layer``, with their non-local blocks; other feed-forward backbones
-    (OSNet, MobileNet, ShuffleNet, RepVGG) before each block that halves the resolution. A backbone of several levels
-    says itself how it is cut (``five_stages()``); its last stage gives them side by side. The cut is tried on a random
-    image.
+    ResNets and their kin are cut before each ``layer``, with their non-local blocks; OSNet and RepVGG by the names of
+    their stages; other feed-forward backbones (MobileNet, ShuffleNet) before each block that halves the resolution.
+    A backbone of several levels says itself how it is cut (``five_stages()``); its last stage gives them side by side.
+    The cut is tried on a random image.
 
     Raises:
         ConfigError: the backbone has no feature map or cannot be cut into five stages.
@@ -72,6 +72,10 @@ def _named_stages(backbone: nn.Module) -> list[nn.Module] | None:
     if tuple(children) == ("conv1", "maxpool", "conv2", "conv3", "conv4", "conv5"):  # OSNet
         first = nn.Sequential(children["conv1"], children["maxpool"])
         return [first, *(children[f"conv{i}"] for i in range(2, 6))]
+    if tuple(children) == tuple(
+        f"stage{i}" for i in range(NUM_STAGES)
+    ):  # RepVGG; its last stage may keep the size
+        return list(children.values())
     return None
 
 

@@ -1,11 +1,13 @@
 """Explaining a pair from files, arrays and pictures, without labels and with them."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from fastreid_projects.amd.explain import Explainer
+from fastreid_projects.amd.explain import Explainer, to_pil
 from fastreid_projects.errors import DataError
 from tests.amd.conftest import INTERPRETER
 
@@ -70,6 +72,43 @@ def test_the_same_picture_twice_is_at_distance_zero(explainer, pictures):
     pair = explainer.explain(pictures[0], pictures[0])
     assert pair.distance == pytest.approx(0, abs=1e-4)
     assert pair.reconstructed == pytest.approx(0, abs=1e-3)
+
+
+def test_flip_and_cosine_are_those_of_the_evaluation(explainer, pictures):
+    """The host averages the outputs of an image and its mirror image; cosine compares directions."""
+    model, images = explainer.model.eval(), explainer.load(pictures)
+    with torch.no_grad():
+        output = (model(images) + model(images.flip(3))) / 2
+    whole, parts = output[:, 0], output[:, 1:]
+    norms = whole.norm(dim=1)
+    scored = Explainer(model, explainer.transform, flip=True, cosine=True)
+    encoded = scored.encode(pictures)
+    torch.testing.assert_close(scored.embed(pictures), whole / norms[:, None], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(encoded.embeddings, whole / norms[:, None], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(encoded.features, parts / norms[:, None, None], rtol=1e-4, atol=1e-6)
+    plain, mirrored = (explainer.encode(x).attention for x in (images, images.flip(3)))
+    torch.testing.assert_close(encoded.attention, (plain + mirrored.flip(3)) / 2, rtol=1e-4, atol=1e-6)
+
+
+def test_pictures_of_every_mode_are_read_like_their_files(tmp_path):
+    grey = np.linspace(0, 65535, 80 * 40).astype(np.uint16).reshape(80, 40)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    by_path = np.asarray(to_pil(tmp_path / "grey.png"))
+    assert np.array_equal(by_path, np.asarray(to_pil(Image.open(tmp_path / "grey.png"))))
+    assert len(np.unique(by_path)) == 256
+
+
+@pytest.mark.parametrize("image", [None, torch.zeros(3, 8, 4), io.BytesIO()])
+def test_what_is_no_picture_is_told_by_its_type(image):
+    with pytest.raises(DataError, match=f"not {type(image).__name__}"):
+        to_pil(image)
+
+
+def test_labels_that_do_not_fit(explainer, pictures):
+    with pytest.raises(DataError, match="attributes of the query have 3 values; they have to be 26"):
+        explainer.explain(*pictures, query_attributes=[0, 1, 1])
+    with pytest.raises(DataError, match="attributes of the gallery have the value 2"):
+        explainer.explain(*pictures, gallery_attributes=[2] * 26)
 
 
 def test_a_file_that_is_no_picture(explainer, pictures, tmp_path):

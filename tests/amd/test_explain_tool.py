@@ -1,20 +1,27 @@
 """tools/explain.py: a pair, a folder, a dataset; what it writes is whole, adds up and repeats; what it refuses."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from fastreid.data.transforms import build_transforms
 
+from fastreid_projects.amd import explanation_files
 from fastreid_projects.amd import search as search_module
 from fastreid_projects.amd.average_attention import average_attention
+from fastreid_projects.amd.build import save_target_config
 from fastreid_projects.amd.evaluator import AttributeEvaluator
 from fastreid_projects.amd.explain import Explainer
 from fastreid_projects.amd.explain_tool import main
-from fastreid_projects.amd.search import Found, choose_queries
+from fastreid_projects.amd.explanation_files import Explanation, write_explanation
+from fastreid_projects.amd.search import Found, check_search, choose_queries, features_key, search
 from fastreid_projects.amd.sources import Photo, read_source
+from fastreid_projects.config import load_config
 from fastreid_projects.data.attributes import MARKET1501
+from fastreid_projects.errors import ConfigError, DataError
 from tests.amd.conftest import INTERPRETER
 
 
@@ -131,6 +138,65 @@ def test_the_gallery_is_looked_at_once(tool, monkeypatch):
     assert looked[3:] == ["gallery", "queries"]
 
 
+def test_the_index_belongs_to_all_that_changes_a_feature(amd_config, target_files, tmp_path):
+    weights = tmp_path / "amd.pth"
+    weights.write_bytes(b"weights")
+    other = load_config(target_files[0], ["MODEL.HEADS.POOL_LAYER", "GlobalAvgPool"])
+    (tmp_path / "other.yaml").write_text(other.dump())
+    changes = [
+        (),
+        ("MODEL.AMD.NORMALIZE", "True"),
+        ("MODEL.AMD.NECK_FEAT", "before"),
+        ("INPUT.SIZE_TEST", "[256, 128]"),
+        ("TEST.METRIC", "cosine"),
+        ("TEST.FLIP.ENABLED", "True"),
+        ("MODEL.AMD.TARGET.CONFIG", str(tmp_path / "other.yaml")),
+    ]
+    keys = [features_key(amd_config("MODEL.WEIGHTS", str(weights), *opts)) for opts in changes]
+    assert len(set(keys)) == len(changes)
+    assert features_key(amd_config("MODEL.WEIGHTS", str(weights))) == keys[0]
+    weights.write_bytes(b"others")
+    assert features_key(amd_config("MODEL.WEIGHTS", str(weights))) != keys[0]
+
+
+def test_compressed_hits_are_ordered_by_their_whole_features(monkeypatch):
+    """A compressed index says which are near; how near, the features of the images themselves say."""
+    features = {"q": [0.0, 0.0], "a": [3.0, 4.0], "b": [1.0, 0.0], "c": [9.0, 9.0], "d": [0.0, 2.0]}
+    looked = []
+    monkeypatch.setattr(
+        search_module,
+        "embed_all",
+        lambda e, paths, what: looked.append(paths) or np.array([features[p] for p in paths], np.float32),
+    )
+    gallery = [Photo(name, pid, 1, ()) for name, pid in zip("abcd", (1, 2, 3, 4), strict=True)]
+
+    class Compressed:
+        exact = False
+
+        def search(self, queries, k):
+            assert k == 3
+            return np.array([[0.1, 0.2, 0.3]], np.float32), np.array([[0, 1, 3]])
+
+    (found,) = search(None, [Photo("q", 2, 0, ())], gallery, Compressed(), 3)
+    assert [photo.path for photo in found.photos] == ["b", "d", "a"]
+    assert found.distances == [1.0, 2.0, 5.0]
+    assert found.possible
+    assert looked == [["q"], ["a", "b", "d"]]
+
+
+def test_a_run_is_explained_from_another_folder(tool, amd_config, tmp_path, monkeypatch):
+    """Its config.yaml names OUTPUT_DIR and the target as they were where it was trained."""
+    run = tmp_path / "moved"
+    save_target_config(amd_config("OUTPUT_DIR", str(run)))
+    opts = ("MODEL.AMD.TARGET.CONFIG", "gone.yaml", "OUTPUT_DIR", "logs/gone", "STAGES", "[]")
+    (run / "config.yaml").write_text(amd_config(*opts).dump())
+    shutil.copy(tool.weights, run / "model_final.pth")
+    a, b = sorted(tool.images.rglob("*.jpg"))[:2]
+    monkeypatch.chdir(tmp_path)
+    assert main(["--config-file", str(run / "config.yaml"), "--query", str(a), "--gallery", str(b)]) == 0
+    assert (run / "explain" / "report.html").is_file()
+
+
 def test_average_maps(tool):
     """Labels are unknown here, so no map is drawn; with labels both sides are their mean."""
     assert tool("--top-k", "1", "--queries", "1", "--average-maps") == 0
@@ -165,10 +231,9 @@ def test_chosen_queries_are_the_best_the_worst_and_random_ones():
 
 def test_an_earlier_explanation_is_replaced_and_nothing_else(tool):
     assert tool("--top-k", "2", "--queries", "4") == 0
-    (tool.folder / "pairs" / "001" / "note.txt").write_text("old")
     assert tool("--top-k", "1", "--queries", "1") == 0
     assert len(list((tool.folder / "pairs").iterdir())) == 1
-    assert not (tool.folder / "pairs" / "001" / "note.txt").exists()
+    assert not list(tool.folder.parent.glob(".explain*"))
 
 
 # What is refused
@@ -217,6 +282,19 @@ def test_a_query_without_a_gallery(tool, capsys):
     assert "--gallery is missing" in refused(tool, capsys, "--query", str(query))
 
 
+@pytest.mark.parametrize("key", ["TEST.RERANK.ENABLED", "TEST.AQE.ENABLED"])
+def test_rankings_by_more_than_a_pair(amd_config, key):
+    with pytest.raises(ConfigError, match=rf"{key} is True.*add {key} False"):
+        check_search(amd_config(key, "True"), 1, [Photo("a", 1, 0, ())])
+
+
+def test_an_index_inside_the_explanation(tool, capsys, tmp_path):
+    output = tmp_path / "out"
+    message = refused(tool, capsys, "--output", str(output), "--index", str(output / "i.faiss"))
+    assert "i.faiss would lie in" in message
+    assert not output.exists()
+
+
 def test_weights_of_another_attribute_set(tool, capsys):
     message = refused(tool, capsys, opts=("MODEL.AMD.ATTRIBUTES", "dukemtmc"))
     assert "26 attributes" in message
@@ -233,7 +311,40 @@ def test_a_folder_that_cannot_be_written(tool, capsys, tmp_path):
     (tmp_path / "file").write_text("")
     assert "it is a file" in refused(tool, capsys, "--output", str(tmp_path / "file"))
     assert "not writable" in refused(tool, capsys, "--output", str(tmp_path / "file" / "below"))
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").write_text("")
-    assert "other files" in refused(tool, capsys, "--output", str(tmp_path / "mine"))
-    assert (tmp_path / "mine" / "thesis.tex").exists()
+
+
+FOREIGN = {
+    "a paper": {"thesis.tex": ""},
+    "a paper beside some report.json": {"thesis.tex": "", "report.json": "{}"},
+    "a run's report": {"report.html": "", "report.json": "[]"},
+    "a note inside an explanation": {"report.json": '{"kind": "explanation"}', "pairs/001/note.txt": ""},
+}
+
+
+@pytest.mark.parametrize("files", FOREIGN.values(), ids=FOREIGN)
+def test_a_folder_with_foreign_files_is_left_alone(tmp_path, files):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match="no earlier explanation"):
+        write_explanation(Explanation("t"), tmp_path, 1)
+    assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()} == set(files)
+
+
+def test_an_interrupted_explanation_loses_nothing(tmp_path, monkeypatch):
+    folder = tmp_path / "explain"
+    write_explanation(Explanation("first"), folder, 1)
+
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(explanation_files, "report_as_json", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_explanation(Explanation("second"), folder, 1)
+    monkeypatch.undo()
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", lambda own, to: stop() if own.name == "new" else rename(own, to))
+    with pytest.raises(KeyboardInterrupt):
+        write_explanation(Explanation("third"), folder, 1)
+    assert json.loads((folder / "report.json").read_text())["title"] == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["explain"]

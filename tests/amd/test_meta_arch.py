@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import logging
 
 import pytest
 import torch
@@ -10,11 +11,15 @@ from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils.events import EventStorage
 
 from fastreid_projects.amd import meta_arch
-from fastreid_projects.amd.build import build_target
+from fastreid_projects.amd.build import build_target, save_target_config
+from fastreid_projects.amd.checks import warn_of_another_size
 from fastreid_projects.amd.decomposition import pairwise_distances
 from fastreid_projects.amd.reference import attribute_features_plain
+from fastreid_projects.amd.saved_weights import check_saved
 from fastreid_projects.amd.targets import pool_plainly, pooling_of
+from fastreid_projects.backbone_stages import run_stages, split_stages
 from fastreid_projects.config import load_config
+from fastreid_projects.data.attributes import MARKET1501
 from fastreid_projects.errors import ConfigError, WeightsError
 from tests.amd.conftest import INTERPRETER, ROOT, save_target
 
@@ -231,6 +236,15 @@ def test_pretrained_free_stages(build_amd, target_files, tmp_path):
         (("MODEL.AMD.SHARED_STAGES", "6"), ConfigError, ("MODEL.AMD.SHARED_STAGES", "1 to 5")),
         (("MODEL.AMD.ATTRIBUTES", "pets"), ConfigError, ("MODEL.AMD.ATTRIBUTES", "market1501")),
         (("MODEL.AMD.NECK_FEAT", "under"), ConfigError, ("MODEL.AMD.NECK_FEAT",)),
+        (("MODEL.AMD.REDUCTION", "0"), ConfigError, ("MODEL.AMD.REDUCTION is 0", "at least 1")),
+        (("MODEL.AMD.NU", "0.0"), ConfigError, ("MODEL.AMD.NU is 0.0", "above 0")),
+        (("MODEL.AMD.TAU", "-1.0"), ConfigError, ("MODEL.AMD.TAU is -1.0",)),
+        (("MODEL.AMD.KAPPA", "-0.1"), ConfigError, ("MODEL.AMD.KAPPA is -0.1", "1/M")),
+        (("MODEL.AMD.INIT_BIAS", "nan"), ConfigError, ("MODEL.AMD.INIT_BIAS is nan",)),
+        (("MODEL.AMD.TEST.CHUNK", "0"), ConfigError, ("MODEL.AMD.TEST.CHUNK is 0",)),
+        (("MODEL.AMD.REPORT.TOP_K", "0"), ConfigError, ("MODEL.AMD.REPORT.TOP_K is 0",)),
+        (("MODEL.AMD.PRETRAIN_PATH", "no.pth"), WeightsError, ("MODEL.AMD.PRETRAIN_PATH", "no.pth")),
+        (("MODEL.AMD.TARGET.CONFIG", "no.yml"), ConfigError, ("MODEL.AMD.TARGET.CONFIG names no.yml",)),
         (("DATASETS.NAMES", "('MSMT17',)"), ConfigError, ("MSMT17", "attribute")),
         (("MODEL.LOSSES.NAME", "('TripletLoss',)"), ConfigError, ("TripletLoss", "attribute distances")),
     ],
@@ -248,3 +262,89 @@ def test_weights_of_another_target(build_amd, tmp_path):
     with pytest.raises(WeightsError, match="do not belong") as caught:
         build_amd("MODEL.AMD.TARGET.WEIGHTS", weights)
     assert weights in str(caught.value)
+
+
+def test_pretrained_weights_of_another_backbone_are_told_by_the_key_that_names_them(build_amd, tmp_path):
+    torch.save({"conv.weight": torch.zeros(2)}, tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match=r"MODEL\.AMD\.PRETRAIN_PATH") as caught:
+        build_amd("MODEL.AMD.PRETRAIN_PATH", str(tmp_path / "other.pth"))
+    assert "MODEL.BACKBONE" not in str(caught.value)
+
+
+def test_a_target_that_has_diverged(build_amd, target_files, tmp_path):
+    state = torch.load(target_files[1], weights_only=True)["model"]
+    state["backbone.conv1.weight"][0] = float("nan")
+    torch.save({"model": state}, tmp_path / "nan.pth")
+    with pytest.raises(WeightsError, match=r"nan\.pth hold values that are not finite.*backbone\.conv1"):
+        build_amd("MODEL.AMD.TARGET.WEIGHTS", str(tmp_path / "nan.pth"))
+
+
+def test_a_target_that_returns_logits(build_amd, target_files, tmp_path):
+    cfg = load_config(target_files[0], ["MODEL.HEADS.NAME", "ClasHead"])
+    (tmp_path / "config.yaml").write_text(cfg.dump())
+    with pytest.raises(ConfigError, match="ClasHead: it returns logits"):
+        build_amd("MODEL.AMD.TARGET.CONFIG", str(tmp_path / "config.yaml"))
+
+
+@pytest.fixture
+def saved(build_amd, tmp_path):
+    """The demo's interpreter, N = 3, and its file."""
+    model = build_amd()
+    torch.save({"model": model.state_dict()}, tmp_path / "amd.pth")
+    return model, str(tmp_path / "amd.pth")
+
+
+def test_weights_of_an_interpreter_of_another_depth(build_amd, amd_config, saved):
+    """The frozen target fills most of the file, whatever the interpreter is."""
+    model, path = saved
+    with pytest.raises(WeightsError, match="SHARED_STAGES 3, not 5; set it to 3"):
+        build_amd("MODEL.WEIGHTS", path, "MODEL.AMD.SHARED_STAGES", "5")
+    own = {k: v for k, v in interpreter(model).items() if not k.startswith("free_stages.1.")}
+    with pytest.raises(WeightsError, match="SHARED_STAGES 3, not 4; set it to 3"):
+        check_saved(amd_config("MODEL.WEIGHTS", path, "MODEL.AMD.SHARED_STAGES", "4"), own, MARKET1501)
+
+
+def interpreter(model):
+    return {k: v for k, v in model.state_dict().items() if not k.startswith("target.")}
+
+
+def test_weights_of_an_interpreter_that_is_not_the_configs(amd_config, saved):
+    model, path = saved
+    cfg, own = amd_config("MODEL.WEIGHTS", path), interpreter(model)
+    check_saved(cfg, own, MARKET1501)
+    wide = own | {"head.reduce.bias": torch.zeros(128)}
+    with pytest.raises(WeightsError, match=r"head\.reduce\.bias is \(64,\) there and \(128,\) here"):
+        check_saved(cfg, wide, MARKET1501)
+    with pytest.raises(WeightsError, match=r"head\.extra is absent there"):
+        check_saved(cfg, own | {"head.extra": torch.zeros(1)}, MARKET1501)
+    torch.save({"model": own | {"head.reduce.bias": torch.full((64,), float("inf"))}}, path)
+    with pytest.raises(WeightsError, match=r"not finite, e\.g\. in head\.reduce\.bias"):
+        check_saved(cfg, own, MARKET1501)
+
+
+def test_images_of_another_size_than_the_targets_are_warned_of(amd_config, target_files, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
+    target = load_config(target_files[0])
+    warn_of_another_size(amd_config(), target)
+    assert not caplog.records
+    warn_of_another_size(amd_config("INPUT.SIZE_TEST", "[256, 128]"), target)
+    (record,) = caplog.records
+    assert "[256, 128], but the target's own config says [128, 64]" in record.getMessage()
+
+
+def test_a_run_is_used_from_anywhere(build_amd, amd_config, saved, tmp_path):
+    """By the copy of the target's config that its evaluation leaves beside its weights."""
+    save_target_config(amd_config("OUTPUT_DIR", str(tmp_path)))
+    moved = build_amd("MODEL.AMD.TARGET.CONFIG", "gone/config.yaml", "MODEL.WEIGHTS", saved[1])
+    assert moved.output_names() == saved[0].output_names()
+
+
+def test_repvgg_is_cut_by_its_stages():
+    """With a last stride of 1 only four of its five stages halve the resolution."""
+    from fastreid.modeling.backbones import repvgg
+
+    backbone = repvgg.RepVGG(1, "BN", [1, 1, 1, 1], [0.25] * 4).eval()
+    stages = split_stages(backbone)
+    image = torch.rand(1, 3, 64, 32)
+    assert len(stages) == 5
+    assert torch.equal(run_stages(stages, image), backbone(image))

@@ -48,7 +48,7 @@ def test_the_same_from_disk(features, kind, tmp_path, monkeypatch):
     monkeypatch.setattr(index_module, "_LEAST", 1000)
     built = GalleryIndex.build(features, kind, key="k")
     loaded = GalleryIndex.load(built.save(tmp_path / "a" / "gallery.faiss"))
-    assert (loaded.key, len(loaded)) == ("k", 1200)
+    assert (loaded.key, len(loaded), loaded.exact) == ("k", 1200, kind == "flat")
     for a, b in zip(built.search(features[:3], 5), loaded.search(features[:3], 5), strict=True):
         assert np.array_equal(a, b)
 

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from fastreid_projects.errors import DataError
-from fastreid_projects.visualization import colour_bar, overlay, pair_scale, png_data_uri, save_png
+from fastreid_projects.visualization import (
+    colour_bar,
+    overlay,
+    pair_scale,
+    photo_data_uri,
+    png_data_uri,
+    save_png,
+)
 
 GREY = np.full((128, 64, 3), 128, np.uint8)
 
@@ -165,6 +172,17 @@ def test_png_round_trip(tmp_path, textured):
         decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         np.testing.assert_array_equal(decoded[..., ::-1], textured)
     assert [p.name for p in saved.parent.iterdir()] == ["map.png"]
+
+
+def test_photos_are_small_and_look_the_same():
+    rng = np.random.default_rng(0)
+    photo = cv2.resize(rng.integers(0, 256, (32, 16, 3), dtype=np.uint8), (128, 256))
+    drawn = overlay(photo, rng.random((16, 8)), low=0, high=1)
+    encoded = photo_data_uri(drawn)
+    content = base64.b64decode(encoded.removeprefix("data:image/jpeg;base64,"))
+    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert np.abs(decoded.astype(float) - drawn).mean() < 4
+    assert len(encoded) < len(png_data_uri(drawn)) / 3
 
 
 def test_png_that_cannot_be_written(tmp_path):

@@ -9,15 +9,19 @@ from typing import Any
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
+from fastreid_projects.amd.checks import warn_of_another_size
+from fastreid_projects.amd.saved_weights import require_finite
 from fastreid_projects.amd.targets import FrozenTarget, trunk
 from fastreid_projects.config import load_config
 from fastreid_projects.data.attribute_dataset import attribute_set_of
 from fastreid_projects.data.attributes import ATTRIBUTE_SETS, AttributeSet
 from fastreid_projects.errors import ConfigError, WeightsError
+from fastreid_projects.files import write_aside
 from fastreid_projects.host.checkpoint import load_state_dict_file
 
 # Classes of a model that is built to see where its classifiers are.
 _PROBE = 10007
+TARGET_COPY = "target.yaml"
 
 
 def resolve_attribute_set(cfg: Any) -> AttributeSet:
@@ -44,12 +48,24 @@ def resolve_attribute_set(cfg: Any) -> AttributeSet:
 def target_config(cfg: Any) -> Any:
     """The target's own config, as it was trained.
 
+    Where ``MODEL.AMD.TARGET.CONFIG`` is not found, since the run was moved or is used from another folder, the copy
+    beside the interpreter's weights or in OUTPUT_DIR serves (:func:`save_target_config`).
+
     Raises:
-        ConfigError: ``MODEL.AMD.TARGET.CONFIG`` is empty or names AMD itself.
+        ConfigError: ``MODEL.AMD.TARGET.CONFIG`` is empty, names AMD itself, or nothing that exists.
     """
     path = cfg.MODEL.AMD.TARGET.CONFIG
     if not path:
         raise ConfigError("MODEL.AMD.TARGET.CONFIG is empty; name the yaml of the model to explain")
+    if not os.path.isfile(path):
+        folders = [os.path.dirname(cfg.MODEL.WEIGHTS)] if cfg.MODEL.WEIGHTS else []
+        copies = [os.path.join(folder, TARGET_COPY) for folder in (*folders, cfg.OUTPUT_DIR)]
+        path = next((copy for copy in copies if os.path.isfile(copy)), path)
+    if not os.path.isfile(path):
+        raise ConfigError(
+            f"MODEL.AMD.TARGET.CONFIG names {path}, which does not exist; name the yaml of the model to explain, or "
+            "start from the folder that the path is relative to"
+        )
     target = load_config(path)
     if target.MODEL.META_ARCHITECTURE == "AMD":
         raise ConfigError(
@@ -58,6 +74,13 @@ def target_config(cfg: Any) -> Any:
     target.MODEL.DEVICE = cfg.MODEL.DEVICE
     target.MODEL.BACKBONE.PRETRAIN = False
     return target
+
+
+def save_target_config(cfg: Any) -> None:
+    """Keep the target's config in OUTPUT_DIR, so that the run can be used wherever its folder is moved."""
+    target = target_config(cfg)
+    target.STAGES = []
+    write_aside(os.path.join(cfg.OUTPUT_DIR, TARGET_COPY), target.dump().encode())
 
 
 def build_target(cfg: Any) -> nn.Module:
@@ -70,6 +93,7 @@ def build_target(cfg: Any) -> nn.Module:
         WeightsError: no weights, or weights of another model; the sentence says how to train a target.
     """
     target = target_config(cfg)
+    warn_of_another_size(cfg, target)
     path, state = _target_state(cfg)
     build = META_ARCH_REGISTRY.get(target.MODEL.META_ARCHITECTURE)
     classifier = next((v for k, v in state.items() if k.endswith(("heads.weight", "b1_head.weight"))), None)
@@ -126,52 +150,44 @@ def _load_all(model: nn.Module, state: dict[str, Tensor], path: str, cfg: Any) -
             f"the target's weights {path} do not belong to {cfg.MODEL.AMD.TARGET.CONFIG}: {len(wrong)} entries are "
             f"missing, left over or of another shape, e.g. {min(wrong)}; {_how_to_train(cfg)}"
         )
+    require_finite(state, f"the target's weights {path}")
     model.load_state_dict(state, strict=False)
-
-
-def check_interpreter(cfg: Any) -> None:
-    """See that ``MODEL.WEIGHTS`` are an interpreter's with the config's attributes.
-
-    Raises:
-        ConfigError: the config is none of AMD.
-        WeightsError: the file is missing, of another model, or of another attribute set.
-    """
-    if cfg.MODEL.META_ARCHITECTURE != "AMD":
-        raise ConfigError(
-            f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, which explains nothing; name an AMD config"
-        )
-    path, expected = cfg.MODEL.WEIGHTS, resolve_attribute_set(cfg)
-    if not os.path.isfile(path):
-        raise WeightsError(
-            f"the interpreter's weights '{path}' do not exist; train it with tools/train_net.py, or name its "
-            "checkpoint with --weights"
-        )
-    last = load_state_dict_file(path).get("head.decompose.weight")
-    if last is None:
-        raise WeightsError(f"{path} holds no interpreter of AMD; name the model_final.pth of an AMD run")
-    if len(last) != len(expected):
-        raise WeightsError(
-            f"the interpreter in {path} has {len(last)} attributes, but the set {expected.name} has "
-            f"{len(expected)}; set MODEL.AMD.ATTRIBUTES to the one that it was trained on"
-        )
 
 
 def build_free_stages(cfg: Any, target: FrozenTarget) -> nn.ModuleList:
     """The interpreter's stages N+1..5, trainable.
 
     They start from ImageNet weights (sec. 4.2) where ``MODEL.AMD.PRETRAIN_PATH`` names a file, read by the host's
-    own backbone builder, else from the target's.
+    own backbone builder, else from the target's; with ``MODEL.WEIGHTS`` neither is needed.
+
+    Raises:
+        WeightsError: ``MODEL.AMD.PRETRAIN_PATH`` names no weights of the target's backbone.
     """
     first = target.shared_stages
-    if cfg.MODEL.AMD.PRETRAIN_PATH:
-        fresh = target_config(cfg)
-        fresh.MODEL.BACKBONE.PRETRAIN = True
-        fresh.MODEL.BACKBONE.PRETRAIN_PATH = cfg.MODEL.AMD.PRETRAIN_PATH
-        fresh.MODEL.HEADS.NUM_CLASSES = 1
-        stages = trunk(META_ARCH_REGISTRY.get(fresh.MODEL.META_ARCHITECTURE)(fresh))[first:]
+    if cfg.MODEL.AMD.PRETRAIN_PATH and not cfg.MODEL.WEIGHTS:
+        stages = _pretrained_trunk(cfg)[first:]
     else:
         stages = copy.deepcopy(list(target.stages[first:]))
     free = nn.ModuleList(stages)
     for parameter in free.parameters():
         parameter.requires_grad_(True)
     return free
+
+
+def _pretrained_trunk(cfg: Any) -> list[nn.Module]:
+    path = cfg.MODEL.AMD.PRETRAIN_PATH
+    if not os.path.isfile(path):
+        raise WeightsError(
+            f"MODEL.AMD.PRETRAIN_PATH '{path}' does not exist; name ImageNet weights of the target's backbone, or "
+            "leave it empty to start from the target's own"
+        )
+    fresh = target_config(cfg)
+    fresh.MODEL.BACKBONE.PRETRAIN = True
+    fresh.MODEL.BACKBONE.PRETRAIN_PATH = path
+    fresh.MODEL.HEADS.NUM_CLASSES = 1
+    try:
+        return trunk(META_ARCH_REGISTRY.get(fresh.MODEL.META_ARCHITECTURE)(fresh))
+    except WeightsError as error:  # it knows the key of the target's config alone
+        raise WeightsError(
+            str(error).replace("MODEL.BACKBONE.PRETRAIN_PATH", "MODEL.AMD.PRETRAIN_PATH")
+        ) from error

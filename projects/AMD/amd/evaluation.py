@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.transforms import build_transforms
+from fastreid.utils import comm
 from torch import Tensor
 
+from fastreid_projects.amd.build import save_target_config
 from fastreid_projects.amd.counterfactual import CounterfactualStudy
 from fastreid_projects.amd.deletion import DeletionStudy
 from fastreid_projects.amd.evaluator import AttributeEvaluator, Study
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 def build_attribute_evaluator(
     model: AMD, cfg: Any, dataset_name: str, loader: Any, num_query: int
 ) -> AttributeEvaluator:
-    """The evaluator that the config asks for.
+    """The evaluator that the config asks for; it leaves the target's config in OUTPUT_DIR.
 
     Args:
         model: the interpreter.
@@ -35,6 +37,8 @@ def build_attribute_evaluator(
         loader: its loader, queries first.
         num_query: number of queries.
     """
+    if comm.is_main_process() and Path(cfg.OUTPUT_DIR).is_dir():
+        save_target_config(cfg)
     return AttributeEvaluator(
         num_query,
         len(loader.dataset),

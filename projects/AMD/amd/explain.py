@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from fastreid.data.transforms import build_transforms
 from fastreid.evaluation.evaluator import inference_context
 from PIL import Image
@@ -22,7 +23,8 @@ from torch import Tensor
 
 from fastreid_projects.amd.meta_arch import AMD
 from fastreid_projects.data.attributes import UNKNOWN
-from fastreid_projects.host.images import read_image
+from fastreid_projects.errors import DataError
+from fastreid_projects.host.images import read_image, to_rgb
 from fastreid_projects.visualization.explanation import AttributeContribution, PairExplanation
 from fastreid_projects.visualization.heatmap import check_image
 
@@ -69,30 +71,33 @@ class Explainer:
     Args:
         model: the trained interpreter.
         transform: the host's test transform: PIL image -> float tensor (3, H, W) of 0..255.
+        flip: average the features of an image and of its mirror image, as ``TEST.FLIP`` does; of attention likewise.
+        cosine: divide all features of an image by the norm of its full one, so that distances rank as
+            ``TEST.METRIC cosine``.
     """
 
-    def __init__(self, model: AMD, transform: Any) -> None:
+    def __init__(self, model: AMD, transform: Any, *, flip: bool = False, cosine: bool = False) -> None:
         self.model = model
         self.transform = transform
+        self.flip = flip
+        self.cosine = cosine
 
     @classmethod
     def from_config(cls, config: str, weights: str, opts: Sequence[str] = ()) -> Explainer:
         """Build from the interpreter's yaml (or its run's config.yaml), its checkpoint, and more ``KEY VALUE``.
 
         Raises:
-            WeightsError: the checkpoint is missing, no interpreter's, or has other attributes than the config.
+            WeightsError: the checkpoint is missing, no interpreter's, or not that of the config.
         """
-        from fastreid_projects.amd.build import check_interpreter
-        from fastreid_projects.config import load_config
-        from fastreid_projects.engine.stages import build_stages
         from fastreid_projects.engine.trained import load_trained
-        from fastreid_projects.host.device import resolve_device
 
-        cfg = build_stages(load_config(config, [*opts, "MODEL.WEIGHTS", str(weights)]))[-1].cfg.clone()
-        cfg.defrost()
-        cfg = resolve_device(cfg)
-        check_interpreter(cfg)
-        return cls(load_trained(cfg), build_transforms(cfg, is_train=False))
+        cfg = explained_config(config, weights, opts)
+        return cls(
+            load_trained(cfg),
+            build_transforms(cfg, is_train=False),
+            flip=cfg.TEST.FLIP.ENABLED,
+            cosine=cfg.TEST.METRIC == "cosine",
+        )
 
     @property
     def mean_colour(self) -> Tensor:
@@ -155,10 +160,10 @@ class Explainer:
     ) -> PairExplanation:
         a, b = query[1], gallery[1]
         parts = (a.features - b.features).norm(dim=1)
-        unknown = [UNKNOWN] * len(self.model.attribute_set)
+        count = len(self.model.attribute_set)
         known = [
-            tuple(int(value) for value in (unknown if labels is None else labels))
-            for labels in (pair.query_attributes, pair.gallery_attributes)
+            _labels(labels, count, what)
+            for labels, what in ((pair.query_attributes, "query"), (pair.gallery_attributes, "gallery"))
         ]
         contributions = [
             AttributeContribution(
@@ -194,19 +199,50 @@ class Explainer:
     def encode(self, images: Sequence[ImageLike] | Tensor) -> Encoded:
         """What target and interpreter make of N images, or of what :meth:`load` made of them."""
         batch = images if isinstance(images, Tensor) else self.load(images)
+        embeddings, features, attention = self._look(batch)
+        if self.flip:
+            mirrored = self._look(batch.flip(3))
+            embeddings, features = (embeddings + mirrored[0]) / 2, (features + mirrored[1]) / 2
+            attention = (attention + mirrored[2].flip(3)) / 2
+        if self.cosine:
+            features = features / embeddings.norm(dim=1).clamp(min=1e-12)[:, None, None]
+            embeddings = F.normalize(embeddings, dim=1)
+        return Encoded(embeddings.cpu(), features.cpu(), attention.cpu())
+
+    def _look(self, batch: Tensor) -> Encoded:
         with inference_context(self.model):  # the model may be in the middle of its training
             output, attention = self.model.attend(self.model.preprocess_image(batch))
-            embeddings = self.model.embedding(output)
-            features = self.model.attribute_features(output, attention)
-        return Encoded(embeddings.cpu(), features.cpu(), attention.float().cpu())
+            return Encoded(
+                self.model.embedding(output),
+                self.model.attribute_features(output, attention),
+                attention.float(),
+            )
 
     @torch.no_grad()
     def embed(self, images: Sequence[ImageLike] | Tensor) -> Tensor:
         """The target's features alone, (N, D) on the CPU."""
         batch = images if isinstance(images, Tensor) else self.load(images)
+        views = [batch, batch.flip(3)] if self.flip else [batch]
         with inference_context(self.model):
-            output = self.model.target(self.model.preprocess_image(batch))
-            return self.model.embedding(output).cpu()
+            found = [
+                self.model.embedding(self.model.target(self.model.preprocess_image(view))) for view in views
+            ]
+        feature = torch.stack(found).mean(dim=0)
+        return (F.normalize(feature, dim=1) if self.cosine else feature).cpu()
+
+
+def explained_config(config: str, weights: str, opts: Sequence[str] = ()) -> Any:
+    """The interpreter's config with its weights and a device that is there; see :meth:`Explainer.from_config`."""
+    from fastreid_projects.amd.saved_weights import check_explainable
+    from fastreid_projects.config import load_config
+    from fastreid_projects.engine.stages import build_stages
+    from fastreid_projects.host.device import resolve_device
+
+    cfg = build_stages(load_config(config, [*opts, "MODEL.WEIGHTS", str(weights)]))[-1].cfg.clone()
+    cfg.defrost()
+    cfg = resolve_device(cfg)
+    check_explainable(cfg)
+    return cfg
 
 
 def to_pil(image: ImageLike) -> Image.Image:
@@ -219,7 +255,29 @@ def to_pil(image: ImageLike) -> Image.Image:
         return read_image(str(image), format="RGB")
     if isinstance(image, np.ndarray):
         return Image.fromarray(check_image(image, "an image to explain"))
-    return image.convert("RGB")
+    if not isinstance(image, Image.Image):
+        raise DataError(
+            f"an image to explain is a path, a PIL image or an RGB array, not {type(image).__name__}; open other "
+            "things with PIL.Image.open or turn them into an array (H, W, 3) of uint8"
+        )
+    try:
+        return to_rgb(image)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"a PIL image to explain cannot be read: {error}") from error
+
+
+def _labels(values: Sequence[int] | None, count: int, what: str) -> tuple[int, ...]:
+    """M labels of 0, 1 or -1; all unknown for None."""
+    if values is None:
+        return (UNKNOWN,) * count
+    labels = tuple(int(value) for value in values)
+    strange = next((label for label in labels if label not in (UNKNOWN, 0, 1)), None)
+    if len(labels) != count or strange is not None:
+        wrong = f"{len(labels)} values" if strange is None else f"the value {strange}"
+        raise DataError(
+            f"the attributes of the {what} have {wrong}; they have to be {count} of 0, 1 or {UNKNOWN} (unknown)"
+        )
+    return labels
 
 
 def _key(image: ImageLike) -> Any:

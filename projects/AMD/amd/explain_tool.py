@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import logging
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from fastreid_projects.amd.average_attention import average_attention
-from fastreid_projects.amd.explain import Explainer, Pair
+from fastreid_projects.amd.explain import Explainer, Pair, explained_config
 from fastreid_projects.amd.explanation_files import Explanation, check_folder, write_explanation
-from fastreid_projects.amd.search import Found, choose_queries, open_index, rank_1, search
+from fastreid_projects.amd.search import (
+    Found,
+    check_search,
+    choose_queries,
+    features_key,
+    open_index,
+    rank_1,
+    search,
+)
 from fastreid_projects.amd.sources import Photo, read_source
 from fastreid_projects.config import load_config
 from fastreid_projects.engine.main import one_sentence
-from fastreid_projects.engine.stages import build_stages
 from fastreid_projects.engine.trainer import final_weights
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.evaluation.index import KINDS
 from fastreid_projects.visualization.explanation import PairExplanation
 from fastreid_projects.visualization.rank_list import RankedImage, RankList
-
-logger = logging.getLogger("fastreid.projects.amd")
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -67,24 +71,24 @@ def explain(args: argparse.Namespace) -> Path:
     for name in ("queries", "attributes", "top_k"):
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it has to be at least 1")
-    cfg = build_stages(load_config(args.config_file, args.opts))[-1].cfg
-    folder = Path(args.output or Path(cfg.OUTPUT_DIR) / "explain")
+    run, weights = _run(args)
+    folder = Path(args.output or run / "explain")
     check_folder(folder)
-    weights = args.weights or cfg.MODEL.WEIGHTS or final_weights(cfg.OUTPUT_DIR)
-    explainer = Explainer.from_config(args.config_file, weights, args.opts)
+    cfg = explained_config(args.config_file, weights, args.opts)
     query = args.query or cfg.DATASETS.TESTS[0]
+    index_path = Path(args.index or run / "index" / f"{_slug(args.gallery or query)}.faiss")
+    _check_index(index_path, folder)
+    explainer = Explainer.from_config(args.config_file, weights, args.opts)
     queries = read_source(query, "query", explainer.model.attribute_set)
     gallery = read_source(_gallery(args.gallery, query), "gallery", explainer.model.attribute_set)
     started = time.perf_counter()
     explanation = Explanation(f"Why are two persons near or far? {Path(query).name}")
-    explanation.data = {"config": args.config_file, "weights": str(weights), "query": query}
+    explanation.data = {"config": args.config_file, "weights": weights, "query": query}
     if len(queries) == len(gallery) == 1:
         explanation.pairs = explainer.explain_pairs([_pair(queries[0], gallery[0])])
     else:
-        index_path = Path(
-            args.index or Path(cfg.OUTPUT_DIR) / "index" / f"{_slug(args.gallery or query)}.faiss"
-        )
-        index = open_index(explainer, gallery, index_path, args.index_type, _weights_key(weights, cfg))
+        check_search(cfg, args.top_k, gallery)
+        index = open_index(explainer, gallery, index_path, args.index_type, features_key(cfg))
         found = search(explainer, queries, gallery, index, args.top_k)
         add_ranks(explanation, explainer, found, args)
     if args.average_maps:
@@ -93,6 +97,26 @@ def explain(args: argparse.Namespace) -> Path:
     pairs = len(explanation.all_pairs)
     print(f"{pairs} pairs explained in {time.perf_counter() - started:.1f} s: {report}")
     return report
+
+
+def _run(args: argparse.Namespace) -> tuple[Path, str]:
+    """The run's folder and the interpreter's weights.
+
+    The folder is OUTPUT_DIR, or that of the config where the run was moved or is used from elsewhere.
+    """
+    cfg = load_config(args.config_file, args.opts)
+    beside = os.path.dirname(args.config_file)
+    run = next((f for f in (cfg.OUTPUT_DIR, beside) if os.path.isfile(final_weights(f))), cfg.OUTPUT_DIR)
+    weights = args.weights or cfg.MODEL.WEIGHTS or final_weights(run)
+    return Path(cfg.OUTPUT_DIR if "OUTPUT_DIR" in args.opts else run), weights
+
+
+def _check_index(path: Path, folder: Path) -> None:
+    if path.resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(
+            f"the index {path} would lie in the explanation's folder {folder}, which is replaced as a whole; name "
+            "another file with --index"
+        )
 
 
 def _gallery(gallery: str, query: str) -> str:
@@ -106,11 +130,6 @@ def _gallery(gallery: str, query: str) -> str:
 def _slug(name: str) -> str:
     """A file name for the index of a gallery: its last folder, and a mark that tells apart folders of one name."""
     return f"{Path(name).name}-{hashlib.sha256(str(Path(name).resolve()).encode()).hexdigest()[:8]}"
-
-
-def _weights_key(weights: str | Path, cfg: Any) -> str:
-    with open(weights, "rb") as file:
-        return f"{hashlib.file_digest(file, 'sha256').hexdigest()} {cfg.INPUT.SIZE_TEST}"
 
 
 def _pair(query: Photo, photo: Photo, caption: str = "") -> Pair:
@@ -154,7 +173,7 @@ def add_ranks(
 
 def _rank_list(entry: Found, caption: str, pairs: list[PairExplanation]) -> RankList:
     ranked = [
-        RankedImage(photo.name, pair.gallery_image, d, right)
-        for photo, pair, d, right in zip(entry.photos, pairs, entry.distances, entry.right, strict=True)
+        RankedImage(photo.name, pair.gallery_image, pair.distance, right)
+        for photo, pair, right in zip(entry.photos, pairs, entry.right, strict=True)
     ]
     return RankList(entry.query.name, pairs[0].query_image, ranked, caption, pairs)

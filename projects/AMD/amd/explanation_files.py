@@ -8,14 +8,20 @@
 | pairs/001/attention.npy     | float32 (2, M, h, w): query and gallery, attributes in the config's order    |
 | pairs/001/1_<name>_query.png, 1_<name>_gallery.png | heat maps of the attributes that contribute most     |
 | averages/<name>_with.png, <name>_without.png, and .npy | mean attention with and without the attribute        |
+
+A folder is replaced as a whole only where its report.json says that it is an explanation and nothing but these files
+lies in it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +36,11 @@ from fastreid_projects.visualization.rank_list import RankList
 from fastreid_projects.visualization.report import report_as_json, write_report
 
 _REPORT = "report.json"
+_KIND = "explanation"
+_OWN = re.compile(
+    r"report\.(html|json)|pairs/\d+/(query\.png|gallery\.png|attention\.npy|\d+_.+_(query|gallery)\.png)"
+    r"|averages/.+_(with|without)\.(png|npy)"
+)
 
 
 @dataclass
@@ -68,11 +79,28 @@ def check_folder(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise DataError(f"the explanation cannot be written to {folder}: it is a file")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / _REPORT).is_file():
-        raise DataError(f"the folder {folder} holds other files; name an empty or a new one with --output")
-    parent = next(p for p in (folder, *folder.parents) if p.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise DataError(f"the explanation cannot be written to {folder}: {parent} is not writable")
+    foreign = _foreign(folder) if folder.is_dir() else None
+    if foreign is not None:
+        raise DataError(
+            f"the folder {folder} holds {foreign}, which is of no earlier explanation; name an empty or a new folder "
+            "with --output"
+        )
+    parent = next(p for p in folder.resolve().parents if p.exists())
+    for place in (parent, folder) if folder.exists() else (parent,):
+        if not place.is_dir() or not os.access(place, os.W_OK):
+            raise DataError(f"the explanation cannot be written to {folder}: {place} is not writable")
+
+
+def _foreign(folder: Path) -> str | None:
+    """A file below the folder that no explanation put there; None where all are an explanation's, or none is there."""
+    files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
+    strange = [name for name in files if not _OWN.fullmatch(name)]
+    if strange or not files:
+        return strange[0] if strange else None
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        if json.loads((folder / _REPORT).read_text(encoding="utf-8"))["kind"] == _KIND:
+            return None
+    return _REPORT if _REPORT in files else files[0]
 
 
 def write_explanation(explanation: Explanation, folder: Path, top_k: int) -> Path:
@@ -82,25 +110,35 @@ def write_explanation(explanation: Explanation, folder: Path, top_k: int) -> Pat
         The path of report.html.
 
     Raises:
-        DataError: the folder cannot be written.
+        DataError: the folder cannot be written, or holds something that is no explanation; it stays as it is.
     """
     check_folder(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
+        with _replacing(folder.resolve()) as fresh:
             _write(explanation, fresh, top_k)
-            fresh.chmod(0o755)
-            if folder.exists():
-                shutil.rmtree(folder)
-            fresh.rename(folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
         raise DataError(
             f"the explanation cannot be written to {folder}: {error.strerror or error}"
         ) from error
     return folder / "report.html"
+
+
+@contextlib.contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """A new folder that takes the place of ``folder`` at the end; until then, and after an error, the old one stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    fresh, old = aside / "new", aside / "old"
+    try:
+        fresh.mkdir()
+        yield fresh
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _write(explanation: Explanation, folder: Path, top_k: int) -> None:
@@ -114,7 +152,12 @@ def _write(explanation: Explanation, folder: Path, top_k: int) -> None:
         averages=explanation.averages,
         top_k=top_k,
     )
-    data = {"title": explanation.title, **explanation.data, "pairs": report_as_json(explanation.all_pairs)}
+    data = {
+        "kind": _KIND,
+        "title": explanation.title,
+        **explanation.data,
+        "pairs": report_as_json(explanation.all_pairs),
+    }
     (folder / _REPORT).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     for number, pair in enumerate(explanation.all_pairs, start=1):
         _write_pair(pair, folder / "pairs" / f"{number:03d}", top_k)

@@ -13,12 +13,13 @@ from fastreid.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from fastreid_projects.amd.build import build_free_stages, build_target, resolve_attribute_set
+from fastreid_projects.amd.checks import check_keys
 from fastreid_projects.amd.decomposition import pairwise_distances
 from fastreid_projects.amd.losses import PairDistances, exclusive_attributes
+from fastreid_projects.amd.saved_weights import check_saved
 from fastreid_projects.amd.targets import FrozenTarget, TargetOutput, embed, pooled_embedding
-from fastreid_projects.backbone_stages import NUM_STAGES, run_stages
+from fastreid_projects.backbone_stages import run_stages
 from fastreid_projects.data.attributes import AttributeSet
-from fastreid_projects.errors import ConfigError
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
 
 
@@ -65,21 +66,19 @@ class AMD(nn.Module):
     def from_config(cls, cfg: Any) -> dict[str, Any]:
         """Read ``MODEL.AMD``, build and load the target, and start the interpreter from it."""
         node = cfg.MODEL.AMD
-        if not 1 <= node.SHARED_STAGES <= NUM_STAGES:
-            raise ConfigError(
-                f"MODEL.AMD.SHARED_STAGES is {node.SHARED_STAGES}; it has to be 1 to {NUM_STAGES}"
-            )
-        if node.NECK_FEAT not in ("after", "before"):
-            raise ConfigError(f"MODEL.AMD.NECK_FEAT is '{node.NECK_FEAT}'; it has to be 'after' or 'before'")
+        check_keys(cfg)
         check_loss_names(cfg.MODEL.LOSSES.NAME, ("attribute distances",), "AMD")
         attribute_set = resolve_attribute_set(cfg)
         target = FrozenTarget(build_target(cfg), node.SHARED_STAGES)
         head = REID_HEADS_REGISTRY.get(cfg.MODEL.HEADS.NAME)(
             cfg, in_channels=_out_channels(target), num_attributes=len(attribute_set)
         )
+        free_stages = build_free_stages(cfg, target)
+        own = nn.ModuleDict({"free_stages": free_stages, "head": head})
+        check_saved(cfg, own.state_dict(), attribute_set)
         return {
             "target": target,
-            "free_stages": build_free_stages(cfg, target),
+            "free_stages": free_stages,
             "head": head,
             "attribute_set": attribute_set,
             "losses": build_losses(cfg, cfg.MODEL.LOSSES.NAME),

@@ -7,20 +7,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
+from fastreid_projects.amd.build import target_config
 from fastreid_projects.amd.explain import Explainer
 from fastreid_projects.amd.sources import Photo
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.evaluation.distance import METRICS
 from fastreid_projects.evaluation.index import GalleryIndex, gallery_key
 
 _BATCH = 64
@@ -75,19 +79,19 @@ def embed_all(explainer: Explainer, paths: Sequence[str], what: str) -> npt.NDAr
 
 
 def open_index(
-    explainer: Explainer, gallery: Sequence[Photo], path: Path | None, kind: str, weights_key: str
+    explainer: Explainer, gallery: Sequence[Photo], path: Path | None, kind: str, model_key: str
 ) -> GalleryIndex:
-    """The gallery's index, from ``path`` if it is there for these images and weights, else built and kept there.
+    """The gallery's index, from ``path`` if it is there for these images and this model, else built and kept there.
 
     Args:
         explainer: gives the features.
         gallery: its images.
         path: the index file, or None to keep none.
         kind: of :meth:`GalleryIndex.build`.
-        weights_key: text that changes with the model.
+        model_key: text that changes with the model, see :func:`features_key`.
     """
     paths = [photo.path for photo in gallery]
-    key = gallery_key(paths, kind, weights_key)
+    key = gallery_key(paths, kind, model_key)
     index = GalleryIndex.load_if_current(path, key) if path else None
     if index is None:
         index = GalleryIndex.build(embed_all(explainer, paths, "gallery"), kind, key)
@@ -96,32 +100,92 @@ def open_index(
     return index
 
 
+def features_key(cfg: Any) -> str:
+    """A text that changes with all that changes a feature: weights, target, input, and how they are compared."""
+    with open(cfg.MODEL.WEIGHTS, "rb") as file:
+        weights = hashlib.file_digest(file, "sha256").hexdigest()
+    target = target_config(cfg).MODEL
+    target.DEVICE = target.WEIGHTS = ""
+    node = cfg.MODEL.AMD
+    words = (node.NECK_FEAT, node.NORMALIZE, cfg.TEST.METRIC, cfg.TEST.FLIP.ENABLED)
+    return "\n".join([weights, target.dump(), cfg.INPUT.dump(), *map(str, words)])
+
+
+def check_search(cfg: Any, top_k: int, gallery: Sequence[Photo]) -> None:
+    """See that a search can be made before the gallery is looked at.
+
+    Raises:
+        ConfigError: the evaluation ranks by something else than a distance of two features, or ``top_k`` is below 1
+            or more than the gallery has.
+    """
+    for key in ("RERANK", "AQE"):
+        if cfg.TEST[key].ENABLED:
+            raise ConfigError(
+                f"TEST.{key}.ENABLED is True: it ranks by more than the two images of a pair, which attributes "
+                f"cannot explain; add TEST.{key}.ENABLED False"
+            )
+    if cfg.TEST.METRIC not in METRICS:
+        raise ConfigError(f"TEST.METRIC is '{cfg.TEST.METRIC}'; it has to be one of {', '.join(METRICS)}")
+    _check_depth(top_k, gallery)
+
+
+def _check_depth(top_k: int, gallery: Sequence[Photo]) -> None:
+    if not 1 <= top_k <= len(gallery):
+        raise ConfigError(f"--top-k is {top_k}, but the gallery has {len(gallery)} images")
+
+
 def search(
     explainer: Explainer, queries: Sequence[Photo], gallery: Sequence[Photo], index: GalleryIndex, top_k: int
 ) -> list[Found]:
-    """The top k of every query.
+    """The top k of every query; those that a compressed index finds are ordered by their whole features.
 
     Raises:
         ConfigError: ``top_k`` is below 1 or more than the gallery has.
     """
-    if not 1 <= top_k <= len(gallery):
-        raise ConfigError(f"--top-k is {top_k}, but the gallery has {len(gallery)} images")
+    _check_depth(top_k, gallery)
     shots = Counter((photo.pid, photo.camid) for photo in gallery)
     junk = [shots[query.pid, query.camid] if query.pid is not None else 0 for query in queries]
     depth = min(top_k + max(junk, default=0), len(gallery))
     features = embed_all(explainer, [query.path for query in queries], "queries")
     distances, positions = index.search(features, depth)
-    people = {pid: {camid for other, camid in shots if other == pid} for pid, _ in shots}
-    found = []
-    for query, row, d in zip(queries, positions.tolist(), distances.tolist(), strict=True):
-        kept = [
-            (gallery[i], float(x))
-            for i, x in zip(row, d, strict=True)
-            if i >= 0 and not gallery[i].is_junk_for(query)
-        ][:top_k]
-        possible = query.pid is not None and bool(people.get(query.pid, set()) - {query.camid})
-        found.append(Found(query, [photo for photo, _ in kept], [x for _, x in kept], possible))
-    return found
+    hits = [
+        [(float(x), i) for i, x in zip(row, d, strict=True) if i >= 0 and not gallery[i].is_junk_for(query)][
+            :top_k
+        ]
+        for query, row, d in zip(queries, positions.tolist(), distances.tolist(), strict=True)
+    ]
+    if not index.exact:
+        hits = _by_whole_features(explainer, features, gallery, hits)
+    cameras: dict[int | None, set[int | None]] = defaultdict(set)
+    for pid, camid in shots:
+        cameras[pid].add(camid)
+    return [
+        Found(
+            query,
+            [gallery[i] for _, i in row],
+            [x for x, _ in row],
+            possible=query.pid is not None and bool(cameras[query.pid] - {query.camid}),
+        )
+        for query, row in zip(queries, hits, strict=True)
+    ]
+
+
+_Hits = list[list[tuple[float, int]]]
+
+
+def _by_whole_features(
+    explainer: Explainer, features: npt.NDArray[np.float32], gallery: Sequence[Photo], hits: _Hits
+) -> _Hits:
+    """The hits with their true distances, the nearest first: compressed ones are off and order near hits wrongly."""
+    found = sorted({i for row in hits for _, i in row})
+    if not found:
+        return hits
+    exact = embed_all(explainer, [gallery[i].path for i in found], "hits")
+    place = {i: n for n, i in enumerate(found)}
+    return [
+        sorted((float(np.linalg.norm(query - exact[place[i]])), i) for _, i in row)
+        for query, row in zip(features, hits, strict=True)
+    ]
 
 
 def rank_1(found: Sequence[Found]) -> float | None:

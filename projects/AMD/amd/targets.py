@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import torch
 from fastreid.layers import pooling as host_pooling
+from fastreid.modeling.heads.clas_head import ClasHead
 from fastreid.modeling.meta_arch.baseline import Baseline
 from fastreid.modeling.meta_arch.mgn import MGN
 from torch import Tensor, nn
@@ -139,6 +140,11 @@ def _opener(model: nn.Module) -> _Opener:
     if isinstance(model, MGN):
         return partial(_mgn_branches, model)
     heads = getattr(model, "heads", None)
+    if isinstance(heads, ClasHead):
+        raise ConfigError(
+            "AMD cannot explain a target whose MODEL.HEADS.NAME is ClasHead: it returns logits of classes, not a "
+            "feature with distances; name a model with an EmbeddingHead"
+        )
     if isinstance(model, Baseline) and hasattr(heads, "pool_layer") and hasattr(heads, "bottleneck"):
         return partial(_baseline_branches, model)
     raise ConfigError(

@@ -67,6 +67,11 @@ class GalleryIndex:
         device.add(features)
         return cls(faiss.index_gpu_to_cpu(device) if device is not index else index, key)
 
+    @property
+    def exact(self) -> bool:
+        """Whether it compares whole features, not compressed ones."""
+        return isinstance(self.index, faiss.IndexFlat)
+
     def __len__(self) -> int:
         return int(self.index.ntotal)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastreid_projects.visualization.heatmap import Image, overlay, pair_scale, png_data_uri
+from fastreid_projects.visualization.heatmap import Image, overlay, pair_scale, photo_data_uri
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ def describe_averages(averages: Sequence[AverageMaps]) -> list[dict[str, Any]]:
                 {
                     "words": side.words,
                     "images": side.images,
-                    "picture": "" if drawn is None else png_data_uri(drawn),
+                    "picture": "" if drawn is None else photo_data_uri(drawn),
                 }
             )
         entries.append({"topic": entry.topic, "low": f"{low:.3g}", "high": f"{high:.3g}", "sides": sides})

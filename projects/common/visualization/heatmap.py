@@ -30,6 +30,7 @@ COLOUR_MAP = "inferno"
 ALPHA = 0.6
 FLOOR = 0.2
 MIN_SPREAD = 0.1
+_JPEG_QUALITY = 90
 
 
 def overlay(
@@ -129,6 +130,13 @@ def colour_bar(
 def png_data_uri(image: Image) -> str:
     """Encode an RGB image, uint8 (H, W, 3), as ``data:image/png;base64,...`` for the src of an <img>."""
     return "data:image/png;base64," + base64.b64encode(_encode_png(image)).decode("ascii")
+
+
+def photo_data_uri(image: Image) -> str:
+    """Encode an RGB photo, uint8 (H, W, 3), as ``data:image/jpeg;base64,...``: a seventh of a PNG, alike to the eye."""
+    pixels = cv2.cvtColor(check_image(image, "the image"), cv2.COLOR_RGB2BGR)
+    content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
+    return "data:image/jpeg;base64," + base64.b64encode(content).decode("ascii")
 
 
 def save_png(path: str | Path, image: Image) -> Path:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from fastreid_projects.visualization.explanation import AttributeContribution, PairExplanation
-from fastreid_projects.visualization.heatmap import Image, overlay, pair_scale, png_data_uri
+from fastreid_projects.visualization.heatmap import Image, overlay, pair_scale, photo_data_uri
 
 PICTURE_HEIGHT = 256
 _PERCENT_DECIMALS = 1
@@ -69,8 +69,8 @@ def describe_pair(pair: PairExplanation, decimals: int, top_k: int) -> dict[str,
         data
         | _lay_out_bars(entries, pair.distance, pair.reconstructed)
         | {
-            "query_picture": png_data_uri(query),
-            "gallery_picture": png_data_uri(gallery),
+            "query_picture": photo_data_uri(query),
+            "gallery_picture": photo_data_uri(gallery),
             "overshoots": data["printed"]["residual"].startswith("-"),
             "top": entries[:top_k],
             "rest_value": _text_sum((e["printed_value"] for e in rest), decimals),
@@ -83,8 +83,8 @@ def describe_pair(pair: PairExplanation, decimals: int, top_k: int) -> dict[str,
 def _draw_maps(contribution: AttributeContribution, query: Image, gallery: Image) -> dict[str, str]:
     low, high = pair_scale(contribution.query_map, contribution.gallery_map)
     return {
-        "query_map": png_data_uri(overlay(query, contribution.query_map, low=low, high=high)),
-        "gallery_map": png_data_uri(overlay(gallery, contribution.gallery_map, low=low, high=high)),
+        "query_map": photo_data_uri(overlay(query, contribution.query_map, low=low, high=high)),
+        "gallery_map": photo_data_uri(overlay(gallery, contribution.gallery_map, low=low, high=high)),
         "low": f"{low:.3g}",
         "high": f"{high:.3g}",
     }

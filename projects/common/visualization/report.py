@@ -18,7 +18,7 @@ from fastreid_projects.errors import ConfigError
 from fastreid_projects.files import write_aside
 from fastreid_projects.visualization.averages import AverageMaps, describe_averages
 from fastreid_projects.visualization.explanation import PairExplanation
-from fastreid_projects.visualization.heatmap import colour_bar, png_data_uri
+from fastreid_projects.visualization.heatmap import colour_bar, photo_data_uri, png_data_uri
 from fastreid_projects.visualization.pair_view import decimals_for, describe_pair, pair_as_json, picture
 from fastreid_projects.visualization.rank_list import RankList
 
@@ -97,12 +97,12 @@ def _describe_ranks(ranks: RankList, decimals: int, top_k: int, numbers: Iterato
     return {
         "query": ranks.query,
         "caption": ranks.caption,
-        "picture": png_data_uri(picture(ranks.image)),
+        "picture": photo_data_uri(picture(ranks.image)),
         "ranked": [
             {
                 "name": found.name,
                 "right": None if found.right is None else bool(found.right),
-                "picture": png_data_uri(picture(found.image)),
+                "picture": photo_data_uri(picture(found.image)),
                 "printed": f"{found.distance:.{decimals}f}",
             }
             for found in ranks.ranked

@@ -1,0 +1,66 @@
+"""What a config of AMD may say: one sentence for a value that cannot work, before anything is trained."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from fastreid_projects.backbone_stages import NUM_STAGES
+from fastreid_projects.config import get_key
+from fastreid_projects.errors import ConfigError
+
+logger = logging.getLogger("fastreid.projects.amd")
+
+_Rule = tuple[Callable[[float], bool], str]
+_COUNT: _Rule = (lambda x: x >= 0, "0 or more")
+_POSITIVE: _Rule = (lambda x: x >= 1, "at least 1")
+_UNIT: _Rule = (lambda x: 0 < x <= 1, "above 0 and at most 1")
+_WEIGHT: _Rule = (lambda x: 0 <= x < float("inf"), "a finite number of 0 or more")
+
+_RULES: dict[str, _Rule] = {
+    "SHARED_STAGES": (lambda x: 1 <= x <= NUM_STAGES, f"1 to {NUM_STAGES}"),
+    "REDUCTION": _POSITIVE,
+    "KAPPA": (lambda x: 0 <= x <= 1, "0 (for 1/M) to 1"),
+    "TAU": _UNIT,
+    "INIT_BIAS": (lambda x: abs(x) < float("inf"), "a finite number"),
+    "NU": _UNIT,
+    "ALPHA": _WEIGHT,
+    "BETA": _WEIGHT,
+    "TEST.CHUNK": _POSITIVE,
+    "TEST.GAMMA": _WEIGHT,
+    "TEST.DELETION_PAIRS": _COUNT,
+    "TEST.COUNTERFACTUALS": _COUNT,
+    "REPORT.PAIRS": _COUNT,
+    "REPORT.TOP_K": _POSITIVE,
+}
+
+
+def check_keys(cfg: Any) -> None:
+    """See that every key below ``MODEL.AMD`` has a value that can work.
+
+    Raises:
+        ConfigError: one has not; names it and what it may be.
+    """
+    for key, (allowed, words) in _RULES.items():
+        value = get_key(cfg.MODEL.AMD, key)
+        if not allowed(value):
+            raise ConfigError(f"MODEL.AMD.{key} is {value}; it has to be {words}")
+    if cfg.MODEL.AMD.NECK_FEAT not in ("after", "before"):
+        raise ConfigError(
+            f"MODEL.AMD.NECK_FEAT is '{cfg.MODEL.AMD.NECK_FEAT}'; it has to be 'after' or 'before'"
+        )
+
+
+def warn_of_another_size(cfg: Any, target: Any) -> None:
+    """Say so where the target would be fed with images of another size than those it was trained and tested with.
+
+    It is no error: fully convolutional targets take any size, and both configs may be meant as they are.
+    """
+    own, trained = (tuple(config.INPUT.SIZE_TEST) for config in (cfg, target))
+    if own != trained:
+        logger.warning(
+            "INPUT.SIZE_TEST is %s, but the target's own config says %s: what is explained is the target on images of "
+            "%s; give INPUT.SIZE_TRAIN and INPUT.SIZE_TEST of the target to explain it as it was trained",
+            *(f"[{a}, {b}]" for a, b in (own, trained, own)),
+        )

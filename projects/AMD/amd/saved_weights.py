@@ -1,0 +1,108 @@
+"""Whether weights on disk are those of an interpreter, and of the one that a config describes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from fastreid_projects.data.attributes import AttributeSet
+from fastreid_projects.errors import ConfigError, WeightsError
+from fastreid_projects.host.checkpoint import load_state_dict_file
+
+_OWN = ("free_stages.", "head.")
+_COUNTERS = "num_batches_tracked"
+_LAST = "head.decompose.weight"
+
+
+def check_explainable(cfg: Any) -> None:
+    """See that the config is AMD's and that ``MODEL.WEIGHTS`` is an interpreter's.
+
+    Raises:
+        ConfigError: the config is none of AMD.
+        WeightsError: the file is missing or of another model.
+    """
+    if cfg.MODEL.META_ARCHITECTURE != "AMD":
+        raise ConfigError(
+            f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, which explains nothing; name an AMD config"
+        )
+    path = cfg.MODEL.WEIGHTS
+    if not os.path.isfile(path):
+        raise WeightsError(
+            f"the interpreter's weights '{path}' do not exist; train it with tools/train_net.py, or name its "
+            "checkpoint with --weights"
+        )
+    if _LAST not in load_state_dict_file(path):
+        raise WeightsError(f"{path} holds no interpreter of AMD; name the model_final.pth of an AMD run")
+
+
+def check_saved(cfg: Any, own: Mapping[str, Tensor], attribute_set: AttributeSet) -> None:
+    """See that an interpreter in ``MODEL.WEIGHTS`` is the one that was built, entry by entry.
+
+    The frozen target fills most of a checkpoint, so that the share of entries that fit says little of the interpreter.
+    A file of another model is left to the host's own check.
+
+    Args:
+        cfg: the interpreter's config.
+        own: the built interpreter's ``free_stages.*`` and ``head.*``.
+        attribute_set: what its maps mean.
+
+    Raises:
+        WeightsError: it has other attributes or another N, or an entry is missing, left over, of another shape or
+            not finite.
+    """
+    path = cfg.MODEL.WEIGHTS
+    if not path or not os.path.isfile(path):
+        return
+    saved = {k: v for k, v in load_state_dict_file(path).items() if k.startswith(_OWN)}
+    if _LAST not in saved:
+        return
+    _check_attributes(saved[_LAST], path, attribute_set)
+    shared = cfg.MODEL.AMD.SHARED_STAGES + _stages(own) - _stages(saved)
+    if shared != cfg.MODEL.AMD.SHARED_STAGES:
+        raise WeightsError(
+            f"the interpreter in {path} was trained with MODEL.AMD.SHARED_STAGES {shared}, not "
+            f"{cfg.MODEL.AMD.SHARED_STAGES}; set it to {shared}, or name weights of another run"
+        )
+    wrong = {k for k in own if k not in saved or saved[k].shape != own[k].shape}
+    wrong = {k for k in wrong | (saved.keys() - own.keys()) if not k.endswith(_COUNTERS)}
+    if wrong:
+        raise WeightsError(
+            f"the interpreter in {path} was trained with another config: {len(wrong)} of its entries are missing, "
+            f"left over or of another shape, e.g. {_example(min(wrong), own, saved)}; give the config.yaml of its run"
+        )
+    require_finite(saved, f"the interpreter's weights {path}")
+
+
+def require_finite(state: Mapping[str, Tensor], what: str) -> None:
+    """Refuse weights that hold NaN or infinite values.
+
+    Raises:
+        WeightsError: they do; names an entry.
+    """
+    broken = next((k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()), None)
+    if broken is not None:
+        raise WeightsError(
+            f"{what} hold values that are not finite, e.g. in {broken}: that training has diverged; take an earlier "
+            "checkpoint of it, or train again with a smaller SOLVER.BASE_LR"
+        )
+
+
+def _check_attributes(last: Tensor, path: str, expected: AttributeSet) -> None:
+    if len(last) != len(expected):
+        raise WeightsError(
+            f"the interpreter in {path} has {len(last)} attributes, but the set {expected.name} has "
+            f"{len(expected)}; set MODEL.AMD.ATTRIBUTES to the one that it was trained on"
+        )
+
+
+def _stages(state: Mapping[str, Tensor]) -> int:
+    """How many stages of its own an interpreter has."""
+    return len({k.split(".")[1] for k in state if k.startswith("free_stages.")})
+
+
+def _example(name: str, own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> str:
+    there, here = (tuple(s[name].shape) if name in s else "absent" for s in (saved, own))
+    return f"{name} is {there} there and {here} here"
