@@ -27,6 +27,7 @@ from fastreid_projects.backbone_stages import split_stages
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.explainable import Branch
 from fastreid_projects.host.stem import pad_stem
+from fastreid_projects.host.unlabelled import training_targets
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
 
 # The authors' names -> ours; their backbone is a sequence, their res_part is layer4.
@@ -190,10 +191,8 @@ class BDB(Baseline):
         features = self.heads(self.backbone(self.preprocess_image(batched_inputs)))
         if not self.training:
             return torch.cat([features["global"], features["drop"]], dim=1)
-        targets = batched_inputs["targets"].to(self.device)
-        if targets.sum() < 0:  # the host's sign for batches without labels (baseline.py:109)
-            targets = torch.zeros_like(targets)
-        return self.losses(features, targets)
+        targets, read = training_targets(batched_inputs["targets"].to(self.device))
+        return self.losses(features, targets) if read else {}
 
     def losses(self, outputs: dict[str, Tensor], gt_labels: Tensor) -> dict[str, Tensor]:
         """Every loss of either branch.
