@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from fastreid_projects.backbone_stages import split_stages
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.explainable import Branch
+from fastreid_projects.host.heads import refuse_pooling
 from fastreid_projects.host.stem import pad_stem
 from fastreid_projects.host.unlabelled import training_targets
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
@@ -140,12 +141,13 @@ class BDB(Baseline):
         """Read ``MODEL.FIDI.BDB``, the backbone and the losses.
 
         Raises:
-            ConfigError: a size or ratio that cannot be.
+            ConfigError: a size or ratio that cannot be, or another pooling than BDB's.
         """
         from fastreid.modeling.backbones import build_backbone
 
         names, node, channels = cfg.MODEL.LOSSES.NAME, cfg.MODEL.FIDI.BDB, cfg.MODEL.BACKBONE.FEAT_DIM
         check_loss_names(names, ("features", "logits"), cls.__name__)
+        refuse_pooling(cfg, "the architecture BDB, which averages one branch and takes the other's maximum")
         for key in ("HEIGHT_RATIO", "WIDTH_RATIO"):
             if not 0 <= node[key] <= 1:
                 raise ConfigError(f"MODEL.FIDI.BDB.{key} is {node[key]} but has to lie in 0..1")

@@ -15,6 +15,8 @@ from fastreid.layers import pooling
 from fastreid.modeling.heads.embedding_head import EmbeddingHead
 from torch import Tensor, nn
 
+from fastreid_projects.errors import ConfigError
+
 _P = TypeVar("_P", bound=type[nn.Module])
 _MARK = "_fastreid_projects_pooling"
 
@@ -40,6 +42,23 @@ def register_pooling(cls: _P) -> _P:
         raise ValueError(f"a pooling layer named {cls.__name__} is registered already")
     setattr(pooling, cls.__name__, cls)
     return cls
+
+
+def refuse_pooling(cfg: Any, instead: str) -> None:
+    """Refuse a ``MODEL.HEADS.POOL_LAYER`` that an architecture would not look at.
+
+    Args:
+        cfg: the config.
+        instead: what it pools by, for the message.
+
+    Raises:
+        ConfigError: the key is not the host's default.
+    """
+    if cfg.MODEL.HEADS.POOL_LAYER != "GlobalAvgPool":
+        raise ConfigError(
+            f"MODEL.HEADS.POOL_LAYER {cfg.MODEL.HEADS.POOL_LAYER} contradicts {instead}; leave "
+            "MODEL.HEADS.POOL_LAYER out"
+        )
 
 
 def mend_heads() -> None:
