@@ -32,10 +32,11 @@ class LevelPools(nn.ModuleList):
     """
 
     def __init__(self, kind: type[ChannelPooling], channels: Sequence[int]) -> None:
-        super().__init__(kind() for _ in channels)
-        self.channels = list(channels)
-        for pool, count in zip(self, channels, strict=True):
+        pools = [kind() for _ in channels]
+        for pool, count in zip(pools, channels, strict=True):
             pool.build(count)
+        super().__init__(pools)
+        self.channels = list(channels)
 
     def forward(self, levels: Tensor | Sequence[Tensor]) -> Tensor:
         """The levels (N, C_i, H_i, W_i), or these side by side -> (N, sum of C_i, 1, 1)."""
