@@ -229,6 +229,8 @@ def test_attention_pooling_costs_little_of_its_branch():
         (["MODEL.AIRNET.BRANCHES", "['GlobalMaxPool']"], "one list of pooling layers for each branch"),
         (["MODEL.AIRNET.BRANCHES", "[['GlobalMaxPool'], []]"], "one list of pooling layers for each branch"),
         (["MODEL.AIRNET.BRANCHES", "[['GMP']]"], "'GMP' in branch 1, which is no pooling layer; known are"),
+        (["MODEL.AIRNET.BRANCHES", "[['Flatten']]"], "'Flatten' in branch 1, which is no pooling layer"),
+        (["MODEL.AIRNET.BRANCHES", "[['Identity']]"], "'Identity' in branch 1, which is no pooling layer"),
         (["MODEL.AIRNET.BRANCHES", "[['GlobalMaxPool', 'GlobalMaxPool']]"], "branch 1 twice alike"),
         (
             ["MODEL.AIRNET.BRANCHES", "[['AttentionPooling', 'SoftmaxAttentionPooling']]"],

@@ -242,6 +242,28 @@ def test_two_stages_in_one_command_and_resumed_in_either(market, write, tmp_path
     assert "stages" not in read_record(tmp_path / "e")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("SOLVER.IMS_PER_BATCH", "6", "DATALOADER.NUM_INSTANCE"),
+        ("SOLVER.OPT", "Nope", "SOLVER.OPT"),
+        ("MODEL.HEADS.POOL_LAYER", "Nope", "MODEL.HEADS.POOL_LAYER"),
+        ("MODEL.LOSSES.NAME", "('Nope',)", "MODEL.LOSSES.NAME"),
+        ("MODEL.LOSSES.NAME", "('QuadrupletHardLoss',)", "quadruplet"),
+    ],
+)
+def test_a_mistake_in_a_later_stage_is_found_before_the_first(
+    market, write, tmp_path, capsys, starts, key, value, words
+):
+    out = tmp_path / "a"
+    assert main(["--config-file", write(TWO), f"STAGES.second.{key}", value, "OUTPUT_DIR", str(out)]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: STAGES second: ")
+    assert words in error
+    assert not starts
+    assert not out.exists()
+
+
 def power_cut(trainer):
     raise KeyboardInterrupt
 

@@ -197,6 +197,11 @@ def test_amd_can_explain_it():
     [
         ("MODEL.FIDI.BDB.HEIGHT_RATIO", 1.5, "HEIGHT_RATIO is 1.5 but has to lie in 0..1"),
         ("MODEL.BACKBONE.FEAT_DIM", 510, "multiple of 4"),
+        (
+            "MODEL.HEADS.POOL_LAYER",
+            "GlobalMaxPool",
+            "POOL_LAYER GlobalMaxPool contradicts the architecture BDB",
+        ),
         ("MODEL.LOSSES.NAME", ["AttributePriorLoss"], "BDB offers features and logits"),
     ],
 )

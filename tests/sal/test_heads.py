@@ -57,6 +57,38 @@ def test_any_pooling_sees_the_maps_once(pool):
     torch.testing.assert_close(own(levels), own(torch.cat(levels, dim=1)))
 
 
+CHANNEL_POOLINGS = ["AttentionPooling", "SoftmaxAttentionPooling", "ContextMaxPool"]
+
+
+@pytest.mark.parametrize("pool", CHANNEL_POOLINGS)
+def test_a_pooling_with_weights_has_them_for_each_level(pool):
+    own = head("MODEL.HEADS.POOL_LAYER", pool).eval()
+    for weights in own.pool_layer.parameters():
+        weights.data.normal_()
+    levels = [torch.rand(2, c, 3, 2) for c in (256, 512, 256)]
+    pooled = torch.cat([one(level) for one, level in zip(own.pool_layer, levels, strict=True)], dim=1)
+    torch.testing.assert_close(own(levels), own.bottleneck(pooled).flatten(1))
+    torch.testing.assert_close(own(torch.cat(levels, dim=1)), own(levels), msg="side by side, for AMD")
+
+
+@pytest.mark.parametrize("pool", CHANNEL_POOLINGS)
+def test_a_pooling_with_weights_trains_on_levels_and_on_one(pool):
+    for levels, channels in (
+        (("MODEL.SAL.LEVELS", "(4, 5, 6)"), "1024"),
+        (("MODEL.SAL.LEVELS", "(5,)"), "512"),
+    ):
+        opts = ["MODEL.HEADS.POOL_LAYER", pool, *levels, "MODEL.BACKBONE.FEAT_DIM", channels]
+        model = build(*opts, "MODEL.LOSSES.NAME", "('CrossEntropyLoss',)")
+        sum(losses(model).values()).backward()
+        assert all(p.grad is not None for p in model.heads.pool_layer.parameters())
+
+
+def test_poolings_of_the_host_keep_their_names():
+    assert list(head().pool_layer.state_dict()) == []
+    gem = head("MODEL.HEADS.POOL_LAYER", "GeneralizedMeanPoolingP")
+    assert list(gem.pool_layer.state_dict()) == ["p"]
+
+
 def test_losses_see_the_linear_layers_feature():
     own = head().train()
     out = own([torch.rand(4, c, 3, 2) for c in (256, 512, 256)], torch.arange(4))
@@ -162,6 +194,30 @@ def test_layers_that_give_no_maps(layers, words):
         losses(build(*names, "MODEL.LOSSES.SAC.LAYERS", layers))
     for word in words:
         assert word in str(error.value)
+
+
+RESNET = ["MODEL.BACKBONE.NAME", "build_resnet_backbone", "MODEL.BACKBONE.FEAT_DIM", "512"]
+
+
+@pytest.mark.parametrize(
+    ("opts", "count", "when_built"),
+    [
+        (RESNET, 1, True),
+        ([*RESNET, "MODEL.HEADS.NAME", "EmbeddingHead"], 1, True),
+        (["MODEL.SAL.LEVELS", "(5,)", "MODEL.BACKBONE.FEAT_DIM", "512"], 1, True),
+        (["MODEL.LOSSES.SAC.LAYERS", "()"], 0, True),
+        (["MODEL.LOSSES.SAC.LAYERS", "('backbone.layer4',)"], 1, False),
+    ],
+)
+def test_a_constraint_on_fewer_than_two_maps_is_one_sentence(opts, count, when_built):
+    names = ["MODEL.LOSSES.NAME", "('CrossEntropyLoss', 'SelfAttentionConstraint')"]
+    model = None if when_built else build(*opts, *names)
+    with pytest.raises(ConfigError) as error:
+        losses(model) if model else build(*opts, *names)
+    text = str(error.value)
+    assert text.startswith("MODEL.LOSSES.SAC.LAYERS (")
+    assert f"{count} feature map" in text
+    assert "('backbone.layer3','backbone.layer4')" in text
 
 
 def test_precise_bn_asks_for_no_quadruplet():

@@ -15,10 +15,13 @@ from torch import Tensor, nn
 
 from fastreid_projects.airnet.pooling import AttentionPooling, context_block
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.host.heads import refuse_pooling
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 # With one position less in a direction, attention over positions is no choice and all poolings are alike.
 LEAST_MAP = 2
+# Of the host's module of pooling layers, but none that pools a map to (N, C, 1, 1).
+_NO_POOLING = ("Flatten", "Identity")
 _VARIANTS = '[["GlobalMaxPool"], ["GlobalMaxPool", "AttentionPooling"]]'
 
 
@@ -61,16 +64,13 @@ def check_variant(cfg: Any) -> None:
         )
     for number, names in enumerate(branches, 1):
         _check_branch(number, names)
-    if cfg.MODEL.HEADS.POOL_LAYER != "GlobalAvgPool":  # the host's default
-        raise ConfigError(
-            f"MODEL.HEADS.POOL_LAYER {cfg.MODEL.HEADS.POOL_LAYER} contradicts MODEL.AIRNET.BRANCHES, which names the "
-            "pooling of every representation; leave MODEL.HEADS.POOL_LAYER out"
-        )
+    refuse_pooling(cfg, "MODEL.AIRNET.BRANCHES, which names the pooling of every representation")
     _check_context(cfg)
 
 
 def _check_branch(number: int, names: Sequence[str]) -> None:
-    known = sorted(k for k, v in vars(pooling).items() if isinstance(v, type) and issubclass(v, nn.Module))
+    layers = {k for k, v in vars(pooling).items() if isinstance(v, type) and issubclass(v, nn.Module)}
+    known = sorted(layers.difference(_NO_POOLING))
     for name in names:
         if name not in known:
             raise ConfigError(

@@ -17,6 +17,7 @@ from fastreid_projects.airnet.build import build_parts
 from fastreid_projects.backbone_stages import resnet_stages
 from fastreid_projects.explainable import Branch
 from fastreid_projects.host.preprocess import move_batch
+from fastreid_projects.host.unlabelled import training_targets
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
 
 
@@ -73,10 +74,9 @@ class AIRNet(Baseline):
         maps = self.branch_maps(self.preprocess_image(batch))
         if not self.training:
             return torch.cat([head(maps[name]) for name, head in self.heads.items()], dim=1)
-        targets = batch["targets"]
-        if targets.sum() < 0:  # PreciseBN asks for statistics with targets of -1
-            targets = torch.zeros_like(targets)
-        return self.losses({name: head(maps[name], targets) for name, head in self.heads.items()}, targets)
+        targets, read = training_targets(batch["targets"])
+        outputs = {name: head(maps[name], targets) for name, head in self.heads.items()}
+        return self.losses(outputs, targets) if read else {}
 
     def branch_maps(self, images: Tensor) -> dict[str, Tensor]:
         """Normalised images (N, 3, h, w) -> the map (N, C, H, W) that each representation is pooled from."""

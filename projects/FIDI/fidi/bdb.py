@@ -26,7 +26,9 @@ from torch import Tensor, nn
 from fastreid_projects.backbone_stages import split_stages
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.explainable import Branch
+from fastreid_projects.host.heads import refuse_pooling
 from fastreid_projects.host.stem import pad_stem
+from fastreid_projects.host.unlabelled import training_targets
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
 
 # The authors' names -> ours; their backbone is a sequence, their res_part is layer4.
@@ -139,12 +141,13 @@ class BDB(Baseline):
         """Read ``MODEL.FIDI.BDB``, the backbone and the losses.
 
         Raises:
-            ConfigError: a size or ratio that cannot be.
+            ConfigError: a size or ratio that cannot be, or another pooling than BDB's.
         """
         from fastreid.modeling.backbones import build_backbone
 
         names, node, channels = cfg.MODEL.LOSSES.NAME, cfg.MODEL.FIDI.BDB, cfg.MODEL.BACKBONE.FEAT_DIM
         check_loss_names(names, ("features", "logits"), cls.__name__)
+        refuse_pooling(cfg, "the architecture BDB, which averages one branch and takes the other's maximum")
         for key in ("HEIGHT_RATIO", "WIDTH_RATIO"):
             if not 0 <= node[key] <= 1:
                 raise ConfigError(f"MODEL.FIDI.BDB.{key} is {node[key]} but has to lie in 0..1")
@@ -190,10 +193,8 @@ class BDB(Baseline):
         features = self.heads(self.backbone(self.preprocess_image(batched_inputs)))
         if not self.training:
             return torch.cat([features["global"], features["drop"]], dim=1)
-        targets = batched_inputs["targets"].to(self.device)
-        if targets.sum() < 0:  # the host's sign for batches without labels (baseline.py:109)
-            targets = torch.zeros_like(targets)
-        return self.losses(features, targets)
+        targets, read = training_targets(batched_inputs["targets"].to(self.device))
+        return self.losses(features, targets) if read else {}
 
     def losses(self, outputs: dict[str, Tensor], gt_labels: Tensor) -> dict[str, Tensor]:
         """Every loss of either branch.

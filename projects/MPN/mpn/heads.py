@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.explainable import Branch
+from fastreid_projects.host.heads import refuse_pooling
 from fastreid_projects.mpn.cutting import Cutter
 from fastreid_projects.mpn.part_layers import ChannelAttention, PartConv, pool_relu, vector_layer
 from fastreid_projects.mpn.regions import Regions
@@ -129,9 +130,10 @@ class MPNHead(nn.Module):
         """Read ``MODEL.MPN`` and what the host's heads have in common.
 
         Raises:
-            ConfigError: a value that is none of the known ones.
+            ConfigError: a value that is none of the known ones, or another pooling than MPN's.
         """
         node, heads = cfg.MODEL.MPN, cfg.MODEL.HEADS
+        refuse_pooling(cfg, "MPNHead, which takes the maximum over each part")
         for key, known in (("TASKS", TASKS), ("SHARE_CONV1", SHARING), ("SHARE_CONV2", SHARING)):
             if node[key] not in known:
                 raise ConfigError(f"MODEL.MPN.{key} is '{node[key]}'; it has to be one of {', '.join(known)}")

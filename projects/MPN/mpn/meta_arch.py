@@ -19,6 +19,7 @@ from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.explainable import Branch
 from fastreid_projects.host.preprocess import move_batch
 from fastreid_projects.host.stem import pad_stem
+from fastreid_projects.host.unlabelled import training_targets
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
 from fastreid_projects.mpn.alignment import ALIGNMENTS, alignment_loss, soft_sharing_loss
 from fastreid_projects.mpn.heads import MPNHead, PartFeatures
@@ -141,10 +142,9 @@ class MPN(Baseline):
         if not self.training:
             masked = self.heads.tasks == "auxiliary" and isinstance(batched_inputs, dict)
             return self.heads(maps, self.regions(batched_inputs, maps) if masked else None)
-        targets = batched_inputs["targets"]
-        if targets.sum() < 0:  # the host's sign for batches without labels (baseline.py:109)
-            targets = torch.zeros_like(targets)
-        return self.losses(self.heads(maps, self.regions(batched_inputs, maps)), targets)
+        targets, read = training_targets(batched_inputs["targets"])
+        outputs = self.heads(maps, self.regions(batched_inputs, maps))
+        return self.losses(outputs, targets) if read else {}
 
     def explained_stages(self) -> list[nn.Module]:
         """The backbone's stages, for AMD."""

@@ -137,6 +137,12 @@ def dilate(stage: nn.Module, rate: int, first_rate: int) -> None:
             convolution.dilation = convolution.padding = (r, r)
 
 
+def level_channels(cfg: Any) -> list[int]:
+    """Channels of each level of ``MODEL.SAL.LEVELS``, which the backbone has checked."""
+    block, _ = BLOCKS[cfg.MODEL.BACKBONE.DEPTH]
+    return [PLANES[level] * block.expansion for level in cfg.MODEL.SAL.LEVELS]
+
+
 @BACKBONE_REGISTRY.register()
 def build_dilated_resnet_backbone(cfg: Any) -> DilatedResNet:
     """Build :class:`DilatedResNet` from ``MODEL.BACKBONE`` and ``MODEL.SAL``.

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from fastreid.config import configurable
 from fastreid.modeling.heads import REID_HEADS_REGISTRY, EmbeddingHead
 from torch import Tensor, nn
+
+from fastreid_projects.host.heads import ChannelPooling
+from fastreid_projects.sal.backbone import build_dilated_resnet_backbone, level_channels
 
 
 class LevelPool(nn.Module):
@@ -19,9 +23,32 @@ class LevelPool(nn.Module):
         return torch.cat([super(LevelPool, self).forward(features) for features in maps], dim=1)
 
 
-def pool_levels(pool: nn.Module) -> nn.Module:
-    """Let a pooling layer of the host take levels, too; it stays an instance of its class."""
+class LevelPools(nn.ModuleList):
+    """A pooling layer with weights for each level.
+
+    Args:
+        kind: of all of them.
+        channels: C_i of each level.
+    """
+
+    def __init__(self, kind: type[ChannelPooling], channels: Sequence[int]) -> None:
+        pools = [kind() for _ in channels]
+        for pool, count in zip(pools, channels, strict=True):
+            pool.build(count)
+        super().__init__(pools)
+        self.channels = list(channels)
+
+    def forward(self, levels: Tensor | Sequence[Tensor]) -> Tensor:
+        """The levels (N, C_i, H_i, W_i), or these side by side -> (N, sum of C_i, 1, 1)."""
+        maps = levels.split(self.channels, dim=1) if isinstance(levels, Tensor) else levels
+        return torch.cat([pool(features) for pool, features in zip(self, maps, strict=True)], dim=1)
+
+
+def pool_levels(pool: nn.Module, channels: Sequence[int]) -> nn.Module:
+    """Let a pooling layer of the host take levels, too; one without weights stays an instance of its class."""
     kind = type(pool)
+    if isinstance(pool, ChannelPooling) and len(channels) > 1:
+        return LevelPools(kind, channels)
     pool.__class__ = type(f"Level{kind.__name__}", (LevelPool, kind), {})
     return pool
 
@@ -32,15 +59,27 @@ class MultiLevelHead(EmbeddingHead):
 
     With ``EMBEDDING_DIM`` 1024 and ``NECK_FEAT`` after, the losses and the evaluation see the paper's 1024-d feature.
     The linear layer has a bias unless a BatchNorm follows, whose shift does the same.
+
+    Args:
+        level_channels: channels of each level, or of the single map.
+        arguments: of the host's head.
     """
 
     takes_levels = True
     pool_layer: nn.Module
     bottleneck: nn.Sequential
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.pool_layer = pool_levels(self.pool_layer)
+    @configurable
+    def __init__(self, *, level_channels: Sequence[int], **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.pool_layer = pool_levels(self.pool_layer, level_channels)
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> dict[str, Any]:
+        """Read what the host's head reads, and the backbone's levels."""
+        own = build_dilated_resnet_backbone.__name__ == cfg.MODEL.BACKBONE.NAME
+        channels = level_channels(cfg) if own else [cfg.MODEL.BACKBONE.FEAT_DIM]
+        return {**super().from_config(cfg), "level_channels": channels}
 
     def reset_parameters(self) -> None:
         """Give the linear layer its bias, then initialise as the host does."""

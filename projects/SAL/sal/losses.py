@@ -142,16 +142,48 @@ class SelfAttentionConstraint(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: Any) -> SelfAttentionConstraint:
-        """Read ``MODEL.LOSSES.SAC``."""
-        return cls(cfg.MODEL.LOSSES.SAC.LAYERS)
+        """Read ``MODEL.LOSSES.SAC``.
+
+        Raises:
+            ConfigError: its layers are known to give fewer than two maps.
+        """
+        layers = tuple(cfg.MODEL.LOSSES.SAC.LAYERS)
+        if not layers or (layers == ("backbone",) and _gives_one_map(cfg)):
+            raise _too_few(layers, len(layers))
+        return cls(layers)
 
     def forward(self, maps: Sequence[Tensor], labels: Tensor | None = None) -> Tensor:
-        """Loss of a list of feature maps (N, C, H, W), a scalar; identities are not used."""
+        """Loss of a list of feature maps (N, C, H, W), a scalar; identities are not used.
+
+        Raises:
+            ConfigError: the layers gave fewer than two maps.
+        """
+        if len(maps) < 2:
+            raise _too_few(self.layers, len(maps))
         return self_attention_constraint(maps)
 
     def extra_repr(self) -> str:
         """Show the layers."""
         return f"layers={self.layers}"
+
+
+def _gives_one_map(cfg: Any) -> bool:
+    """Whether ``MODEL.BACKBONE`` is known to return a single map: the host's do, and ours with one level."""
+    from fastreid_projects.host.config_check import DEPTHS
+    from fastreid_projects.sal.backbone import build_dilated_resnet_backbone
+
+    name = cfg.MODEL.BACKBONE.NAME
+    return name in DEPTHS or (
+        name == build_dilated_resnet_backbone.__name__ and len(cfg.MODEL.SAL.LEVELS) < 2
+    )
+
+
+def _too_few(layers: Sequence[str], count: int) -> ConfigError:
+    return ConfigError(
+        f"MODEL.LOSSES.SAC.LAYERS {layers} gives the self-attention constraint {count} feature map"
+        f"{'' if count == 1 else 's'}, but it compares two or more: name modules of the model, e.g. "
+        "\"('backbone.layer3','backbone.layer4')\" of a ResNet"
+    )
 
 
 @register_loss

@@ -16,6 +16,7 @@ from fastreid_projects.engine.setup import setup_run
 from fastreid_projects.engine.stages import (
     Stage,
     build_stages,
+    check_stages,
     forget,
     hand_over,
     is_finished,
@@ -44,6 +45,8 @@ def run(cfg: Any, args: argparse.Namespace) -> dict[str, Any]:
     *earlier, last = build_stages(cfg)
     if args.eval_only:
         return _run_one(last.cfg, args, resume=False)
+    if earlier:
+        check_stages((*earlier, last))
     if earlier and not args.resume:
         for stage in (*earlier, last):
             if not stage.reuse:

@@ -24,7 +24,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from fastreid.utils import comm
@@ -32,6 +32,8 @@ from fastreid.utils import comm
 from fastreid_projects.config import all_keys, config_leaves, get_key, load_config, set_key
 from fastreid_projects.engine.trainer import final_weights
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.host.config_check import check_host_config, check_training_config
+from fastreid_projects.losses import LOSSES, build_losses, check_loss_names
 
 logger = logging.getLogger("fastreid.projects.stages")
 
@@ -110,6 +112,23 @@ def _build_stage(cfg: Any, entry: Mapping[str, Any], *, last: bool) -> Stage:
     if key not in all_keys(stage):
         raise ConfigError(f"STAGES {name}: WEIGHTS_KEY names {key}, which is no config key")
     return Stage(name, stage, key, bool(entry.get("REUSE", False)))
+
+
+def check_stages(stages: Iterable[Stage]) -> None:
+    """Check every stage before the first is trained: what a model's weights are not needed for.
+
+    Raises:
+        ConfigError: a stage that could not be trained; the sentence names it.
+    """
+    for stage in stages:
+        try:
+            check_host_config(stage.cfg)
+            check_training_config(stage.cfg)
+            names = stage.cfg.MODEL.LOSSES.NAME
+            check_loss_names(names, {loss.inputs for loss in LOSSES.values()}, "")
+            build_losses(stage.cfg, names)
+        except ConfigError as error:
+            raise ConfigError(f"STAGES {stage.name}: {error}") from error
 
 
 def hand_over(done: Stage, stage: Stage) -> None:

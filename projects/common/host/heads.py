@@ -46,6 +46,23 @@ def register_pooling(cls: _P) -> _P:
     return cls
 
 
+def refuse_pooling(cfg: Any, instead: str) -> None:
+    """Refuse a ``MODEL.HEADS.POOL_LAYER`` that an architecture would not look at.
+
+    Args:
+        cfg: the config.
+        instead: what it pools by, for the message.
+
+    Raises:
+        ConfigError: the key is not the host's default.
+    """
+    if cfg.MODEL.HEADS.POOL_LAYER != "GlobalAvgPool":
+        raise ConfigError(
+            f"MODEL.HEADS.POOL_LAYER {cfg.MODEL.HEADS.POOL_LAYER} contradicts {instead}; leave "
+            "MODEL.HEADS.POOL_LAYER out"
+        )
+
+
 def mend_heads() -> None:
     """Let ``EmbeddingHead`` and its subclasses tell a :class:`ChannelPooling` its channels, and check them."""
     if hasattr(EmbeddingHead, _MARK):
