@@ -15,7 +15,9 @@ from fastreid.utils.env import seed_all_rng
 from fastreid_projects.errors import UserError
 from fastreid_projects.host.config_check import check_host_config, check_training_config
 from fastreid_projects.host.device import resolve_device
+from fastreid_projects.host.generators import SeedSteps
 from fastreid_projects.host.imports import rebind
+from fastreid_projects.host.loop import Progress
 from fastreid_projects.host.update_check import UpdateCheck
 
 logger = logging.getLogger("fastreid.projects.host.engine")
@@ -51,13 +53,15 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 
 @functools.wraps(_host_init)
 def trainer_init(self: Any, cfg: Any) -> None:
-    """Check the config, fit it to the machine, and save the scaler (defaults.py:222-229)."""
+    """Check the config, fit it to the machine, and save the scaler and the progress (defaults.py:222-229)."""
     check_host_config(cfg)
     check_training_config(cfg)
     cfg = resolve_device(cfg)
     if cfg.OUTPUT_DIR and comm.is_main_process():
         os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
     _host_init(self, cfg)
+    self.progress = Progress(self)
+    self.checkpointer.checkpointables["progress"] = self.progress
     scaler = self.grad_scaler
     if scaler is not None and scaler.is_enabled():
         self.checkpointer.checkpointables["grad_scaler"] = scaler
@@ -71,28 +75,29 @@ def predictor_init(self: Any, cfg: Any) -> None:
 
 @functools.wraps(_host_build_hooks)
 def build_hooks(self: Any) -> list[Any]:
-    """Let every training look at its first update."""
+    """Let every training seed its steps and look at its first update."""
     timer, *others = _host_build_hooks(self)
-    return [timer, UpdateCheck(), *others]
+    return [timer, SeedSteps(), UpdateCheck(), *others]
 
 
 def resume_or_load(self: Any, resume: bool = True) -> None:
     """Resume from OUTPUT_DIR's last checkpoint, or load MODEL.WEIGHTS.
 
-    Besides the host's (defaults.py:245-263), the best metric goes on from where it was
-    (utils/checkpoint.py:317 starts at -1 and overwrites model_best), and so does the count of
-    SOLVER.FREEZE_ITERS.
+    Besides the host's (defaults.py:245-263), the random numbers and the images go on where they were, and so do the
+    best metric (utils/checkpoint.py:317 starts at -1 and overwrites model_best) and the count of
+    SOLVER.FREEZE_ITERS. A checkpoint may have been saved within an epoch.
     """
     checkpoint = self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
     if not (resume and self.checkpointer.has_checkpoint()):
         return
     self.start_epoch = checkpoint.get("epoch", -1) + 1
+    self.progress.start_from(self.start_epoch, checkpoint.get("hooks_done", 0))
     best = checkpoint.get("best_metric", checkpoint.get("metric", -1))
     for hook in self._hooks:
         if isinstance(hook, hooks.PeriodicCheckpointer):
             hook.best_metric = best
     if hasattr(self.optimizer, "steps_done"):
-        self.optimizer.steps_done = self.start_epoch * self.iters_per_epoch
+        self.optimizer.steps_done = self.progress.done
 
 
 @functools.wraps(_host_train)
