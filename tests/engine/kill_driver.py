@@ -18,10 +18,12 @@ import fastreid_projects  # noqa: F401, I001  (mends the host before it is impor
 import numpy as np
 import torch
 from fastreid.engine import defaults
+from fastreid.modeling.backbones.resnet import ResNet
 
 from fastreid_projects.data.part_masks import HEAD, LEG, mask_path, write_mask
 from fastreid_projects.engine import record
 from fastreid_projects.engine.main import main as train
+from fastreid_projects.sal.backbone import PLANES
 from tests.conftest import write_market
 from tests.engine.test_run import write_attributes
 
@@ -41,6 +43,7 @@ SMALL = {
     "INPUT.SIZE_TEST": "[64, 32]",
     "INPUT.REA.ENABLED": "True",
     "TEST.EVAL_PERIOD": "1",
+    "MODEL.BACKBONE.FEAT_DIM": "64",
 }
 # A project's config, its stages, and what it needs besides; the last stage trains in OUTPUT_DIR itself.
 PROJECTS = {
@@ -57,14 +60,31 @@ PROJECTS = {
     "SAL": (
         "projects/SAL/configs/sal_r18_demo.yml",
         ("softmax", "quadruplet"),
-        {"DATALOADER.NUM_WORKERS": "1"},
+        {
+            "DATALOADER.NUM_WORKERS": "1",
+            "MODEL.BACKBONE.FEAT_DIM": "128",
+            "MODEL.HEADS.EMBEDDING_DIM": "32",
+        },
     ),
 }
 LONGEST = 120.0  # seconds that a training may take
 
 
+def make_resnets_narrow() -> None:
+    """Give ResNets an eighth of their channels after the first layer."""
+    make = ResNet._make_layer
+
+    def make_narrow(self, block, planes, *rest, **more):
+        return make(self, block, planes // 8 if planes >= 64 else planes, *rest, **more)
+
+    ResNet._make_layer = make_narrow
+    PLANES.update({level: planes // 8 for level, planes in PLANES.items()})
+
+
 def write_data(folder: Path) -> None:
-    """A tiny Market-1501 with attributes and masks."""
+    """A tiny Market-1501 with attributes and masks, and the yaml of AMD's target."""
+    base = ROOT / "projects/AMD/configs/amd_target_demo.yml"
+    (folder / "target.yml").write_text(f"_BASE_: {base}\nMODEL: {{BACKBONE: {{FEAT_DIM: 64}}}}\n")
     market = write_market(folder / "data", ids=4, test_ids=3, cameras=2, images=3, size=(32, 64))
     write_attributes(market, range(2, 9))
     for path in market.glob("*/*.jpg"):
@@ -77,10 +97,12 @@ def arguments(project: str, out: Path) -> list[str]:
     """The command line of a project's small training."""
     config, (first, _), own = PROJECTS[project]
     keys = {**SMALL, **own}
+    if project == "AMD":
+        keys["MODEL.AMD.TARGET.CONFIG"] = str(out.parent / "target.yml")
     words = ["--config-file", str(ROOT / config), "MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(out)]
     for key, value in keys.items():
         words += [key, value]
-        if not key.startswith("MODEL."):
+        if not key.startswith("MODEL.") or key == "MODEL.BACKBONE.FEAT_DIM":
             words += [f"STAGES.{first}.{key}", value]
     return words
 
@@ -201,6 +223,7 @@ def main() -> None:
     defaults.collect_env_info = lambda: ""  # seconds of looking for compilers
     record.environment = lambda: {}
     os.fsync = lambda descriptor: None  # a kill takes nothing from the kernel
+    make_resnets_narrow()
     write_data(options.folder)
 
     straight = options.folder / "straight"
