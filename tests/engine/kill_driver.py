@@ -14,11 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-import fastreid_projects  # noqa: F401, I001  (mends the host before it is imported)
 import numpy as np
 import torch
-from fastreid.engine import defaults
-from fastreid.modeling.backbones.resnet import ResNet
 
 from fastreid_projects.data.part_masks import HEAD, LEG, mask_path, write_mask
 from fastreid_projects.engine import record
@@ -72,6 +69,8 @@ LONGEST = 120.0  # seconds that a training may take
 
 def make_resnets_narrow() -> None:
     """Give ResNets an eighth of their channels after the first layer."""
+    from fastreid.modeling.backbones.resnet import ResNet  # not at the head: it is mended first
+
     make = ResNet._make_layer
 
     def make_narrow(self, block, planes, *rest, **more):
@@ -212,6 +211,8 @@ def unequal(a: object, b: object, name: str = "") -> list[str]:
 
 def main() -> None:
     """Print a project's kills by stage, its runs and how they differ, as JSON."""
+    from fastreid.engine import defaults
+
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("project", choices=PROJECTS)
@@ -221,7 +222,7 @@ def main() -> None:
     random.seed(options.seed)
     os.environ["FASTREID_DATASETS"] = str(options.folder / "data")
     defaults.collect_env_info = lambda: ""  # seconds of looking for compilers
-    record.environment = lambda: {}
+    record.environment = dict
     os.fsync = lambda descriptor: None  # a kill takes nothing from the kernel
     make_resnets_narrow()
     write_data(options.folder)

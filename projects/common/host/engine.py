@@ -13,6 +13,7 @@ from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
 
 from fastreid_projects.errors import UserError
+from fastreid_projects.host.amp import set_amp_dtype
 from fastreid_projects.host.config_check import check_host_config, check_training_config
 from fastreid_projects.host.device import resolve_device
 from fastreid_projects.host.generators import SeedSteps
@@ -31,7 +32,7 @@ _host_default_setup = defaults.default_setup
 
 
 def mend_engine() -> None:
-    """Patch DefaultTrainer, DefaultPredictor and default_setup, and add SEED to the host's defaults."""
+    """Patch DefaultTrainer, DefaultPredictor and default_setup; add SEED and SOLVER.AMP.DTYPE to the defaults."""
     _Trainer.__init__ = trainer_init
     _Trainer.build_hooks = build_hooks
     _Trainer.resume_or_load = resume_or_load
@@ -39,6 +40,7 @@ def mend_engine() -> None:
     defaults.DefaultPredictor.__init__ = predictor_init
     if "SEED" not in _C:
         _C.SEED = -1
+        _C.SOLVER.AMP.DTYPE = "float16"  # or "bfloat16", which CPUs have too
     rebind(_host_default_setup, default_setup)
     logging.getLogger("fastreid.engine.train_loop").addFilter(_without_traceback)
 
@@ -60,6 +62,8 @@ def trainer_init(self: Any, cfg: Any) -> None:
     if cfg.OUTPUT_DIR and comm.is_main_process():
         os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
     _host_init(self, cfg)
+    set_amp_dtype(self._trainer, cfg.SOLVER.AMP.DTYPE)
+    self._trainer.output_dir = cfg.OUTPUT_DIR
     self.progress = Progress(self)
     self.checkpointer.checkpointables["progress"] = self.progress
     scaler = self.grad_scaler
