@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import logging
 import os
-from typing import Any
+from collections.abc import Iterator
+from typing import IO, Any
 
 from fastreid.config.defaults import _C
 from fastreid.engine import defaults, hooks
 from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
+from fastreid.utils.file_io import PathManager
 
 from fastreid_projects.errors import UserError
+from fastreid_projects.files import write_aside
 from fastreid_projects.host.amp import set_amp_dtype
 from fastreid_projects.host.config_check import check_host_config, check_training_config
 from fastreid_projects.host.device import resolve_device
 from fastreid_projects.host.generators import SeedSteps
 from fastreid_projects.host.imports import rebind
-from fastreid_projects.host.loop import Progress
+from fastreid_projects.host.loop import Progress, forget_later_lines
 from fastreid_projects.host.update_check import UpdateCheck
 
 logger = logging.getLogger("fastreid.projects.host.engine")
@@ -41,6 +46,7 @@ def mend_engine() -> None:
     if "SEED" not in _C:
         _C.SEED = -1
         _C.SOLVER.AMP.DTYPE = "float16"  # or "bfloat16", which CPUs have too
+    defaults.PathManager = _WholeFiles
     rebind(_host_default_setup, default_setup)
     logging.getLogger("fastreid.engine.train_loop").addFilter(_without_traceback)
 
@@ -51,6 +57,22 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     if isinstance(error, UserError):
         record.msg, record.args, record.exc_info = "Training stopped: %s", (str(error),), None
     return True
+
+
+class _WholeFiles(PathManager):
+    """Writes config.yaml as a whole or not at all (defaults.py:106)."""
+
+    @staticmethod
+    def open(path: str, mode: str = "r", **options: Any) -> Any:
+        """See the host's method."""
+        return _replaced(path) if mode == "w" else PathManager.open(path, mode, **options)
+
+
+@contextlib.contextmanager
+def _replaced(path: str) -> Iterator[IO[str]]:
+    text = io.StringIO()
+    yield text
+    write_aside(path, text.getvalue().encode())
 
 
 @functools.wraps(_host_init)
@@ -96,6 +118,8 @@ def resume_or_load(self: Any, resume: bool = True) -> None:
         return
     self.start_epoch = checkpoint.get("epoch", -1) + 1
     self.progress.start_from(self.start_epoch, checkpoint.get("hooks_done", 0))
+    if comm.is_main_process():
+        forget_later_lines(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json"), self.progress.done)
     best = checkpoint.get("best_metric", checkpoint.get("metric", -1))
     for hook in self._hooks:
         if isinstance(hook, hooks.PeriodicCheckpointer):

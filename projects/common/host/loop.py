@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import os
 from types import SimpleNamespace
 from typing import Any
 
@@ -65,6 +67,29 @@ class Progress:
         self.done = self.done if first <= self.done <= last else first
         self.hooks_done = hooks_done if self.done == last else 0
         self._batches.start = self.done
+
+
+def forget_later_lines(path: str, iteration: int) -> None:
+    """Take from the end of a ``metrics.json`` what will be trained again, and a line that a kill cut off.
+
+    Args:
+        path: the file, which the host goes on appending to (utils/events.py:95).
+        iteration: the first one that will be trained.
+    """
+    if not os.path.isfile(path):
+        return
+    with open(path, "r+b") as file:
+        lines = file.readlines()
+        while lines and not _is_before(lines[-1], iteration):
+            lines.pop()
+        file.truncate(sum(map(len, lines)))
+
+
+def _is_before(line: bytes, iteration: int) -> bool:
+    try:
+        return line.endswith(b"\n") and json.loads(line)["iteration"] < iteration
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def mend_loop() -> None:
