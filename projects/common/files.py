@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -68,17 +69,29 @@ def remove_unfinished(folder: str | os.PathLike[str] | None = None) -> None:
 
 @contextlib.contextmanager
 def full_disk_in_a_sentence(folder: str) -> Iterator[None]:
-    """Say in one sentence that a disk is full, whoever writes to it.
+    """Say in one sentence that a disk is full, whoever writes to it; threads, as TensorBoard's, say nothing then.
 
     Raises:
         DataError: in place of an OSError because of a full disk, a quota or the largest size of a file.
     """
+    hook = threading.excepthook
+
+    def quiet(arguments: threading.ExceptHookArgs) -> None:
+        if not _is_full(arguments.exc_value):
+            hook(arguments)
+
+    threading.excepthook = quiet
     try:
         yield
+        threading.excepthook = hook  # after an error a thread may still be on its way
     except OSError as error:
-        if error.errno not in FULL:
+        if not _is_full(error):
             raise
         raise DataError(
             f"no room to write {error.filename or folder} ({error.strerror}); complete checkpoints are untouched: "
             "make room, then go on with --resume"
         ) from error
+
+
+def _is_full(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in FULL

@@ -8,14 +8,15 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 from fastreid_projects.errors import InterruptedRunError
 from fastreid_projects.files import remove_unfinished
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_NOTICE = b"\nStopping after this iteration, with a checkpoint. Once more ends at once.\n"
+_NOTICE = b"\nStopping after this iteration or ranking, with a checkpoint. Once more ends at once.\n"
 
 
 class StopNow(KeyboardInterrupt):
@@ -27,7 +28,7 @@ class _Signals:
 
     def __init__(self) -> None:
         self.requested = 0
-        self.waits = False
+        self.waits = self.evaluates = False
 
     def handle(self, signum: int, frame: FrameType | None) -> None:
         again, self.requested = bool(self.requested), signum
@@ -55,25 +56,51 @@ def heeded() -> Iterator[None]:
         return
     _signals.requested = 0
     before = {signum: signal.signal(signum, _signals.handle) for signum in SIGNALS}
+    unraisable, sys.unraisablehook = sys.unraisablehook, _without_stop(sys.unraisablehook)
     try:
         yield
     except StopNow:
         raise interrupted("Interrupted") from None
     finally:
+        sys.unraisablehook = unraisable
         for signum, handler in before.items():
             signal.signal(signum, handler)
 
 
+def _without_stop(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Say nothing of a StopNow where Python cannot raise it, as while an object is deleted: it is asked for later."""
+
+    def quiet(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, StopNow):
+            hook(unraisable)
+
+    return quiet
+
+
 @contextlib.contextmanager
-def waiting(waits: bool = True) -> Iterator[None]:
-    """Let signals wait until :func:`requested` is asked for, or (False) raise StopNow at once."""
-    before, _signals.waits = _signals.waits, waits
+def waiting() -> Iterator[None]:
+    """Let signals wait until :func:`requested` is asked for."""
+    _signals.waits = True
     try:
-        if not waits and _signals.requested:
-            raise StopNow
         yield
     finally:
-        _signals.waits = before
+        _signals.waits = False
+
+
+@contextlib.contextmanager
+def evaluating() -> Iterator[None]:
+    """In this block, which can be given up, :func:`check` looks for signals."""
+    _signals.evaluates = True
+    try:
+        yield
+    finally:
+        _signals.evaluates = False
+
+
+def check() -> None:
+    """Raise StopNow in an evaluation that a signal has ended; to be called before each of its batches."""
+    if _signals.evaluates and _signals.requested:
+        raise StopNow
 
 
 def requested() -> bool:

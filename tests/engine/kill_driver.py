@@ -1,4 +1,4 @@
-"""Kills trainings by SIGKILL at random moments and compares what they come to: ``python -m tests.engine.kill_driver``.
+"""Kills trainings at random moments and compares what they come to: ``python -m tests.engine.kill_driver``.
 
 All that is slow to import is imported once, then each training is a fork. This process itself computes nothing, so
 that no thread of PyTorch's is lost in a fork.
@@ -127,13 +127,19 @@ def start(project: str, out: Path, *flags: str) -> int:
 
 def finish(pid: int, out: Path) -> None:
     """Wait for a training that nobody kills."""
-    check(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), out)
+    check(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), out, 0)
 
 
-def check(code: int, out: Path) -> None:
-    """End with the training's log where it neither succeeded nor was killed."""
-    if code not in (0, -signal.SIGKILL):
-        raise SystemExit(out.with_suffix(".log").read_text()[-4000:])
+def check(code: int, out: Path, signum: int) -> None:
+    """End with the training's log where it neither succeeded nor did as it was told."""
+    log = out.with_suffix(".log").read_text()
+    if code == 128 + signum:
+        told = log.splitlines()[-1]
+        go_on = "Go on with: python train_net.py --resume --config-file" in told
+        if "Traceback" in log or not (go_on or told == "Interrupted"):  # the latter before the run had begun
+            raise SystemExit(log[-4000:])
+    elif code not in (0, -signum):
+        raise SystemExit(log[-4000:])
 
 
 def stage_of(project: str, out: Path) -> str:
@@ -144,7 +150,9 @@ def stage_of(project: str, out: Path) -> str:
     return last if not (out / "run.json").is_file() else ""
 
 
-def interrupted_run(project: str, out: Path, kills: dict[str, int], wanted: int, seconds: float) -> None:
+def interrupted_run(
+    project: str, out: Path, kills: dict[str, int], wanted: int, seconds: float, signum: int
+) -> None:
     """Train, and kill it at random moments until each stage has been killed ``wanted`` times or is finished."""
     flags: tuple[str, ...] = ()
     while stage := stage_of(project, out):
@@ -160,9 +168,9 @@ def interrupted_run(project: str, out: Path, kills: dict[str, int], wanted: int,
             code = ended(pid)
         if code is None:
             stage = stage_of(project, out)
-            os.killpg(pid, signal.SIGKILL)
+            (os.kill if signum == signal.SIGTERM else os.killpg)(pid, signum)
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        check(code, out)
+        check(code, out, signum)
         if stage and code:
             kills[stage] += 1
             look_at_files(out)
@@ -218,8 +226,10 @@ def main() -> None:
     parser.add_argument("project", choices=PROJECTS)
     parser.add_argument("--kills", type=int, default=1, help="in each stage")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--signal", default="SIGKILL")
     options = parser.parse_args()
     random.seed(options.seed)
+    signum = signal.Signals[options.signal]
     os.environ["FASTREID_DATASETS"] = str(options.folder / "data")
     defaults.collect_env_info = lambda: ""  # seconds of looking for compilers
     record.environment = dict
@@ -234,7 +244,7 @@ def main() -> None:
     kills, runs, different = dict.fromkeys(PROJECTS[options.project][1], 0), 0, []
     while min(kills.values()) < options.kills:
         out = options.folder / f"run{runs}"
-        interrupted_run(options.project, out, kills, options.kills, seconds / 2)
+        interrupted_run(options.project, out, kills, options.kills, seconds / 2, signum)
         different += differences(options.project, straight, out)
         shutil.rmtree(out)
         runs += 1

@@ -36,9 +36,12 @@ def setup_run(cfg: Any, args: argparse.Namespace) -> Any:
     close_log()
     if comm.is_main_process():
         remove_unfinished(cfg.OUTPUT_DIR)
+    logger = setup_logger(
+        cfg.OUTPUT_DIR, distributed_rank=comm.get_rank()
+    )  # the one that default_setup then gets
+    for handler in logger.handlers:
+        handler.handleError = functools.partial(_log_is_full, handler)
     default_setup(cfg, args)
-    for handler in logging.getLogger("fastreid").handlers:
-        handler.handleError = functools.partial(_log_is_full, handler)  # type: ignore[method-assign]
     return cfg
 
 

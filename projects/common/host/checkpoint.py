@@ -160,7 +160,8 @@ def _write(path: str, write: Callable[[IO[bytes]], Any]) -> None:
         with replacing(path, sync=True) as file:
             write(file)
     except RuntimeError as error:  # PyTorch's own where it cannot write, DataError is one too
+        reason = error.__cause__ or error.__context__ or error  # PyTorch hides the OSError that it met
         raise WeightsError(
-            f"The checkpoint '{path}' could not be written ({error.__cause__ or error}), the last complete one is "
+            f"The checkpoint '{path}' could not be written ({reason}), the last complete one is "
             "untouched: make room or set another OUTPUT_DIR, then go on with --resume."
         ) from error

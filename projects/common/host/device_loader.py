@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from fastreid_projects import interrupts
 from fastreid_projects.errors import UserError
 from fastreid_projects.host.batches import numbered
 
@@ -77,6 +78,7 @@ class _Batches:
         return self
 
     def __next__(self) -> Any:
+        interrupts.check()
         if self._batches is None:
             self._batches = self._start()
         try:

@@ -120,7 +120,10 @@ def train(self: Any, start_epoch: int, max_epoch: int, iters_per_epoch: int) -> 
             save_interrupted(self, self.epoch - 1, hooks_done=self.progress.hooks_done)
         except InterruptedRunError:
             raise
-        except Exception:
+        except Exception as error:
+            if interrupts.requested() and "DataLoader worker" in str(error):  # the signal ended it too
+                place = f"Interrupted in iteration {self.iter}, which cannot be finished"
+                raise interrupts.interrupted(f"{place}: the last checkpoint counts") from None
             logger.exception("Exception during training:")
             raise
         finally:
@@ -151,8 +154,8 @@ def after_epoch(self: Any) -> None:
 
 
 def evaluation() -> contextlib.AbstractContextManager[None]:
-    """An evaluation is given up at once, unless other processes would wait for this one in it."""
-    return interrupts.waiting(waits=comm.get_world_size() > 1)
+    """An evaluation is given up at its next batch, unless other processes would wait for this one in it."""
+    return interrupts.evaluating() if comm.get_world_size() == 1 else contextlib.nullcontext()
 
 
 def save_interrupted(self: Any, epoch: int, hooks_done: int = 0) -> None:
