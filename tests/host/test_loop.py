@@ -73,6 +73,31 @@ def test_a_signal_saves_and_the_resumed_training_is_the_same(train, tmp_path, si
     assert equal(train("stopped", resume=True, seed=99), straight), "its seed is the checkpoint's"
 
 
+@pytest.mark.parametrize(
+    "opts",
+    [
+        ("DATALOADER.NUM_WORKERS", 2, "DATALOADER.SAMPLER_TRAIN", "ImbalancedDatasetSampler"),
+        (
+            "SOLVER.AMP.ENABLED",
+            True,
+            "SOLVER.AMP.DTYPE",
+            "bfloat16",
+            "MODEL.HEADS.POOL_LAYER",
+            "GeneralizedMeanPoolingP",
+        ),
+        ("SOLVER.SCHED", "CosineAnnealingLR", "SOLVER.WARMUP_ITERS", 3, "SOLVER.OPT", "SGD"),
+        ("MODEL.FREEZE_LAYERS", ["backbone"], "SOLVER.FREEZE_ITERS", 4, "SOLVER.CHECKPOINT_PERIOD", 2),
+        ("TEST.EVAL_PERIOD", 2, "TEST.PRECISE_BN.ENABLED", True, "TEST.PRECISE_BN.NUM_ITER", 2),
+    ],
+    ids=lambda opts: opts[0],
+)
+def test_whatever_has_a_state_goes_on(train, opts):
+    straight = train("straight", opts=opts)
+    with pytest.raises(InterruptedRunError):
+        train("stopped", signal.SIGINT, at=2, opts=opts)
+    assert equal(train("stopped", resume=True, opts=opts), straight)
+
+
 def test_an_evaluation_is_given_up_and_made_up_for(train, monkeypatch, tmp_path):
     straight = train("straight")
     test, calls = DefaultTrainer.test, []
