@@ -5,7 +5,13 @@ The tools print such an error as their last line, without a traceback (unless ``
 
 
 class UserError(Exception):
-    """Base of all errors that a user can mend; ``str(error)`` is one clear sentence."""
+    """Base of all errors that a user can mend; ``str(error)`` is one clear sentence.
+
+    Attributes:
+        exit_code: of a tool that ends with it.
+    """
+
+    exit_code = 2
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
@@ -29,6 +35,19 @@ class WeightsError(UserError, RuntimeError):
 
 class TrainingError(UserError, FloatingPointError):
     """A training that cannot go on: NaN, or weights that do not move."""
+
+
+class InterruptedRunError(UserError):
+    """Ctrl-C or SIGTERM ended a run; the sentence says how to go on.
+
+    Args:
+        message: the sentence.
+        signum: the signal; the exit code is 128 more, as a shell's is.
+    """
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message, signum)
+        self.exit_code = 128 + signum
 
 
 class ExportError(UserError, RuntimeError):

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from fastreid_projects.errors import DataError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_unfinished: set[Path] = set()
 
-def write_aside(path: str | Path, content: bytes) -> Path:
+
+def write_aside(path: str | os.PathLike[str], content: bytes) -> Path:
     """Write ``content`` beside ``path`` and rename it, so that a reader never meets half a file.
 
     Missing parent folders are created; an existing file is replaced.
@@ -17,17 +24,39 @@ def write_aside(path: str | Path, content: bytes) -> Path:
     Raises:
         DataError: the path cannot be written.
     """
+    with replacing(path) as file:
+        file.write(content)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str], *, sync: bool = False) -> Iterator[IO[bytes]]:
+    """Open a file beside ``path`` that takes its place once it is complete; nothing is left where it is not.
+
+    Args:
+        path: the file to write; missing parent folders are created, an existing file is replaced.
+        sync: wait until it is on the disk, so that it also outlives a power cut.
+
+    Raises:
+        DataError: the path cannot be written.
+    """
     path = Path(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    _unfinished.add(aside)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(content)
+        with aside.open("wb") as file:
+            yield file
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
-        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
-    return path
+        _unfinished.discard(aside)
 
 
 def check_writable(path: str | Path) -> None:
@@ -44,3 +73,41 @@ def check_writable(path: str | Path) -> None:
         raise DataError(f"cannot write {path}: {parent} is no folder")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise DataError(f"cannot write {path}: the folder {parent} is not writable; name another place")
+
+
+def remove_unfinished(folder: str | os.PathLike[str] | None = None) -> None:
+    """Remove what a process that was killed has left of its files in a folder; None: what this process is writing."""
+    left = _unfinished if folder is None else Path(folder).glob(".*.part")
+    for aside in list(left):
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def full_disk_in_a_sentence(folder: str) -> Iterator[None]:
+    """Say in one sentence that a disk is full, whoever writes to it; threads, as TensorBoard's, say nothing then.
+
+    Raises:
+        DataError: in place of an OSError because of a full disk, a quota or the largest size of a file.
+    """
+    hook = threading.excepthook
+
+    def quiet(arguments: threading.ExceptHookArgs) -> None:
+        if not _is_full(arguments.exc_value):
+            hook(arguments)
+
+    threading.excepthook = quiet
+    try:
+        yield
+        threading.excepthook = hook  # after an error a thread may still be on its way
+    except OSError as error:
+        if not _is_full(error):
+            raise
+        raise DataError(
+            f"no room to write {error.filename or folder} ({error.strerror}); complete checkpoints are untouched: "
+            "make room, then go on with --resume"
+        ) from error
+
+
+def _is_full(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in FULL

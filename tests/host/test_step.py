@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+from fastreid.engine import DefaultTrainer
 from fastreid.engine.train_loop import AMPTrainer, SimpleTrainer
 from torch import nn
 
-from fastreid_projects.errors import TrainingError
+from fastreid_projects.errors import ConfigError, TrainingError
 from fastreid_projects.host import device, step
 
 
@@ -96,10 +97,11 @@ def test_mixed_precision_on_the_cpu_is_float32(storage, unmended, host_log):
     assert unmended["amp_on_cpu"].startswith("AssertionError")
     device.warn_once.cache_clear()
     trainers = [trainer_of({"loss_a": 1.0}, AMPTrainer) for _ in range(2)]
+    for trainer in trainers:
+        trainer.run_step()
+        assert trainer.model.weight.item() == 0.5
+        assert not trainer.grad_scaler.is_enabled()
     assert [record.message for record in host_log.records] == [device.NO_AMP]
-    trainers[0].run_step()
-    assert trainers[0].model.weight.item() == 0.5
-    assert not trainers[0].grad_scaler.is_enabled()
 
 
 @pytest.mark.gpu
@@ -112,3 +114,40 @@ def test_mixed_precision_on_the_gpu(storage):
     assert trainer.grad_scaler.is_enabled()
     assert model.weight.item() == 0.5
     assert storage.latest()["total_loss"][0] == 1.0
+
+
+def test_the_batch_of_a_broken_loss_is_saved_before_the_update(storage, tmp_path):
+    trainer = trainer_of({"loss_a": math.nan})
+    trainer.output_dir = str(tmp_path)
+    with pytest.raises(TrainingError, match=r"nan_batch\.pth"):
+        trainer.run_step()
+    saved = torch.load(tmp_path / "nan_batch.pth", weights_only=True)
+    assert saved["batch"]["img_paths"] == ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"]
+    assert math.isnan(saved["losses"]["loss_a"])
+    assert saved["iteration"] == 7
+    assert trainer.model.weight.item() == 1.0
+
+
+def test_a_full_disk_does_not_hide_the_broken_loss(storage, tmp_path):
+    trainer = trainer_of({"loss_a": math.nan})
+    (tmp_path / "file").write_text("")
+    trainer.output_dir = str(tmp_path / "file")
+    with pytest.raises(TrainingError, match=r"loss_a is nan") as caught:
+        trainer.run_step()
+    assert "saved" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+def test_bfloat16_on_request_on_the_cpu(storage, name, tiny_market, tiny_cfg):
+    tiny_market()
+    cfg = tiny_cfg("SOLVER.AMP.ENABLED", True, "SOLVER.AMP.DTYPE", name, "DATASETS.TESTS", ())
+    trainer = DefaultTrainer(cfg)
+    seen = []
+    trainer.model.backbone[0].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    trainer.train()
+    assert set(seen) == {torch.bfloat16 if name == "bfloat16" else torch.float32}
+
+
+def test_an_unknown_precision(tiny_cfg):
+    with pytest.raises(ConfigError, match=r"SOLVER\.AMP\.DTYPE.*float8"):
+        DefaultTrainer(tiny_cfg("SOLVER.AMP.DTYPE", "float8"))

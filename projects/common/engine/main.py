@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from fastreid_projects.config import load_config
 from fastreid_projects.engine.launch import launch
 from fastreid_projects.engine.run import run
 from fastreid_projects.engine.seeds import SeedParser, add_seeds_argument, run_seeds
-from fastreid_projects.errors import UserError
+from fastreid_projects.errors import InterruptedRunError, UserError
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -36,14 +37,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def one_sentence(work: Callable[[], Any], *, debug: bool) -> int:
-    """Do the work; a mistake of the user's ends it with one line on stderr and exit code 2, any other error with 1."""
+    """Do the work; a mistake of the user's ends it with one line on stderr and exit code 2, any other error with 1.
+
+    A signal ends it with 128 and its number.
+    """
     try:
         work()
+    except InterruptedRunError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("Interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     except UserError as error:
         if debug:
             raise
         _say(f"error: {error}")
-        return 2
+        return error.exit_code
     except Exception as error:
         if debug:
             raise

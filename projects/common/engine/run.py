@@ -11,6 +11,7 @@ from typing import Any
 
 from fastreid.utils import comm
 
+from fastreid_projects import interrupts
 from fastreid_projects.engine.record import RunRecord
 from fastreid_projects.engine.setup import setup_run
 from fastreid_projects.engine.stages import (
@@ -24,6 +25,7 @@ from fastreid_projects.engine.stages import (
 from fastreid_projects.engine.trained import load_trained
 from fastreid_projects.engine.trainer import Trainer, final_weights
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.files import full_disk_in_a_sentence
 from fastreid_projects.host.processes import main_value, require_same
 
 logger = logging.getLogger("fastreid.projects.run")
@@ -41,12 +43,21 @@ def run(cfg: Any, args: argparse.Namespace) -> dict[str, Any]:
 
     Returns:
         The metrics of the last evaluation; {} on all but the main process.
+
+    Raises:
+        InterruptedRunError: Ctrl-C or SIGTERM; the training is saved, and the sentence says how to go on.
     """
     *earlier, last = build_stages(cfg)
-    if args.eval_only:
-        return _run_one(last.cfg, args, resume=False)
-    if earlier:
-        check_stages((*earlier, last))
+    with full_disk_in_a_sentence(last.cfg.OUTPUT_DIR):
+        if args.eval_only:
+            return _run_one(last.cfg, args, resume=False)
+        if earlier:
+            check_stages((*earlier, last))
+        with interrupts.heeded():
+            return _train_stages(earlier, last, args)
+
+
+def _train_stages(earlier: Sequence[Stage], last: Stage, args: argparse.Namespace) -> dict[str, Any]:
     if earlier and not args.resume:
         for stage in (*earlier, last):
             if not stage.reuse:
@@ -82,6 +93,8 @@ def _run_one(
 def train(cfg: Any, resume: bool) -> dict[str, Any]:
     """Train to the end and return the metrics of the last evaluation."""
     trainer = Trainer(cfg)
+    if not resume:
+        forget(cfg.OUTPUT_DIR)
     trainer.resume_or_load(resume=resume)
     require_same(
         trainer.start_epoch,

@@ -139,13 +139,14 @@ def hand_over(done: Stage, stage: Stage) -> None:
 
 
 def is_finished(output_dir: str) -> bool:
-    """Whether a training there has come to its end."""
+    """Whether a training there has come to its end, with its record written."""
     try:
         with open(os.path.join(output_dir, _LAST), encoding="utf-8") as file:
             last = file.read().strip()
     except OSError:
         return False
-    return last == os.path.basename(final_weights(output_dir)) and os.path.isfile(final_weights(output_dir))
+    files = (final_weights(output_dir), os.path.join(output_dir, "run.json"))
+    return last == os.path.basename(files[0]) and all(map(os.path.isfile, files))
 
 
 def forget(output_dir: str) -> None:

@@ -37,6 +37,7 @@ def _mend() -> None:
     from fastreid_projects.host.hooks import mend_hooks
     from fastreid_projects.host.images import mend_images
     from fastreid_projects.host.loaders import mend_loaders
+    from fastreid_projects.host.loop import mend_loop
     from fastreid_projects.host.losses import mend_losses
     from fastreid_projects.host.optimizer import mend_optimizer
     from fastreid_projects.host.preprocess import mend_preprocess
@@ -61,6 +62,7 @@ def _mend() -> None:
         mend_checkpoint,
         mend_hooks,
         mend_processes,
+        mend_loop,
         mend_engine,
         mend_evaluation,
     ):

@@ -12,14 +12,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any
 
 import torch
 
 from fastreid_projects.errors import WeightsError
+from fastreid_projects.files import replacing
 from fastreid_projects.host.weights import (
     folder_named,
     load_safely,
@@ -31,6 +31,7 @@ from fastreid_projects.host.weights import (
     tensors_of,
 )
 
+BEST = "model_best"
 _MOMENTS = {"momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "grad_avg", "sum"}
 
 __all__ = ["load_state_dict_file", "matched_share", "mend_checkpoint"]
@@ -149,32 +150,24 @@ def _save(self: Any, name: str, **kwargs: Any) -> None:
     data.update(kwargs)
     path = os.path.join(self.save_dir, f"{name}.pth")
     self.logger.info(f"Saving checkpoint to {path}")
-    with _replacing(path) as file:
-        torch.save(data, file)
-    self.tag_last_checkpoint(os.path.basename(path))
+    _write(path, lambda file: torch.save(data, file))
+    if name != BEST:  # a kill before the epoch's own checkpoint must not let --resume take it for that
+        self.tag_last_checkpoint(os.path.basename(path))
 
 
 def _tag_last_checkpoint(self: Any, last_filename_basename: str) -> None:
     """Write the name of the newest checkpoint, from which ``--resume`` goes on."""
-    with _replacing(os.path.join(self.save_dir, "last_checkpoint")) as file:
-        file.write(last_filename_basename.encode())
+    path = os.path.join(self.save_dir, "last_checkpoint")
+    _write(path, lambda file: file.write(last_filename_basename.encode()))
 
 
-@contextlib.contextmanager
-def _replacing(path: str) -> Iterator[IO[bytes]]:
-    """Open a file beside ``path`` that takes its place once it is completely on disk."""
-    aside = f"{path}.part"
+def _write(path: str, write: Callable[[IO[bytes]], Any]) -> None:
     try:
-        with open(aside, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except (OSError, RuntimeError) as error:
+        with replacing(path, sync=True) as file:
+            write(file)
+    except RuntimeError as error:  # PyTorch's own where it cannot write, DataError is one too
+        reason = error.__cause__ or error.__context__ or error  # PyTorch hides the OSError that it met
         raise WeightsError(
-            f"The checkpoint '{path}' could not be written ({error}), the last complete one is untouched: "
-            "make room or set another OUTPUT_DIR, then go on with --resume."
+            f"The checkpoint '{path}' could not be written ({reason}), the last complete one is "
+            "untouched: make room or set another OUTPUT_DIR, then go on with --resume."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            os.remove(aside)

@@ -16,6 +16,7 @@ from fastreid.utils import comm
 from fastreid.utils.registry import Registry
 
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.host.device import AMP_DTYPES
 from fastreid_projects.host.names import unknown_name
 from fastreid_projects.host.optimizer import SCHEDULES, optimizer_names
 from fastreid_projects.host.value_check import check_run_values, check_training_values
@@ -107,6 +108,7 @@ def check_training_config(cfg: Any) -> None:
         ("DATALOADER.SAMPLER_TRAIN", data.SAMPLER_TRAIN, SAMPLERS),
         ("SOLVER.OPT", solver.OPT, optimizer_names()),
         ("SOLVER.SCHED", solver.SCHED, SCHEDULES),
+        ("SOLVER.AMP.DTYPE", solver.AMP.DTYPE, AMP_DTYPES),
         ("SOLVER.WARMUP_METHOD", solver.WARMUP_METHOD, ("constant", "linear", "exp")),
         ("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", solver.CLIP_GRADIENTS.CLIP_TYPE, ("value", "norm")),
     ):

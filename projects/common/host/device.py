@@ -11,7 +11,8 @@ from fastreid.utils import comm
 
 logger = logging.getLogger("fastreid.projects.host.device")
 
-NO_AMP = "SOLVER.AMP.ENABLED has no effect on the CPU: training in float32."
+AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+NO_AMP = "SOLVER.AMP.ENABLED has no effect on the CPU, which has SOLVER.AMP.DTYPE bfloat16 alone: training in float32."
 
 
 @functools.cache
@@ -23,13 +24,13 @@ def warn_once(message: str) -> None:
 def resolve_device(cfg: Any) -> Any:
     """Return the config with what this machine cannot do taken out; the same object where nothing is.
 
-    MODEL.DEVICE ``cuda`` becomes ``cpu`` without a CUDA device, and SOLVER.AMP is off on the CPU, where
+    MODEL.DEVICE ``cuda`` becomes ``cpu`` without a CUDA device, and SOLVER.AMP in float16 is off on the CPU, where
     engine/train_loop.py:335 would end the training. Each is said once in the log. Of several processes each has
     its own device: ``cuda:1`` is ``cuda`` there.
     """
     no_cuda = str(cfg.MODEL.DEVICE).startswith("cuda") and not torch.cuda.is_available()
     device = "cpu" if no_cuda else str(cfg.MODEL.DEVICE)
-    no_amp = cfg.SOLVER.AMP.ENABLED and not device.startswith("cuda")
+    no_amp = cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE != "bfloat16" and not device.startswith("cuda")
     no_number = device.startswith("cuda:") and comm.get_world_size() > 1
     if not (no_cuda or no_amp or no_number):
         return cfg

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import random
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from fastreid_projects import interrupts
 from fastreid_projects.errors import UserError
+from fastreid_projects.host.batches import numbered
 
 # The device of the config that a builder was called with.
 builders_device: contextvars.ContextVar[torch.device | None] = contextvars.ContextVar("device", default=None)
@@ -39,32 +42,45 @@ class DeviceLoader(DataLoader):
         if chosen.type == "cuda" and chosen.index is None:
             chosen = torch.device("cuda", local_rank)
         kwargs["pin_memory"] = kwargs.get("pin_memory", True) and chosen.type == "cuda"
-        kwargs.setdefault("worker_init_fn", seed_worker)
+        kwargs.setdefault("worker_init_fn", start_worker)
+        kwargs["batch_sampler"] = numbered(kwargs.get("batch_sampler"))
         super().__init__(**kwargs)
         self.device = chosen
 
     def __iter__(self) -> Any:
-        batches = _one_sentence(super().__iter__())
+        batches = _Batches(super().__iter__)
         return CudaBatches(batches, self.device) if self.device.type == "cuda" else batches
 
 
-def seed_worker(worker_id: int) -> None:
-    """Seed ``random`` and NumPy of a worker from PyTorch's seed, drawn in the main process."""
+def start_worker(worker_id: int) -> None:
+    """Seed ``random`` and NumPy from PyTorch's seed, drawn in the main process, and leave signals to that.
+
+    A terminal's Ctrl-C reaches workers too, and the main process needs them until it has stopped.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     seed = torch.initial_seed()
     random.seed(seed)
     np.random.seed(seed % 2**32)
 
 
-class _one_sentence:
-    """Iterate; shorten an error of ours that comes with a worker's traceback to its last line."""
+class _Batches:
+    """Iterate, from the first batch that is asked for; shorten an error of ours that comes with a worker's traceback
+    to its last line.
 
-    def __init__(self, batches: Iterator[Any]) -> None:
-        self._batches = batches
+    The host starts its iterator, and with it the workers, before a checkpoint is loaded (engine/train_loop.py:226).
+    """
+
+    def __init__(self, start: Callable[[], Iterator[Any]]) -> None:
+        self._start = start
+        self._batches: Iterator[Any] | None = None
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
+        interrupts.check()
+        if self._batches is None:
+            self._batches = self._start()
         try:
             return next(self._batches)
         except UserError as error:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import logging
 import os
-from typing import Any
+from collections.abc import Iterator
+from typing import IO, Any
 
 from fastreid.config.defaults import _C
 from fastreid.engine import defaults, hooks
 from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
+from fastreid.utils.file_io import PathManager
 
 from fastreid_projects.errors import UserError
+from fastreid_projects.files import write_aside
+from fastreid_projects.host.amp import set_amp_dtype
 from fastreid_projects.host.config_check import check_host_config, check_training_config
 from fastreid_projects.host.device import resolve_device
+from fastreid_projects.host.generators import SeedSteps
 from fastreid_projects.host.imports import rebind
+from fastreid_projects.host.loop import Progress, forget_later_lines
 from fastreid_projects.host.processes import EqualStatistics
 from fastreid_projects.host.update_check import UpdateCheck
 
@@ -30,7 +38,7 @@ _host_default_setup = defaults.default_setup
 
 
 def mend_engine() -> None:
-    """Patch DefaultTrainer, DefaultPredictor and default_setup, and add SEED to the host's defaults."""
+    """Patch DefaultTrainer, DefaultPredictor and default_setup; add SEED and SOLVER.AMP.DTYPE to the defaults."""
     _Trainer.__init__ = trainer_init
     _Trainer.build_hooks = build_hooks
     _Trainer.resume_or_load = resume_or_load
@@ -38,6 +46,8 @@ def mend_engine() -> None:
     defaults.DefaultPredictor.__init__ = predictor_init
     if "SEED" not in _C:
         _C.SEED = -1
+        _C.SOLVER.AMP.DTYPE = "float16"  # or "bfloat16", which CPUs have too
+    defaults.PathManager = _WholeFiles
     rebind(_host_default_setup, default_setup)
     logging.getLogger("fastreid.engine.train_loop").addFilter(_without_traceback)
 
@@ -51,15 +61,35 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
+class _WholeFiles(PathManager):
+    """Writes config.yaml as a whole or not at all (defaults.py:106)."""
+
+    @staticmethod
+    def open(path: str, mode: str = "r", **options: Any) -> Any:
+        """See the host's method."""
+        return _replaced(path) if mode == "w" else PathManager.open(path, mode, **options)
+
+
+@contextlib.contextmanager
+def _replaced(path: str) -> Iterator[IO[str]]:
+    text = io.StringIO()
+    yield text
+    write_aside(path, text.getvalue().encode())
+
+
 @functools.wraps(_host_init)
 def trainer_init(self: Any, cfg: Any) -> None:
-    """Check the config, fit it to the machine, and save the scaler (defaults.py:222-229)."""
+    """Check the config, fit it to the machine, and save the scaler and the progress (defaults.py:222-229)."""
     check_host_config(cfg)
     check_training_config(cfg)
     cfg = resolve_device(cfg)
     if cfg.OUTPUT_DIR and comm.is_main_process():
         os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
     _host_init(self, cfg)
+    set_amp_dtype(self._trainer, cfg.SOLVER.AMP.DTYPE)
+    self._trainer.output_dir = cfg.OUTPUT_DIR
+    self.progress = Progress(self)
+    self.checkpointer.checkpointables["progress"] = self.progress
     scaler = self.grad_scaler
     if scaler is not None and scaler.is_enabled():
         self.checkpointer.checkpointables["grad_scaler"] = scaler
@@ -73,29 +103,35 @@ def predictor_init(self: Any, cfg: Any) -> None:
 
 @functools.wraps(_host_build_hooks)
 def build_hooks(self: Any) -> list[Any]:
-    """Let every training look at its first update, and its processes agree before an evaluation (defaults.py:322)."""
+    """Let every training seed its steps, look at its first update, and agree over processes before an evaluation.
+
+    defaults.py:322 knows none of these.
+    """
     timer, *others = _host_build_hooks(self)
     evaluation = next(i for i, hook in enumerate(others) if isinstance(hook, hooks.EvalHook))
-    return [timer, UpdateCheck(), *others[:evaluation], EqualStatistics(), *others[evaluation:]]
+    return [timer, SeedSteps(), UpdateCheck(), *others[:evaluation], EqualStatistics(), *others[evaluation:]]
 
 
 def resume_or_load(self: Any, resume: bool = True) -> None:
     """Resume from OUTPUT_DIR's last checkpoint, or load MODEL.WEIGHTS.
 
-    Besides the host's (defaults.py:245-263), the best metric goes on from where it was
-    (utils/checkpoint.py:317 starts at -1 and overwrites model_best), and so does the count of
-    SOLVER.FREEZE_ITERS.
+    Besides the host's (defaults.py:245-263), the random numbers and the images go on where they were, and so do the
+    best metric (utils/checkpoint.py:317 starts at -1 and overwrites model_best) and the count of
+    SOLVER.FREEZE_ITERS. A checkpoint may have been saved within an epoch.
     """
     checkpoint = self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
     if not (resume and self.checkpointer.has_checkpoint()):
         return
     self.start_epoch = checkpoint.get("epoch", -1) + 1
+    self.progress.start_from(self.start_epoch, checkpoint.get("hooks_done", 0))
+    if comm.is_main_process():
+        forget_later_lines(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json"), self.progress.done)
     best = checkpoint.get("best_metric", checkpoint.get("metric", -1))
     for hook in self._hooks:
         if isinstance(hook, hooks.PeriodicCheckpointer):
             hook.best_metric = best
     if hasattr(self.optimizer, "steps_done"):
-        self.optimizer.steps_done = self.start_epoch * self.iters_per_epoch
+        self.optimizer.steps_done = self.progress.done
 
 
 @functools.wraps(_host_train)

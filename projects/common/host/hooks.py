@@ -14,6 +14,7 @@ from fastreid.utils import checkpoint, events
 from torch import nn
 
 from fastreid_projects.host.imports import rebind
+from fastreid_projects.host.loop import evaluation
 from fastreid_projects.host.optimizer import check_layers
 
 _host_printer_write = events.CommonMetricPrinter.write
@@ -27,6 +28,7 @@ def mend_hooks() -> None:
     hooks.EvalHook.after_epoch = evaluate_after_epoch
     hooks.EvalHook.after_train = forget_evaluation
     hooks.PeriodicCheckpointer.before_train = name_metric
+    hooks.PeriodicCheckpointer.after_epoch = checkpoint_after_epoch
     checkpoint.PeriodicCheckpointer.__init__ = checkpointer_init
     checkpoint.PeriodicCheckpointer.step = checkpointer_step
     hooks.LayerFreeze.__init__ = freeze_init
@@ -45,7 +47,8 @@ def evaluate_after_epoch(self: Any) -> None:
     """
     epoch = self.trainer.epoch + 1
     if epoch >= self.trainer.max_epoch or (self._period > 0 and epoch % self._period == 0):
-        self._do_eval()
+        with evaluation():
+            self._do_eval()
 
 
 def forget_evaluation(self: Any) -> None:
@@ -58,6 +61,13 @@ def name_metric(self: Any) -> None:
     self.max_epoch = self.trainer.max_epoch
     tests = self.trainer.cfg.DATASETS.TESTS
     self.metric_name = f"{tests[0]}/metric" if len(tests) > 1 else "metric"
+
+
+def checkpoint_after_epoch(self: Any) -> None:
+    """Save with the metric of these very weights; hooks.py:213 also takes that of an earlier epoch."""
+    storage = events.get_event_storage()
+    value, iteration = storage.latest().get(self.metric_name, (-1, storage.iter))
+    self.step(self.trainer.epoch, metric=value if iteration == storage.iter else -1)
 
 
 @functools.wraps(_host_checkpointer_init)

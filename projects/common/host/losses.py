@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fastreid_projects.losses.distances import without_blank
 from fastreid_projects.losses.feature_maps import FEATURE_MAPS, FeatureMaps
 from fastreid_projects.losses.registry import NamedLoss, build_losses, check_loss_names
 
@@ -39,16 +40,22 @@ def mend_losses() -> None:
         for name in ("triplet_loss", "pairwise_circleloss", "pairwise_cosface"):
             function = getattr(module, name)
             if not hasattr(function, _MARK):
-                setattr(module, name, _in_float32(function))
+                setattr(module, name, _in_float32(function, units=name != "triplet_loss"))
 
 
-def _in_float32(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Under CUDA autocast the host multiplies half-precision features (modeling/losses/utils.py:39)."""
+def _in_float32(function: Callable[..., Tensor], *, units: bool) -> Callable[..., Tensor]:
+    """Under CUDA autocast the host multiplies half-precision features (modeling/losses/utils.py:39).
+
+    Args:
+        function: the host's.
+        units: it scales features to unit length (modeling/losses/circle_loss.py:18, 52).
+    """
 
     @functools.wraps(function)
     def wrapped(embedding: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         with torch.autocast(embedding.device.type, enabled=False):
-            return function(embedding.float(), *args, **kwargs)
+            features = embedding.float()
+            return function(without_blank(features) if units else features, *args, **kwargs)
 
     setattr(wrapped, _MARK, True)
     return wrapped

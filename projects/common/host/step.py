@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
+import logging
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,10 @@ from fastreid.utils.params import ContiguousParams
 from torch import Tensor
 
 from fastreid_projects.errors import TrainingError
+from fastreid_projects.files import replacing
+from fastreid_projects.host.amp import autocast_of
+
+logger = logging.getLogger("fastreid.projects.host.step")
 
 SHOWN_IMAGES = 3
 
@@ -42,15 +47,15 @@ class LossValues(dict[str, Tensor]):
 
     Args:
         losses: name -> scalar tensor.
-        paths: the images of the batch, for errors.
+        batch: what they are of, for errors.
 
     Raises:
         TrainingError: no loss, or one that is no scalar tensor.
     """
 
-    def __init__(self, losses: Mapping[str, Tensor], paths: Sequence[str] = ()) -> None:
+    def __init__(self, losses: Mapping[str, Tensor], batch: Any = None) -> None:
         super().__init__(losses)
-        self.paths = list(paths)
+        self.batch = batch
         if not losses:
             raise TrainingError("The model computes no loss: name at least one loss in MODEL.LOSSES.NAME.")
         for name, loss in losses.items():
@@ -73,6 +78,11 @@ class LossValues(dict[str, Tensor]):
             self._values.copy_(values, non_blocking=True)
             values.record_stream(stream)
             self._ready = stream.record_event()
+
+    @property
+    def paths(self) -> list[str]:
+        """The batch's images."""
+        return list(self.batch.get("img_paths") or ()) if isinstance(self.batch, Mapping) else []
 
     def numbers(self) -> dict[str, float]:
         """Wait for the numbers and return them by name."""
@@ -98,10 +108,10 @@ def run_step(self: Any) -> None:
 
     scaler: Any = getattr(self, "grad_scaler", None)
     mixed = scaler is not None and scaler.is_enabled()
-    with torch.autocast("cuda") if mixed else contextlib.nullcontext():
+    with autocast_of(self):
         loss_dict = self.model(data)
         losses = sum(loss_dict.values())
-    values = LossValues(loss_dict, _paths(data))
+    values = LossValues(loss_dict, data)
 
     self.optimizer.zero_grad()
     (scaler.scale(losses) if mixed else losses).backward()
@@ -115,22 +125,22 @@ def run_step(self: Any) -> None:
         self.param_wrapper.assert_buffer_is_valid()
 
 
-def _paths(data: Any) -> Sequence[str]:
-    return data.get("img_paths") or () if isinstance(data, Mapping) else ()
-
-
 def write_metrics(self: Any, loss_dict: dict[str, Tensor], data_time: float) -> None:
     """Log the losses, averaged over the processes that have them.
 
     Raises:
-        TrainingError: a loss of any process is not finite; raised on every process.
+        TrainingError: a loss of any process is not finite; raised on every process, and those where it is so save
+            their batch as ``OUTPUT_DIR/nan_batch.pth``, further ones as ``nan_batch_<rank>.pth``.
     """
     values = loss_dict if isinstance(loss_dict, LossValues) else LossValues(loss_dict)
     numbers = values.numbers()
     finite = all(math.isfinite(number) for number in numbers.values())
+    if not finite:
+        save_batch(self, values, numbers)
     shared = comm.all_gather((numbers, data_time, [] if finite else values.paths[:SHOWN_IMAGES]))
     for rank, (losses, _, paths) in enumerate(shared):
-        check_finite(losses, getattr(self, "iter", 0), paths, rank if len(shared) > 1 else None)
+        place = rank if len(shared) > 1 else None
+        check_finite(losses, getattr(self, "iter", 0), paths, place, batch_file(self, rank))
     if not comm.is_main_process():
         return
     names = dict.fromkeys(name for losses, _, _ in shared for name in losses)
@@ -145,14 +155,46 @@ def write_metrics(self: Any, loss_dict: dict[str, Tensor], data_time: float) -> 
 
 
 def check_finite(
-    losses: Mapping[str, float], iteration: int, paths: Sequence[str] = (), rank: int | None = None
+    losses: Mapping[str, float],
+    iteration: int,
+    paths: Sequence[str] = (),
+    rank: int | None = None,
+    saved: str = "",
 ) -> None:
-    """Raise TrainingError where a loss is NaN or infinite, with its name, the iteration and some images."""
+    """Raise TrainingError where a loss is NaN or infinite.
+
+    Args:
+        losses: name -> value.
+        iteration: of the training.
+        paths: some images of the batch.
+        rank: of the process whose losses they are, None for the only one.
+        saved: where its batch is.
+    """
     broken = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
     if broken:
         place = f" on rank {rank}" if rank is not None else ""
         images = f" (images {', '.join(paths)}, ...)" if paths else ""
+        batch = f", the batch is saved as {saved}" if os.path.isfile(saved) else ""
         raise TrainingError(
-            f"{', '.join(broken)} at iteration {iteration}{place}{images}: lower SOLVER.BASE_LR, lengthen "
+            f"{', '.join(broken)} at iteration {iteration}{place}{images}{batch}: lower SOLVER.BASE_LR, lengthen "
             "SOLVER.WARMUP_ITERS, or set SOLVER.AMP.ENABLED False."
         )
+
+
+def batch_file(trainer: Any, rank: int) -> str:
+    """Where a process saves the batch whose losses are not finite, "" where the trainer has no OUTPUT_DIR."""
+    folder = getattr(trainer, "output_dir", "")
+    return os.path.join(folder, f"nan_batch_{rank}.pth" if rank else "nan_batch.pth") if folder else ""
+
+
+def save_batch(trainer: Any, values: LossValues, numbers: Mapping[str, float]) -> None:
+    """Save the batch, its losses and the iteration; that this fails must not hide why the training stops."""
+    path = batch_file(trainer, comm.get_rank())
+    if not path:
+        return
+    content = {"batch": values.batch, "losses": dict(numbers), "iteration": getattr(trainer, "iter", 0)}
+    try:
+        with replacing(path) as file:
+            torch.save(content, file)
+    except RuntimeError as error:
+        logger.warning(f"The batch could not be saved: {error}")

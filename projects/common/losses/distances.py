@@ -71,6 +71,11 @@ def cosine_distances(features: Tensor) -> Tensor:
         return 1 - units @ units.t()
 
 
+def without_blank(features: Tensor) -> Tensor:
+    """Features (N, D) of which those of zeros get no gradient: scaled to unit length, theirs overflows float16."""
+    return torch.where((features != 0).any(dim=1, keepdim=True), features, features.detach())
+
+
 def wide(values: Tensor) -> Tensor:
     """Half precision as float32; float32 and float64 as they are."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fastreid_projects.losses.distances import without_blank
 from fastreid_projects.losses.registry import register_loss
 
 
@@ -77,6 +78,7 @@ class TripletLoss(_PairLoss):
         """The host's function."""
         from fastreid.modeling.losses import triplet_loss
 
+        features = without_blank(features) if self.options["norm_feat"] else features
         return triplet_loss(features, labels, **self.options)
 
 
@@ -95,7 +97,7 @@ class CircleLoss(_PairLoss):
         """The host's function."""
         from fastreid.modeling.losses import pairwise_circleloss
 
-        return pairwise_circleloss(features, labels, **self.options)
+        return pairwise_circleloss(without_blank(features), labels, **self.options)
 
 
 @register_loss
@@ -113,7 +115,7 @@ class Cosface(_PairLoss):
         """The host's function."""
         from fastreid.modeling.losses import pairwise_cosface
 
-        return pairwise_cosface(features, labels, **self.options)
+        return pairwise_cosface(without_blank(features), labels, **self.options)
 
 
 @register_loss

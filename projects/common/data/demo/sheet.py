@@ -12,6 +12,7 @@ from fastreid_projects.data.demo.draw import draw_person
 from fastreid_projects.data.demo.person import LOWER, UPPER, Person
 from fastreid_projects.data.demo.plan import DemoSpec, plan_dataset
 from fastreid_projects.data.demo.shot import CAMERAS, HEIGHT, WIDTH, sample_pass, sample_shot
+from fastreid_projects.files import write_aside
 
 _GAP, _CAPTION = 6, 190
 
@@ -42,7 +43,8 @@ def contact_sheet(spec: DemoSpec, identities: int = 8) -> np.ndarray:
 
 def save_contact_sheet(spec: DemoSpec, path: str | Path) -> None:
     """Write the contact sheet as an image file."""
-    cv2.imwrite(str(path), contact_sheet(spec)[..., ::-1])
+    _, content = cv2.imencode(Path(path).suffix, contact_sheet(spec)[..., ::-1])
+    write_aside(path, content.tobytes())
 
 
 def describe(person: Person) -> list[str]:

@@ -1,0 +1,126 @@
+"""Ctrl-C and SIGTERM: a training stops where a checkpoint can be saved, everything else at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from fastreid_projects.errors import InterruptedRunError
+from fastreid_projects.files import remove_unfinished
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_NOTICE = b"\nStopping after this iteration or ranking, with a checkpoint. Once more ends at once.\n"
+
+
+class StopNow(KeyboardInterrupt):
+    """A signal, where what is being done can be given up."""
+
+
+class _Signals:
+    """What has been asked for, and whether it has to wait for the end of an iteration."""
+
+    def __init__(self) -> None:
+        self.requested = 0
+        self.waits = self.evaluates = False
+
+    def handle(self, signum: int, frame: FrameType | None) -> None:
+        again, self.requested = bool(self.requested), signum
+        if again:
+            remove_unfinished()
+            os._exit(128 + signum)
+        if not self.waits:
+            raise StopNow
+        with contextlib.suppress(OSError):
+            os.write(2, _NOTICE)
+
+
+_signals = _Signals()
+
+
+@contextlib.contextmanager
+def heeded() -> Iterator[None]:
+    """Answer signals as this module says until the end of the block; a second one ends the process at once.
+
+    Raises:
+        InterruptedRunError: a signal outside of a training.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _signals.requested = 0
+    before = {signum: signal.signal(signum, _signals.handle) for signum in SIGNALS}
+    unraisable, sys.unraisablehook = sys.unraisablehook, _without_stop(sys.unraisablehook)
+    try:
+        yield
+    except StopNow:
+        raise interrupted("Interrupted") from None
+    finally:
+        sys.unraisablehook = unraisable
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _without_stop(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Say nothing of a StopNow where Python cannot raise it, as while an object is deleted: it is asked for later."""
+
+    def quiet(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, StopNow):
+            hook(unraisable)
+
+    return quiet
+
+
+@contextlib.contextmanager
+def waiting() -> Iterator[None]:
+    """Let signals wait until :func:`requested` is asked for."""
+    _signals.waits = True
+    try:
+        yield
+    finally:
+        _signals.waits = False
+
+
+@contextlib.contextmanager
+def evaluating() -> Iterator[None]:
+    """In this block, which can be given up, :func:`check` looks for signals."""
+    _signals.evaluates = True
+    try:
+        yield
+    finally:
+        _signals.evaluates = False
+
+
+def check() -> None:
+    """Raise StopNow in an evaluation that a signal has ended; to be called before each of its batches."""
+    if _signals.evaluates and _signals.requested:
+        raise StopNow
+
+
+def requested() -> bool:
+    """Whether a signal has come."""
+    return bool(_signals.requested)
+
+
+def interrupted(what: str) -> InterruptedRunError:
+    """The error that ends a run.
+
+    Args:
+        what: happened, without a full stop.
+    """
+    return InterruptedRunError(f"{what}. Go on with: {resume_command()}", _signals.requested or signal.SIGINT)
+
+
+def resume_command() -> str:
+    """This process's command line with ``--resume``."""
+    words = [word for word in sys.argv[1:] if word != "--resume"]
+    start = ["python"]
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        start = ["torchrun", "--nproc_per_node", os.environ.get("LOCAL_WORLD_SIZE", "1")]
+    return shlex.join([*start, sys.argv[0], "--resume", *words])

@@ -1,0 +1,84 @@
+"""Killed at random moments, each stage of AMD, MPN and SAL comes to what an uninterrupted run does, bit for bit.
+
+Each stage is killed once; KILLS=20 kills it twenty times, SIGNAL=SIGINT or SIGTERM interrupts it instead (minutes).
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from fastreid_projects.engine.main import main
+from tests.engine import kill_driver
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLS = int(os.environ.get("KILLS", "1"))
+SIGNAL = os.environ.get("SIGNAL", "SIGKILL")
+
+
+def start(project, folder):
+    folder.mkdir()
+    words = ["--kills", str(KILLS), "--seed", os.environ.get("SEED", "0"), "--signal", SIGNAL]
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.engine.kill_driver", str(folder), project, *words],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_a_killed_training_comes_to_the_same(tmp_path):
+    drivers = {project: start(project, tmp_path / project) for project in kill_driver.PROJECTS}
+    try:
+        for project, driver in drivers.items():
+            output, _ = driver.communicate(timeout=180 + 60 * KILLS)
+            assert driver.returncode == 0, output
+            found = json.loads(output.splitlines()[-1])
+            assert found["different"] == [], project
+            assert min(found["kills"].values()) >= KILLS, project
+    finally:
+        for driver in drivers.values():
+            driver.kill()
+
+
+def test_values_that_differ_are_found(tmp_path):
+    """The comparison above can fail."""
+    import torch
+
+    a = {"model": {"w": torch.ones(2)}, "list": [1, {"x": 2}]}
+    assert kill_driver.unequal(a, {"model": {"w": torch.ones(2)}, "list": [1, {"x": 2}]}) == []
+    assert kill_driver.unequal(a, {"model": {"w": torch.zeros(2)}, "list": [1, {"x": 3}]}) == [
+        ".model.w",
+        ".list.1.x",
+    ]
+
+
+def test_a_full_disk_ends_a_run_in_one_sentence(tmp_path, tiny_market, monkeypatch, capsys):
+    import errno
+
+    from fastreid.utils.events import JSONWriter
+
+    def full(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    tiny_market(ids=4, images=3, size=(32, 64))
+    monkeypatch.setattr(JSONWriter, "write", full)
+    out = tmp_path / "out"
+    words = ["--config-file", str(ROOT / "configs/bagtricks_r18_demo.yml"), "MODEL.DEVICE", "cpu"]
+    words += [
+        "DATASETS.NAMES",
+        "('Market1501',)",
+        "DATASETS.TESTS",
+        "('Market1501',)",
+        "SOLVER.MAX_EPOCH",
+        "1",
+    ]
+    words += ["SOLVER.IMS_PER_BATCH", "8", "DATALOADER.NUM_WORKERS", "0", "OUTPUT_DIR", str(out)]
+    assert main([*words, "INPUT.SIZE_TRAIN", "[64, 32]", "INPUT.SIZE_TEST", "[64, 32]"]) == 2
+    error = capsys.readouterr().err
+    assert error.splitlines()[-1].startswith(f"error: no room to write {out}")
+    assert not list(out.glob(".*.part"))
+    assert not (out / "run.json").exists()

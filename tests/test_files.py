@@ -1,0 +1,73 @@
+"""A file is there as a whole or not at all."""
+
+import errno
+import os
+import threading
+
+import pytest
+
+from fastreid_projects import files
+from fastreid_projects.errors import DataError
+from fastreid_projects.files import full_disk_in_a_sentence, remove_unfinished, replacing, write_aside
+
+
+def full_disk():
+    return OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path):
+    path = write_aside(tmp_path / "new" / "a.txt", b"old")
+    with replacing(path, sync=True) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [full_disk(), ValueError("a bug"), KeyboardInterrupt()])
+def test_what_goes_wrong_leaves_the_old_file_alone(tmp_path, error):
+    path = write_aside(tmp_path / "a.txt", b"old")
+
+    def write_half():
+        with replacing(path) as file:
+            file.write(b"half")
+            raise error
+
+    with pytest.raises(DataError if isinstance(error, OSError) else type(error)) as caught:
+        write_half()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+    if isinstance(error, OSError):
+        assert str(caught.value) == f"cannot write {path}: No space left on device"
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    (tmp_path / ".model.pth.123.part").write_bytes(b"half")
+    (tmp_path / "model.pth").write_bytes(b"whole")
+    remove_unfinished(tmp_path)
+    assert os.listdir(tmp_path) == ["model.pth"]
+    with replacing(tmp_path / "b") as file:
+        file.write(b"half")
+        remove_unfinished()
+        assert os.listdir(tmp_path) == ["model.pth"]
+        (tmp_path / f".b.{os.getpid()}.part").write_bytes(b"")
+    assert not files._unfinished
+
+
+def test_a_full_disk_is_one_sentence_whoever_meets_it(capsys):
+    def work():
+        raise full_disk()
+
+    def work_in_a_thread_and_here():
+        with full_disk_in_a_sentence("out"):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+            work()
+
+    with pytest.raises(DataError, match=r"no room to write out .*--resume"):
+        work_in_a_thread_and_here()
+    assert capsys.readouterr().err == ""
+    with pytest.raises(PermissionError), full_disk_in_a_sentence("out"):
+        raise PermissionError(errno.EACCES, "Permission denied")
