@@ -39,7 +39,7 @@ CASES = [
     ("explain", "--config-file CONFIG --index-type tree", "--index-type tree"),
     ("explain", "--config-file CONFIG --weights WEIGHTS", "MODEL.META_ARCHITECTURE Baseline AMD"),
     ("explain", "--config-file CONFIG --output FILE", "FILE file"),
-    ("explain", "--config-file CONFIG --output FOLDER", "FOLDER other"),
+    ("explain", "--config-file CONFIG --output FOLDER", "FOLDER --output"),
     ("explain", "--config-file CONFIG --query nowhere.jpg DATASETS.TESTS ()", "AMD"),
     ("export", "", "--config-file"),
     ("export", "--config-file nowhere.yml", "nowhere.yml exist"),

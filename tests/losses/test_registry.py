@@ -73,6 +73,7 @@ def test_a_class_that_cannot_be_built_from_a_config_is_refused(registered, missi
 def test_every_registered_loss_keeps_the_registrys_promises():
     plugins.register_all()
     cfg = plugins.get_cfg()
+    cfg.MODEL.LOSSES.SAC.LAYERS = ("backbone.layer3", "backbone.layer4")
     for name, cls in LOSSES.items():
         assert cls.__name__ == name
         assert issubclass(cls, nn.Module)
