@@ -97,6 +97,9 @@ def test_every_architecture(save, tmp_path, name):
     assert description["input"]["channel_order"] == "RGB"
     assert description["input"]["value_range"] == [0, 255]
     assert description["input"]["normalisation"] == "inside"
+    classifies = description["architecture"] == "SALClassifier"
+    assert description["output"]["kind"] == ("logits" if classifies else "features")
+    assert ("metric" in description["output"]) != classifies
 
 
 def test_an_interpreter(tmp_path):

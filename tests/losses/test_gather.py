@@ -1,5 +1,6 @@
 """Gathering over processes: two of them are one with the joined batch, in value and in the parameters' gradients."""
 
+import datetime
 import functools
 import subprocess
 import sys
@@ -34,7 +35,10 @@ def model():
 def work(rank, folder):
     """One of two processes; models are gone before their group is."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    limit = datetime.timedelta(seconds=240)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2, timeout=limit
+    )
     steps = {
         (loss, name): step(rank, split, LOSSES[loss]) for loss in LOSSES for name, split in SPLITS.items()
     }
@@ -55,8 +59,16 @@ def step(rank, split, make_loss):
 
 
 def test_two_processes_are_one_with_the_joined_batch(tmp_path):
-    started = [subprocess.Popen([sys.executable, __file__, str(rank), str(tmp_path)]) for rank in range(2)]
-    assert [process.wait(timeout=120) for process in started] == [0, 0]
+    command = [sys.executable, __file__]
+    started = [
+        subprocess.Popen([*command, str(rank), str(tmp_path)], stderr=subprocess.PIPE) for rank in range(2)
+    ]
+    try:
+        said = [process.communicate(timeout=300)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0, 0], b"".join(said).decode()
     images, labels = whole_batch()
     results = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     for loss_name, make_loss in LOSSES.items():

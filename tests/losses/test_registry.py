@@ -233,3 +233,16 @@ def test_pair_losses_work_in_float32_under_autocast(name, dtype):
     assert inside.dtype == torch.float32
     assert math.isfinite(float(inside))
     torch.testing.assert_close(inside, loss(features.float(), labels))
+
+
+def test_labels_may_be_a_list():
+    """Every loss that this project adds for features, outside the host too."""
+    from fastreid_projects.fidi.contrastive import BatchHardContrastiveLoss
+    from fastreid_projects.fidi.losses import FIDILoss
+    from fastreid_projects.losses import BatchHardTripletLoss
+    from fastreid_projects.sal.losses import QuadrupletHardLoss
+
+    features = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    labels = [0, 0, 1, 1, 2, 2, 3, 3]
+    for make in (FIDILoss, BatchHardContrastiveLoss, BatchHardTripletLoss, QuadrupletHardLoss):
+        assert torch.equal(make()(features, labels), make()(features, torch.tensor(labels)))

@@ -22,6 +22,8 @@ from fastreid_projects.sal.classification import ClassDataset
 class SALClassifier(Baseline):
     """The host's Baseline that gives logits (N, classes) in evaluation instead of features."""
 
+    output_kind = "logits"  # for the description of an exported file
+
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
         """Read what Baseline reads.

@@ -223,7 +223,8 @@ class QuadrupletHardLoss(nn.Module):
         return cls(node.MARGIN1, node.MARGIN2, node.GATHER)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Loss of features (N, D) with labels (N,), a scalar."""
+        """Loss of features (N, D) with labels (N,), a tensor or a list; a scalar."""
+        labels = torch.as_tensor(labels, device=features.device)
         if self.gather:
             features, labels = gather_batch(features, labels)
         return quadruplet_hard_loss(features, labels, margin1=self.margin1, margin2=self.margin2)

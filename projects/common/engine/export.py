@@ -202,12 +202,8 @@ def _describe_input(cfg: Any, height: int, width: int) -> dict[str, Any]:
 
 
 def _describe_output(cfg: Any, model: nn.Module, shape: list[int]) -> dict[str, Any]:
-    output = {
-        "name": OUTPUT,
-        "type": "float32",
-        "shape": ["batch", *shape],
-        "metric": cfg.TEST.METRIC,
-        "normalised": False,
-    }
+    output = {"name": OUTPUT, "type": "float32", "shape": ["batch", *shape], "normalised": False}
+    kind = getattr(model, "output_kind", "features")
+    output |= {"kind": kind, "metric": cfg.TEST.METRIC} if kind == "features" else {"kind": kind}
     names = getattr(model, "output_names", None)
     return {**output, "axis_1": names()} if names is not None else output

@@ -135,7 +135,8 @@ class BatchHardTripletLoss(nn.Module):
         return cls(node.MARGIN, node.METRIC, node.SOFT_MARGIN, node.REDUCTION, node.GATHER)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Loss of features (N, D) with labels (N,), a scalar."""
+        """Loss of features (N, D) with labels (N,), a tensor or a list; a scalar."""
+        labels = torch.as_tensor(labels, device=features.device)
         if self.gather:
             features, labels = gather_batch(features, labels)
         return batch_hard_triplet_loss(
