@@ -194,3 +194,30 @@ def test_a_broken_image_is_named(market, tmp_path, capsys):
         == 2
     )
     assert victim.name in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_missing_test_set_is_found_before_the_training(market, tmp_path, capsys):
+    out = tmp_path / "o"
+    opts = [*SMALL, "SOLVER.DELAY_EPOCHS", "0", "DATASETS.TESTS", "('Market1501','DukeMTMC')"]
+    assert main(["--config-file", SBS, *opts, "OUTPUT_DIR", str(out)]) == 2
+    assert "DukeMTMC" in capsys.readouterr().err.splitlines()[-1]
+    assert not list(out.glob("*.pth"))
+    assert "epoch/iter" not in (out / "log.txt").read_text()
+
+
+def test_a_failed_evaluation_loses_no_training(market, tmp_path, capsys):
+    """A broken gallery image ends the run after its training; mended, --resume evaluates what was trained."""
+    out = tmp_path / "o"
+    victim = sorted((market / "bounding_box_test").iterdir())[0]
+    content = victim.read_bytes()
+    victim.write_bytes(content[:200])
+    command = ["--config-file", SBS, *SMALL, "SOLVER.DELAY_EPOCHS", "0", "OUTPUT_DIR", str(out)]
+    assert main(command) == 2
+    assert victim.name in capsys.readouterr().err.splitlines()[-1]
+    assert not (out / "model_final.pth").exists()
+    saved = torch.load(out / "model_interrupted.pth", weights_only=True)["model"]
+    victim.write_bytes(content)
+    assert main(["--resume", *command]) == 0
+    final = torch.load(out / "model_final.pth", weights_only=True)["model"]
+    assert all(torch.equal(final[name], value) for name, value in saved.items())
+    assert "Rank-1" in json.loads((out / "run.json").read_text())["metrics"]

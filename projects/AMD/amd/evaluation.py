@@ -19,6 +19,7 @@ from fastreid_projects.amd.evaluator import AttributeEvaluator, Study
 from fastreid_projects.amd.explain import Explainer
 from fastreid_projects.amd.faithfulness import MaskAttention
 from fastreid_projects.amd.report import RunReport
+from fastreid_projects.host.datasets import check_matches
 from fastreid_projects.host.evaluation import make_chunks
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def build_attribute_evaluator(
         loader: its loader, queries first.
         num_query: number of queries.
     """
+    check_matches(dataset_name, loader.dataset.img_items, num_query, same_camera=cfg.TEST.SAME_CAMERA)
     if comm.is_main_process() and Path(cfg.OUTPUT_DIR).is_dir():
         save_target_config(cfg)
     return AttributeEvaluator(

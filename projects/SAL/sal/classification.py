@@ -69,7 +69,7 @@ class CIFAR100(ClassImages):
         except RuntimeError as error:
             folder = os.path.join(root, TorchvisionCIFAR100.base_folder)
             raise DataError(
-                f"{folder} is missing or does not hold CIFAR-100's python version; unpack cifar-100-python.tar.gz, or "
+                f"CIFAR-100's python version is not found in {folder}; unpack cifar-100-python.tar.gz, or "
                 "train on the drawn stand-in with DATASETS.NAMES \"('DrawnCIFAR100',)\" and DATASETS.TESTS alike"
             ) from error
         super().__init__("cifar100", (train.data, train.targets), (test.data, test.targets), **kwargs)

@@ -93,6 +93,7 @@ def _run_one(
 def train(cfg: Any, resume: bool) -> dict[str, Any]:
     """Train to the end and return the metrics of the last evaluation."""
     trainer = Trainer(cfg)
+    trainer.check_tests()
     if not resume:
         forget(cfg.OUTPUT_DIR)
     trainer.resume_or_load(resume=resume)

@@ -118,21 +118,30 @@ class Trainer(DefaultTrainer):
         results: OrderedDict[str, Any] = OrderedDict()
         training = cls._train_fidelity(cfg, model) if cfg.TEST.FIDELITY.TRAIN else {}
         for name in cfg.DATASETS.TESTS:
-            loader, num_query = cls.build_test_loader(cfg, name)
-            own = getattr(unwrap(model), "build_evaluator", None)
-            if own is not None:
-                evaluator = own(cfg, name, loader, num_query)
-            else:
-                items = loader.dataset.img_items
-                check_matches(name, items, num_query, same_camera=cfg.TEST.SAME_CAMERA)
-                evaluator = ReidEvaluator(cfg, num_query, cfg.OUTPUT_DIR)
-                evaluator.multi_query = getattr(DATASET_REGISTRY.get(name), "multi_query", False)
+            loader, evaluator = cls._open_test(cfg, model, name)
             result = inference_on_dataset(model, loader, evaluator, flip_test=cfg.TEST.FLIP.ENABLED)
             results[name] = result = OrderedDict(result, **training)
             if comm.is_main_process():
                 logger.info("Evaluation results for %s in csv format:", name)
                 print_csv_format(OrderedDict(result, dataset=name))
         return next(iter(results.values())) if len(results) == 1 else results
+
+    def check_tests(self) -> None:
+        """Open every test set before the first update: what is missing is not to be found after the last."""
+        for name in self.cfg.DATASETS.TESTS:
+            self._open_test(self.cfg, self.model, name)
+
+    @classmethod
+    def _open_test(cls, cfg: Any, model: nn.Module, name: str) -> tuple[Any, Any]:
+        """Loader and evaluator of a test set; the architecture's own evaluator where it has one."""
+        loader, num_query = cls.build_test_loader(cfg, name)
+        own = getattr(unwrap(model), "build_evaluator", None)
+        if own is not None:
+            return loader, own(cfg, name, loader, num_query)
+        check_matches(name, loader.dataset.img_items, num_query, same_camera=cfg.TEST.SAME_CAMERA)
+        evaluator = ReidEvaluator(cfg, num_query, cfg.OUTPUT_DIR)
+        evaluator.multi_query = getattr(DATASET_REGISTRY.get(name), "multi_query", False)
+        return loader, evaluator
 
     @classmethod
     def _train_fidelity(cls, cfg: Any, model: nn.Module) -> dict[str, float]:

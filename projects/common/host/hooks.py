@@ -14,7 +14,7 @@ from fastreid.utils import checkpoint, events
 from torch import nn
 
 from fastreid_projects.host.imports import rebind
-from fastreid_projects.host.loop import evaluation
+from fastreid_projects.host.loop import evaluation, saved_where_it_fails
 from fastreid_projects.host.optimizer import check_layers
 
 _host_printer_write = events.CommonMetricPrinter.write
@@ -47,7 +47,7 @@ def evaluate_after_epoch(self: Any) -> None:
     """
     epoch = self.trainer.epoch + 1
     if epoch >= self.trainer.max_epoch or (self._period > 0 and epoch % self._period == 0):
-        with evaluation():
+        with evaluation(), saved_where_it_fails(self.trainer):
             self._do_eval()
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -172,9 +173,29 @@ def save_interrupted(self: Any, epoch: int, hooks_done: int = 0) -> None:
     place = f"Interrupted after iteration {self.iter} of {self.max_iter}"
     if epoch + 1 >= self.max_epoch:
         raise interrupts.interrupted(f"{place}, all weights are saved")
-    best = [hook.best_metric for hook in self._hooks if isinstance(hook, hooks.PeriodicCheckpointer)]
-    self.checkpointer.save(
+    path = _save_unfinished(self, epoch, hooks_done)
+    comm.synchronize()  # the others stay while the first one writes
+    raise interrupts.interrupted(f"{place}, saved as {path}")
+
+
+@contextlib.contextmanager
+def saved_where_it_fails(trainer: Any) -> Iterator[None]:
+    """Save a checkpoint where an evaluation fails, as it comes before the epoch's own; ``--resume`` repeats it."""
+    try:
+        yield
+    except InterruptedRunError:
+        raise
+    except Exception:
+        path = _save_unfinished(trainer, trainer.epoch - 1, trainer.progress.hooks_done)
+        logger.warning(
+            "The evaluation failed; the weights are saved as %s, and --resume evaluates them", path
+        )
+        raise
+
+
+def _save_unfinished(trainer: Any, epoch: int, hooks_done: int) -> str:
+    best = [hook.best_metric for hook in trainer._hooks if isinstance(hook, hooks.PeriodicCheckpointer)]
+    trainer.checkpointer.save(
         INTERRUPTED, epoch=epoch, metric=-1, best_metric=max(best, default=-1), hooks_done=hooks_done
     )
-    comm.synchronize()  # the others stay while the first one writes
-    raise interrupts.interrupted(f"{place}, saved as {self.cfg.OUTPUT_DIR}/{INTERRUPTED}.pth")
+    return f"{trainer.cfg.OUTPUT_DIR}/{INTERRUPTED}.pth"
