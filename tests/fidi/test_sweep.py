@@ -74,6 +74,9 @@ def test_a_sweep_trains_what_is_missing_and_writes_it(tiny_cfg, tiny_market, tmp
     sweep.run_sweep(str(config), points)
     monkeypatch.setattr(sweep, "run", None)  # nothing is trained twice
     sweep.run_sweep(str(config), points)
+    others = sweep.sweep_points(str(tmp_path / "sweep"), [1.2], [], [1], ["SOLVER.BASE_LR", "0.5"])
+    with pytest.raises(ConfigError, match=r"alpha_1\.2.*SOLVER\.BASE_LR .*, not 0\.5: remove it"):
+        sweep.run_sweep(str(config), list(others))
     table, plot = sweep.write_sweep(tmp_path / "sweep", points)
     rows = rows_of(table)
     assert [(row["varied"], row["value"]) for row in rows] == [
@@ -90,6 +93,14 @@ def test_a_config_without_fidi_is_refused(tiny_cfg, tmp_path):
     config.write_text(tiny_cfg().dump())
     with pytest.raises(ConfigError, match="needs FIDILoss"):
         sweep.run_sweep(str(config), list(sweep.sweep_points("out", [2.0], [], [1])))
+
+
+def test_a_value_out_of_range_is_refused_before_the_first_training(tiny_cfg, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "run", None)
+    config = tmp_path / "model.yml"
+    config.write_text(tiny_cfg().dump().replace("- TripletLoss", "- FIDILoss"))
+    with pytest.raises(ConfigError, match=r"^MODEL\.LOSSES\.FIDI: alpha"):
+        sweep.run_sweep(str(config), list(sweep.sweep_points("out", [2.0, 0.5], [], [1])))
 
 
 def test_the_command_draws_the_curves(tmp_path):

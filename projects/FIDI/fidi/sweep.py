@@ -5,18 +5,24 @@ from __future__ import annotations
 import logging
 import os
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fastreid_projects.config import load_config
+import yaml
+
+from fastreid_projects.config import config_leaves, load_config
 from fastreid_projects.engine.main import argument_parser
 from fastreid_projects.engine.run import run
+from fastreid_projects.engine.stages import build_stages, check_stages, is_finished
 from fastreid_projects.engine.tables import flat_metrics, read_record
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.fidi.curves import write_csv, write_figure
 
 logger = logging.getLogger("fastreid.projects.fidi.sweep")
+
+# What does not change the numbers of a training.
+_WHERE = ("OUTPUT_DIR", "MODEL.DEVICE", "SOLVER.AMP.ENABLED", "DATALOADER.NUM_WORKERS")
 
 METRICS = ("mAP", "Rank-1", "Error-I", "Error-II")
 
@@ -64,19 +70,37 @@ def sweep_points(
 
 
 def check_sweep(config_file: str, points: Sequence[Point]) -> None:
-    """See before anything is written that there is a sweep.
+    """See before anything is written that every training can be made, and that what is there belongs to the sweep.
 
     Raises:
-        ConfigError: nothing is varied, or the config does not train on FIDI.
+        ConfigError: nothing is varied, the config does not train on FIDI, a value is out of its range, or a folder
+            holds a finished training with other settings.
     """
     if not points:
         raise ConfigError("a sweep needs a value: name one with --alphas or --betas")
-    cfg = load_config(config_file, points[0].opts)
-    if "FIDILoss" not in cfg.MODEL.LOSSES.NAME:
-        raise ConfigError(
-            f"{config_file} trains on {', '.join(cfg.MODEL.LOSSES.NAME)}; "
-            "a sweep needs FIDILoss in MODEL.LOSSES.NAME"
-        )
+    for point in points:
+        stages = build_stages(load_config(config_file, point.opts))
+        cfg = stages[-1].cfg
+        if "FIDILoss" not in cfg.MODEL.LOSSES.NAME:
+            raise ConfigError(
+                f"{config_file} trains on {', '.join(cfg.MODEL.LOSSES.NAME)}; "
+                "a sweep needs FIDILoss in MODEL.LOSSES.NAME"
+            )
+        check_stages(stages)
+        if is_finished(point.folder):
+            handed = {stages[-1].weights_key, "MODEL.BACKBONE.PRETRAIN"} if len(stages) > 1 else set()
+            _check_same(point.folder, cfg, handed.union(_WHERE))
+
+
+def _check_same(folder: str, cfg: Any, free: Collection[str]) -> None:
+    """A finished training is taken over only where it had this config, but for the keys that are free to differ."""
+    recorded = dict(config_leaves(yaml.safe_load(read_record(folder)["config"])))
+    for key, value in config_leaves(yaml.safe_load(cfg.dump())):
+        if key not in free and recorded.get(key, value) != value:
+            raise ConfigError(
+                f"{folder} holds a training with {key} {recorded[key]}, not {value}: remove it, or name another folder "
+                "with --output"
+            )
 
 
 def run_sweep(config_file: str, points: Sequence[Point]) -> None:
@@ -88,7 +112,7 @@ def run_sweep(config_file: str, points: Sequence[Point]) -> None:
     check_sweep(config_file, points)
     for point in points:
         cfg = load_config(config_file, point.opts)
-        if Path(point.folder, "run.json").is_file():
+        if is_finished(point.folder):
             logger.info("%s is finished", point.folder)
             continue
         run(cfg, argument_parser().parse_args(["--config-file", config_file, "--resume", *point.opts]))

@@ -128,7 +128,7 @@ def check_stages(stages: Iterable[Stage]) -> None:
             check_loss_names(names, {loss.inputs for loss in LOSSES.values()}, "")
             build_losses(stage.cfg, names)
         except ConfigError as error:
-            raise ConfigError(f"STAGES {stage.name}: {error}") from error
+            raise ConfigError(f"STAGES {stage.name}: {error}" if stage.name else str(error)) from error
 
 
 def hand_over(done: Stage, stage: Stage) -> None:

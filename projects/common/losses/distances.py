@@ -10,6 +10,7 @@ Nothing larger than N x N and N x D is made. This module needs torch alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from torch import Tensor
 METRICS = ("euclidean", "cosine")
 # Squared distances below this share of the squared norms are float64's rounding: the two features are the same.
 _NOISE = 1e-14
+# Below this share of their length a difference of two products loses half of float32's digits or more.
+_NEAR = 1e-3
 
 
 def pair_distances(features: Tensor, metric: str = "euclidean") -> Tensor:
@@ -42,7 +45,8 @@ def euclidean_distances(features: Tensor) -> Tensor:
     """Euclidean distances of unnormalised features.
 
     The Gram matrix is taken in float64: in float32, |x|^2 + |y|^2 - 2 xy of two near images is rounding noise, and
-    near images are what pair losses are about. Equal features have distance 0 and no gradient.
+    near images are what pair losses are about. Their gradient is taken from their difference. Equal features have
+    distance 0 and no gradient.
 
     Args:
         features: (N, D), of any floating type.
@@ -91,7 +95,7 @@ def _checked(features: Tensor) -> Tensor:
 
 
 class _EuclideanDistances(torch.autograd.Function):
-    """Forward by a float64 Gram matrix, backward by one product in the features' type."""
+    """Forward by a float64 Gram matrix, backward by one product in the features' type; near pairs one by one."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> Tensor:
@@ -101,14 +105,27 @@ class _EuclideanDistances(torch.autograd.Function):
         scale = squares.unsqueeze(0) + squares.unsqueeze(1)
         squared = scale - 2 * gram
         distances = squared.masked_fill(squared <= _NOISE * scale, 0).sqrt().to(features.dtype)
-        ctx.save_for_backward(features, distances)
+        ctx.save_for_backward(features, distances, squares.sqrt().to(features.dtype).unsqueeze(1))
         return distances
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         """The gradient of sum_ij g_ij d_ij: sum_j (g_ij + g_ji) (x_i - x_j) / d_ij."""
-        features, distances = ctx.saved_tensors
+        features, distances, lengths = ctx.saved_tensors
         safe = torch.where(distances > 0, distances, torch.ones_like(distances))
         weights = gradients[0] / safe * (distances > 0)
         weights = weights + weights.t()
-        return features * weights.sum(dim=1, keepdim=True) - weights @ features
+        near = (distances > 0) & (distances < _NEAR * lengths)
+        far = weights.masked_fill(near, 0)
+        result = features * far.sum(dim=1, keepdim=True) - far @ features
+        for rows, columns in _chunks(near, len(features)):
+            differences = features[rows] - features[columns]
+            result = result.index_add(0, rows, weights[rows, columns].unsqueeze(1) * differences)
+        return result
+
+
+def _chunks(chosen: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows and columns of what is chosen of an (N, N), ``size`` at a time."""
+    for pairs in chosen.nonzero().split(size):
+        if len(pairs):
+            yield pairs[:, 0], pairs[:, 1]
