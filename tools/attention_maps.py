@@ -1,6 +1,6 @@
 """Attention of the stages of models side by side: python tools/attention_maps.py --model NAME X.yml WEIGHTS."""
 
-import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
 
 # isort: split
 import argparse

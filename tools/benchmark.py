@@ -1,6 +1,6 @@
 """Ratios and peak memory, side by side in one process: python tools/benchmark.py [--case NAME] [--quick]."""
 
-import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
 
 # isort: split
 import argparse

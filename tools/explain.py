@@ -2,13 +2,9 @@
 
 import sys
 
-import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
-from fastreid_projects.errors import HostMissingError
+import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
 
 if __name__ == "__main__":
-    try:
-        from fastreid_projects.amd.explain_tool import main
-    except HostMissingError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    from fastreid_projects.amd.explain_tool import main
+
     sys.exit(main())

@@ -1,6 +1,6 @@
 """Write a trained model as ONNX: python tools/export.py --config-file X.yml MODEL.WEIGHTS W.pth [--output M.onnx]."""
 
-import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
 
 # isort: split
 import argparse

@@ -4,7 +4,7 @@ Without --config-file only the loss curves (fig. 3) are written; with it alpha a
 training for each value and seed. A second call trains only what is missing.
 """
 
-import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
 
 # isort: split
 import argparse

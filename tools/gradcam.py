@@ -1,6 +1,6 @@
 """Grad-CAM of images, or of the similarity of two: python tools/gradcam.py --config-file X.yml --images A.jpg."""
 
-import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
 
 # isort: split
 import argparse

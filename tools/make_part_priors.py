@@ -1,6 +1,6 @@
 """Masks of body parts for MPN: python tools/make_part_priors.py blazepose --dataset Market1501 --model FILE."""
 
-import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
 
 # isort: split
 import argparse

@@ -1,6 +1,6 @@
 """Grad-CAM of each body part: python tools/part_maps.py --config-file X.yml --dataset DemoReID MODEL.WEIGHTS W.pth."""
 
-import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
 
 # isort: split
 import argparse

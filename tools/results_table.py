@@ -1,6 +1,6 @@
 """A Markdown table from run records: python tools/results_table.py logs/a logs/b [--metrics mAP Rank-1]."""
 
-import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
 
 # isort: split
 import argparse

@@ -11,6 +11,8 @@ import pytest
 
 from fastreid_projects.host import imports, mend_host
 
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+
 WITHOUT_HOST = """
 import importlib.machinery, sys
 find = importlib.machinery.PathFinder.find_spec
@@ -87,6 +89,15 @@ except ModuleNotFoundError as error:
     assert "pip install --no-deps fastreid==1.4.0" in first
     assert "PYTHONPATH" in first
     assert third == "ModuleNotFoundError"
+
+
+@pytest.mark.parametrize("tool", sorted(TOOLS.glob("*.py")), ids=lambda path: path.stem)
+def test_without_host_a_tool_says_one_sentence(run_python, tool):
+    code = f"import runpy; runpy.run_path({str(tool)!r}, run_name='__main__')"
+    done = run_python(WITHOUT_HOST + code)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"error: {imports.HOW_TO_INSTALL}\n"
 
 
 def test_a_git_checkout_on_the_path_is_a_host(run_python, tmp_path: Path):
