@@ -25,6 +25,7 @@ MODEL = "--config-file CONFIG MODEL.WEIGHTS WEIGHTS"
 CASES = [
     ("train_net", "--config CONFIG --nonsense", "--nonsense"),
     ("train_net", "--config-file CONFIG --num-gpus two", "--num-gpus two"),
+    ("train_net", "--config-file CONFIG --num-gpus 100000", "--num-gpus 100000"),
     ("train_net", "--config-file CONFIG --seeds", "--seeds"),
     ("train_net", "--config-file CONFIG --seeds a", "--seeds"),
     ("train_net", "--config-file CONFIG --seeds 1 1", "--seeds once"),

@@ -108,7 +108,7 @@ def make_priors(
         provider: a name of ``PROVIDERS``.
         options: of the provider.
         folder: see ``mask_path``.
-        workers: processes, the number of cores by default.
+        workers: processes, at most and by default the number of cores.
         overwrite: make all of them anew.
 
     Returns:
@@ -123,7 +123,8 @@ def make_priors(
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers is {workers} but has to be at least 1")
     missing = [path for path in images if overwrite or not _usable(mask_path(path, folder))]
-    workers = max(min(workers or os.cpu_count() or 1, len(missing) // _CHUNK), 1)
+    cores = os.cpu_count() or 1
+    workers = max(min(workers or cores, cores, len(missing) // _CHUNK), 1)
     chunks = [missing[i : i + _CHUNK] for i in range(0, len(missing), _CHUNK)]
     with tqdm(total=len(images), initial=len(images) - len(missing), unit="image", desc=provider) as bar:
         for count in _run(chunks, provider, options, folder, workers):

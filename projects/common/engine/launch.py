@@ -27,6 +27,7 @@ from fastreid_projects.host.processes import TIMEOUT, set_local_group
 
 Work = Callable[[argparse.Namespace], None]
 MEETING = datetime.timedelta(minutes=10)  # how long processes wait for all to come
+_MOST_PROCESSES = max(64, os.cpu_count() or 1)
 
 
 class Place(NamedTuple):
@@ -75,6 +76,10 @@ def check_arguments(args: argparse.Namespace) -> None:
     for flag, value in (("--num-gpus", args.num_gpus), ("--num-machines", args.num_machines)):
         if value < 1:
             raise ConfigError(f"{flag} is {value}; it has to be 1 or more (MODEL.DEVICE cpu is for no GPU)")
+    if args.num_gpus > _MOST_PROCESSES:
+        raise ConfigError(
+            f"--num-gpus is {args.num_gpus}; a machine runs {_MOST_PROCESSES} processes at most, one for a GPU or core"
+        )
     if not 0 <= args.machine_rank < args.num_machines:
         raise ConfigError(
             f"--machine-rank is {args.machine_rank}; with --num-machines {args.num_machines} it has to be 0 to "
