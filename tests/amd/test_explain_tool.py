@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fastreid.data.datasets import DATASET_REGISTRY
+from fastreid.data.datasets.market1501 import Market1501
 from fastreid.data.transforms import build_transforms
 
 from fastreid_projects.amd import explanation_files
@@ -108,6 +110,28 @@ def test_same_camera_images_of_the_query_are_left_out(tool):
         distances = [ranked["distance"] for ranked in entry["ranked"]]
         assert distances == sorted(distances)
         assert [r["right"] for r in entry["ranked"]] == [name.startswith(pid) for name in found]
+
+
+@pytest.mark.parametrize("people", ["Other", "Market1501"])
+def test_identities_count_within_the_people_of_one_dataset(tool, monkeypatch, people):
+    """0002 of one dataset is not 0002 of another; unless a dataset says that it shows another one's people."""
+    monkeypatch.setitem(DATASET_REGISTRY._obj_map, "Other", type("Other", (Market1501,), {"people": people}))
+    assert tool("--gallery", "Other", "--top-k", "3", "--queries", "1") == 0
+    data, page = report(tool), (tool.folder / "report.html").read_text()
+    marks = {ranked["right"] for entry in data["ranking"] for ranked in entry["ranked"]}
+    note = "The identities of Market1501 and Other are not comparable"
+    if people == "Market1501":
+        assert marks <= {True, False}
+        assert ("Rank-1" in data, data["notes"], note in page) == (True, [], False)
+    else:
+        assert marks == {None} == {pair["same_identity"] for pair in data["pairs"]}
+        assert not any(entry["counts"] for entry in data["ranking"])
+        assert ("Rank-1" in data, len(data["notes"]), note in page) == (False, 1, True)
+
+
+def test_the_drawn_people_are_known_in_both_of_their_boxes():
+    people = {n: DATASET_REGISTRY.get(n).people for n in ("DemoReID", "DemoReIDB", "DemoReIDMisaligned")}
+    assert people["DemoReID"] == people["DemoReIDMisaligned"] != people["DemoReIDB"]
 
 
 def test_a_folder_is_searched_by_name_alone(tool):

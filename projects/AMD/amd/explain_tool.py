@@ -84,6 +84,7 @@ def explain(args: argparse.Namespace) -> Path:
     started = time.perf_counter()
     explanation = Explanation(f"Why are two persons near or far? {Path(query).name}")
     explanation.data = {"config": args.config_file, "weights": weights, "query": query}
+    explanation.notes += _notes(queries, gallery)
     if len(queries) == len(gallery) == 1:
         explanation.pairs = explainer.explain_pairs([_pair(queries[0], gallery[0])])
     else:
@@ -125,6 +126,17 @@ def _gallery(gallery: str, query: str) -> str:
             "--gallery is missing: name an image, a folder or a dataset to compare the query with"
         )
     return gallery or query
+
+
+def _notes(queries: Sequence[Photo], gallery: Sequence[Photo]) -> list[str]:
+    """That people of two datasets have nothing in common but numbers, where that is so."""
+    known = [{photo.people for photo in photos if photo.pid is not None} for photos in (queries, gallery)]
+    if not all(known) or known[0] & known[1]:
+        return []
+    a, b = (", ".join(sorted(people)) for people in known)
+    return [
+        f"The identities of {a} and {b} are not comparable: no match is right or wrong, and there is no Rank-1."
+    ]
 
 
 def _slug(name: str) -> str:

@@ -156,6 +156,7 @@ def _write(explanation: Explanation, folder: Path, top_k: int) -> None:
         "kind": _KIND,
         "title": explanation.title,
         **explanation.data,
+        "notes": explanation.notes,
         "pairs": report_as_json(explanation.all_pairs),
     }
     (folder / _REPORT).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

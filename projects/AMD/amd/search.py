@@ -143,8 +143,8 @@ def search(
         ConfigError: ``top_k`` is below 1 or more than the gallery has.
     """
     _check_depth(top_k, gallery)
-    shots = Counter((photo.pid, photo.camid) for photo in gallery)
-    junk = [shots[query.pid, query.camid] if query.pid is not None else 0 for query in queries]
+    shots = Counter((photo.identity, photo.camid) for photo in gallery)
+    junk = [shots[query.identity, query.camid] if query.identity is not None else 0 for query in queries]
     depth = min(top_k + max(junk, default=0), len(gallery))
     features = embed_all(explainer, [query.path for query in queries], "queries")
     distances, positions = index.search(features, depth)
@@ -156,15 +156,15 @@ def search(
     ]
     if not index.exact:
         hits = _by_whole_features(explainer, features, gallery, hits)
-    cameras: dict[int | None, set[int | None]] = defaultdict(set)
-    for pid, camid in shots:
-        cameras[pid].add(camid)
+    cameras: dict[tuple[str, int] | None, set[int | None]] = defaultdict(set)
+    for identity, camid in shots:
+        cameras[identity].add(camid)
     return [
         Found(
             query,
             [gallery[i] for _, i in row],
             [x for x, _ in row],
-            possible=query.pid is not None and bool(cameras[query.pid] - {query.camid}),
+            possible=query.identity is not None and bool(cameras[query.identity] - {query.camid}),
         )
         for query, row in zip(queries, hits, strict=True)
     ]

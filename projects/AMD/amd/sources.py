@@ -30,25 +30,34 @@ class Photo:
         pid: identity; None if it is not known, 0 and below for strangers.
         camid: camera, None if it is not known.
         attributes: M values of 0, 1 or -1 (unknown).
+        people: whose identities ``pid`` counts: the dataset, or the one whose people it shows as well.
     """
 
     path: str
     pid: int | None
     camid: int | None
     attributes: tuple[int, ...]
+    people: str = ""
 
     @property
     def name(self) -> str:
         """The file's name."""
         return Path(self.path).name
 
+    @property
+    def identity(self) -> tuple[str, int] | None:
+        """Who it is among the people of all datasets; None if it is not known."""
+        return None if self.pid is None else (self.people, self.pid)
+
     def shows(self, other: Photo) -> bool | None:
-        """Whether both show the same person; None if it is not known."""
-        return None if self.pid is None or other.pid is None else self.pid == other.pid
+        """Whether both show the same person; None if it is not known, as of the people of two datasets."""
+        if self.pid is None or other.pid is None or self.people != other.people:
+            return None
+        return self.pid == other.pid
 
     def is_junk_for(self, query: Photo) -> bool:
         """Whether the protocol leaves it out: the query's own person by the query's own camera."""
-        return self.pid is not None and (self.pid, self.camid) == (query.pid, query.camid)
+        return bool(self.shows(query)) and self.camid == query.camid
 
 
 def read_source(source: str, part: str, attribute_set: AttributeSet) -> list[Photo]:
@@ -76,8 +85,9 @@ def read_source(source: str, part: str, attribute_set: AttributeSet) -> list[Pho
     dataset = build_dataset(source)
     items = list(getattr(dataset, part))
     attributes = _attributes(dataset, items, attribute_set)
+    people = getattr(dataset, "people", source)
     return [
-        Photo(str(path), int(pid), int(camid), tuple(row))
+        Photo(str(path), int(pid), int(camid), tuple(row), people)
         for (path, pid, camid, *_), row in zip(items, attributes, strict=True)
     ]
 

@@ -27,6 +27,7 @@ class Market1501MultiQuery(Market1501):
     """
 
     multi_query: ClassVar[bool] = True
+    people: ClassVar[str] = Market1501.__name__
 
     def __init__(self, root: str = "datasets", **kwargs: Any) -> None:
         super().__init__(root=root, **kwargs)

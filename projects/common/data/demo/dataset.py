@@ -29,6 +29,9 @@ class DemoReID(ImageDataset):
     """
 
     dataset_name = "demo"
+    people: ClassVar[str] = (
+        "DemoReID"  # whose identities are counted: those of two datasets are not comparable
+    )
     spec: ClassVar[DemoSpec] = SPECS["A"]
     attribute_masks = staticmethod(attribute_masks)
 
@@ -72,6 +75,7 @@ class DemoReIDB(DemoReID):
     """The drawn dataset, second domain: other cameras, another style, a winter's attribute frequencies."""
 
     dataset_name = "demob"
+    people: ClassVar[str] = "DemoReIDB"
     spec: ClassVar[DemoSpec] = SPECS["B"]
 
 
