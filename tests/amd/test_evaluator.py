@@ -1,6 +1,7 @@
 """The evaluator against a plain computation, and what a run of the interpreter leaves behind."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -56,6 +57,24 @@ def test_scores_equal_a_plain_computation(chunk):
     error = ((whole - parts.sum(dim=2)).abs() / whole).mean()
     assert results["ADRE"] == pytest.approx(100 * float(error), rel=1e-4)
     assert results["metric"] == pytest.approx((results["mAP"] + results["Rank-1"]) / 2)
+
+
+def test_data_without_cameras_are_scored_where_same_camera_says_so(build_amd, amd_config):
+    """As if each query were by a camera of its own; the config's key reaches the evaluator."""
+    features, pids, _, attributes = make_set()
+    none, own = torch.zeros(45, dtype=torch.long), torch.tensor([1] * 5 + [0] * 40)
+    options = {"half": False, "gamma": 1.0}
+    with pytest.raises(DataError, match=r"TEST\.SAME_CAMERA"):
+        run(AttributeEvaluator(5, 45, DEMO, **options), features, pids, none, attributes)
+    expected = run(AttributeEvaluator(5, 45, DEMO, **options), features, pids, own, attributes)
+    cfg = amd_config(
+        "TEST.SAME_CAMERA", "True", "MODEL.AMD.TEST.GAMMA", "1.0", "MODEL.AMD.TEST.HALF", "False"
+    )
+    items = [(f"{i}.jpg", int(pid), 0) for i, pid in enumerate(pids)]
+    dataset = type("Images", (list,), {"img_items": items})(items)
+    evaluator = build_amd().build_evaluator(cfg, "Market1501", SimpleNamespace(dataset=dataset), 5)
+    evaluator.studies = ()
+    assert run(evaluator, features, pids, none, attributes) == expected
 
 
 def test_half_precision_features_change_little():

@@ -134,6 +134,20 @@ def test_the_drawn_people_are_known_in_both_of_their_boxes():
     assert people["DemoReID"] == people["DemoReIDMisaligned"] != people["DemoReIDB"]
 
 
+def test_same_camera_images_count_where_the_data_have_no_cameras(tool):
+    """With TEST.SAME_CAMERA as in the evaluation: each query finds itself."""
+    query = next((tool.images / "query").glob("*.jpg"))
+    for camera in "12":
+        name = f"{query.name[:4]}_c{camera}s1_000099_00.jpg"
+        shutil.copy(query, tool.images / "bounding_box_test" / name)
+    assert tool("--top-k", "2", opts=("TEST.SAME_CAMERA", "True")) == 0
+    data = report(tool)
+    assert all(entry["counts"] for entry in data["ranking"])
+    (found,) = [entry["ranked"] for entry in data["ranking"] if entry["query"] == str(query)]
+    assert [ranked["right"] for ranked in found] == [True, True]
+    assert {Path(ranked["gallery"]).name[4:7] for ranked in found} == {"_c1", "_c2"}
+
+
 def test_a_folder_is_searched_by_name_alone(tool):
     query = sorted((tool.images / "query").glob("*.jpg"))[0]
     assert (

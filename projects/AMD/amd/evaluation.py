@@ -50,6 +50,7 @@ def build_attribute_evaluator(
         half=cfg.MODEL.AMD.TEST.HALF,
         device=model.device,
         mask_attention=_mask_attention(model, dataset_name),
+        same_camera=cfg.TEST.SAME_CAMERA,
         gamma=cfg.MODEL.AMD.TEST.GAMMA,
         studies=list(_studies(model, cfg, dataset_name)),
     )

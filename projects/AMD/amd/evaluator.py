@@ -28,7 +28,7 @@ from fastreid_projects.amd.tables import RANKS, attention_table, results_table
 from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.evaluation.attribute_metrics import AttributeMeter
 from fastreid_projects.evaluation.distance import check_finite, iter_distances
-from fastreid_projects.evaluation.ranking import RankingMeter, RankingResult
+from fastreid_projects.evaluation.ranking import RankingMeter, RankingResult, without_cameras
 
 logger = logging.getLogger("fastreid.projects.amd")
 
@@ -55,6 +55,7 @@ class AttributeEvaluator(DatasetEvaluator):
         half: keep the attribute features in float16.
         device: where distances are computed; the CPU by default.
         mask_attention: measures attention against true masks, or None.
+        same_camera: a match by the query's own camera counts, too (``TEST.SAME_CAMERA``).
         gamma: also rank by distances re-weighted by Eq. 12 with this weight; 0 does not.
         studies: what else is measured or written once the scores are there, in this order.
     """
@@ -70,6 +71,7 @@ class AttributeEvaluator(DatasetEvaluator):
         half: bool = True,
         device: torch.device | None = None,
         mask_attention: MaskAttention | None = None,
+        same_camera: bool = False,
         gamma: float = 0.0,
         studies: Sequence[Study] = (),
     ) -> None:
@@ -81,6 +83,7 @@ class AttributeEvaluator(DatasetEvaluator):
         self.dtype = torch.float16 if half else torch.float32
         self.device = device or torch.device("cpu")
         self.mask_attention = mask_attention
+        self.same_camera = same_camera
         self.gamma = gamma
         self.studies = studies
         self.reset()
@@ -182,6 +185,8 @@ class AttributeEvaluator(DatasetEvaluator):
         Raises:
             DataError: features are NaN, or no query has a match.
         """
+        if self.same_camera:
+            camids = torch.from_numpy(without_cameras(camids, self.num_query))
         self.pids, self.camids, self.attributes, self.paths = pids, camids, attributes, paths
         results = self._scores(embeddings, features)
         for study in self.studies:

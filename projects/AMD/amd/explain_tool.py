@@ -7,6 +7,7 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fastreid_projects.amd.average_attention import average_attention
@@ -80,6 +81,8 @@ def explain(args: argparse.Namespace) -> Path:
     _check_index(index_path, folder)
     explainer = Explainer.from_config(args.config_file, weights, args.opts)
     queries = read_source(query, "query", explainer.model.attribute_set)
+    if cfg.TEST.SAME_CAMERA:  # no camera is then the query's own
+        queries = [replace(photo, camid=None) for photo in queries]
     gallery = read_source(_gallery(args.gallery, query), "gallery", explainer.model.attribute_set)
     started = time.perf_counter()
     explanation = Explanation(f"Why are two persons near or far? {Path(query).name}")

@@ -157,6 +157,19 @@ class RankingMeter:
         )
 
 
+def without_cameras(camids: Labels, num_query: int) -> npt.NDArray[Any]:
+    """Cameras (Q + G,) of which no query has one of the gallery's, so that matches by any camera count.
+
+    Args:
+        camids: (Q + G,) cameras, queries first.
+        num_query: Q.
+    """
+    array = _labels(camids)
+    if not len(array):
+        return array
+    return np.concatenate([np.full_like(array[:num_query], array.min() - 1), array[num_query:]])
+
+
 def why_no_match(query_pids: Labels, gallery_pids: Labels, gallery_camids: Labels, id_seen: bool) -> str:
     """Say why no query has a match.
 

@@ -29,7 +29,7 @@ from fastreid_projects.evaluation.distance import check_finite, iter_distances
 from fastreid_projects.evaluation.fidelity import fidelity_errors
 from fastreid_projects.evaluation.multi_query import merge_queries
 from fastreid_projects.evaluation.query_expansion import expand_queries
-from fastreid_projects.evaluation.ranking import RankingMeter, evaluate_rank
+from fastreid_projects.evaluation.ranking import RankingMeter, evaluate_rank, without_cameras
 from fastreid_projects.evaluation.reranking import (
     encode_neighbours,
     iter_encoded_distances,
@@ -102,8 +102,8 @@ def evaluate(self: Any) -> dict[str, float]:
     check_finite(features, paths if len(paths) == len(features) else None)
 
     split, test = self._num_query, self.cfg.TEST
-    if test.SAME_CAMERA:  # no query is then by a camera of the gallery
-        camids = np.concatenate([np.full_like(camids[:split], camids.min() - 1), camids[split:]])
+    if test.SAME_CAMERA:
+        camids = without_cameras(camids, split)
     fidelity = _fidelity(features, torch.from_numpy(pids), split, self.cfg) if test.FIDELITY.ENABLED else {}
     if getattr(self, "multi_query", False):
         cosine = test.METRIC == "cosine"
