@@ -2,13 +2,18 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from fastreid_projects.amd.counterfactual import CounterfactualStudy, summarise
 from fastreid_projects.amd.deletion import DeletionStudy, choose_different, erased, importance
+from fastreid_projects.amd.evaluation import build_attribute_evaluator
 from fastreid_projects.amd.explain import Encoded
 from fastreid_projects.amd.faithfulness import points_into_mask
+from fastreid_projects.data.attributes import DEMO, DUKEMTMC
+from fastreid_projects.data.demo.counterfactual import Counterfactual
+from fastreid_projects.data.demo.dataset import DemoReID
 
 
 def test_pointing_game_by_hand():
@@ -138,3 +143,29 @@ def test_the_study_compares_with_another_image_of_the_same_person():
 
 def test_nothing_to_change_gives_no_result():
     assert CounterfactualStudy(None, lambda paths, number: [], 5)(_evaluator(), torch.empty(0), {}) == {}
+
+
+# Interpreters of other attributes than the dataset's
+
+
+def test_masks_and_changes_are_those_of_the_interpreters_attributes_by_name(
+    build_amd, amd_config, monkeypatch
+):
+    """The drawn people have Market-1501's 26 attributes; an interpreter with Duke's 23 shares some names."""
+    own = np.arange(26)[:, None, None] * np.ones((26, 2, 2), dtype=int)
+    picture = np.zeros((2, 2, 3), np.uint8)
+    swapped = ((DEMO.index("upyellow"), DEMO.index("upred")), (DEMO.index("hair"),), (DEMO.index("hat"),))
+    cases = [Counterfactual("a.jpg", picture, picture, positions) for positions in swapped]
+    monkeypatch.setattr(DemoReID, "attribute_masks", staticmethod(lambda path: own))
+    monkeypatch.setattr(DemoReID, "counterfactuals", staticmethod(lambda paths, number: cases))
+    items = [("a.jpg", 1, 0), ("b.jpg", 1, 1)]
+    loader = SimpleNamespace(dataset=type("Images", (list,), {"img_items": items})(items))
+    opts = ("MODEL.AMD.ATTRIBUTES", "dukemtmc")
+    evaluator = build_attribute_evaluator(build_amd(*opts), amd_config(*opts), "DemoReID", loader, 1)
+    masks = evaluator.mask_attention.read_masks("a.jpg")
+    assert masks.shape == (23, 2, 2)
+    assert masks[DUKEMTMC.index("hat")].max() == DEMO.index("hat")
+    assert masks[DUKEMTMC.index("boots")].max() == 0
+    (study,) = [study for study in evaluator.studies if isinstance(study, CounterfactualStudy)]
+    changed = [case.attributes for case in study.change(["a.jpg"], 3)]
+    assert changed == [(DUKEMTMC.index("upred"),), (DUKEMTMC.index("hat"),)]

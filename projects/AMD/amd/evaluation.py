@@ -1,11 +1,19 @@
-"""The evaluator of an AMD run: scores, faithfulness where masks are known, and the report."""
+"""The evaluator of an AMD run: scores, faithfulness where masks are known, and the report.
+
+| letter | meaning                      |
+| ------ | ---------------------------- |
+| M      | the interpreter's attributes |
+| H, W   | size of an image             |
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.transforms import build_transforms
@@ -13,12 +21,14 @@ from fastreid.utils import comm
 from torch import Tensor
 
 from fastreid_projects.amd.build import save_target_config
-from fastreid_projects.amd.counterfactual import CounterfactualStudy
+from fastreid_projects.amd.counterfactual import Changer, CounterfactualStudy
 from fastreid_projects.amd.deletion import DeletionStudy
 from fastreid_projects.amd.evaluator import AttributeEvaluator, Study
 from fastreid_projects.amd.explain import Explainer
-from fastreid_projects.amd.faithfulness import MaskAttention
+from fastreid_projects.amd.faithfulness import MaskAttention, MaskReader
 from fastreid_projects.amd.report import RunReport
+from fastreid_projects.data.attribute_dataset import attribute_set_of
+from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.host.datasets import check_matches
 from fastreid_projects.host.evaluation import make_chunks
 
@@ -62,6 +72,7 @@ def _studies(model: AMD, cfg: Any, dataset_name: str) -> Iterator[Study]:
     explainer = Explainer(model, build_transforms(cfg, is_train=False))
     change = getattr(DATASET_REGISTRY.get(dataset_name), "counterfactuals", None)
     if node.TEST.COUNTERFACTUALS and change is not None:
+        change = changes_by_name(change, _places(dataset_name, model.attribute_set))
         yield CounterfactualStudy(explainer, change, node.TEST.COUNTERFACTUALS)
     if node.TEST.DELETION_PAIRS:
         curves = Path(cfg.OUTPUT_DIR) / "inference"
@@ -86,8 +97,47 @@ def _mask_attention(model: AMD, dataset_name: str) -> MaskAttention | None:
     read_masks = getattr(DATASET_REGISTRY.get(dataset_name), "attribute_masks", None)
     if read_masks is None:
         return None
+    read_masks = masks_by_name(read_masks, _places(dataset_name, model.attribute_set))
 
     def attend(inputs: dict[str, Any]) -> Tensor:
         return model.attend(model.preprocess_image({"images": inputs["images"]}))[1]
 
     return MaskAttention(torch.no_grad()(attend), read_masks)
+
+
+def _places(dataset_name: str, wanted: AttributeSet) -> list[int | None]:
+    """Where each attribute of the interpreter stands in the dataset's own set, by name; None where it has none."""
+    own = attribute_set_of(dataset_name) or wanted
+    return [own.index(name) if name in own.names else None for name in wanted.names]
+
+
+def masks_by_name(read_masks: MaskReader, places: Sequence[int | None]) -> MaskReader:
+    """Masks (M, H, W) of the interpreter's attributes; one that the dataset does not have is nowhere to be seen.
+
+    Args:
+        read_masks: image path -> masks in the order of the dataset's attributes.
+        places: where each of the M attributes stands there, or None.
+    """
+
+    def read(path: str) -> Any:
+        own = np.asarray(read_masks(path))
+        return np.stack([np.zeros_like(own[0]) if place is None else own[place] for place in places])
+
+    return read
+
+
+def changes_by_name(change: Changer, places: Sequence[int | None]) -> Changer:
+    """Cases that tell what was changed among the interpreter's attributes; those that change none are passed over.
+
+    Args:
+        change: cases with positions in the order of the dataset's attributes.
+        places: where each of the M attributes stands there, or None.
+    """
+
+    def changed(paths: Sequence[str], number: int) -> Iterable[Any]:
+        for case in change(paths, number):
+            attributes = tuple(k for k, place in enumerate(places) if place in case.attributes)
+            if attributes:
+                yield replace(case, attributes=attributes)
+
+    return changed
