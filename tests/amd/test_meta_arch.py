@@ -153,6 +153,20 @@ def test_this_projects_own_architectures_are_targets(tmp_path, monkeypatch, conf
     check_target(monkeypatch, *paths, large=True)
 
 
+def test_a_target_that_knows_one_size_of_image(tmp_path):
+    """MPN with RGA-S is opened at the size of the config's images."""
+    size = ["INPUT.SIZE_TRAIN", "[96, 48]", "INPUT.SIZE_TEST", "[96, 48]"]
+    config, weights = save_target(
+        tmp_path, "MODEL.MPN.RGA", "True", *size, config=str(ROOT / "projects/MPN/configs/mpn_r18_demo.yml")
+    )
+    own = ["MODEL.AMD.TARGET.CONFIG", config, "MODEL.AMD.TARGET.WEIGHTS", weights, "MODEL.DEVICE", "cpu"]
+    model = META_ARCH_REGISTRY.get("AMD")(load_config(INTERPRETER, [*own, *size])).eval()
+    with torch.no_grad():
+        assert model(torch.rand(2, 3, 96, 48)).shape[:2] == (2, 27)
+    with pytest.raises(ConfigError, match=r"RGA-S was built for .*INPUT\.SIZE_TEST"):
+        META_ARCH_REGISTRY.get("AMD")(load_config(INTERPRETER, own))
+
+
 def check_target(monkeypatch, config, weights, large):
     plain = META_ARCH_REGISTRY.get(load_config(config).MODEL.META_ARCHITECTURE)(load_config(config)).eval()
     plain.load_state_dict(torch.load(weights, weights_only=True)["model"])

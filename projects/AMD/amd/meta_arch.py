@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ from fastreid_projects.amd.targets import FrozenTarget, TargetOutput, embed, poo
 from fastreid_projects.backbone_stages import run_stages
 from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
+
+_ANY_SIZE = (128, 64)  # where images are not resized
 
 
 @META_ARCH_REGISTRY.register()
@@ -71,7 +74,7 @@ class AMD(nn.Module):
         attribute_set = resolve_attribute_set(cfg)
         target = FrozenTarget(build_target(cfg), node.SHARED_STAGES)
         head = REID_HEADS_REGISTRY.get(cfg.MODEL.HEADS.NAME)(
-            cfg, in_channels=_out_channels(target), num_attributes=len(attribute_set)
+            cfg, in_channels=_out_channels(target, cfg.INPUT.SIZE_TEST), num_attributes=len(attribute_set)
         )
         free_stages = build_free_stages(cfg, target)
         own = nn.ModuleDict({"free_stages": free_stages, "head": head})
@@ -155,8 +158,8 @@ class AMD(nn.Module):
         get_event_storage().put_scalar("adre", float((error * near).sum() / near.sum().clamp(min=1)))
 
 
-def _out_channels(target: FrozenTarget) -> int:
-    """Channels of the trunk's last map, asked with a small image."""
+def _out_channels(target: FrozenTarget, size: Sequence[int]) -> int:
+    """Channels of the trunk's last map, asked with an image [height, width]: a target may know one size alone."""
+    height, width = size if len(size) == 2 and all(size) else _ANY_SIZE
     with torch.no_grad():
-        image = torch.zeros(1, 3, 128, 64)
-        return int(run_stages(target.stages, image).shape[1])
+        return int(run_stages(target.stages, torch.zeros(1, 3, height, width)).shape[1])
