@@ -36,6 +36,12 @@ def test_a_target_is_opened_at_its_levels(name, shared):
     torch.testing.assert_close(embed(branch, ones, neck=True)[:, 0], whole, rtol=1e-4, atol=1e-5)
 
 
+def test_a_classifier_is_refused():
+    """It is a Baseline by its class, but returns logits."""
+    with pytest.raises(ConfigError, match="SALClassifier: it returns logits"):
+        FrozenTarget(model_of("sal_ce_r18_cifar_demo.yml"), 3)
+
+
 def test_levels_of_different_sizes_are_refused():
     with pytest.raises(ConfigError, match="cannot be cut"):
         FrozenTarget(model_of("sal_r18_demo.yml", "MODEL.SAL.DILATED", "False"), 3)

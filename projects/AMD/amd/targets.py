@@ -135,6 +135,11 @@ _Opener = Callable[[Sequence[Tensor]], list[Branch]]
 
 def _opener(model: nn.Module) -> _Opener:
     """What makes branches of the maps after the five stages."""
+    if getattr(model, "output_kind", "features") != "features":
+        raise ConfigError(
+            f"AMD cannot explain the architecture {type(model).__name__}: it returns {model.output_kind}, not a "
+            "feature with distances; let MODEL.AMD.TARGET.CONFIG name a model that returns features"
+        )
     if isinstance(model, Explainable):
         return model.explained_branches
     if isinstance(model, MGN):
