@@ -148,6 +148,18 @@ def test_same_camera_images_count_where_the_data_have_no_cameras(tool):
     assert {Path(ranked["gallery"]).name[4:7] for ranked in found} == {"_c1", "_c2"}
 
 
+def test_a_list_shorter_than_asked_for_says_why(tool):
+    """One query's gallery is all junk, the other's has a person left: neither fills its list."""
+    for path in [*(tool.images / "bounding_box_test").iterdir(), *(tool.images / "query").iterdir()]:
+        if not path.name.startswith(("0004_c1", "0005_c1")) or path.name.startswith("0005_c1s1_000002"):
+            path.unlink()
+    assert tool("--top-k", "1") == 0
+    assert sorted(len(entry["ranked"]) for entry in report(tool)["ranking"]) == [0, 1]
+    page = (tool.folder / "report.html").read_text()
+    assert page.count("Only 0 of --top-k 1 images") == 1
+    assert page.count('class="asked"') == 2
+
+
 def test_a_folder_is_searched_by_name_alone(tool):
     query = sorted((tool.images / "query").glob("*.jpg"))[0]
     assert (

@@ -149,7 +149,7 @@ def explaining(quick: bool, device: str, root: Path) -> list[Measurement]:
         size = explainer.embed([photos[0].path]).shape[1]
         features = np.random.default_rng(0).random((len(gallery), size), dtype=np.float32)
         index = GalleryIndex.build(features)
-        arguments = argparse.Namespace(queries=1, seed=0)
+        arguments = argparse.Namespace(queries=1, seed=0, top_k=10)
 
         def pair() -> None:
             explainer.explain(photos[0].path, photos[1].path)

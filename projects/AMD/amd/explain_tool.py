@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from fastreid_projects.amd.average_attention import average_attention
-from fastreid_projects.amd.explain import Explainer, Pair, explained_config
+from fastreid_projects.amd.explain import Explainer, Pair, explained_config, to_pil
 from fastreid_projects.amd.explanation_files import Explanation, check_folder, write_explanation
 from fastreid_projects.amd.search import (
     Found,
@@ -167,7 +169,7 @@ def add_ranks(
     )
     for entry, caption in chosen:
         own = [next(pairs) for _ in entry.photos]
-        explanation.rank_lists.append(_rank_list(entry, caption, own))
+        explanation.rank_lists.append(_rank_list(entry, caption, own, args.top_k))
     explanation.data["ranking"] = [
         {
             "query": entry.query.path,
@@ -186,9 +188,16 @@ def add_ranks(
         explanation.metrics.append(("Rank-1", f"{score:.2f} %", words))
 
 
-def _rank_list(entry: Found, caption: str, pairs: list[PairExplanation]) -> RankList:
+def _rank_list(entry: Found, caption: str, pairs: list[PairExplanation], top_k: int) -> RankList:
+    if len(pairs) < top_k:
+        short = (
+            f"Only {len(pairs)} of --top-k {top_k} images: those of the query's own person by its own camera are left "
+            "out, and a compressed index may find no more."
+        )
+        caption = f"{caption} {short}".strip()
     ranked = [
         RankedImage(photo.name, pair.gallery_image, pair.distance, right)
         for photo, pair, right in zip(entry.photos, pairs, entry.right, strict=True)
     ]
-    return RankList(entry.query.name, pairs[0].query_image, ranked, caption, pairs)
+    image = pairs[0].query_image if pairs else np.asarray(to_pil(entry.query.path))
+    return RankList(entry.query.name, image, ranked, caption, pairs)
