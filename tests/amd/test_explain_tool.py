@@ -238,13 +238,24 @@ def test_a_run_is_explained_from_another_folder(tool, amd_config, tmp_path, monk
     """Its config.yaml names OUTPUT_DIR and the target as they were where it was trained."""
     run = tmp_path / "moved"
     save_target_config(amd_config("OUTPUT_DIR", str(run)))
-    opts = ("MODEL.AMD.TARGET.CONFIG", "gone.yaml", "OUTPUT_DIR", "logs/gone", "STAGES", "[]")
+    opts = ("MODEL.AMD.TARGET.CONFIG", "t.yaml", "OUTPUT_DIR", "logs/gone", "STAGES", "[]")
     (run / "config.yaml").write_text(amd_config(*opts).dump())
     shutil.copy(tool.weights, run / "model_final.pth")
     a, b = sorted(tool.images.rglob("*.jpg"))[:2]
     monkeypatch.chdir(tmp_path)
-    assert main(["--config-file", str(run / "config.yaml"), "--query", str(a), "--gallery", str(b)]) == 0
-    assert (run / "explain" / "report.html").is_file()
+    call = ["--query", str(a), "--gallery", str(b)]
+    assert main(["--config-file", str(run / "config.yaml"), *call]) == 0
+    first = json.loads((run / "explain" / "report.json").read_text())
+    assert first["weights"] == str(run / "model_final.pth")
+    # another run and another target, which the paths in config.yaml lead to from here
+    other = tmp_path / "logs" / "gone"
+    other.mkdir(parents=True)
+    (other / "model_final.pth").write_bytes(b"another run's")
+    (tmp_path / "t.yaml").write_text("MODEL:\n  META_ARCHITECTURE: MGN\n")
+    assert main(["--config-file", str(run / "config.yaml"), *call]) == 0
+    assert json.loads((run / "explain" / "report.json").read_text()) == first
+    monkeypatch.chdir(run)
+    assert main(["--config-file", "config.yaml", *call]) == 0
 
 
 def test_average_maps(tool):

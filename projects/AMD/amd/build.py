@@ -22,6 +22,7 @@ from fastreid_projects.host.checkpoint import load_state_dict_file
 # Classes of a model that is built to see where its classifiers are.
 _PROBE = 10007
 TARGET_COPY = "target.yaml"
+RUN_CONFIG = "config.yaml"
 
 
 def resolve_attribute_set(cfg: Any) -> AttributeSet:
@@ -49,7 +50,8 @@ def target_config(cfg: Any) -> Any:
     """The target's own config, as it was trained.
 
     Where ``MODEL.AMD.TARGET.CONFIG`` is not found, since the run was moved or is used from another folder, the copy
-    beside the interpreter's weights or in OUTPUT_DIR serves (:func:`save_target_config`).
+    beside the interpreter's weights or in OUTPUT_DIR serves (:func:`save_target_config`). The copy beside the weights
+    goes before a file that their run calls by the same relative path: from here that may be another target's.
 
     Raises:
         ConfigError: ``MODEL.AMD.TARGET.CONFIG`` is empty, names AMD itself, or nothing that exists.
@@ -57,9 +59,11 @@ def target_config(cfg: Any) -> Any:
     path = cfg.MODEL.AMD.TARGET.CONFIG
     if not path:
         raise ConfigError("MODEL.AMD.TARGET.CONFIG is empty; name the yaml of the model to explain")
+    folders = [os.path.dirname(cfg.MODEL.WEIGHTS)] if cfg.MODEL.WEIGHTS else []
+    copies = [os.path.join(folder, TARGET_COPY) for folder in (*folders, cfg.OUTPUT_DIR)]
+    if folders and os.path.isfile(copies[0]) and _run_calls(folders[0], path):
+        path = copies[0]
     if not os.path.isfile(path):
-        folders = [os.path.dirname(cfg.MODEL.WEIGHTS)] if cfg.MODEL.WEIGHTS else []
-        copies = [os.path.join(folder, TARGET_COPY) for folder in (*folders, cfg.OUTPUT_DIR)]
         path = next((copy for copy in copies if os.path.isfile(copy)), path)
     if not os.path.isfile(path):
         raise ConfigError(
@@ -74,6 +78,17 @@ def target_config(cfg: Any) -> Any:
     target.MODEL.DEVICE = cfg.MODEL.DEVICE
     target.MODEL.BACKBONE.PRETRAIN = False
     return target
+
+
+def _run_calls(folder: str, path: str) -> bool:
+    """Whether the config of the run in a folder names its target by this relative path."""
+    config = os.path.join(folder, RUN_CONFIG)
+    if os.path.isabs(path) or not os.path.isfile(config):
+        return False
+    try:
+        return bool(path == load_config(config).MODEL.AMD.TARGET.CONFIG)
+    except ConfigError:  # of an older version, or none of a run
+        return False
 
 
 def save_target_config(cfg: Any) -> None:

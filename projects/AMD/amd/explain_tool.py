@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fastreid_projects.amd.average_attention import average_attention
+from fastreid_projects.amd.build import RUN_CONFIG
 from fastreid_projects.amd.explain import Explainer, Pair, explained_config, to_pil
 from fastreid_projects.amd.explanation_files import Explanation, check_folder, write_explanation
 from fastreid_projects.amd.search import (
@@ -32,6 +33,8 @@ from fastreid_projects.errors import ConfigError
 from fastreid_projects.evaluation.index import KINDS
 from fastreid_projects.visualization.explanation import PairExplanation
 from fastreid_projects.visualization.rank_list import RankedImage, RankList
+
+_PLACES = {"OUTPUT_DIR", "MODEL.WEIGHTS"}
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -108,10 +111,13 @@ def explain(args: argparse.Namespace) -> Path:
 def _run(args: argparse.Namespace) -> tuple[Path, str]:
     """The run's folder and the interpreter's weights.
 
-    The folder is OUTPUT_DIR, or that of the config where the run was moved or is used from elsewhere.
+    The folder is OUTPUT_DIR, or that of the config where the run was moved or is used from elsewhere. Beside a run's
+    own config.yaml it is never OUTPUT_DIR as it was in the training: from here that may be another run.
     """
     cfg = load_config(args.config_file, args.opts)
-    beside = os.path.dirname(args.config_file)
+    beside, name = os.path.split(args.config_file)
+    if name == RUN_CONFIG and os.path.isfile(final_weights(beside)) and not _PLACES & set(args.opts):
+        return Path(beside), args.weights or final_weights(beside)
     run = next((f for f in (cfg.OUTPUT_DIR, beside) if os.path.isfile(final_weights(f))), cfg.OUTPUT_DIR)
     weights = args.weights or cfg.MODEL.WEIGHTS or final_weights(run)
     return Path(cfg.OUTPUT_DIR if "OUTPUT_DIR" in args.opts else run), weights
