@@ -18,6 +18,7 @@ from fastreid_projects.amd.explain import Explainer, Pair, explained_config, to_
 from fastreid_projects.amd.explanation_files import Explanation, check_folder, write_explanation
 from fastreid_projects.amd.search import (
     Found,
+    check_depth,
     check_search,
     choose_queries,
     features_key,
@@ -34,6 +35,7 @@ from fastreid_projects.evaluation.index import KINDS
 from fastreid_projects.visualization.explanation import PairExplanation
 from fastreid_projects.visualization.rank_list import RankedImage, RankList
 
+_TOP_K = 10
 _PLACES = {"OUTPUT_DIR", "MODEL.WEIGHTS"}
 
 
@@ -52,7 +54,9 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--query", default="", help="by default the query set of the config's first test set")
     parser.add_argument("--gallery", default="", help="by default the gallery of the query's dataset")
     parser.add_argument(
-        "--top-k", type=int, default=10, help="gallery images to find and explain for a query"
+        "--top-k",
+        type=int,
+        help=f"gallery images to find and explain for a query; by default {_TOP_K} or all",
     )
     parser.add_argument("--queries", type=int, default=9, help="queries to show: best, worst and random ones")
     parser.add_argument("--attributes", type=int, default=4, help="heat maps a pair")
@@ -75,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def explain(args: argparse.Namespace) -> Path:
     """Do what the arguments say; returns the path of report.html."""
     for name in ("queries", "attributes", "top_k"):
-        if getattr(args, name) < 1:
+        if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it has to be at least 1")
     run, weights = _run(args)
     folder = Path(args.output or run / "explain")
@@ -89,6 +93,8 @@ def explain(args: argparse.Namespace) -> Path:
     if cfg.TEST.SAME_CAMERA:  # no camera is then the query's own
         queries = [replace(photo, camid=None) for photo in queries]
     gallery = read_source(_gallery(args.gallery, query), "gallery", explainer.model.attribute_set)
+    args.top_k = min(_TOP_K, len(gallery)) if args.top_k is None else args.top_k
+    check_depth(args.top_k, gallery)
     started = time.perf_counter()
     explanation = Explanation(f"Why are two persons near or far? {Path(query).name}")
     explanation.data = {"config": args.config_file, "weights": weights, "query": query}
@@ -96,7 +102,7 @@ def explain(args: argparse.Namespace) -> Path:
     if len(queries) == len(gallery) == 1:
         explanation.pairs = explainer.explain_pairs([_pair(queries[0], gallery[0])])
     else:
-        check_search(cfg, args.top_k, gallery)
+        check_search(cfg)
         index = open_index(explainer, gallery, index_path, args.index_type, features_key(cfg))
         found = search(explainer, queries, gallery, index, args.top_k)
         add_ranks(explanation, explainer, found, args)

@@ -111,12 +111,11 @@ def features_key(cfg: Any) -> str:
     return "\n".join([weights, target.dump(), cfg.INPUT.dump(), *map(str, words)])
 
 
-def check_search(cfg: Any, top_k: int, gallery: Sequence[Photo]) -> None:
+def check_search(cfg: Any) -> None:
     """See that a search can be made before the gallery is looked at.
 
     Raises:
-        ConfigError: the evaluation ranks by something else than a distance of two features, or ``top_k`` is below 1
-            or more than the gallery has.
+        ConfigError: the evaluation ranks by something else than a distance of two features.
     """
     for key in ("RERANK", "AQE"):
         if cfg.TEST[key].ENABLED:
@@ -126,12 +125,18 @@ def check_search(cfg: Any, top_k: int, gallery: Sequence[Photo]) -> None:
             )
     if cfg.TEST.METRIC not in METRICS:
         raise ConfigError(f"TEST.METRIC is '{cfg.TEST.METRIC}'; it has to be one of {', '.join(METRICS)}")
-    _check_depth(top_k, gallery)
 
 
-def _check_depth(top_k: int, gallery: Sequence[Photo]) -> None:
+def check_depth(top_k: int, gallery: Sequence[Photo]) -> None:
+    """See that the gallery has so many images.
+
+    Raises:
+        ConfigError: ``top_k`` is below 1 or more than the gallery has.
+    """
     if not 1 <= top_k <= len(gallery):
-        raise ConfigError(f"--top-k is {top_k}, but the gallery has {len(gallery)} images")
+        raise ConfigError(
+            f"--top-k is {top_k}, but the gallery has {len(gallery)} image(s); give 1 to {len(gallery)}"
+        )
 
 
 def search(
@@ -142,7 +147,7 @@ def search(
     Raises:
         ConfigError: ``top_k`` is below 1 or more than the gallery has.
     """
-    _check_depth(top_k, gallery)
+    check_depth(top_k, gallery)
     shots = Counter((photo.identity, photo.camid) for photo in gallery)
     junk = [shots[query.identity, query.camid] if query.identity is not None else 0 for query in queries]
     depth = min(top_k + max(junk, default=0), len(gallery))
