@@ -1,6 +1,7 @@
 """Explaining a pair from files, arrays and pictures, without labels and with them."""
 
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -68,8 +69,9 @@ def test_words_depend_on_what_is_known(explainer, pictures):
     assert all(c.exclusive for c in known.contributions)
 
 
-def test_the_same_picture_twice_is_at_distance_zero(explainer, pictures):
-    pair = explainer.explain(pictures[0], pictures[0])
+def test_the_same_picture_twice_is_at_distance_zero_and_alike(explainer, pictures, tmp_path):
+    pair = explainer.explain(pictures[0], shutil.copy(pictures[0], tmp_path / "copy.png"))
+    assert {c.phrase.split()[-1] for c in pair.contributions} == {"alike"}
     assert pair.distance == pytest.approx(0, abs=1e-4)
     assert pair.reconstructed == pytest.approx(0, abs=1e-3)
 

@@ -217,6 +217,8 @@ def test_sentences_about_a_pair():
     assert sleeves.describe_pair(0, 0) == "sleeves: both long sleeves"
     assert sleeves.describe_pair() == "sleeves differ"
     assert hat.describe_pair(UNKNOWN, 1) == "hat differs"
+    assert hat.describe_pair(UNKNOWN, 1, alike=True) == "hat alike"
+    assert hat.describe_pair(1, 0, alike=True) == hat.describe_pair(1, 0)
     assert "one" not in boots.describe_pair(1, 0).split()
 
 

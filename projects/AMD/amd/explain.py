@@ -29,6 +29,8 @@ from fastreid_projects.visualization.explanation import AttributeContribution, P
 from fastreid_projects.visualization.heatmap import check_image
 
 ImageLike = str | Path | Image.Image | np.ndarray
+# A contribution below this share of the features' norms is rounding error: the model sees no difference.
+_ROUNDING = 1e-5
 
 
 class Encoded(NamedTuple):
@@ -160,6 +162,7 @@ class Explainer:
     ) -> PairExplanation:
         a, b = query[1], gallery[1]
         parts = (a.features - b.features).norm(dim=1)
+        equal = (parts <= _ROUNDING * (a.features.norm(dim=1) + b.features.norm(dim=1))).tolist()
         count = len(self.model.attribute_set)
         known = [
             _labels(labels, count, what)
@@ -168,7 +171,7 @@ class Explainer:
         contributions = [
             AttributeContribution(
                 name=attribute.name,
-                phrase=attribute.describe_pair(known[0][k], known[1][k]),
+                phrase=attribute.describe_pair(known[0][k], known[1][k], alike=equal[k]),
                 value=float(parts[k]),
                 exclusive=None if UNKNOWN in (known[0][k], known[1][k]) else known[0][k] != known[1][k],
                 query_map=a.attention[k].numpy(),

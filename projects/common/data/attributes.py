@@ -40,9 +40,17 @@ class Attribute:
     values: tuple[str, str]
     is_thing: bool
 
-    def describe_pair(self, query: int = UNKNOWN, gallery: int = UNKNOWN) -> str:
-        """Say in words how two persons compare on this attribute; values are 0, 1 or -1 (unknown)."""
+    def describe_pair(self, query: int = UNKNOWN, gallery: int = UNKNOWN, *, alike: bool = False) -> str:
+        """Say in words how two persons compare on this attribute.
+
+        Args:
+            query: 0, 1 or -1 (unknown).
+            gallery: likewise.
+            alike: the model sees no difference; said where a value is unknown.
+        """
         if UNKNOWN in (query, gallery):
+            if alike:
+                return f"{self.topic} alike"
             verb = "differ" if self.topic.endswith("s") and not self.topic.endswith("ss") else "differs"
             return f"{self.topic} {verb}"
         if not self.is_thing and query == gallery:
