@@ -11,7 +11,7 @@ from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.datasets.market1501 import Market1501
 from fastreid.data.transforms import build_transforms
 
-from fastreid_projects.amd import explanation_files
+from fastreid_projects.amd import explanation_files, sources
 from fastreid_projects.amd import search as search_module
 from fastreid_projects.amd.average_attention import average_attention
 from fastreid_projects.amd.build import save_target_config
@@ -258,10 +258,17 @@ def test_a_run_is_explained_from_another_folder(tool, amd_config, tmp_path, monk
     assert main(["--config-file", "config.yaml", *call]) == 0
 
 
-def test_average_maps(tool):
-    """Labels are unknown here, so no map is drawn; with labels both sides are their mean."""
-    assert tool("--top-k", "1", "--queries", "1", "--average-maps") == 0
+def test_average_maps(tool, monkeypatch):
+    """Both sides are the mean of the images with their label; an image without one is in neither."""
+    rows = [[0, *[-1] * 25], [1, *[-1] * 25]]
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "item_attributes", lambda _, items, wanted: np.resize(rows, (len(items), 26)))
+        assert tool("--top-k", "1", "--queries", "1", "--average-maps") == 0
     assert "on average" in (tool.folder / "report.html").read_text()
+    assert {path.name for path in (tool.folder / "averages").glob("*.png")} == {
+        "gender_with.png",
+        "gender_without.png",
+    }
     explainer = Explainer.from_config(INTERPRETER, str(tool.weights), tool.opts)
     files = sorted(str(path) for path in (tool.images / "query").glob("*.jpg"))[:3]
     labels = ([1, *[0] * 25], [1, *[-1] * 25], [0, *[0] * 25])
@@ -331,6 +338,11 @@ def test_an_empty_folder(tool, capsys, tmp_path):
 
 def test_a_name_that_is_nothing(tool, capsys):
     assert "no registered dataset" in refused(tool, capsys, "--query", "nowhere.jpg")
+
+
+def test_average_maps_without_a_label(tool, capsys):
+    message = refused(tool, capsys, "--top-k", "1", "--average-maps")
+    assert "--average-maps needs labels, but no attribute of the queries Market1501 is known" in message
 
 
 def test_more_than_the_gallery_has(tool, capsys):

@@ -28,6 +28,7 @@ from fastreid_projects.amd.search import (
 )
 from fastreid_projects.amd.sources import Photo, read_source
 from fastreid_projects.config import load_config
+from fastreid_projects.data.attributes import UNKNOWN
 from fastreid_projects.engine.main import one_sentence
 from fastreid_projects.engine.trainer import final_weights
 from fastreid_projects.errors import ConfigError
@@ -95,6 +96,11 @@ def explain(args: argparse.Namespace) -> Path:
     gallery = read_source(_gallery(args.gallery, query), "gallery", explainer.model.attribute_set)
     args.top_k = min(_TOP_K, len(gallery)) if args.top_k is None else args.top_k
     check_depth(args.top_k, gallery)
+    if args.average_maps and all(set(photo.attributes) == {UNKNOWN} for photo in queries):
+        raise ConfigError(
+            f"--average-maps needs labels, but no attribute of the queries {query} is known; name a dataset with "
+            "attributes as --query, or leave it out"
+        )
     started = time.perf_counter()
     explanation = Explanation(f"Why are two persons near or far? {Path(query).name}")
     explanation.data = {"config": args.config_file, "weights": weights, "query": query}
