@@ -77,6 +77,9 @@ def test_damaged_files_name_themselves(features, tmp_path):
     with pytest.raises(DataError, match=r"gallery\.faiss.*remove it"):
         GalleryIndex.load(path)
     assert GalleryIndex.load_if_current(path, "k") is None  # built again
+    for text in ("[]", "7", "null", '"key"', "{}", "no json"):
+        path.with_name("gallery.faiss.json").write_text(text)
+        assert GalleryIndex.load_if_current(path, "k") is None
     with pytest.raises(DataError, match=r"missing\.faiss"):
         GalleryIndex.load(tmp_path / "missing.faiss")
 

@@ -137,7 +137,7 @@ class GalleryIndex:
     @classmethod
     def load_if_current(cls, path: str | Path, key: str) -> GalleryIndex | None:
         """The index at ``path`` if there is a whole one with this key; None where it has to be built again."""
-        with contextlib.suppress(OSError, ValueError, KeyError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             if json.loads(_meta(Path(path)).read_text(encoding="utf-8"))["key"] == key:
                 return cls.load(path)
         return None
