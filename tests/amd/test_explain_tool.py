@@ -338,6 +338,7 @@ def test_an_empty_folder(tool, capsys, tmp_path):
 
 def test_a_name_that_is_nothing(tool, capsys):
     assert "no registered dataset" in refused(tool, capsys, "--query", "nowhere.jpg")
+    assert "no registered dataset" in refused(tool, capsys, "--query", "a" * 300)
 
 
 def test_average_maps_without_a_label(tool, capsys):
@@ -392,6 +393,7 @@ def test_weights_that_are_missing_or_no_interpreters(tool, capsys, target_files,
 def test_a_folder_that_cannot_be_written(tool, capsys, tmp_path):
     (tmp_path / "file").write_text("")
     assert "it is a file" in refused(tool, capsys, "--output", str(tmp_path / "file"))
+    assert "too long; name another" in refused(tool, capsys, "--output", str(tmp_path / ("a" * 250)))
     assert "not writable" in refused(tool, capsys, "--output", str(tmp_path / "file" / "below"))
 
 

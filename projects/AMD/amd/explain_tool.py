@@ -144,7 +144,7 @@ def _check_index(path: Path, folder: Path) -> None:
 
 
 def _gallery(gallery: str, query: str) -> str:
-    if not gallery and Path(query).exists():
+    if not gallery and os.path.exists(query):
         raise ConfigError(
             "--gallery is missing: name an image, a folder or a dataset to compare the query with"
         )

@@ -77,6 +77,7 @@ def check_folder(folder: Path) -> None:
     Raises:
         DataError: it is a file, cannot be written, or holds something that is no explanation.
     """
+    _check_name(folder)
     if folder.exists() and not folder.is_dir():
         raise DataError(f"the explanation cannot be written to {folder}: it is a file")
     foreign = _foreign(folder) if folder.is_dir() else None
@@ -89,6 +90,17 @@ def check_folder(folder: Path) -> None:
     for place in (parent, folder) if folder.exists() else (parent,):
         if not place.is_dir() or not os.access(place, os.W_OK):
             raise DataError(f"the explanation cannot be written to {folder}: {place} is not writable")
+
+
+def _check_name(folder: Path) -> None:
+    """See that the file system takes the folder's name, also with what stands around it while it is written."""
+    try:
+        (folder.resolve().parent / f".{folder.name}.{'x' * 8}").exists()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(
+            f"the explanation cannot be written to {folder}: {reason}; name another folder with --output"
+        ) from error
 
 
 def _foreign(folder: Path) -> str | None:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,9 @@ def read_source(source: str, part: str, attribute_set: AttributeSet) -> list[Pho
         ConfigError: there is neither a file nor a dataset of this name.
     """
     path = Path(source)
-    if path.is_file():
+    if os.path.isfile(path):
         return [_unknown(path, attribute_set)]
-    if path.is_dir():
+    if os.path.isdir(path):
         files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         if not files:
             raise DataError(f"the folder {source} holds no image ({', '.join(SUFFIXES)})")
