@@ -119,6 +119,26 @@ def test_table_names_both_columns():
         assert word in table
 
 
+def test_re_weighting_by_labels_is_left_out_where_there_are_none():
+    *data, attributes = make_set()
+    headers = [
+        "per cent",
+        "target",
+        "interpreter",
+        "re-weighted by labels",
+        "re-weighted without",
+        "by chance",
+    ]
+    for labels, expected in (
+        (attributes, headers),
+        (-torch.ones_like(attributes), headers[:3] + headers[4:]),
+    ):
+        results = run(AttributeEvaluator(5, 45, DEMO, half=False, gamma=1.0), *data, labels)
+        first, *rows = results_table(results).splitlines()
+        assert [cell.strip() for cell in first.strip("|").split("|")] == expected
+        assert f"{results['reweighted_free_mAP']:.2f}" in next(row for row in rows if row.startswith("| mAP"))
+
+
 def test_attention_inside_a_mask():
     attention = torch.zeros(2, 4, 2)
     attention[0, :2] = 1.0

@@ -38,7 +38,7 @@ def exclusive_by_label(query: Tensor, gallery: Tensor) -> Tensor:
 
 
 class ReweightedRanking:
-    """Ranks by d', exclusive by the labels and label-free, from tiles of query x gallery.
+    """Ranks by d', exclusive by the labels (where there are any) and label-free, from tiles of query x gallery.
 
     Args:
         pids: (images,) identities, queries first.
@@ -54,7 +54,8 @@ class ReweightedRanking:
         self.pids, self.camids, self.attributes = pids, camids, attributes
         self.num_query = num_query
         self.gamma = gamma
-        self.meters = {name: RankingMeter(pids[num_query:], camids[num_query:]) for name in ("label", "free")}
+        names = ("label", "free") if (attributes >= 0).any() else ("free",)
+        self.meters = {name: RankingMeter(pids[num_query:], camids[num_query:]) for name in names}
         self._rows: dict[str, Tensor] = {}
 
     def start(self, rows: slice) -> None:
@@ -66,8 +67,9 @@ class ReweightedRanking:
         """Take a tile of the chunk: d (Q, T) and d^k (M, Q, T)."""
         queries, gallery = self.attributes[: self.num_query][rows], self.attributes[self.num_query :][columns]
         exclusive = exclusive_by_label(queries.to(parts.device), gallery.to(parts.device))
-        for name, chosen in (("label", exclusive), ("free", None)):
-            self._rows[name][:, columns] = reweight(distances, parts, chosen, self.gamma).cpu()
+        for name, rows_of in self._rows.items():
+            chosen = exclusive if name == "label" else None
+            rows_of[:, columns] = reweight(distances, parts, chosen, self.gamma).cpu()
 
     def finish(self, rows: slice) -> None:
         """Rank the chunk."""
@@ -77,5 +79,5 @@ class ReweightedRanking:
             )
 
     def compute(self) -> dict[str, RankingResult]:
-        """The ranking by ``label`` and ``free``."""
+        """The rankings, by ``label`` and ``free``."""
         return {name: meter.compute() for name, meter in self.meters.items()}

@@ -8,6 +8,10 @@ from fastreid_projects.amd.faithfulness import MaskAttention
 from fastreid_projects.data.attributes import AttributeSet
 
 RANKS = (1, 5, 10)
+_REWEIGHTED = {
+    "reweighted_label_": "re-weighted by labels",
+    "reweighted_free_": "re-weighted without",
+}
 # Result, words, and the result or number to be expected by chance.
 _FAITHFULNESS: tuple[tuple[str, str, str | float], ...] = (
     ("attention_in_mask", "attention inside the attribute's true mask", "mask_area"),
@@ -26,9 +30,8 @@ _FAITHFULNESS: tuple[tuple[str, str, str | float], ...] = (
 
 def results_table(results: dict[str, float]) -> str:
     """The evaluator's metrics as one table: target, interpreter, re-weighted, and what chance would reach."""
-    prefixes = ["target_", ""] + [
-        p for p in ("reweighted_label_", "reweighted_free_") if f"{p}mAP" in results
-    ]
+    reweighted = {p: words for p, words in _REWEIGHTED.items() if f"{p}mAP" in results}
+    prefixes = ["target_", "", *reweighted]
     blank = [None] * (len(prefixes) - 2)
     rows: list[list[str | float | None]] = [
         [name, *(results[f"{prefix}{name}"] for prefix in prefixes), None]
@@ -42,8 +45,7 @@ def results_table(results: dict[str, float]) -> str:
         if name in results:
             expected = results[chance] if isinstance(chance, str) else chance
             rows.append([words, None, results[name], *blank, expected])
-    headers = ["per cent", "target", "interpreter", "by chance"]
-    headers[3:3] = ["re-weighted by labels", "re-weighted without"][: len(prefixes) - 2]
+    headers = ["per cent", "target", "interpreter", *reweighted.values(), "by chance"]
     return tabulate(rows, headers=headers, floatfmt=".2f", tablefmt="pipe", missingval="")
 
 
