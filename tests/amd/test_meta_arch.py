@@ -20,6 +20,7 @@ from fastreid_projects.amd.targets import pool_plainly, pooling_of
 from fastreid_projects.backbone_stages import run_stages, split_stages
 from fastreid_projects.config import load_config
 from fastreid_projects.data.attributes import MARKET1501
+from fastreid_projects.engine.stages import build_stages, check_stages
 from fastreid_projects.errors import ConfigError, WeightsError
 from tests.amd.conftest import INTERPRETER, ROOT, save_target
 
@@ -256,6 +257,8 @@ def test_pretrained_free_stages(build_amd, target_files, tmp_path):
         (("MODEL.AMD.KAPPA", "-0.1"), ConfigError, ("MODEL.AMD.KAPPA is -0.1", "1/M")),
         (("MODEL.AMD.INIT_BIAS", "nan"), ConfigError, ("MODEL.AMD.INIT_BIAS is nan",)),
         (("MODEL.AMD.TEST.CHUNK", "0"), ConfigError, ("MODEL.AMD.TEST.CHUNK is 0",)),
+        (("TEST.ROC.ENABLED", "True"), ConfigError, ("TEST.ROC.ENABLED is True", "the target's own config")),
+        (("TEST.FIDELITY.TRAIN", "True"), ConfigError, ("TEST.FIDELITY.TRAIN is True",)),
         (("MODEL.AMD.REPORT.TOP_K", "0"), ConfigError, ("MODEL.AMD.REPORT.TOP_K is 0",)),
         (("MODEL.AMD.PRETRAIN_PATH", "no.pth"), WeightsError, ("MODEL.AMD.PRETRAIN_PATH", "no.pth")),
         (("MODEL.AMD.TARGET.CONFIG", "no.yml"), ConfigError, ("MODEL.AMD.TARGET.CONFIG names no.yml",)),
@@ -268,6 +271,12 @@ def test_mistakes_are_one_sentence(build_amd, opts, error, words):
         build_amd(*opts)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_mistakes_are_found_before_the_target_is_trained(amd_config):
+    cfg = amd_config("MODEL.AMD.TARGET.WEIGHTS", "", "TEST.ROC.ENABLED", "True")
+    with pytest.raises(ConfigError, match=r"STAGES interpreter: TEST\.ROC\.ENABLED is True"):
+        check_stages(build_stages(cfg))
 
 
 def test_weights_of_another_target(build_amd, tmp_path):

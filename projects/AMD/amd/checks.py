@@ -36,12 +36,21 @@ _RULES: dict[str, _Rule] = {
 }
 
 
+_NOT_MEASURED = ("TEST.ROC.ENABLED", "TEST.FIDELITY.ENABLED", "TEST.FIDELITY.TRAIN")
+
+
 def check_keys(cfg: Any) -> None:
-    """See that every key below ``MODEL.AMD`` has a value that can work.
+    """See that every key below ``MODEL.AMD`` has a value that can work, and that no metric is asked for in vain.
 
     Raises:
-        ConfigError: one has not; names it and what it may be.
+        ConfigError: one has not, or a metric is of plain features; names the key and what it may be.
     """
+    for key in _NOT_MEASURED:
+        if get_key(cfg, key):
+            raise ConfigError(
+                f"{key} is True, but AMD's evaluation does not measure it; set it to False, and evaluate the target's "
+                "own config with it"
+            )
     for key, (allowed, words) in _RULES.items():
         value = get_key(cfg.MODEL.AMD, key)
         if not allowed(value):

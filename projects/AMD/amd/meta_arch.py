@@ -90,6 +90,7 @@ class AMD(nn.Module):
         }
 
     wanted_attributes = staticmethod(resolve_attribute_set)
+    check_config = staticmethod(check_keys)
 
     def build_evaluator(self, cfg: Any, dataset_name: str, loader: Any, num_query: int) -> Any:
         """The evaluator of target and interpreter; see :mod:`fastreid_projects.amd.evaluation`."""

@@ -27,6 +27,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils import comm
 
 from fastreid_projects.config import all_keys, config_leaves, get_key, load_config, set_key
@@ -127,6 +128,9 @@ def check_stages(stages: Iterable[Stage]) -> None:
             names = stage.cfg.MODEL.LOSSES.NAME
             check_loss_names(names, {loss.inputs for loss in LOSSES.values()}, "")
             build_losses(stage.cfg, names)
+            own = getattr(META_ARCH_REGISTRY.get(stage.cfg.MODEL.META_ARCHITECTURE), "check_config", None)
+            if own is not None:
+                own(stage.cfg)
         except ConfigError as error:
             raise ConfigError(f"STAGES {stage.name}: {error}" if stage.name else str(error)) from error
 
