@@ -123,6 +123,7 @@ TARGETS = {
     "SE R18": ("MODEL.BACKBONE.WITH_SE", "True"),
     "OSNet": (*named("osnet", "x0_25", "128"), "MODEL.BACKBONE.WITH_NL", "False"),
     "MobileNetV2": (*named("mobilenetv2", "0.1x", "1280"), "MODEL.BACKBONE.WITH_NL", "False"),
+    "MobileNetV3": (*named("mobilenetv3", "Small", "1024"), "MODEL.BACKBONE.WITH_NL", "False"),
     "ShuffleNetV2": (*named("shufflenetv2", "1.0x", "1024"), "MODEL.BACKBONE.WITH_NL", "False"),
     "MGN": (*R50, "MODEL.META_ARCHITECTURE", "MGN", "MODEL.HEADS.EMBEDDING_DIM", "16"),
     "maximum": ("MODEL.HEADS.POOL_LAYER", "GlobalMaxPool"),
