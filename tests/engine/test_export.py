@@ -14,7 +14,7 @@ from fastreid.modeling.meta_arch import build_model
 
 from fastreid_projects.config import load_config
 from fastreid_projects.engine import export as exporting
-from fastreid_projects.errors import ConfigError, ExportError, WeightsError
+from fastreid_projects.errors import ConfigError, DataError, ExportError, WeightsError
 from tests.architectures import small_configs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,6 +158,35 @@ def test_an_unequal_file_is_refused(save, tmp_path, monkeypatch):
     with pytest.raises(ExportError):
         exporting.export(cfg, tmp_path / "model.onnx")
     assert not list(tmp_path.glob("model.*"))
+
+
+def test_each_file_has_its_own_description(save, tmp_path):
+    cfg = save(*ARCHITECTURES["BoT"])
+    for name, description in (("m.onnx", "m.json"), ("v1.2", "v1.2.json"), ("v1.3", "v1.3.json")):
+        exporting.export(cfg.clone(), tmp_path / "out" / name)
+        assert json.loads((tmp_path / "out" / description).read_text())["file"] == name
+    assert len(list((tmp_path / "out").iterdir())) == 6
+    for name in ("x.json", "x.JSON"):
+        with pytest.raises(ConfigError, match=rf"cannot be named {name}, .*; use x\.onnx$"):
+            exporting.export(cfg, tmp_path / "other" / name)
+    assert not (tmp_path / "other").exists()
+
+
+def test_without_a_description_there_is_no_file(save, tmp_path, monkeypatch):
+    cfg = save(*ARCHITECTURES["BoT"])
+    (tmp_path / "m.json").mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(exporting, "load_trained", lambda cfg: pytest.fail("it was checked too late"))
+        with pytest.raises(DataError, match=r"cannot write .*m\.json: it is a folder"):
+            exporting.export(cfg.clone(), tmp_path / "m.onnx")
+
+    def full(path, record):
+        raise DataError(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr(exporting, "write_record", full)
+    with pytest.raises(DataError, match="No space"):
+        exporting.export(cfg, tmp_path / "n.onnx")
+    assert {path.name for path in tmp_path.iterdir()} == {"m.json", "weights.pth"}
 
 
 class FixedBatch(torch.nn.Module):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fastreid_projects.engine.record import environment, write_record
 from fastreid_projects.engine.trained import load_trained
 from fastreid_projects.errors import ConfigError, ExportError
-from fastreid_projects.files import check_writable, write_aside
+from fastreid_projects.files import check_writable, replacing
 from fastreid_projects.host.config_check import check_host_config
 
 INPUT, OUTPUT = "images", "features"
@@ -43,7 +43,7 @@ class _ImagesToFeatures(nn.Module):
 def export(cfg: Any, path: str | Path) -> dict[str, Any]:
     """Write the config's model with ``MODEL.WEIGHTS`` to ``path`` and its description beside it as ``.json``.
 
-    Nothing is written unless onnxruntime and the model agree.
+    Nothing is written unless onnxruntime and the model agree; of the two files both are written or none.
 
     Args:
         cfg: the merged config, not frozen.
@@ -53,18 +53,21 @@ def export(cfg: Any, path: str | Path) -> dict[str, Any]:
         The description.
 
     Raises:
-        ConfigError: no weights, or no fixed image size.
-        DataError: the path cannot be written.
+        ConfigError: no weights, no fixed image size, or a path that ends as the description's does.
+        DataError: one of the two files cannot be written.
         WeightsError: weights that are missing or belong to another model.
         ExportError: the exported file does not give the model's features.
     """
+    path = Path(path)
     check_writable(path)
+    description_path = _description_path(path)
+    check_writable(description_path)
     model = _load(cfg)
     height, width = cfg.INPUT.SIZE_TEST
     content = to_onnx(model, (height, width))
     comparison = compare(model, content, (height, width))
     description = {
-        "file": Path(path).name,
+        "file": path.name,
         "architecture": cfg.MODEL.META_ARCHITECTURE,
         "weights": cfg.MODEL.WEIGHTS,
         "input": _describe_input(cfg, height, width),
@@ -73,9 +76,21 @@ def export(cfg: Any, path: str | Path) -> dict[str, Any]:
         "opset": OPSET,
         **environment(),
     }
-    write_aside(path, content)
-    write_record(Path(path).with_suffix(".json"), description)
+    with replacing(path) as file:  # takes its place once the description is there
+        file.write(content)
+        file.flush()
+        write_record(description_path, description)
     return description
+
+
+def _description_path(path: Path) -> Path:
+    """``bot.onnx`` -> ``bot.json``, and ``bot.v1.2`` -> ``bot.v1.2.json``."""
+    if path.suffix.lower() == ".json":
+        raise ConfigError(
+            f"the ONNX file cannot be named {path.name}, as its description beside it ends in .json; use "
+            f"{path.with_suffix('.onnx').name}"
+        )
+    return path.with_name(path.name.removesuffix(".onnx") + ".json")
 
 
 def _load(cfg: Any) -> nn.Module:
