@@ -30,6 +30,13 @@ ARCHITECTURES = {
         "projects/AIRNet/configs/airnet_gmp_gmp_gc_r18_demo.yml",
         [*SIZE, "MODEL.BACKBONE.WITH_IBN", "True"],
     ),
+    "ShuffleNetV2": (
+        "configs/bagtricks_r18_demo.yml",
+        [
+            *(*SIZE, "MODEL.BACKBONE.NAME", "build_shufflenetv2_backbone"),
+            *("MODEL.BACKBONE.DEPTH", "1.0x", "MODEL.BACKBONE.FEAT_DIM", "1024"),
+        ],
+    ),
     "MPN": ("projects/MPN/configs/mpn_r18_demo.yml", ["INPUT.SIZE_TEST", "[128, 64]"]),
 }
 

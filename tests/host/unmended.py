@@ -190,6 +190,16 @@ def model_probes(torch):
         get_norm("FrozenBN", 2).apply(weights_init_kaiming)
 
     @probe
+    def shufflenet_traced():
+        from fastreid.modeling.backbones.shufflenet import ShuffleV2Block
+
+        block = ShuffleV2Block("BN", 4, 8, 4, ksize=3, stride=1).eval()
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            traced = torch.jit.trace(block, torch.rand(2, 8, 4, 2))
+            return list(traced(torch.rand(4, 8, 4, 2)).shape)
+
+    @probe
     def moco_queue():
         moco.Memory(4, 6)(torch.rand(4, 4), torch.zeros(4, dtype=torch.long))
 

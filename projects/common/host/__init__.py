@@ -44,6 +44,7 @@ def _mend() -> None:
     from fastreid_projects.host.pretrain import mend_pretrain
     from fastreid_projects.host.processes import mend_processes
     from fastreid_projects.host.samplers import mend_samplers
+    from fastreid_projects.host.shufflenet import mend_shufflenet
     from fastreid_projects.host.step import mend_step
 
     for mend in (
@@ -55,6 +56,7 @@ def _mend() -> None:
         mend_preprocess,
         mend_losses,
         mend_heads,
+        mend_shufflenet,
         mend_pretrain,
         mend_optimizer,
         mend_step,
