@@ -140,6 +140,29 @@ def test_the_command_writes_html_and_pngs_beside_a_baseline(files, monkeypatch, 
     assert np.array_equal(strip[:, :48], np.asarray(Image.open(files / "a.png")))
 
 
+@pytest.mark.parametrize(
+    "names, words",
+    [
+        (["AIRNet"], "--beside AIRNet is also the name of the config's own model"),
+        (["a", "a"], "--beside a is"),
+    ],
+)
+def test_two_models_of_one_name_are_a_sentence(files, monkeypatch, capsys, names, words):
+    beside = [word for name in names for word in ("--beside", name, "baseline.yaml", "baseline.pth")]
+    opts = ["--images", "a.png", "--output", "out", "MODEL.WEIGHTS", "airnet.pth"]
+    monkeypatch.chdir(files)
+    monkeypatch.setattr(
+        sys, "argv", ["gradcam.py", "--config-file", "airnet.yaml", "--branches", *beside, *opts]
+    )
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / "tools" / "gradcam.py"), run_name="__main__")
+    assert end.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert words in last
+    assert "name each model differently" in last
+    assert not (files / "out").exists()
+
+
 def test_without_weights_it_is_a_sentence_and_no_file(files):
     cfg = load_config(str(files / "airnet.yaml"))
     with pytest.raises(ConfigError, match=r"MODEL\.WEIGHTS"):
