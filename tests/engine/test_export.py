@@ -109,6 +109,13 @@ def test_every_architecture(save, tmp_path, name):
     assert ("metric" in description["output"]) != classifies
 
 
+def test_a_head_that_classifies_gives_logits(save, tmp_path):
+    path, opts = ARCHITECTURES["BoT"]
+    output = check(save(path, [*opts, "MODEL.HEADS.NAME", "ClasHead"]), tmp_path / "m.onnx")["output"]
+    assert (output["kind"], output["shape"]) == ("logits", ["batch", 4])
+    assert "metric" not in output
+
+
 def test_an_interpreter(tmp_path):
     """AMD gives the target's feature and one of each attribute."""
     from tests.amd.conftest import INTERPRETER, save_target

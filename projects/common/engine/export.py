@@ -14,6 +14,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 import torch
+from fastreid.modeling.heads.clas_head import ClasHead
 from torch import Tensor, nn
 
 from fastreid_projects.engine.record import environment, write_record
@@ -218,7 +219,8 @@ def _describe_input(cfg: Any, height: int, width: int) -> dict[str, Any]:
 
 def _describe_output(cfg: Any, model: nn.Module, shape: list[int]) -> dict[str, Any]:
     output = {"name": OUTPUT, "type": "float32", "shape": ["batch", *shape], "normalised": False}
-    kind = getattr(model, "output_kind", "features")
+    classifies = any(isinstance(module, ClasHead) for module in model.modules())
+    kind = getattr(model, "output_kind", "logits" if classifies else "features")
     output |= {"kind": kind, "metric": cfg.TEST.METRIC} if kind == "features" else {"kind": kind}
     names = getattr(model, "output_names", None)
     return {**output, "axis_1": names()} if names is not None else output
