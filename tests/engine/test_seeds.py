@@ -105,7 +105,7 @@ def test_seeds_may_stand_anywhere():
     assert parser.parse_args(["--config-file", "x.yml", "--resume"]).seeds is None
 
 
-@pytest.mark.parametrize("words", [[], ["SEED", "3"], ["-1"], ["1", "1"], ["one"]])
+@pytest.mark.parametrize("words", [[], ["SEED", "3"], ["-1"], ["1", "1"], ["one"], ["0", "4294967296"]])
 def test_what_are_no_seeds(words, capsys):
     with pytest.raises(SystemExit) as error:
         argument_parser().parse_args(["--seeds", *words])

@@ -10,6 +10,7 @@ import pytest
 import torch
 from fastreid.engine import DefaultPredictor, DefaultTrainer, default_setup, hooks
 from fastreid.engine import defaults as host_defaults
+from fastreid.utils import comm
 
 from fastreid_projects.errors import ConfigError, DataError, TrainingError
 from fastreid_projects.host.engine import apply_seed
@@ -23,6 +24,14 @@ def run(cfg, resume=False):
     trainer = DefaultTrainer(cfg)
     trainer.resume_or_load(resume)
     return trainer, trainer.train()
+
+
+def test_the_largest_seed_of_a_second_process(tiny_cfg, monkeypatch):
+    monkeypatch.setattr(comm, "get_rank", lambda: 1)
+    apply_seed(tiny_cfg("SEED", 2**32 - 1))
+    drawn = torch.rand(1)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, torch.rand(1))
 
 
 def states(trainer):

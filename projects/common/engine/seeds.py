@@ -20,6 +20,7 @@ from fastreid_projects.engine.tables import markdown_table, read_record, spread
 from fastreid_projects.engine.trainer import final_weights
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.files import write_aside
+from fastreid_projects.host.value_check import MAX_SEED
 
 logger = logging.getLogger("fastreid.projects.seeds")
 
@@ -61,6 +62,8 @@ def _seeds(text: str) -> list[int]:
     if not re.fullmatch(r"\d+(,\d+)*", text):
         raise argparse.ArgumentTypeError("name one seed or more, 0 or above, e.g. --seeds 0 1 2")
     seeds = [int(word) for word in text.split(",")]
+    if max(seeds) > MAX_SEED:
+        raise argparse.ArgumentTypeError(f"{max(seeds)} is too large: a seed has to be at most {MAX_SEED}")
     if len(set(seeds)) < len(seeds):
         raise argparse.ArgumentTypeError("each seed has to be named once: two equal runs say nothing new")
     return seeds

@@ -26,6 +26,7 @@ from fastreid_projects.host.imports import rebind
 from fastreid_projects.host.loop import Progress, forget_later_lines
 from fastreid_projects.host.processes import EqualStatistics
 from fastreid_projects.host.update_check import UpdateCheck
+from fastreid_projects.host.value_check import MAX_SEED
 
 logger = logging.getLogger("fastreid.projects.host.engine")
 
@@ -159,12 +160,12 @@ def default_setup(cfg: Any, args: Any) -> None:
 
 
 def apply_seed(cfg: Any) -> None:
-    """Seed ``random``, NumPy and PyTorch with SEED plus the rank; a negative SEED leaves them alone.
+    """Seed ``random``, NumPy and PyTorch with SEED plus the rank, modulo 2**32; a negative SEED leaves them alone.
 
     Processes differ in their augmentation. They do not in their weights, which DistributedDataParallel copies
     from the first one, nor in their samplers, which agree on a seed (utils/comm.py:215).
     """
     seed = int(getattr(cfg, "SEED", -1))
     if seed >= 0:
-        seed_all_rng(seed + comm.get_rank())
+        seed_all_rng((seed + comm.get_rank()) % (MAX_SEED + 1))
         logger.info(f"Seeded with SEED {seed} + rank {comm.get_rank()}")

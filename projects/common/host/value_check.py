@@ -32,14 +32,16 @@ class Range(NamedTuple):
         return math.isfinite(value) and large and small
 
     def __str__(self) -> str:
-        low = f"{'above' if self.above else 'at least'} {self.low:g}"
+        low = f"{'above' if self.above else 'at least'} {self.low}"
         if math.isinf(self.high):
             return low
-        return f"{low} and {'below' if self.below else 'at most'} {self.high:g}"
+        return f"{low} and {'below' if self.below else 'at most'} {self.high}"
 
 
+MAX_SEED = 2**32 - 1  # NumPy's generators take no larger one
 _SHARE, _POSITIVE, _NOT_NEGATIVE, _COUNT = Range(0, 1), Range(0, above=True), Range(0), Range(1)
 RUN = {
+    "SEED": Range(-math.inf, MAX_SEED),
     "MODEL.BACKBONE.FEAT_DIM": _COUNT,
     "MODEL.HEADS.EMBEDDING_DIM": _NOT_NEGATIVE,
     "MODEL.HEADS.NUM_CLASSES": _NOT_NEGATIVE,
@@ -140,7 +142,9 @@ def _check_ranges(cfg: Any, ranges: dict[str, Range]) -> None:
 
 def _words(allowed: Range) -> str:
     if math.isinf(allowed.low):
-        return "finite" if math.isinf(allowed.high) else f"below {allowed.high:g}"
+        if math.isinf(allowed.high):
+            return "finite"
+        return f"{'below' if allowed.below else 'at most'} {allowed.high}"
     return str(allowed)
 
 
