@@ -240,6 +240,11 @@ def test_relative_error():
     [
         (["MODEL.WEIGHTS", ""], ConfigError, "MODEL.WEIGHTS is ''"),
         (["INPUT.SIZE_TEST", "[0, 0]"], ConfigError, "one fixed"),
+        (
+            ["INPUT.SIZE_TEST", "[32]"],
+            ConfigError,
+            "INPUT.SIZE_TEST is [32]; an exported model needs one fixed",
+        ),
         (["MODEL.BACKBONE.DEPTH", "34x"], WeightsError, "weights"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from fastreid.layers import pooling
 from fastreid.modeling.backbones import build_backbone
-from fastreid.modeling.heads import build_heads
+from fastreid.modeling.heads import REID_HEADS_REGISTRY, EmbeddingHead, build_heads
 from torch import Tensor, nn
 
 from fastreid_projects.airnet.pooling import AttentionPooling, context_block
@@ -64,6 +64,7 @@ def check_variant(cfg: Any) -> None:
         )
     for number, names in enumerate(branches, 1):
         _check_branch(number, names)
+    _check_head(cfg.MODEL.HEADS.NAME)
     refuse_pooling(cfg, "MODEL.AIRNET.BRANCHES, which names the pooling of every representation")
     _check_context(cfg)
 
@@ -87,6 +88,15 @@ def _check_branch(number: int, names: Sequence[str]) -> None:
         raise ConfigError(
             f"MODEL.AIRNET.BRANCHES gives branch {number} attention pooling with and without a softmax "
             f"({', '.join(attention)}); keep one of them"
+        )
+
+
+def _check_head(name: str) -> None:
+    """A head is built for each representation, and its pooling layer and neck are shown on their own."""
+    if not issubclass(REID_HEADS_REGISTRY.get(name), EmbeddingHead):
+        raise ConfigError(
+            f"MODEL.HEADS.NAME {name} belongs to another architecture than AIR-Net, whose heads have a pooling layer "
+            "and a neck as EmbeddingHead has; use EmbeddingHead"
         )
 
 
@@ -114,7 +124,8 @@ def check_maps(cfg: Any, trunk: nn.Module, branch: nn.Module) -> None:
     """Send one empty image of each size of the config through shared stages and a branch.
 
     Raises:
-        ConfigError: the map is too small to be attended to, or does not have ``MODEL.BACKBONE.FEAT_DIM`` channels.
+        ConfigError: a size that is not [height, width]; a map that is too small to be attended to, or does not have
+            ``MODEL.BACKBONE.FEAT_DIM`` channels.
     """
     crop = cfg.INPUT.CROP
     train = ("INPUT.CROP.SIZE", crop.SIZE) if crop.ENABLED else ("INPUT.SIZE_TRAIN", cfg.INPUT.SIZE_TRAIN)
@@ -122,6 +133,11 @@ def check_maps(cfg: Any, trunk: nn.Module, branch: nn.Module) -> None:
     for size, key in keys.items():
         if min(size) <= 0:  # the images keep their own size
             continue
+        if len(size) != 2:
+            raise ConfigError(
+                f"{key} is {list(size)}, but AIR-Net needs [height, width] in pixels, two positive whole numbers, e.g. "
+                "[256, 128]"
+            )
         features = _map_of(trunk, branch, size)
         height, width = (0, 0) if features is None else features.shape[-2:]
         if features is None or min(height, width) < LEAST_MAP:

@@ -100,7 +100,7 @@ def _load(cfg: Any) -> nn.Module:
             f"MODEL.WEIGHTS is '{cfg.MODEL.WEIGHTS}', which is no file; name the weights to export, e.g. MODEL.WEIGHTS "
             "logs/my_run/model_final.pth"
         )
-    if min(cfg.INPUT.SIZE_TEST) <= 0:
+    if len(cfg.INPUT.SIZE_TEST) != 2 or min(cfg.INPUT.SIZE_TEST) <= 0:
         raise ConfigError(
             f"INPUT.SIZE_TEST is {list(cfg.INPUT.SIZE_TEST)}; an exported model needs one fixed [height, width]"
         )
