@@ -84,6 +84,8 @@ def test_broken_images_are_named(tmp_path, unmended):
         ) as caught:
             read_image(str(path))
         assert "\n" not in str(caught.value)
+        assert "<" not in str(caught.value)
+        assert ("it is no image of a known format" in str(caught.value)) == (name != "cut.jpg")
     with pytest.raises(DataError, match=r"nothing\.jpg does not exist"):
         read_image(str(tmp_path / "nothing.jpg"))
 

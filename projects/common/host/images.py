@@ -13,7 +13,7 @@ from fastreid.data import common as host_common
 from fastreid.data import data_utils
 from fastreid.data.transforms import build as host_build
 from fastreid.data.transforms import functional
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fastreid_projects.errors import DataError
 from fastreid_projects.host.imports import rebind
@@ -65,7 +65,10 @@ def read_image(file_name: str, format: str | None = None) -> Image.Image:
     except IsADirectoryError:
         raise DataError(f"Image {file_name} is a folder: name an image, or remove it.") from None
     except _UNREADABLE as error:
-        reason = " ".join(str(error).split()).removesuffix(".")
+        unknown = isinstance(error, UnidentifiedImageError)  # its own words hold the file object
+        reason = (
+            "it is no image of a known format" if unknown else " ".join(str(error).split()).removesuffix(".")
+        )
         raise DataError(f"Image {file_name} cannot be read ({reason}): replace or remove it.") from error
     if format == "BGR":
         return Image.merge("RGB", rgb.split()[::-1])
