@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fastreid_projects.engine.main import argument_parser, main
-from fastreid_projects.engine.tables import markdown_table, read_runs
+from fastreid_projects.engine.tables import markdown_table, read_runs, total_seconds
 from tests.conftest import write_market
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,6 +86,28 @@ def test_runs_of_all_seeds_and_their_table(market, tmp_path, capsys):
     assert (out / "seeds.md").is_file()
     for seed, before in records.items():
         assert record(out / f"seed_{seed}")["metrics"] == pytest.approx(before["metrics"])
+    assert run("--resume", "--seeds", "3", "5", out=out) == 0
+    for seed, before in records.items():
+        after = record(out / f"seed_{seed}")
+        assert after["training"] == {k: v for k, v in before.items() if k not in ("config", "metrics")}
+        assert total_seconds(after) == before["seconds"], "the training's, after two evaluations"
+    other = str(out / "seed_3" / "model_final.pth")
+    assert (
+        main(
+            [
+                "--eval-only",
+                "--config-file",
+                AIRNET,
+                *SMALL,
+                "MODEL.WEIGHTS",
+                other,
+                "OUTPUT_DIR",
+                str(tmp_path / "one"),
+            ]
+        )
+        == 0
+    )
+    assert record(tmp_path / "one")["training"] == {}, "another model's"
 
     mean = summary["metrics"]["mAP"]
     row = markdown_table([("AIR-Net", read_runs(out))], ["mAP"]).splitlines()[-1]

@@ -4,7 +4,13 @@ import json
 
 import pytest
 
-from fastreid_projects.engine.tables import flat_metrics, markdown_table, read_record, read_runs
+from fastreid_projects.engine.tables import (
+    flat_metrics,
+    markdown_table,
+    read_record,
+    read_runs,
+    total_seconds,
+)
 from fastreid_projects.errors import DataError
 
 
@@ -23,6 +29,14 @@ def test_one_row_a_record(tmp_path):
     lines = markdown_table(records, ["mAP"]).splitlines()
     assert [cell.strip() for cell in lines[2].strip("|").split("|")] == ["one", "12.35", "1.5", "abc"]
     assert [cell.strip() for cell in lines[3].strip("|").split("|")] == ["two", "-", "1.5", "abc"]
+
+
+def test_minutes_of_an_evaluation_are_its_trainings(tmp_path):
+    record = read_record(write(tmp_path / "a", mAP=1.0))
+    stages = [{"name": "first", "seconds": 60}]
+    assert total_seconds({**record, "stages": stages}) == 150
+    assert total_seconds({**record, "stages": [], "training": {"seconds": 600, "stages": stages}}) == 660
+    assert total_seconds({**record, "training": {}}) == 90, "it is not known"
 
 
 def test_no_record_is_a_sentence(tmp_path):

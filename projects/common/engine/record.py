@@ -46,12 +46,18 @@ class RunRecord:
         self.start = time.time()
         self.environment = environment()  # of the code that runs, not of what the checkout becomes meanwhile
 
-    def finish(self, metrics: Mapping[str, Any], stages: Sequence[tuple[str, str]] = ()) -> Path:
+    def finish(
+        self,
+        metrics: Mapping[str, Any],
+        stages: Sequence[tuple[str, str]] = (),
+        training: Mapping[str, Any] | None = None,
+    ) -> Path:
         """Write ``run.json``.
 
         Args:
             metrics: the evaluator's, nested by dataset where there are several.
             stages: (name, OUTPUT_DIR) of the stages before this one; their records' seconds and metrics are kept.
+            training: :func:`training_facts` of the model, where this run only evaluated it.
         """
         path = Path(self.cfg.OUTPUT_DIR) / "run.json"
         record = {
@@ -66,8 +72,24 @@ class RunRecord:
         }
         if stages:
             record["stages"] = [{"name": name, **_stage_facts(folder)} for name, folder in stages]
+        if training is not None:
+            record["training"] = training
         write_record(path, record)
         return path
+
+
+def training_facts(folder: str) -> dict[str, Any]:
+    """Command, seconds, hardware and all else but config and metrics of the training that a record is of.
+
+    An evaluation's record takes the place of its training's, and holds these facts as ``training``; {} where it knows
+    of none.
+    """
+    try:
+        record = json.loads((Path(folder) / "run.json").read_text(encoding="utf-8"))
+        facts = dict(record.get("training", record))
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+    return {key: value for key, value in facts.items() if key not in ("config", "metrics")}
 
 
 def _stage_facts(folder: str) -> dict[str, Any]:
@@ -76,7 +98,8 @@ def _stage_facts(folder: str) -> dict[str, Any]:
         record = json.loads((Path(folder) / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {"seconds": record["seconds"], "metrics": record["metrics"]}
+    seconds = (record.get("training") or record)["seconds"]
+    return {"seconds": seconds, "metrics": record["metrics"]}
 
 
 def peak_memory_mib() -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from fastreid.utils import comm
 
 from fastreid_projects import interrupts
-from fastreid_projects.engine.record import RunRecord
+from fastreid_projects.engine.record import RunRecord, training_facts
 from fastreid_projects.engine.setup import setup_run
 from fastreid_projects.engine.stages import (
     Stage,
@@ -83,15 +84,32 @@ def _run_one(
 ) -> dict[str, Any]:
     cfg = setup_run(cfg, args)
     record = RunRecord(cfg, " ".join(sys.argv))
-    results = evaluate(cfg) if args.eval_only else train(cfg, resume)
+    results, trained = (evaluate(cfg), False) if args.eval_only else train(cfg, resume)
     if comm.is_main_process():
         stages = [(stage.name, stage.cfg.OUTPUT_DIR) for stage in earlier]
-        logger.info("Run record written to %s", record.finish(results, stages))
+        training = None if trained else _training_of(cfg, own=not args.eval_only)
+        logger.info("Run record written to %s", record.finish(results, stages, training))
     return results
 
 
-def train(cfg: Any, resume: bool) -> dict[str, Any]:
-    """Train to the end and return the metrics of the last evaluation."""
+def _training_of(cfg: Any, own: bool) -> dict[str, Any]:
+    """How the evaluated model was trained, by the record in OUTPUT_DIR; {} where that is another model's, or none.
+
+    Args:
+        cfg: the run's config.
+        own: the model is the last one of OUTPUT_DIR, whatever MODEL.WEIGHTS says.
+    """
+    folder = os.path.realpath(cfg.OUTPUT_DIR)
+    own = own or os.path.dirname(os.path.realpath(cfg.MODEL.WEIGHTS)) == folder
+    return training_facts(folder) if own and is_finished(folder) else {}
+
+
+def train(cfg: Any, resume: bool) -> tuple[dict[str, Any], bool]:
+    """Train to the end.
+
+    Returns:
+        The metrics of the last evaluation; and False where the run was finished before.
+    """
     trainer = Trainer(cfg)
     trainer.check_tests()
     if not resume:
@@ -102,7 +120,7 @@ def train(cfg: Any, resume: bool) -> dict[str, Any]:
         f"the processes found different checkpoints in OUTPUT_DIR {cfg.OUTPUT_DIR}: it has to be a folder that all "
         "machines share",
     )
-    return dict(trainer.train() or {})
+    return dict(trainer.train() or {}), trainer.start_epoch < trainer.max_epoch
 
 
 def evaluate(cfg: Any) -> dict[str, Any]:

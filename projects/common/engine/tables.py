@@ -120,5 +120,6 @@ def _cell(value: tuple[float, float | None] | None) -> str:
 
 
 def total_seconds(record: dict[str, Any]) -> float:
-    """Seconds of a run and of the stages before its last one."""
-    return record["seconds"] + sum(stage.get("seconds", 0) for stage in record.get("stages", ()))
+    """Seconds of a run and of the stages before its last one; of the training, where the run only evaluated it."""
+    run = record.get("training") or record
+    return run["seconds"] + sum(stage.get("seconds", 0) for stage in run.get("stages", ()))
