@@ -151,6 +151,8 @@ def test_mistakes_are_one_sentence(write):
     assert "SOLVER.NOPE" in refusal(write(TWO), "STAGES.first.SOLVER.NOPE", "1")
     assert "WEIGHTS_KEY names MODEL.NOPE" in refusal(write(TWO + "    WEIGHTS_KEY: MODEL.NOPE\n"))
     assert "nowhere.yml" in refusal(write(TWO + "    CONFIG: nowhere.yml\n"))
+    assert "STAGES second: OUTPUT_DIR belongs" in refusal(write(TWO + "    OUTPUT_DIR: x\n"))
+    assert "STAGES second: STAGES belongs" in refusal(write(TWO + "    STAGES: []\n"))
 
 
 # A run
@@ -255,6 +257,11 @@ def test_two_stages_in_one_command_and_resumed_in_either(market, write, tmp_path
         ("MODEL.HEADS.POOL_LAYER", "Nope", "MODEL.HEADS.POOL_LAYER"),
         ("MODEL.LOSSES.NAME", "('Nope',)", "MODEL.LOSSES.NAME"),
         ("MODEL.LOSSES.NAME", "('QuadrupletHardLoss',)", "quadruplet"),
+        ("DATASETS.NAMES", "('DukeMTMC',)", "DukeMTMC-reID is not found"),
+        ("DATASETS.TESTS", "('DukeMTMC',)", "DukeMTMC-reID is not found"),
+        ("MODEL.BACKBONE.FEAT_DIM", "8", "MODEL.BACKBONE.FEAT_DIM"),
+        ("MODEL.BACKBONE", "{'NAME':'build_resnet_backbone','DEPTH':'18x','FEAT_DIM':512}", "another model"),
+        ("SOLVER.IMS_PER_BATCH", "64", "SOLVER.IMS_PER_BATCH"),
     ],
 )
 def test_a_mistake_in_a_later_stage_is_found_before_the_first(

@@ -99,5 +99,7 @@ def test_strict(market, tmp_path, capsys):
     words = ("DATALOADER.NUM_INSTANCE", "4", "MODEL.WEIGHTS", "")
     assert run(tmp_path, *words, "MODEL.MPN.PRIOR.STRICT", "True") == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert last.startswith("error: 1 of 24 images have no usable mask")
+    assert last.startswith("error: STAGES mpn: 1 of 24 images have no usable mask"), (
+        "before the IDE is trained"
+    )
     assert "tools/make_part_priors.py" in last

@@ -111,7 +111,7 @@ def train(cfg: Any, resume: bool) -> tuple[dict[str, Any], bool]:
         The metrics of the last evaluation; and False where the run was finished before.
     """
     trainer = Trainer(cfg)
-    trainer.check_tests()
+    trainer.open_tests(trainer.cfg, trainer.model)
     if not resume:
         forget(cfg.OUTPUT_DIR)
     trainer.resume_or_load(resume=resume)

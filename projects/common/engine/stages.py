@@ -21,18 +21,22 @@ holds in all stages but those with a CONFIG, ``STAGES.<name>.KEY VALUE`` in one.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils import comm
 
 from fastreid_projects.config import all_keys, config_leaves, get_key, load_config, set_key
+from fastreid_projects.engine.rehearsal import rehearse, rehearse_first, write_stand_in
 from fastreid_projects.engine.trainer import final_weights
-from fastreid_projects.errors import ConfigError
+from fastreid_projects.errors import ConfigError, DataError, WeightsError
 from fastreid_projects.host.config_check import check_host_config, check_training_config
 from fastreid_projects.losses import LOSSES, build_losses, check_loss_names
 
@@ -83,6 +87,9 @@ def _check_entries(entries: Any) -> None:
             raise ConfigError(
                 f"STAGES holds {entry!r}; a stage is a mapping with a NAME of letters and digits"
             )
+        for key in ("OUTPUT_DIR", "STAGES"):
+            if key in entry:
+                raise ConfigError(f"STAGES {name}: {key} belongs to the whole run; leave it out of the stage")
         names.append(name)
     if len(set(names)) < len(names):
         raise ConfigError(f"STAGES has two stages of one NAME: {', '.join(names)}")
@@ -115,24 +122,47 @@ def _build_stage(cfg: Any, entry: Mapping[str, Any], *, last: bool) -> Stage:
     return Stage(name, stage, key, bool(entry.get("REUSE", False)))
 
 
-def check_stages(stages: Iterable[Stage]) -> None:
-    """Check every stage before the first is trained: what a model's weights are not needed for.
+def check_stages(stages: Sequence[Stage]) -> None:
+    """Check every stage before the first is trained: its config, then a later one's data and what it starts from.
 
     Raises:
         ConfigError: a stage that could not be trained; the sentence names it.
+        DataError: data of a later stage is missing.
+        WeightsError: a later stage would not take the weights of the one before.
     """
     for stage in stages:
-        try:
+        with _named(stage):
             check_host_config(stage.cfg)
             check_training_config(stage.cfg)
-            names = stage.cfg.MODEL.LOSSES.NAME
-            check_loss_names(names, {loss.inputs for loss in LOSSES.values()}, "")
-            build_losses(stage.cfg, names)
+            check_loss_names(stage.cfg.MODEL.LOSSES.NAME, {loss.inputs for loss in LOSSES.values()}, "")
+            build_losses(stage.cfg, stage.cfg.MODEL.LOSSES.NAME)
             own = getattr(META_ARCH_REGISTRY.get(stage.cfg.MODEL.META_ARCHITECTURE), "check_config", None)
             if own is not None:
                 own(stage.cfg)
-        except ConfigError as error:
-            raise ConfigError(f"STAGES {stage.name}: {error}" if stage.name else str(error)) from error
+    if len(stages) < 2:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        weights = os.path.join(folder, "weights.pth")
+        with _named(stages[0]):
+            model = rehearse_first(stages[0].cfg)
+        for done, stage in itertools.pairwise(stages):
+            write_stand_in(model, weights)
+            rehearsed = stage._replace(cfg=stage.cfg.clone())
+            hand_over(done, rehearsed)
+            with _named(stage, {weights: final_weights(done.cfg.OUTPUT_DIR)}):
+                model = rehearse(rehearsed.cfg, stage.weights_key, weights)
+
+
+@contextlib.contextmanager
+def _named(stage: Stage, files: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Begin a refusal with the stage, and call files by the names that they will have."""
+    try:
+        yield
+    except (ConfigError, DataError, WeightsError) as error:
+        sentence = f"STAGES {stage.name}: {error}" if stage.name else str(error)
+        for path, name in (files or {}).items():
+            sentence = sentence.replace(path, name)
+        raise type(error)(sentence) from error
 
 
 def hand_over(done: Stage, stage: Stage) -> None:

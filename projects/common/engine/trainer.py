@@ -126,10 +126,11 @@ class Trainer(DefaultTrainer):
                 print_csv_format(OrderedDict(result, dataset=name))
         return next(iter(results.values())) if len(results) == 1 else results
 
-    def check_tests(self) -> None:
+    @classmethod
+    def open_tests(cls, cfg: Any, model: nn.Module) -> None:
         """Open every test set before the first update: what is missing is not to be found after the last."""
-        for name in self.cfg.DATASETS.TESTS:
-            self._open_test(self.cfg, self.model, name)
+        for name in cfg.DATASETS.TESTS:
+            cls._open_test(cfg, model, name)
 
     @classmethod
     def _open_test(cls, cfg: Any, model: nn.Module, name: str) -> tuple[Any, Any]:

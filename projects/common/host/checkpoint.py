@@ -63,20 +63,29 @@ def _load_file(self: Any, f: str) -> dict[str, Any]:
 
 def _mended_load_model(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def load_model(self: Any, checkpoint: dict[str, Any]) -> Any:
-        """Load the weights if they are this model's.
-
-        Layers whose names begin with one of the model's ``added_layers`` may be missing in the file.
-        """
-        model_state, file_state = self.model.state_dict(), checkpoint["model"]
-        self.logger.info(summarize_match(model_state, file_state))
-        added = tuple(getattr(self.model, "added_layers", ()))  # what a pretrained backbone does not have
-        expected = {name: value for name, value in model_state.items() if not name.startswith(added)}
-        path = getattr(self, "loading_path", "given")
-        require_match(expected, file_state, path, "backbone.")
-        require_numbers(file_state, path)
+        """Load the weights if they are this model's; see :func:`check_weights`."""
+        self.logger.info(summarize_match(self.model.state_dict(), checkpoint["model"]))
+        check_weights(self.model, checkpoint["model"], getattr(self, "loading_path", "given"))
         return original(self, checkpoint)
 
     return load_model
+
+
+def check_weights(model: torch.nn.Module, file_state: dict[str, torch.Tensor], path: str) -> None:
+    """See that weights are this model's; layers named by its ``added_layers`` may be missing.
+
+    Args:
+        model: whose weights they are to be.
+        file_state: names with their tensors.
+        path: the file, for messages.
+
+    Raises:
+        WeightsError: they belong to another model, or hold NaN.
+    """
+    added = tuple(getattr(model, "added_layers", ()))  # what a pretrained backbone does not have
+    expected = {name: value for name, value in model.state_dict().items() if not name.startswith(added)}
+    require_match(expected, file_state, path, "backbone.")
+    require_numbers(file_state, path)
 
 
 def _mended_load(original: Callable[..., Any]) -> Callable[..., Any]:
