@@ -245,6 +245,10 @@ def test_an_output_folder_that_is_a_file(bench, refused):
     refused(bench.train("OUTPUT_DIR", path / "below"), "OUTPUT_DIR", str(path))
 
 
+def test_a_frozen_head_trains_on_when_it_is_opened(bench, worked):
+    worked(bench.train("MODEL.FREEZE_LAYERS", "['backbone','heads']", "SOLVER.FREEZE_ITERS", "1"))
+
+
 def test_the_tiny_config_itself_works(bench, worked):
     worked(bench.train("INPUT.SIZE_TRAIN", "(32, 16)", "SOLVER.BASE_LR", "1"))
     assert (bench.output / "model_final.pth").is_file()

@@ -115,6 +115,14 @@ def test_frozen_layers_stay_in_evaluation_mode_until_the_end_of_freezing():
     assert not hook.is_frozen
 
 
+def test_a_frozen_head_still_returns_what_the_losses_need():
+    """Its own mode says whether it returns logits; that of its norms, whether statistics move."""
+    hook, model = freeze(["a"])
+    hook.before_step()
+    assert model["a"].training
+    assert [part.training for part in model["a"]] == [False, False]
+
+
 def test_a_layer_to_freeze_must_exist():
     with pytest.raises(ConfigError, match=r"MODEL\.FREEZE_LAYERS 'c' is not known"):
         freeze(["a", "c"])

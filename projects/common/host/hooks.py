@@ -116,8 +116,11 @@ def open_layers(self: Any) -> None:
 
 
 def _set_mode(hook: Any, *, training: bool) -> None:
+    """Switch the parts that hold statistics or draw: the mode of a whole head says whether it returns logits."""
     for name in hook.freeze_layers:
-        hook.model.get_submodule(name).train(training)
+        for module in hook.model.get_submodule(name).modules():
+            if next(module.children(), None) is None:
+                module.train(training)
 
 
 @functools.wraps(_host_printer_write)
