@@ -109,6 +109,9 @@ def train(cfg: Any, resume: bool) -> tuple[dict[str, Any], bool]:
 
     Returns:
         The metrics of the last evaluation; and False where the run was finished before.
+
+    Raises:
+        ConfigError: the training to resume has gone beyond ``SOLVER.MAX_EPOCH``.
     """
     trainer = Trainer(cfg)
     trainer.open_tests(trainer.cfg, trainer.model)
@@ -120,6 +123,11 @@ def train(cfg: Any, resume: bool) -> tuple[dict[str, Any], bool]:
         f"the processes found different checkpoints in OUTPUT_DIR {cfg.OUTPUT_DIR}: it has to be a folder that all "
         "machines share",
     )
+    if trainer.start_epoch > trainer.max_epoch:
+        raise ConfigError(
+            f"SOLVER.MAX_EPOCH is {trainer.max_epoch} but the model in OUTPUT_DIR {cfg.OUTPUT_DIR} was trained for "
+            f"{trainer.start_epoch} epochs: raise SOLVER.MAX_EPOCH, or train anew in another OUTPUT_DIR"
+        )
     return dict(trainer.train() or {}), trainer.start_epoch < trainer.max_epoch
 
 
