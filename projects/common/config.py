@@ -56,12 +56,23 @@ def _check_pairs(cfg: Any, opts: Sequence[str]) -> None:
     """The overrides are keys with a value each; where one lacks, the key before the next one is meant."""
     known = set(all_keys(cfg))
     for key, text in zip(opts[0::2], opts[1::2], strict=False):
+        _check_text(key, text)
         _check_no_equals_sign(key, known)
         if text in known and key in known:
             raise ConfigError(f"{key} has no value: '{text}', which follows, is a key; write KEY VALUE pairs")
     if len(opts) % 2:
         _check_no_equals_sign(opts[-1], known)
         raise ConfigError(f"the overrides have to be KEY VALUE pairs, but '{opts[-1]}' stands alone")
+
+
+def _check_text(key: str, text: str) -> None:
+    """Bytes that are no UTF-8 could not be written to the log or to config.yaml."""
+    try:
+        f"{key} {text}".encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"{ascii(key)[1:-1]} is {text!a}, which is no text in UTF-8; write it in UTF-8"
+        ) from None
 
 
 def _check_no_equals_sign(key: str, known: Collection[str]) -> None:
@@ -77,13 +88,18 @@ class _Loader(yaml.SafeLoader):
         """Read a group of keys; see yaml."""
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # yaml's own sentence for a key that is a list or a group
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"the key {key.value} stands here twice", problem_mark=key.start_mark
                 )
-            if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        """Read a node with all below it at once: yaml then refuses one that holds itself."""
+        return super().construct_object(node, deep=True)
 
 
 def _read_yamls(path: str, seen: tuple[str, ...]) -> list[tuple[str, dict[str, Any]]]:
@@ -101,6 +117,8 @@ def _read_yamls(path: str, seen: tuple[str, ...]) -> list[tuple[str, dict[str, A
             values = yaml.load(file, _Loader)
     except OSError as error:
         raise ConfigError(f"the config {path} cannot be read: {error.strerror}") from error
+    except RecursionError:
+        raise ConfigError(f"the config {path} is nested too deeply to be read; close its brackets") from None
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"the config {path} is no valid yaml: {_one_line(error)}") from error
     if not isinstance(values, dict):
@@ -255,7 +273,8 @@ def _fit(key: str, old: Any, value: Any, where: str) -> Any:
 
 def _how_to_write(old: Any, value: Any) -> str:
     """How the value would fit, where it is plain what is meant."""
-    if isinstance(old, (tuple, list)) and isinstance(value, (str, int, float)):
+    bracketed = isinstance(value, str) and value.strip()[:1] in ("(", "[")
+    if isinstance(old, (tuple, list)) and isinstance(value, (str, int, float)) and not bracketed:
         return f"; write {type(old)([value])!r}"
     if isinstance(old, bool):
         return "; write True or False"
