@@ -91,12 +91,22 @@ REFUSED = {
     "TorchScript": (a_script_module, "TorchScript"),
     "a pickle that runs code": (pickled({"model": Runs()}), "was not written by torch.save"),
     "weights that run code": (saved(lambda s: {"model": s, "x": Runs()}), "could run any code"),
-    "a whole model": (saved(lambda s: torch.nn.Linear(2, 2)), "state_dict"),
+    "a whole model": (saved(lambda s: torch.nn.Linear(2, 2)), "save .state_dict() whole model"),
     "a list": (saved(lambda s: list(s.values())), "no weights but list"),
     "a number": (saved(lambda s: 3), "no weights but int"),
     "a tensor": (saved(lambda s: torch.zeros(3)), "no weights but Tensor"),
     "nothing": (saved(lambda s: {}), "no weights"),
     "an optimizer alone": (saved(lambda s: {"optimizer": {"lr": 0.1}}), "optimizer"),
+    "complex numbers": (
+        saved(lambda s: {"model": {k: v.to(torch.complex64) for k, v in s.items()}}),
+        "complex",
+    ),
+    "sparse tensors": (saved(lambda s: {"model": {k: v.to_sparse() for k, v in s.items()}}), "sparse"),
+    "quantized tensors": (
+        saved(lambda s: {"a": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)}),
+        "quantized",
+    ),
+    "tensors on no device": (saved(lambda s: {k: v.to("meta") for k, v in s.items()}), "meta"),
     "no tensors": (saved(lambda s: {"model": {"a": 1}}), "'a' is of type int"),
     "another model": (
         saved(lambda s: {"model": {"conv1.weight": torch.zeros(3)}}),
@@ -167,6 +177,22 @@ def test_a_url_is_no_weights_file(bench, refused):
 def test_resume_without_the_file_that_last_checkpoint_names(bench, refused):
     bench.write("out/last_checkpoint", "model_0003.pth")
     refused(bench.train("--resume"), "model_0003.pth", "last_checkpoint")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"a\x00b.pth"])
+def test_resume_with_a_damaged_last_checkpoint(bench, refused, content):
+    bench.write("out/last_checkpoint", content)
+    refused(bench.train("--resume"), "out/last_checkpoint", "damaged", "--resume")
+
+
+def test_resume_of_a_training_that_went_further(bench, refused, worked):
+    worked(bench.train("SOLVER.MAX_EPOCH", "2"))
+    record = (bench.output / "run.json").read_bytes()
+    outcome = bench.train("--resume")
+    assert (bench.output / "run.json").read_bytes() == record
+    for name in ("run.json", "model_final.pth"):
+        (bench.output / name).unlink()
+    refused(outcome, "SOLVER.MAX_EPOCH is 1", "2 epochs", "raise")
 
 
 def test_resume_of_a_broken_checkpoint(bench, refused):

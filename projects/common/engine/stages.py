@@ -177,7 +177,7 @@ def is_finished(output_dir: str) -> bool:
     try:
         with open(os.path.join(output_dir, _LAST), encoding="utf-8") as file:
             last = file.read().strip()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return False
     files = (final_weights(output_dir), os.path.join(output_dir, "run.json"))
     return last == os.path.basename(files[0]) and all(map(os.path.isfile, files))

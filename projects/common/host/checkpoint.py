@@ -7,6 +7,7 @@
 | weights without the key "model" are a KeyError                              | 225      |
 | weights of another model load "successfully", only a log line says so       | 244      |
 | optimizer state of another model fails, or only in the first step           | 142      |
+| a damaged ``last_checkpoint`` is a UnicodeDecodeError, an empty one a folder | 153      |
 | a full disk leaves a broken checkpoint, which ``last_checkpoint`` points to | 101      |
 """
 
@@ -47,8 +48,31 @@ def mend_checkpoint() -> None:
     Checkpointer.load = _mended_load(Checkpointer.load)
     Checkpointer._load_model = _mended_load_model(Checkpointer._load_model)
     Checkpointer._load_file = _load_file
+    Checkpointer.get_checkpoint_file = _get_checkpoint_file
     Checkpointer.save = _save
     Checkpointer.tag_last_checkpoint = _tag_last_checkpoint
+
+
+def _get_checkpoint_file(self: Any) -> str:
+    """Path of the newest checkpoint, "" where there is none.
+
+    Raises:
+        WeightsError: ``last_checkpoint`` does not hold the name of a file.
+    """
+    path = os.path.join(self.save_dir, "last_checkpoint")
+    try:
+        with open(path, "rb") as file:
+            name = file.read().decode().strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError):
+        name = ""
+    if not name or not name.isprintable():
+        raise WeightsError(
+            f"{path} is damaged, it does not name a checkpoint: write the name of one of the .pth files beside it "
+            "there, or start anew without --resume."
+        )
+    return os.path.join(self.save_dir, name)
 
 
 def _load_file(self: Any, f: str) -> dict[str, Any]:

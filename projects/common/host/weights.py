@@ -63,8 +63,9 @@ def load_safely(path: str) -> Any:
         raise WeightsError(
             f"The weights file '{path}' holds a Python object ({unsafe}) that could run any code when it is "
             "read, so it is refused: where it was made, save the weights alone with "
-            "torch.save(model.state_dict(), file); a file that you trust can be converted once with "
-            "torch.save(torch.load(file, weights_only=False)['model'], new_file)."
+            "torch.save(model.state_dict(), file); a file that you trust can be converted once: load it with "
+            "torch.load(file, weights_only=False), then save .state_dict() of it where it is a whole model, else its "
+            "entry ['model']."
         ) from error
     except Exception as error:  # an unpickler may stumble over anything in a file that is no pickle
         if "TorchScript" in str(error):
@@ -150,10 +151,27 @@ def tensors_of(content: Any, path: str) -> dict[str, torch.Tensor]:
                 f"The weights file '{path}' holds no weights: its entry '{name}' is of type "
                 f"{type(value).__name__}; {_EXPECTED}"
             )
+        _check_kind(name, value, path)
         tensors[str(name)] = value
     if all(name.startswith("module.") for name in tensors):
         return {name.removeprefix("module."): value for name, value in tensors.items()}
     return tensors
+
+
+def _check_kind(name: str, value: torch.Tensor, path: str) -> None:
+    """Refuse tensors that a model's parameters cannot take, or that a cast would change without a word."""
+    kinds = {
+        "sparse": value.layout != torch.strided,
+        "quantized": value.is_quantized,
+        "without values (meta)": value.is_meta,
+        "complex": value.is_complex(),
+    }
+    found = next((kind for kind, is_so in kinds.items() if is_so), None)
+    if found:
+        raise WeightsError(
+            f"The weights file '{path}' cannot be used: its entry '{name}' is {found}; save a model of plain "
+            "floating point tensors."
+        )
 
 
 _EXPECTED = "expected is a checkpoint of FastReID or a state dict (names with their tensors)."
