@@ -63,6 +63,9 @@ COMMAND_LINE = [
     ("INPUT.CJ.ENABLED True INPUT.CJ.HUE 2.0", "INPUT.CJ.HUE"),
     ("MODEL.DEVICE gpu", "MODEL.DEVICE gpu cpu"),
     ("MODEL.DEVICE cuda:x", "MODEL.DEVICE cuda:x"),
+    ("MODEL.DEVICE mps", "MODEL.DEVICE mps cpu"),
+    ("MODEL.DEVICE meta", "MODEL.DEVICE meta cpu"),
+    ("MODEL.DEVICE xla", "MODEL.DEVICE xla cpu"),
     ("MODEL.META_ARCHITECTURE Basline", "MODEL.META_ARCHITECTURE Basline Baseline"),
     ("MODEL.BACKBONE.NAME resnet50", "MODEL.BACKBONE.NAME resnet50 build_resnet_backbone"),
     ("MODEL.BACKBONE.NAME build_resnet_backbone MODEL.BACKBONE.DEPTH 50", "MODEL.BACKBONE.DEPTH 50 50x"),
@@ -78,6 +81,9 @@ COMMAND_LINE = [
     ("MODEL.HEADS.NORM FrozenBN", "MODEL.HEADS.NORM FrozenBN"),
     ("MODEL.HEADS.EMBEDDING_DIM -1", "MODEL.HEADS.EMBEDDING_DIM"),
     ("MODEL.HEADS.NUM_CLASSES -1", "MODEL.HEADS.NUM_CLASSES"),
+    ("MODEL.HEADS.NUM_CLASSES 2", "MODEL.HEADS.NUM_CLASSES 2 Market1501 4 identities"),
+    ("MODEL.HEADS.NORM GN", "MODEL.HEADS.NORM GN 32 16 BN"),
+    ("MODEL.BACKBONE.LAST_STRIDE 0", "MODEL.BACKBONE.LAST_STRIDE at least 1"),
     ("MODEL.LOSSES.NAME ('TripletLos',)", "MODEL.LOSSES.NAME TripletLos TripletLoss"),
     ("MODEL.LOSSES.NAME TripletLoss", "MODEL.LOSSES.NAME TripletLoss"),
     ("MODEL.LOSSES.NAME ()", "MODEL.LOSSES.NAME"),
@@ -86,6 +92,15 @@ COMMAND_LINE = [
     ("MODEL.LOSSES.CE.EPSILON 1.5", "MODEL.LOSSES.CE.EPSILON"),
     ("MODEL.LOSSES.NAME ('FIDILoss',) MODEL.LOSSES.FIDI.ALPHA 0.5", "MODEL.LOSSES.FIDI alpha"),
     ("MODEL.META_ARCHITECTURE MGN", "MGN build_resnet_backbone"),
+    ("MODEL.META_ARCHITECTURE BDB MODEL.FIDI.BDB.GLOBAL_DIM 0", "MODEL.FIDI.BDB.GLOBAL_DIM at least 1"),
+    ("MODEL.META_ARCHITECTURE BDB MODEL.FIDI.BDB.DROP_DIM 0", "MODEL.FIDI.BDB.DROP_DIM at least 1"),
+    ("MODEL.META_ARCHITECTURE Distiller", "KD.MODEL_CONFIG empty teacher"),
+    ("MODEL.META_ARCHITECTURE Distiller KD.MODEL_CONFIG ['a.yml']", "KD.MODEL_CONFIG KD.MODEL_WEIGHTS"),
+    (
+        "MODEL.META_ARCHITECTURE Distiller KD.MODEL_CONFIG ['a.yml'] KD.MODEL_WEIGHTS ['a.pth']",
+        "KD.MODEL_CONFIG a.yml exist",
+    ),
+    ("TEST.PRECISE_BN.ENABLED True TEST.PRECISE_BN.NUM_ITER 0", "TEST.PRECISE_BN.NUM_ITER at least 1"),
     ("MODEL.META_ARCHITECTURE MoCo MODEL.QUEUE_SIZE 20", "MODEL.QUEUE_SIZE"),
     ("MODEL.PIXEL_MEAN [1.0]", "MODEL.PIXEL_MEAN"),
     ("MODEL.PIXEL_STD [0.0,1.0,1.0]", "MODEL.PIXEL_STD"),
@@ -132,6 +147,7 @@ WITH_A_SPACE = [
     (["INPUT.SIZE_TRAIN", "64 32"], "INPUT.SIZE_TRAIN list"),
     (["DATASETS.NAMES", "Market1501, DukeMTMC"], "DATASETS.NAMES tuple"),
     (["", "1"], "key"),
+    (["OUTPUT_DIR", "\udcff"], "OUTPUT_DIR UTF-8"),
 ]
 # (more of the tiny config, what the sentence has to say besides the file's name)
 YAML = [
@@ -153,6 +169,8 @@ YAML = [
     ("STAGES: {NAME: a}", "STAGES list"),
     ("INPUT: {FLIP: {ENABLED: 1}}", "INPUT.FLIP.ENABLED bool"),
     ("_BASE_: other.yml", "_BASE_ twice line 2"),
+    ("SOLVER: &a {STEPS: *a}", "yaml recursive line 2"),
+    ("? [a, b]\n: 1", "yaml unhashable line 2"),
     ("SOLVER: {MAX_EPOCH: 1}\nSOLVER: {BASE_LR: 0.1}", "SOLVER twice line 3"),
 ]
 # (the whole file, what the sentence has to say besides the file's name)
@@ -170,6 +188,7 @@ FILES = [
     ("_BASE_: missing.yml\n", "missing.yml _BASE_ exist"),
     ("_BASE_: 3\n", "_BASE_ path 3"),
     ("_BASE_: [a.yml, b.yml]\n", "_BASE_ path"),
+    ("[" * 3000, "nested"),
     ("!!python/object/apply:os.system ['exit 3']\n", "yaml"),
 ]
 
@@ -209,6 +228,12 @@ def test_a_config_that_is_not_there_or_a_folder(bench, refused):
 def test_a_base_that_is_a_folder(bench, refused):
     path = bench.write("wrong.yml", "_BASE_: data\n")
     refused(bench.train("--config-file", path), "is a folder", "_BASE_", "wrong.yml")
+
+
+def test_a_list_is_offered_for_what_is_none_alone(bench, refused):
+    outcome = bench.train("INPUT.SIZE_TRAIN", "[nan,1]")
+    refused(outcome, "INPUT.SIZE_TRAIN", "[nan,1]")
+    assert "write" not in outcome.last
 
 
 def test_a_circle_of_three_bases(bench, refused):

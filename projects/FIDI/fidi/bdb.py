@@ -151,6 +151,9 @@ class BDB(Baseline):
         for key in ("HEIGHT_RATIO", "WIDTH_RATIO"):
             if not 0 <= node[key] <= 1:
                 raise ConfigError(f"MODEL.FIDI.BDB.{key} is {node[key]} but has to lie in 0..1")
+        for key in ("GLOBAL_DIM", "DROP_DIM"):
+            if node[key] < 1:
+                raise ConfigError(f"MODEL.FIDI.BDB.{key} is {node[key]} but has to be at least 1")
         if channels % Bottleneck.expansion:
             raise ConfigError(
                 f"MODEL.BACKBONE.FEAT_DIM {channels} has to be a multiple of 4 for BDB's Bottleneck"

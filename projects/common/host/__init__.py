@@ -39,6 +39,7 @@ def _mend() -> None:
     from fastreid_projects.host.loaders import mend_loaders
     from fastreid_projects.host.loop import mend_loop
     from fastreid_projects.host.losses import mend_losses
+    from fastreid_projects.host.norms import mend_norms
     from fastreid_projects.host.optimizer import mend_optimizer
     from fastreid_projects.host.preprocess import mend_preprocess
     from fastreid_projects.host.pretrain import mend_pretrain
@@ -57,6 +58,7 @@ def _mend() -> None:
         mend_losses,
         mend_heads,
         mend_shufflenet,
+        mend_norms,
         mend_pretrain,
         mend_optimizer,
         mend_step,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -122,6 +123,8 @@ def check_training_config(cfg: Any) -> None:
         raise ConfigError("DATASETS.NAMES is empty: name at least one dataset to train on.")
     check_training_values(cfg)
     _check_batch(cfg)
+    if cfg.MODEL.META_ARCHITECTURE == "Distiller":
+        _check_teachers(cfg.KD)
 
 
 def _check_name(key: str, value: Any, known: Iterable[str]) -> None:
@@ -148,12 +151,17 @@ def _layers(module: Any) -> list[str]:
 
 
 def _check_device(cfg: Any) -> None:
-    try:
-        torch.device(cfg.MODEL.DEVICE)
-    except (RuntimeError, TypeError):
+    """Other devices of torch (mps, xla, meta) have no loader here, and nobody has tried them."""
+    match = re.fullmatch(r"cpu|cuda(?::(\d{1,4}))?", cfg.MODEL.DEVICE)
+    if match is None:
         raise ConfigError(
-            f"MODEL.DEVICE '{cfg.MODEL.DEVICE}' is no device: use 'cuda', 'cuda:0' or 'cpu'."
-        ) from None
+            f"MODEL.DEVICE '{cfg.MODEL.DEVICE}' is no device that is supported: use 'cuda', 'cuda:0' or 'cpu'."
+        )
+    if match[1] and torch.cuda.is_available() and int(match[1]) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"MODEL.DEVICE '{cfg.MODEL.DEVICE}' is not there: this machine has {torch.cuda.device_count()} CUDA "
+            "devices, numbered from 0."
+        )
 
 
 def _check_backbone(backbone: Any) -> None:
@@ -197,6 +205,23 @@ def mgn_height(pixels: int) -> int:
     """Return the height of the map that MGN cuts, after convolution, pooling and two strides of a ResNet."""
     half: Callable[[int], int] = lambda n: -(-n // 2)  # noqa: E731
     return half(half(half(half(pixels) - 3) + 1))
+
+
+def _check_teachers(node: Any) -> None:
+    """distiller.py:127 divides by the number of teachers, and reads a weights file for each config."""
+    if not node.MODEL_CONFIG and not node.EMA.ENABLED:
+        raise ConfigError(
+            "KD.MODEL_CONFIG is empty: name the teacher's yaml there and its weights in KD.MODEL_WEIGHTS, or set "
+            "KD.EMA.ENABLED True."
+        )
+    if len(node.MODEL_CONFIG) != len(node.MODEL_WEIGHTS):
+        raise ConfigError(
+            f"KD.MODEL_CONFIG names {len(node.MODEL_CONFIG)} teachers but KD.MODEL_WEIGHTS {len(node.MODEL_WEIGHTS)} "
+            "weights files: name one for each."
+        )
+    for path in node.MODEL_CONFIG:
+        if not os.path.isfile(path):
+            raise ConfigError(f"KD.MODEL_CONFIG names {path}, which does not exist: name the teacher's yaml.")
 
 
 def _check_batch(cfg: Any) -> None:

@@ -16,7 +16,7 @@ from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
 from fastreid.utils.file_io import PathManager
 
-from fastreid_projects.errors import UserError
+from fastreid_projects.errors import ConfigError, UserError
 from fastreid_projects.files import write_aside
 from fastreid_projects.host.amp import set_amp_dtype
 from fastreid_projects.host.config_check import check_host_config, check_training_config
@@ -36,6 +36,7 @@ _host_build_hooks = _Trainer.build_hooks
 _host_train = _Trainer.train
 _host_predictor_init = defaults.DefaultPredictor.__init__
 _host_default_setup = defaults.default_setup
+_host_auto_scale = _Trainer.auto_scale_hyperparams
 
 
 def mend_engine() -> None:
@@ -44,6 +45,7 @@ def mend_engine() -> None:
     _Trainer.build_hooks = build_hooks
     _Trainer.resume_or_load = resume_or_load
     _Trainer.train = train
+    _Trainer.auto_scale_hyperparams = staticmethod(auto_scale)
     defaults.DefaultPredictor.__init__ = predictor_init
     if "SEED" not in _C:
         _C.SEED = -1
@@ -94,6 +96,21 @@ def trainer_init(self: Any, cfg: Any) -> None:
     scaler = self.grad_scaler
     if scaler is not None and scaler.is_enabled():
         self.checkpointer.checkpointables["grad_scaler"] = scaler
+
+
+@functools.wraps(_host_auto_scale)
+def auto_scale(cfg: Any, num_classes: int) -> Any:
+    """Take the number of identities for MODEL.HEADS.NUM_CLASSES 0; defaults.py:458 takes any other without a look.
+
+    Raises:
+        ConfigError: fewer classes than the training set has identities.
+    """
+    if 0 < cfg.MODEL.HEADS.NUM_CLASSES < num_classes:
+        raise ConfigError(
+            f"MODEL.HEADS.NUM_CLASSES is {cfg.MODEL.HEADS.NUM_CLASSES} but the training set "
+            f"({', '.join(cfg.DATASETS.NAMES)}) has {num_classes} identities: leave it 0 to take their number."
+        )
+    return _host_auto_scale(cfg, num_classes)
 
 
 @functools.wraps(_host_predictor_init)
