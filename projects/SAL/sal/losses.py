@@ -150,6 +150,11 @@ class SelfAttentionConstraint(nn.Module):
         layers = tuple(cfg.MODEL.LOSSES.SAC.LAYERS)
         if not layers or (layers == ("backbone",) and _gives_one_map(cfg)):
             raise _too_few(layers, len(layers))
+        twice = next((name for number, name in enumerate(layers) if name in layers[:number]), None)
+        if twice is not None:
+            raise ConfigError(
+                f"MODEL.LOSSES.SAC.LAYERS names {twice} twice: a map is equal to itself; name it once"
+            )
         return cls(layers)
 
     def forward(self, maps: Sequence[Tensor], labels: Tensor | None = None) -> Tensor:

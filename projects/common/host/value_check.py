@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from fastreid_projects.config import get_key
+from fastreid_projects.config import all_keys, get_key
 from fastreid_projects.errors import ConfigError
 
 
@@ -39,6 +39,9 @@ class Range(NamedTuple):
 
 
 MAX_SEED = 2**32 - 1  # NumPy's generators take no larger one
+_MOST_PIXELS = 4096  # a side; a batch of larger images fits no memory
+_SIDE = Range(0, _MOST_PIXELS)
+_LOSS = Range(-1e6, 1e6)  # margins, scales, exponents: what is larger leaves float32 in the loss
 _SHARE, _POSITIVE, _NOT_NEGATIVE, _COUNT = Range(0, 1), Range(0, above=True), Range(0), Range(1)
 RUN = {
     "SEED": Range(-math.inf, MAX_SEED),
@@ -46,6 +49,8 @@ RUN = {
     "MODEL.BACKBONE.LAST_STRIDE": _COUNT,
     "MODEL.HEADS.EMBEDDING_DIM": _NOT_NEGATIVE,
     "MODEL.HEADS.NUM_CLASSES": _NOT_NEGATIVE,
+    "MODEL.HEADS.SCALE": _POSITIVE,
+    "MODEL.HEADS.MARGIN": _LOSS,
     "TEST.IMS_PER_BATCH": _COUNT,
     "DATALOADER.NUM_WORKERS": Range(0, 256),  # each is a process; far fewer saturate any disk
     "TEST.RERANK.K1": _COUNT,
@@ -89,7 +94,6 @@ TRAINING = {
     "INPUT.PADDING.SIZE": _NOT_NEGATIVE,
     # A negative one asks for adaptive smoothing (losses/cross_entroy_loss.py:32).
     "MODEL.LOSSES.CE.EPSILON": Range(-math.inf, 1, below=True),
-    "MODEL.LOSSES.TRI.MARGIN": Range(-math.inf),
 }
 # At every step of a schedule an epoch.
 _EPOCHS = "SOLVER.STEPS"
@@ -105,7 +109,7 @@ def check_run_values(cfg: Any) -> None:
     _check_size("INPUT.SIZE_TRAIN", cfg.INPUT.SIZE_TRAIN)
     _check_size("INPUT.SIZE_TEST", cfg.INPUT.SIZE_TEST)
     if cfg.INPUT.CROP.ENABLED:
-        _check_size("INPUT.CROP.SIZE", cfg.INPUT.CROP.SIZE, Range(1))
+        _check_size("INPUT.CROP.SIZE", cfg.INPUT.CROP.SIZE, Range(1, _MOST_PIXELS))
     for key in ("MODEL.PIXEL_MEAN", "MODEL.PIXEL_STD"):
         _check_list(key, get_key(cfg, key), (3,), _POSITIVE if key.endswith("STD") else Range(-math.inf))
 
@@ -117,8 +121,17 @@ def check_training_values(cfg: Any) -> None:
         ConfigError: as of :func:`check_run_values`.
     """
     _check_ranges(cfg, TRAINING)
-    scales = {f"MODEL.LOSSES.{name}.SCALE": _NOT_NEGATIVE for name in _nodes_with_scale(cfg.MODEL.LOSSES)}
-    _check_ranges(cfg, scales)
+    losses = [
+        key
+        for key in all_keys(cfg.MODEL.LOSSES, "MODEL.LOSSES.")
+        if isinstance(get_key(cfg, key), (int, float))
+    ]
+    _check_ranges(cfg, dict.fromkeys(losses, _LOSS))
+    _check_ranges(cfg, {key: _NOT_NEGATIVE for key in losses if key.endswith(".SCALE")})
+    if not cfg.SOLVER.CLIP_GRADIENTS.NORM_TYPE > 0:  # inf is the largest gradient
+        raise ConfigError(
+            f"SOLVER.CLIP_GRADIENTS.NORM_TYPE is {cfg.SOLVER.CLIP_GRADIENTS.NORM_TYPE} but has to be above 0, e.g. 2."
+        )
     _check_list(_EPOCHS, cfg.SOLVER.STEPS, (), _COUNT)
     _check_list("INPUT.REA.VALUE", cfg.INPUT.REA.VALUE, (1, 3), Range(-math.inf))
     if cfg.SOLVER.NESTEROV and cfg.SOLVER.MOMENTUM == 0:
@@ -129,10 +142,6 @@ def check_training_values(cfg: Any) -> None:
             _check_list(key, value, (2,), _POSITIVE)
             if value[0] > value[1]:
                 raise ConfigError(f"{key} is {list(value)}, whose first number has to be the smaller one.")
-
-
-def _nodes_with_scale(losses: Any) -> list[str]:
-    return [name for name, node in losses.items() if hasattr(node, "get") and "SCALE" in node]
 
 
 def _check_ranges(cfg: Any, ranges: dict[str, Range]) -> None:
@@ -150,11 +159,14 @@ def _words(allowed: Range) -> str:
     return str(allowed)
 
 
-def _check_size(key: str, size: Sequence[Any], allowed: Range = _NOT_NEGATIVE) -> None:
+def _check_size(key: str, size: Sequence[Any], allowed: Range = _SIDE) -> None:
     """[height, width]; one number is the shorter side, 0 no resizing (data/transforms/build.py:66, 128)."""
     mixed = len(size) == 2 and 0 in size and any(size)
     if len(size) not in (1, 2) or mixed or not all(isinstance(n, int) and allowed.holds(n) for n in size):
-        raise ConfigError(f"{key} is {list(size)} but has to be [height, width] in pixels, e.g. [256, 128].")
+        raise ConfigError(
+            f"{key} is {list(size)} but has to be [height, width] in pixels, e.g. [256, 128], at most {_MOST_PIXELS} "
+            "a side."
+        )
 
 
 def _check_list(key: str, values: Sequence[Any], lengths: Collection[int], allowed: Range) -> None:
