@@ -6,6 +6,8 @@ import pytest
 
 from fastreid_projects.data import folder as own
 from fastreid_projects.engine.main import main
+from fastreid_projects.errors import DataError
+from fastreid_projects.host.datasets import subset
 from tests.conftest import write_market
 
 HEAD = "path,pid,camid,split,colour\n"
@@ -52,6 +54,41 @@ def test_folders_and_table_are_the_same(folder, capsys):
     code, _, out = check(folder, capsys)
     assert code == 0
     assert "train: 16 pictures of 4 people by 2 cameras" in out
+
+
+def test_people_of_both_sides_are_warned_of_once(folder, capsys, caplog):
+    assert "warning" not in check(folder, capsys)[2]
+    shutil.copytree(folder / "query" / "anna 0006", folder / "train" / "anna 0006")
+    code, _, out = check(folder, capsys)
+    assert code == 0
+    assert "warning: 1 people of the split train are in query or gallery, too (anna 0006)" in out
+    data = own.FolderReID(str(folder.parent))
+    data.show_train()
+    data.show_test()
+    assert len([record for record in caplog.records if "(anna 0006)" in record.message]) == 1
+
+
+def test_the_query_is_named_by_its_file_where_the_gallery_does_not_have_it(folder, capsys):
+    for path in list((folder / "query").iterdir()):
+        path.rename(path.with_name(f"dora {path.name}"))
+    code, last, _ = check(folder, capsys)
+    assert code == 2
+    assert "query/dora anna 0006/c1" in last
+
+
+def test_no_gallery_is_said_as_it_is(folder, capsys):
+    shutil.rmtree(folder / "gallery")
+    with pytest.raises(DataError, match=r"no gallery images: .*FolderReID names or holds none; add"):
+        subset(own.FolderReID(str(folder.parent)), "FolderReID", "gallery")
+
+
+def test_a_camera_of_too_many_digits(folder, capsys):
+    path = min((folder / "query").glob("*/*.jpg"))
+    path.rename(path.with_name(f"c{'1' * 24}.jpg"))
+    code, last, _ = check(folder, capsys)
+    assert code == 2
+    assert "more than 9 digits" in last
+    assert own.numbered([own.Entry("a", "1" * 24, "2" * 24, "query", "")])["query"] == [("a", 0, 0)]
 
 
 def first(text):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import logging
 import os
 import re
 import sys
@@ -27,12 +28,15 @@ from fastreid.data.datasets.bases import ImageDataset
 from fastreid_projects.errors import DataError
 from fastreid_projects.host.images import read_image
 
+logger = logging.getLogger("fastreid.projects.data")
+
 NAME = "FolderReID"
 TABLE = "labels.csv"
 COLUMNS = ("path", "pid", "camid", "split")
 SPLITS = ("train", "query", "gallery")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _NO_CAMERA = "0"
+_MOST_DIGITS = 9  # of a camera or a person that is a number
 _CAMERA = re.compile(r"(?:^|[^a-zA-Z])c(\d+)")
 
 
@@ -118,6 +122,11 @@ def _read_folders(folder: Path) -> Iterator[Entry]:
                 f"{path} does not say its camera, as others do: write c1, c2, ... into its name, or use {TABLE}"
             )
         known = camera[1] if camera else _NO_CAMERA
+        if len(known) > _MOST_DIGITS:
+            raise DataError(
+                f"{path} says camera {known}, a number of more than {_MOST_DIGITS} digits: put another letter than c "
+                f"before what is no camera, or use {TABLE}"
+            )
         yield Entry(str(path), path.parent.name, known, path.parent.parent.name, str(path))
 
 
@@ -135,10 +144,23 @@ def numbered(entries: Sequence[Entry]) -> dict[str, list[tuple[str, Any, Any]]]:
     return items
 
 
+def people_twice(entries: Sequence[Entry]) -> str:
+    """A warning where people of the training are in query or gallery too; "" where there are none."""
+    trained = {entry.pid for entry in entries if entry.split == "train"}
+    twice = sorted(trained & {entry.pid for entry in entries if entry.split != "train"})
+    if not twice:
+        return ""
+    names = ", ".join(twice[:3]) + (", ..." if len(twice) > 3 else "")
+    return (
+        f"{len(twice)} people of the split train are in query or gallery, too ({names}): a model knows them, and its "
+        "scores are too good; give each person to one side"
+    )
+
+
 def _numbers(texts: Iterable[str]) -> dict[str, int]:
-    """Each text's number: its own where all are numbers, else its place in the order."""
+    """Each text's number: its own where all are numbers that fit, else its place in the order."""
     names = sorted(set(texts))
-    if all(name.isdecimal() for name in names):
+    if all(name.isdecimal() and len(name) <= _MOST_DIGITS for name in names):
         return {name: int(name) for name in names}
     return {name: number for number, name in enumerate(names)}
 
@@ -159,8 +181,16 @@ class FolderReID(ImageDataset):
 
     def __init__(self, root: str = "datasets", **kwargs: Any) -> None:
         self.dataset_dir = os.path.join(root, NAME)
-        items = numbered(read_entries(Path(self.dataset_dir)))
+        entries = read_entries(Path(self.dataset_dir))
+        items = numbered(entries)
+        self.warning = people_twice(entries)
         super().__init__(items["train"], items["query"], items["gallery"], **kwargs)
+
+    def show_train(self) -> None:
+        """Log the table of the training pictures, and a warning where the tests show the same people."""
+        super().show_train()
+        if self.warning:
+            logger.warning(self.warning)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -204,6 +234,9 @@ def check(folder: Path, same_camera: bool = False) -> None:
     for split in SPLITS:
         people, cameras = ({item[i] for item in items[split]} for i in (1, 2))
         print(f"{split}: {len(items[split])} pictures of {len(people)} people by {len(cameras)} cameras")
+    warning = people_twice(entries)
+    if warning:
+        print(f"warning: {warning}")
 
 
 if __name__ == "__main__":

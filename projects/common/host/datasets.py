@@ -185,7 +185,9 @@ def subset(data: Any, name: str, part: str) -> list[Any]:
     items = list(getattr(data, part))
     if not items:
         folder = getattr(data, f"{part}_dir", None) or getattr(data, "dataset_dir", "") or dataset_root()
-        raise DataError(f"Dataset {name} has no {part} images: {folder} holds no file that can be used.")
+        raise DataError(
+            f"Dataset {name} has no {part} images: {folder} names or holds none; add some, or name another dataset."
+        )
     return items
 
 
@@ -210,7 +212,8 @@ def check_matches(name: str, items: Sequence[Any], num_query: int, *, same_camer
         reason = why_no_match(
             [i[1] for i in queries], [i[1] for i in gallery], [i[2] for i in gallery], bool(found)
         )
-        raise DataError(f"Dataset {name} cannot be evaluated. {reason}")
+        example = next((f" The first query is {item[0]}." for item in queries), "")
+        raise DataError(f"Dataset {name} cannot be evaluated. {reason}{example}")
 
 
 def training_items(cfg: Any, data: Any, name: str) -> list[Any]:
