@@ -72,6 +72,12 @@ def contradiction(content):
     content["train"]["hat"][-1] = 3 - content["train"]["hat"][0]
 
 
+def coded_from_zero(content):
+    for split in ("train", "test"):
+        codes = {k: v - 1 for k, v in content[split].items() if k != "image_index"}
+        content[split] = {**content[split], **codes}
+
+
 PIDS = np.array(["2", "3", "x", "5", "6", "7"], dtype=object)
 REFUSED = [
     (without("hat"), "hat train"),
@@ -84,6 +90,8 @@ REFUSED = [
     (field(hat=np.full(6, 1.5)), "hat 1.5"),
     (field(hat=np.full(6, np.nan)), "hat nan"),
     (field(hat=np.array(["yes"] * 6, dtype=object)), "hat yes"),
+    (field(hat=np.array(["1"] * 6, dtype=object)), "hat '1'; only"),
+    (coded_from_zero, "train coded 0/1?"),
     (field(hat=np.ones(5)), "hat 5 values 6"),
     (field(hat=np.ones((6, 2))), "hat 12 values 6"),
     (field(image_index=PIDS), "identity x number"),

@@ -105,7 +105,11 @@ def bad_files():
         "value 3": (good, {**other, "up": np.array([3], np.uint8)}, r"'up' of 'test'.*holds 3"),
         "value 1.5": ({**good, "up": np.array([1.5, 1.0])}, other, r"'up' of 'train'.*holds 1.5"),
         "not a number": ({**good, "up": np.array([np.nan, 1.0])}, other, r"'up' of 'train'.*holds nan"),
-        "text": ({**good, "up": np.array(["yes", "no"], dtype=object)}, other, r"'up' of 'train'.*holds yes"),
+        "text": (
+            {**good, "up": np.array(["yes", "no"], dtype=object)},
+            other,
+            r"'up' of 'train'.*holds 'yes'",
+        ),
         "two rows in a split": (split([1, 1], [1, 2], [2, 2]), other, r"different rows for identity 1"),
         "two rows in two splits": (good, split([1], [2], [1]), r"different rows for identity 1"),
         "no number": ({**good, "image_index": np.array(["a", "b"], dtype=object)}, other, r"identity 'a'"),

@@ -239,12 +239,18 @@ def _read_split(
                 f"the field '{name}' of '{split}' in {path} has {values.size} values for {len(pids)} identities"
             )
         if not np.isin(values, (0, 1, 2)).all():
-            bad = values[~np.isin(values, (0, 1, 2))][0]
+            bad = values[~np.isin(values, (0, 1, 2))].tolist()[0]
             raise DataError(
-                f"the field '{name}' of '{split}' in {path} holds {bad}; only 1, 2 and 0 (unknown) are known"
+                f"the field '{name}' of '{split}' in {path} holds {bad!r}; only 1, 2 and 0 (unknown) are known"
             )
         columns.append(values.astype(np.int8) - 1)
-    return pids, np.stack(columns, axis=1)
+    rows = np.stack(columns, axis=1)
+    if set(np.unique(rows)) == {UNKNOWN, 0}:
+        raise DataError(
+            f"'{split}' in {path} holds 0 and 1 alone: is it coded 0/1? Here 1 is no, 2 is yes and 0 is unknown; add 1 "
+            "to each value"
+        )
+    return pids, rows
 
 
 def _to_pid(path: Path, value: Any) -> int:
