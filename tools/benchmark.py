@@ -36,6 +36,7 @@ from fastreid_projects.fidi.losses import fidi_loss
 from fastreid_projects.files import check_writable
 from fastreid_projects.losses import batch_hard_triplet_loss
 from fastreid_projects.mpn.reference import PlainMPNHead
+from fastreid_projects.sal.losses import quadruplet_hard_loss
 
 ROOT = Path(__file__).resolve().parents[1]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -297,27 +298,41 @@ def reranking(quick: bool) -> list[Measurement]:
 
 
 def pair_losses(quick: bool) -> list[Measurement]:
-    """Losses of pairs, forward and backward, beside the host's batch-hard triplet loss: 128 images, 2048-d."""
-    n, size = (32, 256) if quick else (128, 2048)
-    features = torch.randn(n, size, generator=torch.Generator().manual_seed(0)).to(DEVICE).requires_grad_()
-    labels = torch.arange(n, device=DEVICE) // 16
+    """Losses of pairs, forward and backward, beside the host's batch-hard triplet loss: 128 images, 2048-d.
 
-    def step(loss: Callable[..., torch.Tensor], *options: Any) -> Callable[[], None]:
+    Batches of noise, of 8 identities whose images are near each other, and of images that are all near each other.
+    """
+    n, size = (32, 256) if quick else (128, 2048)
+    generator = torch.Generator().manual_seed(0)
+    noise, centres = (torch.randn(rows, size, generator=generator) for rows in (n, 8))
+    labels = torch.arange(n, device=DEVICE) % 8
+    batches = {
+        "random": noise,
+        "clustered": centres.repeat(n // 8, 1) + noise / 3000,
+        "collapsed": centres[:1] + noise / 3000,
+    }
+
+    def step(features: torch.Tensor, loss: Callable[..., torch.Tensor], *options: Any) -> Callable[[], None]:
         def run() -> None:
             features.grad = None
             loss(features, labels, *options).backward()
 
         return run
 
-    ways = [
-        ("FIDI", step(fidi_loss)),
-        ("batch-hard contrastive", step(batch_hard_contrastive_loss)),
-        ("batch-hard triplet", step(batch_hard_triplet_loss)),
-        ("host's triplet", step(triplet_loss, 0.3, False, True)),
-    ]
-    for _, way in ways:  # a library's buffers, made at the first call, are nobody's
-        way()
-    return compare("pair losses", ways, repeats=5 if quick else 100, device=DEVICE)
+    measured = []
+    for batch, features in batches.items():
+        features = features.to(DEVICE).requires_grad_()
+        ways = [
+            ("FIDI", step(features, fidi_loss)),
+            ("batch-hard contrastive", step(features, batch_hard_contrastive_loss)),
+            ("batch-hard triplet", step(features, batch_hard_triplet_loss)),
+            ("quadruplet", step(features, quadruplet_hard_loss)),
+            ("host's triplet", step(features, triplet_loss, 0.3, False, True)),
+        ]
+        for _, way in ways:  # a library's buffers, made at the first call, are nobody's
+            way()
+        measured += compare(f"pair losses, {batch}", ways, repeats=5 if quick else 100, device=DEVICE)
+    return measured
 
 
 def processes(quick: bool) -> list[Measurement]:

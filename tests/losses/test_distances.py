@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastreid_projects.losses.distances import cosine_distances, euclidean_distances, pair_distances
 
@@ -71,6 +72,50 @@ def test_gradients_of_near_pairs_are_exact(step):
     torch.testing.assert_close(features.grad.double(), double.grad, rtol=1e-4, atol=1e-5)
 
 
+def clustered(identities, scale):
+    """32 features, their identities a ten-thousandth of their length wide; two of them equal."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(identities, 512, generator=generator)
+    features = centres.repeat(32 // identities, 1) + 1e-4 * torch.randn(32, 512, generator=generator)
+    features[1 + identities] = features[1]
+    return scale * features
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
+@pytest.mark.parametrize("identities", [1, 4], ids=["collapsed", "clustered"])
+def test_gradients_of_clustered_batches_are_exact(identities, scale):
+    features = clustered(identities, scale).requires_grad_()
+    weights = torch.randn(32, 32, generator=torch.Generator().manual_seed(1))
+    (euclidean_distances(features) * weights).sum().backward()
+    double = features.detach().double().requires_grad_()
+    differences = double.unsqueeze(1) - double.unsqueeze(0)
+    equal = (differences == 0).all(dim=2)
+    distances = torch.where(equal.unsqueeze(2), 1.0, differences).norm(dim=2)
+    (distances * weights)[~equal].sum().backward()
+    torch.testing.assert_close(features.grad.double(), double.grad, rtol=1e-4, atol=1e-5)
+
+
+class _Count(TorchDispatchMode):
+    """Counts the operations inside."""
+
+    operations = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.operations += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("identities", [1, 4], ids=["collapsed", "clustered"])
+def test_near_pairs_are_no_work_of_their_own(identities):
+    counts = []
+    for features in (features_of(32, 512, dtype=torch.float32), clustered(identities, 1.0)):
+        features.requires_grad_()
+        with _Count() as seen:
+            euclidean_distances(features).sum().backward()
+        counts.append(seen.operations)
+    assert counts[1] <= counts[0] + 5
+
+
 def test_equal_features_have_distance_zero_and_no_gradient():
     features = (30 * features_of(3, 2048, dtype=torch.float32)).repeat(2, 1).requires_grad_()
     distances = euclidean_distances(features)
@@ -121,6 +166,16 @@ def test_autocast_does_not_reach_them(metric):
         inside = pair_distances(features, metric)
     assert inside.dtype == torch.float32
     assert torch.equal(inside, plain)
+
+
+def test_a_backward_pass_under_autocast_is_the_same():
+    gradients = []
+    for enabled in (False, True):
+        features = features_of(8, 64, dtype=torch.float32).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            euclidean_distances(features).sum().backward()
+        gradients.append(features.grad)
+    assert torch.equal(*gradients)
 
 
 def test_what_they_are_given_stays_as_it_is():

@@ -36,7 +36,7 @@ def test_benchmark_measures_every_case(tmp_path):
         "MPN, inference",
         "SAL, training step",
         "re-ranking",
-        "pair losses",
+        *(f"pair losses, {batch}" for batch in ("random", "clustered", "collapsed")),
         "processes, training step",
     }
     assert cases == {"AMD decomposition", "ranking", "training step", "AMD evaluation"} | models

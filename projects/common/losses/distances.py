@@ -10,7 +10,6 @@ Nothing larger than N x N and N x D is made. This module needs torch alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -45,7 +44,7 @@ def euclidean_distances(features: Tensor) -> Tensor:
     """Euclidean distances of unnormalised features.
 
     The Gram matrix is taken in float64: in float32, |x|^2 + |y|^2 - 2 xy of two near images is rounding noise, and
-    near images are what pair losses are about. Their gradient is taken from their difference. Equal features have
+    near images are what pair losses are about. So is the gradient of a batch with a near pair. Equal features have
     distance 0 and no gradient.
 
     Args:
@@ -56,7 +55,7 @@ def euclidean_distances(features: Tensor) -> Tensor:
     """
     features = wide(_checked(features))
     with torch.autocast(features.device.type, enabled=False):
-        return _EuclideanDistances.apply(features)
+        return _EuclideanDistances.apply(features, features.double())
 
 
 def cosine_distances(features: Tensor) -> Tensor:
@@ -95,37 +94,30 @@ def _checked(features: Tensor) -> Tensor:
 
 
 class _EuclideanDistances(torch.autograd.Function):
-    """Forward by a float64 Gram matrix, backward by one product in the features' type; near pairs one by one."""
+    """Forward by a float64 Gram matrix; backward by one product, in float64 where a pair is near."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor) -> Tensor:
-        double = features.double()
-        gram = double @ double.t()
-        squares = gram.diagonal()
+    def forward(ctx: Any, features: Tensor, double: Tensor) -> Tensor:
+        squared = double @ double.t()
+        squares = squared.diagonal().clone()
         scale = squares.unsqueeze(0) + squares.unsqueeze(1)
-        squared = scale - 2 * gram
-        distances = squared.masked_fill(squared <= _NOISE * scale, 0).sqrt().to(features.dtype)
-        ctx.save_for_backward(features, distances, squares.sqrt().to(features.dtype).unsqueeze(1))
+        squared = squared.mul_(-2).add_(scale)
+        distances = squared.masked_fill_(squared <= scale.mul_(_NOISE), 0).sqrt_().to(features.dtype)
+        ctx.save_for_backward(features, double, distances, squares.sqrt().to(features.dtype).unsqueeze(1))
         return distances
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """The gradient of sum_ij g_ij d_ij: sum_j (g_ij + g_ji) (x_i - x_j) / d_ij."""
-        features, distances, lengths = ctx.saved_tensors
-        safe = torch.where(distances > 0, distances, torch.ones_like(distances))
-        weights = gradients[0] / safe * (distances > 0)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """The gradient of sum_ij g_ij d_ij: sum_j (g_ij + g_ji) (x_i - x_j) / d_ij.
+
+        It is a difference of terms that are |x| / d times as great: float64 has the digits for a near pair.
+        """
+        features, double, distances, lengths = ctx.saved_tensors
+        apart = distances > 0
+        weights = gradients[0] / torch.where(apart, distances, torch.ones_like(distances)) * apart
         weights = weights + weights.t()
-        near = (distances > 0) & (distances < _NEAR * lengths)
-        far = weights.masked_fill(near, 0)
-        result = features * far.sum(dim=1, keepdim=True) - far @ features
-        for rows, columns in _chunks(near, len(features)):
-            differences = features[rows] - features[columns]
-            result = result.index_add(0, rows, weights[rows, columns].unsqueeze(1) * differences)
-        return result
-
-
-def _chunks(chosen: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows and columns of what is chosen of an (N, N), ``size`` at a time."""
-    for pairs in chosen.nonzero().split(size):
-        if len(pairs):
-            yield pairs[:, 0], pairs[:, 1]
+        with torch.autocast(features.device.type, enabled=False):
+            if (apart & (distances < _NEAR * lengths)).any():
+                weights = weights.double()
+                return None, (weights.sum(dim=1).diag() - weights) @ double
+            return (weights.sum(dim=1).diag() - weights) @ features, None
