@@ -4,7 +4,7 @@ import pytest
 import torch
 from pytorch_metric_learning import distances, miners, reducers
 
-from fastreid_projects.fidi.losses import FIDILoss, pair_losses
+from fastreid_projects.fidi.losses import REDUCTIONS, FIDILoss, pair_losses
 from fastreid_projects.fidi.metric_learning import EuclideanDistance, FIDIMetricLoss
 
 
@@ -15,7 +15,7 @@ def batch(n=32, d=64, ids=8, dtype=torch.float32):
     return features, torch.arange(n) % ids
 
 
-@pytest.mark.parametrize("reduction", ["mean", "balanced"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_same_value_and_gradient_as_the_bare_loss(reduction):
     features, labels = batch()
     ours, theirs = (features.clone().requires_grad_() for _ in range(2))
@@ -27,10 +27,47 @@ def test_same_value_and_gradient_as_the_bare_loss(reduction):
     torch.testing.assert_close(theirs.grad, ours.grad)
 
 
-def test_the_sum_is_a_reducers_business():
+def test_a_given_reducer_takes_the_default_ones_place():
     features, labels = batch()
     loss = FIDIMetricLoss(reducer=reducers.SumReducer())(features, labels)
     torch.testing.assert_close(loss, FIDILoss(reduction="sum")(features, labels))
+    loss = FIDIMetricLoss(reduction="sum", reducer=reducers.MeanReducer())(features, labels)
+    torch.testing.assert_close(loss, FIDILoss()(features, labels))
+
+
+def test_an_unknown_reduction_is_named():
+    with pytest.raises(ValueError, match="the reduction is 'none' but has to be one of mean, sum, balanced"):
+        FIDIMetricLoss(reduction="none")
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    "distance",
+    [
+        distances.CosineSimilarity(),
+        distances.LpDistance(),
+        distances.LpDistance(normalize_embeddings=False),
+        EuclideanDistance(),
+    ],
+    ids=["cosine", "unit Lp", "Lp", "ours"],
+)
+def test_half_precision_is_computed_in_float32(distance, dtype, scale):
+    features, labels = batch(dtype=torch.float64)
+    half = (features * scale).to(dtype).requires_grad_()
+    single = half.detach().float().requires_grad_()
+    loss, expected = (FIDIMetricLoss(distance=distance)(x, labels) for x in (half, single))
+    expected.backward()
+    loss.backward()
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(half.grad, single.grad.to(dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(FIDIMetricLoss(distance=distance)(half, labels), expected)
+    reference = FIDIMetricLoss(distance=distance)(
+        half[:8], labels[:8], ref_emb=half[8:], ref_labels=labels[8:]
+    )
+    assert torch.isfinite(reference)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "balanced"])

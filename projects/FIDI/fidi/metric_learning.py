@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity, LpDistance
 from pytorch_metric_learning.losses import BaseMetricLossFunction
-from pytorch_metric_learning.reducers import MeanReducer
+from pytorch_metric_learning.reducers import BaseReducer, MeanReducer, SumReducer
 from pytorch_metric_learning.utils import loss_and_miner_utils as pairs
 from torch import Tensor
 
 from fastreid_projects.fidi.losses import check_options, pair_losses
-from fastreid_projects.losses.distances import euclidean_distances
+from fastreid_projects.losses.distances import euclidean_distances, wide
 
 
 class EuclideanDistance(LpDistance):
@@ -39,9 +39,9 @@ class FIDIMetricLoss(BaseMetricLossFunction):
     Args:
         alpha: above 1.
         beta: above 0.
-        reduction: ``"mean"`` hands all pairs to the reducer at once; ``"balanced"`` the pairs of one identity and the
-            others apart, and adds the two. With the default reducer, a mean, both are those of ``FIDILoss``;
-            ``"sum"`` is a reducer's business (``reducers.SumReducer``) and means all pairs at once.
+        reduction: ``"mean"`` and ``"sum"`` hand all pairs to the reducer at once; ``"balanced"`` the pairs of one
+            identity and the others apart, and adds the two. With the default reducer, a sum for ``"sum"`` and else a
+            mean, all are those of ``FIDILoss``; a reducer that is given takes the default one's place.
         distance: a distance, or ``CosineSimilarity``, of which 1 - similarity is taken; Euclidean by default.
 
     Raises:
@@ -61,9 +61,9 @@ class FIDIMetricLoss(BaseMetricLossFunction):
         self.alpha, self.beta = alpha, beta
         self.add_to_recordable_attributes(list_of_names=["alpha", "beta"], is_stat=False)
 
-    def get_default_reducer(self) -> MeanReducer:
-        """A plain mean."""
-        return MeanReducer()
+    def get_default_reducer(self) -> BaseReducer:
+        """A plain sum for the reduction ``"sum"``, else a plain mean."""
+        return SumReducer() if self.reduction == "sum" else MeanReducer()
 
     def get_default_distance(self) -> BaseDistance:
         """Euclidean, unnormalised."""
@@ -79,7 +79,11 @@ class FIDIMetricLoss(BaseMetricLossFunction):
     ) -> dict[str, dict[str, Any]]:
         """Losses of the pairs, by name, for the reducer."""
         a1, p, a2, n = pairs.convert_to_pairs(indices_tuple, labels, ref_labels)
-        distances = self.distance(embeddings, ref_emb)
+        with torch.autocast(embeddings.device.type, enabled=False):
+            # Their distances tell a batch from a reference to another by identity.
+            own = ref_emb is embeddings
+            embeddings = wide(embeddings)
+            distances = self.distance(embeddings, embeddings if own else wide(ref_emb))
         if self.distance.is_inverted:
             distances = 1 - distances
         positive, negative = self._losses(distances[a1, p], True), self._losses(distances[a2, n], False)
