@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from fastreid_projects import doctor
@@ -42,8 +43,45 @@ def test_a_folder_of_datasets_that_is_not_there(tmp_path, monkeypatch):
 def test_the_exit_code_counts_what_is_to_be_mended(monkeypatch, capsys):
     findings = [Finding("a", "1"), Finding("b", "broken", "Mend b."), Finding("c", "broken", "Mend c.")]
     monkeypatch.setattr(doctor, "examine", lambda: iter(findings))
-    assert doctor.main() == 2
+    assert doctor.main([]) == 2
     assert capsys.readouterr().out.splitlines()[-2:] == ["1. Mend b.", "2. Mend c."]
+
+
+def test_help_and_what_is_misspelt_examine_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "examine", lambda: pytest.fail("it looked"))
+    for word, code in (("--help", 0), ("--hepl", 2)):
+        with pytest.raises(SystemExit) as ended:
+            doctor.main([word])
+        assert ended.value.code == code
+    printed = capsys.readouterr()
+    assert "exit code" in printed.out
+    assert "--hepl" in printed.err
+
+
+@pytest.mark.parametrize("folder", ["veri", "VeRi"])
+def test_vehicle_folders_by_either_spelling(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
+    for part, camera in (("train", 1), ("query", 1), ("test", 2)):
+        (tmp_path / folder / f"image_{part}").mkdir(parents=True)
+        (tmp_path / folder / f"image_{part}" / f"0005_c00{camera}_00001_0.jpg").touch()
+    findings = {finding.what: finding for finding in doctor._datasets()}
+    assert findings["- VeRi"].found.startswith("1 training images of 1 identities, 1 queries")
+    assert "1 in " in findings["datasets"].found
+
+
+def test_cifar_is_counted_by_classes(tmp_path, monkeypatch):
+    from torchvision.datasets import CIFAR100
+
+    monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
+    (tmp_path / "cifar-100-python").mkdir()
+
+    def read(self, root, train, download):
+        self.data = np.zeros((6 if train else 4, 32, 32, 3), np.uint8)
+        self.targets = [0, 1] * (len(self.data) // 2)
+
+    monkeypatch.setattr(CIFAR100, "__init__", read)
+    finding = {finding.what: finding for finding in doctor._datasets()}["- CIFAR100"]
+    assert finding == Finding("- CIFAR100", "6 training images of 2 classes, 4 test images")
 
 
 def test_weights_that_do_not_move_are_told(monkeypatch):

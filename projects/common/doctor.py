@@ -6,32 +6,37 @@ its weights move. The exit code is the number of things to mend.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from tabulate import tabulate
 
-# The folder of a dataset below FASTREID_DATASETS -> its registered name.
+# The folder of a dataset below FASTREID_DATASETS -> its registered name; of several, the first is the one that is used.
 FOLDERS = {
     "Market-1501-v15.09.15": "Market1501",
     "DukeMTMC-reID": "DukeMTMC",
     "MSMT17_V2": "MSMT17",
     "MSMT17_V1": "MSMT17",
     "cuhk03": "CUHK03",
+    "veri": "VeRi",
     "VeRi": "VeRi",
+    "vehicleid": "VehicleID",
     "VehicleID": "VehicleID",
     "FolderReID": "FolderReID",
     "DemoReID": "DemoReID",
     "DemoReID-B": "DemoReIDB",
     "DemoReID-M": "DemoReIDMisaligned",
+    "cifar-100-python": "CIFAR100",
 }
+_CLASSIFICATION = ("CIFAR100",)  # classes instead of identities, which no camera has to match
 _LEAST_PYTHON = (3, 11)
 
 
@@ -64,8 +69,9 @@ def examine() -> Iterator[Finding]:
     yield _training()
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Print the findings; the exit code counts what is to be mended."""
+    argparse.ArgumentParser(prog="python -m fastreid_projects.doctor", description=__doc__).parse_args(argv)
     findings = list(examine())
     rows = [("to mend" if f.advice else "ok", f.what, f.found) for f in findings]
     print(tabulate(rows, headers=["", "what", "found"], tablefmt="simple"))
@@ -136,7 +142,10 @@ def _datasets() -> Iterator[Finding]:
 
     get_cfg()  # registers ours
     root = Path(dataset_root())
-    present = [(folder, name) for folder, name in FOLDERS.items() if (root / folder).is_dir()]
+    present: dict[str, str] = {}
+    for folder, name in FOLDERS.items():
+        if (root / folder).is_dir():
+            present.setdefault(name, folder)
     variable = "FASTREID_DATASETS" if os.environ.get("FASTREID_DATASETS") else "FASTREID_DATASETS is not set"
     lost = (
         ""
@@ -145,7 +154,7 @@ def _datasets() -> Iterator[Finding]:
     )
     asked = bool(os.environ.get("FASTREID_DATASETS"))  # without it there may be no datasets at all yet
     yield Finding("datasets", f"{len(present)} in {root.resolve()} ({variable})", lost if asked else "")
-    for folder, name in present:
+    for name, folder in present.items():
         yield _tried(
             f"- {name}", partial(_count, name), f"Look into {root / folder}: it cannot be used as it is"
         )
@@ -157,8 +166,11 @@ def _count(name: str) -> str:
     dataset = build_dataset(name)
     for part in ("train", "query", "gallery"):
         subset(dataset, name, part)
-    check_matches(name, [*dataset.query, *dataset.gallery], len(dataset.query))
     identities = len({item[1] for item in dataset.train})
+    if name in _CLASSIFICATION:
+        tests = len(dataset.query) + len(dataset.gallery)
+        return f"{len(dataset.train)} training images of {identities} classes, {tests} test images"
+    check_matches(name, [*dataset.query, *dataset.gallery], len(dataset.query))
     return (
         f"{len(dataset.train)} training images of {identities} identities, {len(dataset.query)} queries, "
         f"{len(dataset.gallery)} gallery images"

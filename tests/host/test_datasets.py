@@ -57,6 +57,36 @@ def test_the_other_datasets_with_a_pattern(name, folders, file, pid, tmp_path):
     assert Path(path).is_file()
 
 
+@pytest.mark.parametrize("folder", ["veri", "VeRi"])
+def test_veri_by_either_spelling(folder, tmp_path):
+    for part in ("image_train", "image_query", "image_test"):
+        (tmp_path / folder / part).mkdir(parents=True)
+        (tmp_path / folder / part / "0005_c002_00001_0.jpg").touch()
+    data = DATASET_REGISTRY.get("VeRi")(root=str(tmp_path))
+    assert all(Path(path).is_file() for path, *_ in data.train + data.query + data.gallery)
+
+
+@pytest.mark.parametrize("folder", ["vehicleid", "VehicleID"])
+@pytest.mark.parametrize(
+    ("name", "identities"),
+    [("VehicleID", 13164), ("SmallVehicleID", 800), ("MediumVehicleID", 1600), ("LargeVehicleID", 2400)],
+)
+def test_vehicleid_by_either_spelling(name, identities, folder, tmp_path):
+    lists = tmp_path / folder / "train_test_split"
+    lists.mkdir(parents=True)
+    (tmp_path / folder / "image").mkdir()
+    for file in ("train_list.txt", f"test_list_{identities}.txt"):
+        (lists / file).write_text("0000001 7\n0000002 7\n")
+    data = DATASET_REGISTRY.get(name)(root=str(tmp_path))
+    assert len(data.train) == 2
+    assert (len(data.query), len(data.gallery)) == (1, 1)
+
+
+def test_a_vehicle_set_that_is_nowhere_is_named_as_the_host_spells_it(tmp_path):
+    with pytest.raises(DataError, match=r"veri is not found"):
+        DATASET_REGISTRY.get("VeRi")(root=str(tmp_path))
+
+
 def test_glob(tmp_path):
     folder = tmp_path / "[new]"
     folder.mkdir()

@@ -14,7 +14,15 @@ from typing import Any
 
 from fastreid.config.defaults import _C
 from fastreid.data import build as host_build
-from fastreid.data.datasets import DATASET_REGISTRY, bases, cuhk_sysu, dukemtmcreid, market1501, veri
+from fastreid.data.datasets import (
+    DATASET_REGISTRY,
+    bases,
+    cuhk_sysu,
+    dukemtmcreid,
+    market1501,
+    vehicleid,
+    veri,
+)
 
 from fastreid_projects.data.identities import keep_identities
 from fastreid_projects.errors import DataError
@@ -25,6 +33,15 @@ ROOT_VARIABLE = "FASTREID_DATASETS"
 # 3.
 PATTERN_MODULES = (market1501, dukemtmcreid, veri, cuhk_sysu)
 PATTERN_CLASSES = (market1501.Market1501, dukemtmcreid.DukeMTMC, veri.VeRi, cuhk_sysu.cuhkSYSU)
+# The host asks for these folders in lower case (veri.py:29, vehicleid.py:27), the publishers and others write them so.
+SPELLINGS = {"veri": "VeRi", "vehicleid": "VehicleID"}
+SPELT_CLASSES = (
+    veri.VeRi,
+    vehicleid.VehicleID,
+    vehicleid.SmallVehicleID,
+    vehicleid.MediumVehicleID,
+    vehicleid.LargeVehicleID,
+)
 
 _host_market_init = market1501.Market1501.__init__
 
@@ -46,6 +63,8 @@ def mend_datasets() -> None:
         module.re = _FileNameRe()
     for dataset in PATTERN_CLASSES:
         dataset.process_dir = _naming_the_file(dataset.process_dir)
+    for dataset in SPELT_CLASSES:
+        dataset.__init__ = _either_spelling(dataset.__init__)
     market1501.Market1501.__init__ = market_init
     bases.Dataset.check_before_run = check_before_run
     bases.Dataset.combine_all = combine_all
@@ -115,6 +134,19 @@ def _naming_the_file(process_dir: Callable[..., Any]) -> Callable[..., Any]:
             raise DataError(
                 f"File {names.last} has an identity or a camera outside of what {type(self).__name__} has."
             ) from None
+
+    return wrapped
+
+
+def _either_spelling(init: Callable[..., None]) -> Callable[..., None]:
+    """Let a dataset use its folder by the publisher's spelling where the host's is not there."""
+
+    @functools.wraps(init)
+    def wrapped(self: Any, root: str = "datasets", *args: Any, **kwargs: Any) -> None:
+        other = SPELLINGS.get(self.dataset_dir)
+        if other and not os.path.isdir(os.path.join(root, self.dataset_dir)):
+            self.dataset_dir = other if os.path.isdir(os.path.join(root, other)) else self.dataset_dir
+        init(self, root, *args, **kwargs)
 
     return wrapped
 
