@@ -58,3 +58,13 @@ def test_train_net_explains_itself_and_its_mistakes(tmp_path):
     assert "Traceback" not in done.stderr
     assert "Traceback" in run(script, "--debug", "--config-file", "nowhere.yml", cwd=tmp_path).stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_while_train_net_imports_is_one_line(tmp_path):
+    (tmp_path / "fastreid_projects").mkdir()
+    (tmp_path / "fastreid_projects" / "__init__.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(30)\n"
+    )
+    done = run(ROOT / "tools" / "train_net.py", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 130
+    assert done.stderr == "Interrupted\n"
