@@ -16,6 +16,10 @@ from fastreid_projects.errors import InterruptedRunError
 from fastreid_projects.files import remove_unfinished
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# What a process passes on to those that it has started. Others than it got, which may have reached them as well (from a
+# terminal, or sent to the whole group): that is one request, not two.
+PASSED_ON = {signal.SIGINT: signal.SIGUSR1, signal.SIGTERM: signal.SIGUSR2}
+_MEANING = {passed: signum for signum, passed in PASSED_ON.items()}
 _NOTICE = b"\nStopping after this iteration or ranking, with a checkpoint. Once more ends at once.\n"
 
 
@@ -27,14 +31,23 @@ class _Signals:
     """What has been asked for, and whether it has to wait for the end of an iteration."""
 
     def __init__(self) -> None:
-        self.requested = 0
         self.waits = self.evaluates = False
+        self.forget()
+
+    def forget(self) -> None:
+        self.requested = self.received = self.passed_on = 0
 
     def handle(self, signum: int, frame: FrameType | None) -> None:
-        again, self.requested = bool(self.requested), signum
-        if again:
+        known, self.requested = bool(self.requested), meaning(signum)
+        if signum in _MEANING:
+            self.passed_on += 1
+        else:
+            self.received += 1
+        if max(self.received, self.passed_on) > 1:
             remove_unfinished()
-            os._exit(128 + signum)
+            os._exit(128 + self.requested)
+        if known:
+            return
         if not self.waits:
             raise StopNow
         with contextlib.suppress(OSError):
@@ -44,9 +57,17 @@ class _Signals:
 _signals = _Signals()
 
 
+def meaning(signum: int) -> int:
+    """The signal that a signal stands for: what was passed on, for what it was passed on as."""
+    return _MEANING.get(signal.Signals(signum), signum)
+
+
 @contextlib.contextmanager
-def heeded() -> Iterator[None]:
+def heeded(*, resumes: bool = True) -> Iterator[None]:
     """Answer signals as this module says until the end of the block; a second one ends the process at once.
+
+    Args:
+        resumes: ``--resume`` goes on with what is interrupted.
 
     Raises:
         InterruptedRunError: a signal outside of a training.
@@ -54,12 +75,14 @@ def heeded() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _signals.requested = 0
-    before = {signum: signal.signal(signum, _signals.handle) for signum in SIGNALS}
+    _signals.forget()
+    before = {signum: signal.signal(signum, _signals.handle) for signum in (*SIGNALS, *_MEANING)}
     unraisable, sys.unraisablehook = sys.unraisablehook, _without_stop(sys.unraisablehook)
     try:
         yield
     except StopNow:
+        if not resumes:
+            raise InterruptedRunError("Interrupted", _signals.requested) from None
         raise interrupted("Interrupted") from None
     finally:
         sys.unraisablehook = unraisable
@@ -118,9 +141,11 @@ def interrupted(what: str) -> InterruptedRunError:
 
 
 def resume_command() -> str:
-    """This process's command line with ``--resume``."""
+    """This process's command line with ``--resume``; of several machines' torchrun, whose own is unknown, the end."""
     words = [word for word in sys.argv[1:] if word != "--resume"]
-    start = ["python"]
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        start = ["torchrun", "--nproc_per_node", os.environ.get("LOCAL_WORLD_SIZE", "1")]
-    return shlex.join([*start, sys.argv[0], "--resume", *words])
+    command = shlex.join([sys.argv[0], "--resume", *words])
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return f"python {command}"
+    if os.environ.get("GROUP_WORLD_SIZE", "1") != "1":
+        return f"the same torchrun command on every machine, ending in {command}"
+    return f"torchrun --standalone --nproc_per_node {os.environ.get('LOCAL_WORLD_SIZE', '1')} {command}"

@@ -4,6 +4,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -360,3 +361,20 @@ def test_cores_are_shared_out(pair, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(10)))
     assert [cores_for(n) for n in (1, 2, 4, 16)] == [10, 5, 2, 1]
     assert pair[0][0]["threads"] >= 1
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("way", ["to the command alone", "to all, as by a terminal"])
+def test_a_signal_saves_a_checkpoint(way, signum, market, tmp_path, capfd, monkeypatch):
+    """The signal is sent by the first rank, in its third iteration."""
+    monkeypatch.setenv("FASTREID_DATASETS", str(market))
+    keys = {"OUTPUT_DIR": str(tmp_path / "out"), "SOLVER.MAX_EPOCH": "50", "TEST.EVAL_PERIOD": "50"}
+    alone = way == "to the command alone"
+    args = arguments(
+        SBS, small(SBS, **keys), root=str(market), starter=os.getpid(), signum=int(signum), alone=alone
+    )
+    assert start(process_work.interrupted, args) == 128 + signum
+    last = capfd.readouterr().err.strip().splitlines()[-1]
+    assert "saved as" in last
+    assert "Go on with: " in last
+    assert (tmp_path / "out" / "model_interrupted.pth").is_file()

@@ -126,6 +126,25 @@ def test_a_second_signal_ends_at_once(train, monkeypatch):
     assert caught.value.code == 130
 
 
+@pytest.mark.parametrize("signum", interrupts.PASSED_ON)
+def test_what_arrives_by_two_ways_is_one_request(train, signum):
+    """From the terminal, and passed on by the process that started this one."""
+    for order in ((signum, interrupts.PASSED_ON[signum]), (interrupts.PASSED_ON[signum], signum)):
+        with pytest.raises(InterruptedRunError, match=r"saved as .*model_interrupted") as caught:
+            train("stopped", *order, at=2)
+        assert caught.value.exit_code == 128 + signum
+
+
+def test_what_is_passed_on_twice_ends_at_once(train, monkeypatch):
+    def end(code):
+        raise SystemExit(code)
+
+    monkeypatch.setattr(os, "_exit", end)
+    with pytest.raises(SystemExit) as caught:
+        train("stopped", signal.SIGUSR1, signal.SIGINT, signal.SIGUSR1, at=2)
+    assert caught.value.code == 130
+
+
 def test_a_signal_in_the_last_epochs_end_leaves_a_finished_training(train, monkeypatch, tmp_path):
     step = hooks.PeriodicCheckpointer.step
 
@@ -143,6 +162,28 @@ def test_a_signal_in_the_last_epochs_end_leaves_a_finished_training(train, monke
 def test_outside_of_a_training_a_signal_is_answered_at_once():
     with pytest.raises(InterruptedRunError, match=r"Interrupted\. Go on with"), interrupts.heeded():
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_what_cannot_be_resumed_says_no_command():
+    with pytest.raises(InterruptedRunError) as caught, interrupts.heeded(resumes=False):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert str(caught.value) == "Interrupted"
+    assert caught.value.exit_code == 143
+
+
+@pytest.mark.parametrize(
+    ("machines", "start"),
+    [
+        ("1", "torchrun --standalone --nproc_per_node 4 "),
+        ("2", "the same torchrun command on every machine, ending in "),
+    ],
+)
+def test_the_command_to_go_on_with_by_torchrun(machines, start, monkeypatch):
+    environment = {"TORCHELASTIC_RUN_ID": "1", "LOCAL_WORLD_SIZE": "4", "GROUP_WORLD_SIZE": machines}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", ["tools/train_net.py", "--config-file", "a.yml"])
+    assert interrupts.resume_command() == start + "tools/train_net.py --resume --config-file a.yml"
 
 
 def test_the_command_to_go_on_with(monkeypatch):

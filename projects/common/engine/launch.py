@@ -19,6 +19,7 @@ import torch.distributed as dist
 from fastreid.engine import default_argument_parser
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
+from fastreid_projects import interrupts
 from fastreid_projects.config import load_config
 from fastreid_projects.engine.failure import Board, Failure, OtherProcessFailed, end_now
 from fastreid_projects.engine.supervise import supervise
@@ -169,7 +170,9 @@ def _process(local_rank: int, work: Work, args: argparse.Namespace, first: Place
         end_now(failure.code)
 
     try:
-        _in_group(work, args, place, end)
+        # Until the end: what reaches this process and what is passed on to it may come one after the other.
+        with interrupts.heeded(resumes=not args.eval_only):
+            _in_group(work, args, place, end)
     except OtherProcessFailed as error:
         failure, mistake = error.failure, None
     except BaseException as error:

@@ -51,7 +51,8 @@ def run(cfg: Any, args: argparse.Namespace) -> dict[str, Any]:
     *earlier, last = build_stages(cfg)
     with full_disk_in_a_sentence(last.cfg.OUTPUT_DIR):
         if args.eval_only:
-            return _run_one(last.cfg, args, resume=False)
+            with interrupts.heeded(resumes=False):
+                return _run_one(last.cfg, args, resume=False)
         if earlier:
             check_stages((*earlier, last))
         with interrupts.heeded():

@@ -17,6 +17,7 @@ import torch.multiprocessing as mp
 
 from fastreid_projects.engine.failure import Failure, grace
 from fastreid_projects.errors import TrainingError, UserError
+from fastreid_projects.interrupts import PASSED_ON, meaning
 
 _LOG_LEVEL = "TORCH_CPP_LOG_LEVEL"
 START_METHOD = "spawn"  # a fork of a process that uses CUDA cannot use it
@@ -93,19 +94,17 @@ def _wait(processes: Sequence[Any]) -> tuple[int, int] | None:
 
 @contextlib.contextmanager
 def _forwarding(processes: Sequence[Any]) -> Iterator[None]:
-    """Pass SIGTERM on to the processes, and wait for them; Ctrl-C reaches them from the terminal itself."""
+    """Pass Ctrl-C and SIGTERM on to the processes, and wait for them."""
 
     def forward(number: int, frame: Any) -> None:
         for process in processes:
-            process.terminate()
+            if process.exitcode is None:
+                os.kill(process.pid, PASSED_ON[signal.Signals(number)])
 
     if threading.current_thread() is not threading.main_thread():  # only there are signals received
         yield
         return
-    before = {
-        number: signal.signal(number, handler)
-        for number, handler in ((signal.SIGTERM, forward), (signal.SIGINT, lambda number, frame: None))
-    }
+    before = {number: signal.signal(number, forward) for number in PASSED_ON}
     try:
         yield
     finally:
@@ -114,8 +113,9 @@ def _forwarding(processes: Sequence[Any]) -> Iterator[None]:
 
 
 def _raise_killed(number: int, code: int) -> NoReturn:
+    code = meaning(code)  # one that is starting does not know what is passed on, and ends by it
     name = signal.Signals(code).name
-    if code in (signal.SIGTERM, signal.SIGINT):
+    if code in PASSED_ON:
         raise SystemExit(128 + code)
     reason = " (the system does so when memory is short)" if code == signal.SIGKILL else ""
     raise TrainingError(
