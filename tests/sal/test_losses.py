@@ -224,7 +224,9 @@ def test_no_positive_gives_zero_with_its_graph():
 
 @pytest.mark.parametrize("labels", [[0, 0, 1, 1], [7, 7, 7, 7], []])
 def test_fewer_than_three_identities_are_an_error(labels):
-    with pytest.raises(DataError, match=r"needs 3 identities.*has \d.*SOLVER\.IMS_PER_BATCH"):
+    with pytest.raises(
+        DataError, match=r"needs 3 identities.*has \d.*larger batches .*in a config: SOLVER\.IMS_PER_BATCH"
+    ):
         quadruplet_hard_loss(torch.randn(len(labels), 3), torch.tensor(labels, dtype=torch.long))
 
 

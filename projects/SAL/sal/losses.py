@@ -111,7 +111,8 @@ def quadruplet_hard_loss(
     if identities < IDENTITIES:
         raise DataError(
             f"the quadruplet-hard loss needs {IDENTITIES} identities in a batch, but this one has {identities}: "
-            "raise SOLVER.IMS_PER_BATCH or lower DATALOADER.NUM_INSTANCE"
+            "take larger batches or fewer images of each identity (in a config: SOLVER.IMS_PER_BATCH, "
+            "DATALOADER.NUM_INSTANCE)"
         )
     distances = euclidean_distances(features)
     same = labels.unsqueeze(0) == labels.unsqueeze(1)
