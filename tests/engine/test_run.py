@@ -1,7 +1,9 @@
 """The main job on a tiny Market-1501: both stages by one command, its files, evaluation, resume, mistakes."""
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from scipy.io import savemat
 
 from fastreid_projects.data.attributes import MARKET1501
+from fastreid_projects.engine import run
 from fastreid_projects.engine.main import main
 from tests.conftest import write_market
 
@@ -221,3 +224,11 @@ def test_a_failed_evaluation_loses_no_training(market, tmp_path, capsys):
     final = torch.load(out / "model_final.pth", weights_only=True)["model"]
     assert all(torch.equal(final[name], value) for name, value in saved.items())
     assert "Rank-1" in json.loads((out / "run.json").read_text())["metrics"]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_an_evaluation_with_a_word(signum, market, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run, "evaluate", lambda cfg: os.kill(os.getpid(), signum))
+    words = ["--config-file", SBS, "--eval-only", *SMALL, "OUTPUT_DIR", str(tmp_path / "out")]
+    assert main([*words, "SOLVER.DELAY_EPOCHS", "0"]) == 128 + signum
+    assert capsys.readouterr().err.strip().splitlines()[-1] == "Interrupted"
