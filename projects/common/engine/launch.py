@@ -171,7 +171,7 @@ def _process(local_rank: int, work: Work, args: argparse.Namespace, first: Place
 
     try:
         # Until the end: what reaches this process and what is passed on to it may come one after the other.
-        with interrupts.heeded(resumes=not args.eval_only):
+        with interrupts.heeded(resumes=not getattr(args, "eval_only", False)):
             _in_group(work, args, place, end)
     except OtherProcessFailed as error:
         failure, mistake = error.failure, None
