@@ -7,9 +7,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from fastreid_projects.config import load_config
 from fastreid_projects.engine.main import one_sentence
-from fastreid_projects.errors import ConfigError
+from fastreid_projects.engine.trained import named_configs
 from fastreid_projects.sal.attention import write_attention
 
 
@@ -31,14 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def work() -> None:
-        names = [name for name, _, _ in args.model]
-        if len(set(names)) < len(names):
-            raise ConfigError(
-                f"--model names {max(names, key=names.count)} twice: give each model its own name"
-            )
-        models = {
-            name: load_config(config, ["MODEL.WEIGHTS", weights]) for name, config, weights in args.model
-        }
+        models = named_configs("--model", args.model)
         path, constraints = write_attention(models, args.output, args.images, args.count)
         for name, value in constraints.items():
             print(f"{name}: L_sac {value:.4f}")

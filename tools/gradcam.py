@@ -6,10 +6,10 @@ import fastreid_projects.host.required  # noqa: F401  (mends the host before any
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from fastreid_projects.config import load_config
 from fastreid_projects.engine.main import one_sentence
+from fastreid_projects.engine.trained import named_configs
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.visualization.gradcam_files import write_gradcam
 from fastreid_projects.visualization.saliency import write_saliency
@@ -43,21 +43,6 @@ def argument_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _models(cfg: Any, beside: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
-    """Name -> config of those beside and, last, of the config's own model, which its architecture names."""
-    own = cfg.MODEL.META_ARCHITECTURE
-    taken = {own: "the config's own model"}
-    models = {}
-    for name, config, weights in beside:
-        if name in taken:
-            raise ConfigError(
-                f"--beside {name} is also the name of {taken[name]}: name each model differently"
-            )
-        taken[name] = "another model beside it"
-        models[name] = load_config(config, ["MODEL.WEIGHTS", weights])
-    return {**models, own: cfg}
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the pictures and print their paths."""
     args = argument_parser().parse_intermixed_args(argv)
@@ -69,7 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ConfigError("--beside shows another model's branches: it needs --branches")
         cfg = load_config(args.config_file, args.opts)
         if args.branches:
-            paths = write_saliency(_models(cfg, args.beside), args.images, args.output)
+            own = cfg.MODEL.META_ARCHITECTURE
+            models = named_configs("--beside", args.beside, taken=[own])
+            paths = write_saliency({**models, own: cfg}, args.images, args.output)
         else:
             paths = write_gradcam(cfg, args.images, args.output, pair=args.pair, layer=args.layer)
         for path in paths:

@@ -104,7 +104,7 @@ CASES = [
     ("attention_maps", "--model a CONFIG WEIGHTS --count 0", "--count 0"),
     ("attention_maps", "--model a CONFIG WEIGHTS --output EMPTY", "EMPTY folder"),
     ("attention_maps", "--model a CONFIG WEIGHTS --output out/maps.xyz", "xyz"),
-    ("attention_maps", "--model a CONFIG WEIGHTS --model a CONFIG WEIGHTS", "a twice"),
+    ("attention_maps", "--model a CONFIG WEIGHTS --model a CONFIG WEIGHTS", "--model a two models"),
     ("benchmark", "--case speed", "--case speed"),
     ("benchmark", "--case ranking --quick --output EMPTY", "EMPTY folder"),
     ("benchmark", "--case ranking --quick --output FILE/b.json", "FILE folder"),

@@ -140,14 +140,8 @@ def test_the_command_writes_html_and_pngs_beside_a_baseline(files, monkeypatch, 
     assert np.array_equal(strip[:, :48], np.asarray(Image.open(files / "a.png")))
 
 
-@pytest.mark.parametrize(
-    "names, words",
-    [
-        (["AIRNet"], "--beside AIRNet is also the name of the config's own model"),
-        (["a", "a"], "--beside a is"),
-    ],
-)
-def test_two_models_of_one_name_are_a_sentence(files, monkeypatch, capsys, names, words):
+@pytest.mark.parametrize("names", [["AIRNet"], ["a", "a"]])
+def test_two_models_of_one_name_are_a_sentence(files, monkeypatch, capsys, names):
     beside = [word for name in names for word in ("--beside", name, "baseline.yaml", "baseline.pth")]
     opts = ["--images", "a.png", "--output", "out", "MODEL.WEIGHTS", "airnet.pth"]
     monkeypatch.chdir(files)
@@ -158,8 +152,7 @@ def test_two_models_of_one_name_are_a_sentence(files, monkeypatch, capsys, names
         runpy.run_path(str(ROOT / "tools" / "gradcam.py"), run_name="__main__")
     assert end.value.code == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert words in last
-    assert "name each model differently" in last
+    assert f"--beside {names[-1]} is the name of two models: name each model differently" in last
     assert not (files / "out").exists()
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastreid.utils.checkpoint import Checkpointer
 from torch import nn
 
+from fastreid_projects.config import load_config
 from fastreid_projects.engine.stages import build_stages
 from fastreid_projects.engine.trainer import Trainer
+from fastreid_projects.errors import ConfigError
 
 
 def load_trained(cfg: Any) -> nn.Module:
@@ -25,3 +28,23 @@ def load_trained(cfg: Any) -> nn.Module:
     model = Trainer.build_model(cfg)
     Checkpointer(model).load(cfg.MODEL.WEIGHTS)
     return model
+
+
+def named_configs(
+    flag: str, models: Sequence[tuple[str, str, str]], taken: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The configs of models that are shown side by side, with ``MODEL.WEIGHTS``, by their names.
+
+    Args:
+        flag: the argument that is repeated with NAME CONFIG WEIGHTS.
+        models: these.
+        taken: names of models that are shown besides.
+
+    Raises:
+        ConfigError: two models of one name, or a config that cannot be loaded.
+    """
+    names = [*taken, *(name for name, _, _ in models)]
+    twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
+    if twice is not None:
+        raise ConfigError(f"{flag} {twice} is the name of two models: name each model differently")
+    return {name: load_config(config, ["MODEL.WEIGHTS", weights]) for name, config, weights in models}
