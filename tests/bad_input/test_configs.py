@@ -141,6 +141,14 @@ COMMAND_LINE = [
     ("OUTPUT_DIR ''", "OUTPUT_DIR empty"),
     ("VERSION 0", "VERSION"),
     ("MODEL.META_ARCHITECTURE MPN", "MODEL.HEADS.NAME MPNHead"),
+    (
+        "MODEL.HEADS.NAME MPNHead",
+        "MODEL.HEADS.NAME MPNHead MODEL.META_ARCHITECTURE MPN Baseline EmbeddingHead",
+    ),
+    (
+        "MODEL.HEADS.NAME AttributeDecompositionHead",
+        "MODEL.HEADS.NAME AttributeDecompositionHead AMD EmbeddingHead",
+    ),
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +48,8 @@ class AttributeDecompositionHead(nn.Module):
         bias: start of the last convolution's bias. Where the target's map is empty no loss pulls at the attention,
             so that it stays where it starts: a negative start leaves the background dark.
     """
+
+    architecture: ClassVar[str] = "AMD"  # which alone can use it
 
     @configurable
     def __init__(

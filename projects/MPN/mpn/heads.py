@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -88,6 +88,8 @@ class MPNHead(nn.Module):
         scale: of a margin softmax.
         margin: of a margin softmax.
     """
+
+    architecture: ClassVar[str] = "MPN"  # which alone can use it
 
     @configurable
     def __init__(

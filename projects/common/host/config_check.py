@@ -87,7 +87,7 @@ def check_host_config(cfg: Any) -> None:
         _check_name(key, value, known)
     _check_datasets("DATASETS.TESTS", cfg.DATASETS.TESTS)
     _check_backbone(model.BACKBONE)
-    _check_heads(model.HEADS)
+    _check_heads(model)
     if model.META_ARCHITECTURE == "MGN":
         _check_mgn(cfg)
     world = comm.get_world_size()
@@ -176,8 +176,15 @@ def _check_backbone(backbone: Any) -> None:
         raise ConfigError("MODEL.BACKBONE.NORM 'syncBN' needs CUDA in several processes: use 'BN'.")
 
 
-def _check_heads(heads: Any) -> None:
-    """layers/weight_init.py:25 asks FrozenBatchNorm for an attribute that it does not have."""
+def _check_heads(model: Any) -> None:
+    """A head says by ``architecture`` that another cannot use it; FrozenBN fails at layers/weight_init.py:25."""
+    heads, own = model.HEADS, model.META_ARCHITECTURE
+    needed = getattr(REID_HEADS_REGISTRY.get(heads.NAME), "architecture", own)
+    if needed != own:
+        raise ConfigError(
+            f"MODEL.HEADS.NAME {heads.NAME} belongs to MODEL.META_ARCHITECTURE {needed}, not to {own}: use "
+            "EmbeddingHead."
+        )
     if heads.NORM == "FrozenBN" and heads.WITH_BNNECK:
         raise ConfigError("MODEL.HEADS.NORM 'FrozenBN' works in the backbone only: use 'BN' in the heads.")
 
