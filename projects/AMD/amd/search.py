@@ -112,7 +112,7 @@ def features_key(cfg: Any) -> str:
 
 
 def check_search(cfg: Any) -> None:
-    """See that a search can be made before the gallery is looked at.
+    """See that the evaluation ranks as a search does.
 
     Raises:
         ConfigError: the evaluation ranks by something else than a distance of two features.

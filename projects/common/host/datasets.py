@@ -144,8 +144,9 @@ def _either_spelling(init: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(init)
     def wrapped(self: Any, root: str = "datasets", *args: Any, **kwargs: Any) -> None:
         other = SPELLINGS.get(self.dataset_dir)
-        if other and not os.path.isdir(os.path.join(root, self.dataset_dir)):
-            self.dataset_dir = other if os.path.isdir(os.path.join(root, other)) else self.dataset_dir
+        there = [os.path.isdir(os.path.join(root, folder)) for folder in (self.dataset_dir, other) if folder]
+        if there == [False, True]:
+            self.dataset_dir = other
         init(self, root, *args, **kwargs)
 
     return wrapped
