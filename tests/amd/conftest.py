@@ -39,13 +39,13 @@ def target_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 
 @pytest.fixture
-def amd_config(target_files: tuple[str, str]) -> Callable[..., Any]:
-    """The demo interpreter's config on the small target, with overrides."""
+def amd_config(target_files: tuple[str, str], tmp_path: Path) -> Callable[..., Any]:
+    """The demo interpreter's config on the small target, with overrides; its runs are not those of ``make demo``."""
 
     def make(*opts: str) -> Any:
         config, weights = target_files
         own = ["MODEL.AMD.TARGET.CONFIG", config, "MODEL.AMD.TARGET.WEIGHTS", weights, "MODEL.DEVICE", "cpu"]
-        return load_config(INTERPRETER, [*own, *opts])
+        return load_config(INTERPRETER, [*own, "OUTPUT_DIR", str(tmp_path / "logs"), *opts])
 
     return make
 

@@ -16,7 +16,7 @@ CASES = {
 
 
 def run(tool, line, folder):
-    words = line.format(root=ROOT).split()
+    words = [word.format(root=ROOT) for word in line.split()]  # the root may hold spaces
     return subprocess.run(
         [sys.executable, ROOT / "tools" / f"{tool}.py", *words],
         stdout=subprocess.PIPE,
