@@ -157,7 +157,10 @@ class TestDrawing:
     def test_command_reports_an_error_in_one_line(self, tmp_path, capsys):
         (tmp_path / "file").write_text("")
         assert main(["--root", str(tmp_path / "file")]) == 2
-        assert "cannot be drawn" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "cannot be drawn" in said
+        assert "FASTREID_DATASETS" in said
+        assert "Errno" not in said
 
 
 class TestMasks:

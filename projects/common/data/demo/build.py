@@ -61,7 +61,10 @@ def ensure_drawn(spec: DemoSpec, root: str | Path | None = None, workers: int | 
             if not is_drawn(spec, target):
                 _draw_beside(spec, target, workers, clean=held)
     except OSError as error:
-        raise DataError(f"the dataset {spec.name} cannot be drawn into {root}: {error}") from error
+        raise DataError(
+            f"the dataset {spec.name} cannot be drawn into {root}: {error.strerror or error}; let FASTREID_DATASETS "
+            "name a folder that can be written"
+        ) from error
     return target
 
 
