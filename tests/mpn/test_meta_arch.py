@@ -222,6 +222,11 @@ def test_accuracy_is_logged():
         (("MODEL.HEADS.POOL_LAYER", "GlobalMaxPool"), ConfigError, ("POOL_LAYER GlobalMaxPool", "MPNHead")),
         (("MODEL.LOSSES.NAME", "('TripletLos',)"), ConfigError, ("did you mean TripletLoss",)),
         (
+            ("MODEL.MPN.RGA", "True", "INPUT.SIZE_TEST", "[64]"),
+            ConfigError,
+            ("MODEL.MPN.RGA", "INPUT.SIZE_TEST is [64]", "[height, width]"),
+        ),
+        (
             (
                 "MODEL.MPN.RGA",
                 "True",

@@ -82,8 +82,13 @@ def add_spatial_attention(backbone: nn.Module, size: list[int]) -> tuple[str, ..
         Names of the added layers within the backbone.
 
     Raises:
-        ConfigError: the backbone has no such stages.
+        ConfigError: the backbone has no such stages, or the size is not two positive numbers.
     """
+    if len(size) != 2 or min(size) <= 0:
+        raise ConfigError(
+            f"INPUT.SIZE_TEST is {list(size)}, but the layers of MODEL.MPN.RGA are made for one size: give "
+            "INPUT.SIZE_TRAIN and INPUT.SIZE_TEST as [height, width] in pixels, e.g. [384, 128]"
+        )
     names = [f"layer{i}" for i in range(1, 5)]
     if not all(isinstance(getattr(backbone, name, None), nn.Sequential) for name in names):
         raise ConfigError(

@@ -20,6 +20,7 @@ from fastreid_projects.config import load_config
 from fastreid_projects.engine.launch import launch
 from fastreid_projects.engine.measure import Measurement
 from fastreid_projects.engine.trainer import Trainer
+from fastreid_projects.errors import ConfigError
 
 _CLASSES, _WARM_UP = 751, 2
 
@@ -38,7 +39,16 @@ def compare_processes(
 
     Returns:
         One measurement for each number: seconds of a step; images a second stand in its name.
+
+    Raises:
+        ConfigError: the images of the config have no one size.
     """
+    size = load_config(config_file, list(opts)).INPUT.SIZE_TRAIN
+    if len(size) != 2 or min(size) <= 0:
+        raise ConfigError(
+            f"INPUT.SIZE_TRAIN is {list(size)}, but the images that are measured need [height, width] in pixels, "
+            "e.g. [256, 128]"
+        )
     taken = [
         _seconds(config_file, [*opts, "MODEL.DEVICE", "cpu"], number, batch, steps) for number in numbers
     ]
