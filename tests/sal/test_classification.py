@@ -101,8 +101,21 @@ def small_model(name, *opts):
     return META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg).eval()
 
 
-def test_evaluation_gives_the_logits_of_training():
-    model = small_model("sal_r18_cifar_demo.yml")
+ONE_LEVEL = [
+    "MODEL.SAL.LEVELS",
+    "(5,)",
+    "MODEL.BACKBONE.FEAT_DIM",
+    "512",
+    "MODEL.LOSSES.NAME",
+    "('CrossEntropyLoss',)",
+]
+CLAS_HEAD = ["MODEL.HEADS.NAME", "ClasHead", *ONE_LEVEL]
+
+
+@pytest.mark.parametrize("head", [[], CLAS_HEAD])
+@pytest.mark.parametrize("layer", ["Linear", "ArcSoftmax"])
+def test_evaluation_gives_the_logits_of_training(head, layer):
+    model = small_model("sal_r18_cifar_demo.yml", "MODEL.HEADS.CLS_LAYER", layer, *head)
     images = torch.rand(3, 3, 32, 32) * 255
     logits = model({"images": images.clone()})
     maps = model.backbone(model.preprocess_image({"images": images.clone()}))

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from fastreid.evaluation.evaluator import DatasetEvaluator
+from fastreid.layers.any_softmax import Linear
+from fastreid.modeling.heads.clas_head import ClasHead
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline
 from fastreid.utils import comm
 from torch import Tensor
@@ -47,7 +49,12 @@ class SALClassifier(Baseline):
     def forward(self, batched_inputs: Any) -> dict[str, Tensor] | Tensor:
         """A host batch -> losses (training) or logits (N, classes) (evaluation)."""
         outputs = super().forward(batched_inputs)
-        return outputs if self.training else F.linear(outputs, self.heads.weight)
+        if self.training or isinstance(self.heads, ClasHead):  # whose outputs are logits already
+            return outputs
+        layer, weight = self.heads.cls_layer, self.heads.weight
+        if type(layer) is not Linear:  # margin softmaxes inherit from it and compare directions
+            outputs, weight = F.normalize(outputs), F.normalize(weight)
+        return F.linear(outputs, weight) * layer.s
 
 
 class ErrorEvaluator(DatasetEvaluator):
