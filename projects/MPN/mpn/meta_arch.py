@@ -116,6 +116,15 @@ class MPN(Baseline):
         }
 
     @staticmethod
+    def test_config(cfg: Any) -> Any:
+        """The config of the model without the auxiliary tasks, where there are others: tests use the main ones."""
+        if cfg.MODEL.MPN.TASKS == "both":
+            cfg = cfg.clone()
+            cfg.defrost()
+            cfg.MODEL.MPN.TASKS = "main"
+        return cfg
+
+    @staticmethod
     def own_dataset(cfg: Any, is_train: bool) -> Callable[..., PartMaskDataset] | None:
         """(items, transforms) -> images with masks of body parts or shifts, where the config needs these.
 

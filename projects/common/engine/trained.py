@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils.checkpoint import Checkpointer
 from torch import nn
 
@@ -17,16 +18,23 @@ from fastreid_projects.errors import ConfigError
 def load_trained(cfg: Any) -> nn.Module:
     """Build the config's model on its device and load ``MODEL.WEIGHTS``; no pretrained weights are asked for.
 
-    Of a config with STAGES it is the last stage's model.
+    Of a config with STAGES it is the last stage's model. An architecture with a ``test_config`` (config -> config) is
+    built without what only training needs.
 
     Raises:
-        WeightsError: the file is missing, unusable, or belongs to another model.
+        WeightsError: the file is missing, unusable, belongs to another model, or lacks a part of this one; only a
+            classifier's classes may be others.
     """
     cfg = build_stages(cfg)[-1].cfg.clone()
     cfg.defrost()
     cfg.MODEL.BACKBONE.PRETRAIN = False
+    test_config = getattr(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), "test_config", None)
+    if test_config is not None:
+        cfg = test_config(cfg)
     model = Trainer.build_model(cfg)
-    Checkpointer(model).load(cfg.MODEL.WEIGHTS)
+    checkpointer = Checkpointer(model)
+    checkpointer.classes = cfg.MODEL.HEADS.NUM_CLASSES
+    checkpointer.load(cfg.MODEL.WEIGHTS)
     return model
 
 

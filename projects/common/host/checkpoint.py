@@ -7,6 +7,7 @@
 | weights without the key "model" are a KeyError                              | 225      |
 | weights of another model load "successfully", only a log line says so       | 244      |
 | optimizer state of another model fails, or only in the first step           | 142      |
+| a schedule goes on by the checkpoint's constants, whatever the config says  | 142      |
 | a damaged ``last_checkpoint`` is a UnicodeDecodeError, an empty one a folder | 153      |
 | a full disk leaves a broken checkpoint, which ``last_checkpoint`` points to | 101      |
 """
@@ -21,6 +22,7 @@ import torch
 
 from fastreid_projects.errors import WeightsError
 from fastreid_projects.files import replacing
+from fastreid_projects.host.training_state import restore_states
 from fastreid_projects.host.weights import (
     folder_named,
     load_safely,
@@ -28,12 +30,12 @@ from fastreid_projects.host.weights import (
     matched_share,
     require_match,
     require_numbers,
+    require_whole,
     summarize_match,
     tensors_of,
 )
 
 BEST = "model_best"
-_MOMENTS = {"momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "grad_avg", "sum"}
 
 __all__ = ["load_state_dict_file", "matched_share", "mend_checkpoint"]
 
@@ -89,7 +91,10 @@ def _mended_load_model(original: Callable[[Any, Any], Any]) -> Callable[[Any, An
     def load_model(self: Any, checkpoint: dict[str, Any]) -> Any:
         """Load the weights if they are this model's; see :func:`check_weights`."""
         self.logger.info(summarize_match(self.model.state_dict(), checkpoint["model"]))
-        check_weights(self.model, checkpoint["model"], getattr(self, "loading_path", "given"))
+        path = getattr(self, "loading_path", "given")
+        check_weights(self.model, checkpoint["model"], path)
+        if hasattr(self, "classes"):  # set by who wants a model that is trained as a whole
+            require_whole(self.model, checkpoint["model"], path, self.classes)
         return original(self, checkpoint)
 
     return load_model
@@ -127,10 +132,11 @@ def _mended_load(original: Callable[..., Any]) -> Callable[..., Any]:
                 "the file named in OUTPUT_DIR/last_checkpoint must be there."
             )
         checkpoint = original(self, path, checkpointables=[])
-        for name in self.checkpointables if checkpointables is None else checkpointables:
-            if name in checkpoint:
-                self.logger.info(f"Loading {name} from {path}")
-                _restore(self.checkpointables[name], checkpoint.pop(name), name, path)
+        wanted = self.checkpointables if checkpointables is None else checkpointables
+        states = {name: checkpoint.pop(name) for name in wanted if name in checkpoint}
+        if states:
+            self.logger.info(f"Loading {', '.join(states)} from {path}")
+        restore_states(self.checkpointables, states, path)
         return checkpoint
 
     return load
@@ -142,27 +148,6 @@ def _handled(checkpointer: Any, path: str) -> bool:
         return os.path.isfile(checkpointer.path_manager.get_local_path(path))
     except OSError:
         return False
-
-
-def _restore(target: Any, state: Any, name: str, path: str) -> None:
-    try:
-        target.load_state_dict(state)
-        if isinstance(target, torch.optim.Optimizer):
-            _check_shapes(target)
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise WeightsError(
-            f"The state '{name}' in '{path}' does not fit this training ({error}): resume with the config of "
-            "that run, or start anew from its weights with MODEL.WEIGHTS and without --resume."
-        ) from error
-
-
-def _check_shapes(optimizer: torch.optim.Optimizer) -> None:
-    """Raise ValueError where a moment does not have its parameter's shape; torch would fail in step 1."""
-    for parameter, moments in optimizer.state.items():
-        for name in _MOMENTS & moments.keys():
-            if moments[name] is not None and moments[name].shape != parameter.shape:
-                shapes = f"{tuple(moments[name].shape)} for a parameter of {tuple(parameter.shape)}"
-                raise ValueError(f"'{name}' is {shapes}")
 
 
 def _save(self: Any, name: str, **kwargs: Any) -> None:

@@ -236,6 +236,43 @@ def require_match(
     )
 
 
+def require_whole(model: torch.nn.Module, file_state: State, path: str, classes: int) -> None:
+    """Refuse a file that leaves a part of a model untrained which its features pass.
+
+    Classifiers may be missing or have other classes, unless the model's output are their logits.
+
+    Args:
+        model: that is to be evaluated.
+        file_state: the file's state dict.
+        path: the file, for the message.
+        classes: for how many the model is built; 0 where that is not known.
+
+    Raises:
+        WeightsError: an entry is missing or has another shape; names one.
+    """
+    state = model.state_dict()
+    logits = getattr(model, "output_kind", "") == "logits"
+    names = [
+        name
+        for name in counted_names(state)
+        if not _fits(state, file_state, name) and (logits or not _is_classifier(state[name], classes))
+    ]
+    if not names:
+        return
+    there = tuple(file_state[names[0]].shape) if names[0] in file_state else "absent"
+    raise WeightsError(
+        f"The weights file '{path}' was trained with another config: {len(names)} of the model's entries are missing "
+        f"or of another shape, e.g. '{names[0]}' is {tuple(state[names[0]].shape)} in the model and {there} in the "
+        "file; give the MODEL settings of that training, or the weights of this model, e.g. model_final.pth of its run, as "
+        "MODEL.WEIGHTS."
+    )
+
+
+def _is_classifier(weight: torch.Tensor, classes: int) -> bool:
+    """Whether a tensor is (classes, C), or for K parts (K, classes, C) or (K, classes)."""
+    return weight.dim() in (2, 3) and classes in weight.shape[:2]
+
+
 def require_numbers(file_state: State, path: str, key: str = "MODEL.WEIGHTS") -> None:
     """Refuse weights of a training that diverged.
 
