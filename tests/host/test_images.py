@@ -90,6 +90,16 @@ def test_broken_images_are_named(tmp_path, unmended):
         read_image(str(tmp_path / "nothing.jpg"))
 
 
+def test_an_image_of_an_unknown_kind_is_named(tmp_path):
+    path = tmp_path / "odd.dds"
+    Image.new("RGB", (8, 8)).save(path)
+    content = bytearray(path.read_bytes())
+    content[80:84] = bytes(4)  # the flags of the pixel format
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"odd\.dds cannot be read"):
+        read_image(str(path))
+
+
 def test_to_tensor_needs_no_deprecated_storage(unmended):
     assert unmended["tensor_warning"] is True
     image = Image.fromarray(np.arange(18, dtype=np.uint8).reshape(3, 2, 3))

@@ -100,6 +100,13 @@ def test_without_host_a_tool_says_one_sentence(run_python, tool):
     assert done.stderr == f"error: {imports.HOW_TO_INSTALL}\n"
 
 
+def test_without_host_the_check_of_a_folder_says_one_sentence(run_python):
+    code = "import runpy; runpy.run_module('fastreid_projects.data.folder', run_name='__main__')"
+    done = run_python(WITHOUT_HOST + code)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {imports.HOW_TO_INSTALL}\n"
+
+
 def test_a_git_checkout_on_the_path_is_a_host(run_python, tmp_path: Path):
     """Master has replaced torch._six, and has no distribution metadata."""
     checkout = tmp_path / "fast-reid"

@@ -73,6 +73,39 @@ def test_a_frozen_weight_that_moves():
         check.after_step()
 
 
+def test_a_layer_of_freeze_layers_that_moves():
+    check, model, optimizer = setup()
+    check = UpdateCheck(["0"], 5)
+    check.trainer = SimpleNamespace(model=model, optimizer=optimizer, iter=4, grad_scaler=None)
+    backward(model)
+    check.before_step()
+    optimizer.step()
+    with pytest.raises(TrainingError, match=r"iteration 4 changed frozen weights \(0\.bias, 0\.weight\)"):
+        check.after_step()
+    check.trainer.iter = 5
+    check.before_step()
+    optimizer.step()
+    check.after_step()
+    assert check.done
+
+
+def test_a_weight_that_the_optimizer_does_not_hold():
+    check, model, _ = setup()
+    check.trainer.optimizer = torch.optim.SGD([model[0].weight], lr=0.1)
+    backward(model)
+    check.before_step()
+    check.trainer.optimizer.step()
+    with pytest.raises(TrainingError, match=r"does not hold 1 trainable weights .*\(0\.bias\)"):
+        check.after_step()
+    model.zero_grad()
+    backward(model)
+    model[0].bias.grad.zero_()  # without a gradient there is nothing to miss
+    check.before_step()
+    check.trainer.optimizer.step()
+    check.after_step()
+    assert check.done
+
+
 def test_a_momentum_encoder_may_move():
     check, model, optimizer = setup()
     model[1].moves_without_gradient = True

@@ -22,6 +22,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+if __name__ == "__main__":
+    import fastreid_projects.host.required  # noqa: F401  (without a host: one sentence)
+
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.datasets.bases import ImageDataset
 

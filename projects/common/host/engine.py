@@ -127,7 +127,8 @@ def build_hooks(self: Any) -> list[Any]:
     """
     timer, *others = _host_build_hooks(self)
     evaluation = next(i for i, hook in enumerate(others) if isinstance(hook, hooks.EvalHook))
-    return [timer, SeedSteps(), UpdateCheck(), *others[:evaluation], EqualStatistics(), *others[evaluation:]]
+    check = UpdateCheck(self.cfg.MODEL.FREEZE_LAYERS, self.cfg.SOLVER.FREEZE_ITERS)
+    return [timer, SeedSteps(), check, *others[:evaluation], EqualStatistics(), *others[evaluation:]]
 
 
 def resume_or_load(self: Any, resume: bool = True) -> None:

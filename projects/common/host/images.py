@@ -20,8 +20,16 @@ from fastreid_projects.host.imports import rebind
 
 _host_read_image = data_utils.read_image
 _HostCommDataset = host_common.CommDataset
-# PIL raises these for files that are cut off, no image at all, or absurdly large.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError)
+# PIL raises these for files that are cut off, no image at all, of an unknown kind, or absurdly large.
+_UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    NotImplementedError,
+    Image.DecompressionBombError,
+)
 
 
 class CommDataset(_HostCommDataset):  # type: ignore[misc, valid-type]

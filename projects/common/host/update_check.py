@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from fastreid.engine.train_loop import HookBase
 from torch import Tensor, nn
@@ -17,17 +19,23 @@ _SHOWN = 5
 
 
 class UpdateCheck(HookBase):
-    """Raise TrainingError where the first update leaves all trainable weights as they are, or changes a
-    frozen one.
+    """Raise TrainingError where the first update leaves all trainable weights as they are, changes a frozen one, or
+    cannot reach one that has a gradient.
 
     On PyTorch 2 FastReID itself trains nothing and says nothing (solver/build.py:180); a training whose
     weights do not move must never again look alive. Steps that cannot move anything are skipped: a learning
     rate of 0 at the beginning of the warm-up, a step that the gradient scaler leaves out, no gradient at all.
 
     Weights are compared by a sum over their bits, so that no copy of the model is kept.
+
+    Args:
+        frozen_layers: ``MODEL.FREEZE_LAYERS``.
+        freeze_iters: for how many iterations these stay frozen.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, frozen_layers: Iterable[str] = (), freeze_iters: int = 0) -> None:
+        self._frozen_layers = tuple(f"{layer}." for layer in frozen_layers)
+        self._freeze_iters = freeze_iters
         self._before: dict[str, int] | None = None
         self._scale = 0.0
         self._waited = 0
@@ -49,23 +57,35 @@ class UpdateCheck(HookBase):
         sums = _bit_sums(parameters)
         moved = {name for name, value in sums.items() if self._before.get(name) != value}
         self._before = None
-        frozen = [name for name in moved if not parameters[name].requires_grad]
+        kept = self._frozen_layers if self.trainer.iter < self._freeze_iters else ()
+        frozen = [name for name in moved if name.startswith(kept) or not parameters[name].requires_grad]
         if frozen:
             raise TrainingError(
                 f"The update of iteration {self.trainer.iter} changed frozen weights ({_some(frozen)}): set "
                 f"{MOVES_WITHOUT_GRADIENT} = True on their module if this is meant."
             )
         if moved:
+            self._check_reach(parameters)
             self.done = True
             return
         self._wait(parameters)
+
+    def _check_reach(self, parameters: dict[str, nn.Parameter]) -> None:
+        """Raise where the optimizer does not hold a trainable weight that has a gradient."""
+        held = {p for group in self.trainer.optimizer.param_groups for p in group["params"]}
+        lost = [n for n, p in parameters.items() if p.requires_grad and p not in held and _is_pulled(p)]
+        if lost:
+            raise TrainingError(
+                f"The optimizer does not hold {len(lost)} trainable weights that have a gradient ({_some(lost)}), so "
+                "that they stay as they are: give them to it, or set their requires_grad False if this is meant."
+            )
 
     def _wait(self, parameters: dict[str, nn.Parameter]) -> None:
         """Nothing moved: raise, unless there was nothing to move by."""
         self._waited += 1
         free = self._frozen_for_now()
         trained = {name: p for name, p in parameters.items() if p.requires_grad and p not in free}
-        pulled = [name for name, p in trained.items() if p.grad is not None and bool(p.grad.any())]
+        pulled = [name for name, p in trained.items() if _is_pulled(p)]
         if pulled:
             raise TrainingError(
                 f"The update of iteration {self.trainer.iter} moved none of the {len(pulled)} trainable "
@@ -116,6 +136,10 @@ def _bit_sums(parameters: dict[str, nn.Parameter]) -> dict[str, int]:
 def _bits(tensor: Tensor) -> Tensor:
     tensor = tensor.detach()
     return tensor.view(_INTEGER[tensor.element_size()]) if tensor.element_size() in _INTEGER else tensor
+
+
+def _is_pulled(parameter: Tensor) -> bool:
+    return parameter.grad is not None and bool(parameter.grad.any())
 
 
 def _some(names: list[str]) -> str:

@@ -136,6 +136,11 @@ def check_training_values(cfg: Any) -> None:
     _check_list("INPUT.REA.VALUE", cfg.INPUT.REA.VALUE, (1, 3), Range(-math.inf))
     if cfg.SOLVER.NESTEROV and cfg.SOLVER.MOMENTUM == 0:
         raise ConfigError("SOLVER.NESTEROV needs SOLVER.MOMENTUM above 0: change one of them.")
+    if cfg.INPUT.PADDING.ENABLED and (len(cfg.INPUT.SIZE_TRAIN) != 2 or 0 in cfg.INPUT.SIZE_TRAIN):
+        raise ConfigError(
+            f"INPUT.SIZE_TRAIN is {list(cfg.INPUT.SIZE_TRAIN)}, but INPUT.PADDING crops padded images to that size: "
+            "give it as [height, width], e.g. [256, 128], or set INPUT.PADDING.ENABLED False."
+        )
     if cfg.INPUT.CROP.ENABLED:
         for key in ("INPUT.CROP.SCALE", "INPUT.CROP.RATIO"):
             value = get_key(cfg, key)
