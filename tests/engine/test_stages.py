@@ -105,12 +105,15 @@ def test_a_variant_goes_on_from_its_bases_stages(write):
 
 def test_a_stage_of_another_model(write, tmp_path, monkeypatch):
     write("MODEL:\n  BACKBONE:\n    DEPTH: 34x\n", "other.yml")
-    text = TWO.replace("  - NAME: first\n", "  - NAME: first\n    CONFIG: other.yml\n")
+    text = TWO.replace("  - NAME: first\n", "  - NAME: first\n    CONFIG: other.yml\n    TAKES: [DATASETS]\n")
     text = text.replace(
         "  - NAME: second\n", "  - NAME: second\n    WEIGHTS_KEY: MODEL.BACKBONE.PRETRAIN_PATH\n"
     )
     path = write(text)
-    first, second = staged(path, "SEED", "4", "SOLVER.MAX_EPOCH", "9", "STAGES.first.SOLVER.STEPS", "[1]")
+    opts = ("SEED", "4", "SOLVER.MAX_EPOCH", "9", "DATASETS.ID_FRACTION", "0.5")
+    first, second = staged(path, *opts, "STAGES.first.SOLVER.STEPS", "[1]")
+    assert (first.cfg.DATASETS.ID_FRACTION, second.cfg.DATASETS.ID_FRACTION) == (0.5, 0.5)
+    assert first.cfg.DATASETS.NAMES == second.cfg.DATASETS.NAMES
     assert first.cfg.MODEL.BACKBONE.DEPTH == "34x"
     assert (first.cfg.SEED, first.cfg.MODEL.DEVICE) == (4, "cpu"), "a run has one seed and one device"
     assert (first.cfg.SOLVER.MAX_EPOCH, second.cfg.SOLVER.MAX_EPOCH) == (120, 9)
@@ -118,6 +121,14 @@ def test_a_stage_of_another_model(write, tmp_path, monkeypatch):
     assert second.weights_key == "MODEL.BACKBONE.PRETRAIN_PATH"
     hand_over(first, second)
     assert final_weights(first.cfg.OUTPUT_DIR) == second.cfg.MODEL.BACKBONE.PRETRAIN_PATH
+
+
+@pytest.mark.parametrize("config", ["MPN/configs/mpn_r18_demo.yml", "AMD/configs/amd_demo.yml"])
+def test_a_first_model_is_trained_on_the_same_people(config):
+    opts = ("DATASETS.ID_FRACTION", "0.5", "DATASETS.NAMES", "('DemoReIDMisaligned',)")
+    first, second = staged(str(ROOT / "projects" / config), *opts)
+    assert first.cfg.DATASETS == second.cfg.DATASETS
+    assert first.cfg.DATASETS.ID_FRACTION == 0.5
 
 
 def test_weights_that_are_there_need_no_stage_of_another_model():
@@ -150,6 +161,8 @@ def test_mistakes_are_one_sentence(write):
     assert "first, second" in refusal(write(TWO), "STAGES.first", "1")
     assert "SOLVER.NOPE" in refusal(write(TWO), "STAGES.first.SOLVER.NOPE", "1")
     assert "WEIGHTS_KEY names MODEL.NOPE" in refusal(write(TWO + "    WEIGHTS_KEY: MODEL.NOPE\n"))
+    for takes, words in (("[DATASET]", "TAKES names DATASET,"), ("DATASETS", "has to be a list")):
+        assert words in refusal(write(f"{TWO}    CONFIG: two.yml\n    TAKES: {takes}\n", "takes.yml"))
     assert "nowhere.yml" in refusal(write(TWO + "    CONFIG: nowhere.yml\n"))
     assert "STAGES second: OUTPUT_DIR belongs" in refusal(write(TWO + "    OUTPUT_DIR: x\n"))
     assert "STAGES second: STAGES belongs" in refusal(write(TWO + "    STAGES: []\n"))

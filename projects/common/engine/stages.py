@@ -12,11 +12,12 @@ before ended with and has its own optimizer, schedule, sampler and losses, whate
 Besides NAME and config keys a stage may have
 
 - CONFIG: a yaml instead of this config (or the config key that names one), where the stage trains another model;
+- TAKES: keys, or beginnings of keys, whose values such a stage takes from this config: ``[DATASETS]``;
 - WEIGHTS_KEY: the key that takes the weights of the stage before, ``MODEL.WEIGHTS`` by default;
 - REUSE: True where a finished or interrupted run of the stage is taken up again also without ``--resume``.
 
 In a yaml with a ``_BASE_``, a stage goes on from the base's stage of the same name. On the command line ``KEY VALUE``
-holds in all stages but those with a CONFIG, ``STAGES.<name>.KEY VALUE`` in one.
+holds in all stages (of those with a CONFIG: what it TAKES), ``STAGES.<name>.KEY VALUE`` in one.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from fastreid_projects.losses import LOSSES, build_losses, check_loss_names
 
 logger = logging.getLogger("fastreid.projects.stages")
 
-STAGE_KEYS = ("NAME", "CONFIG", "WEIGHTS_KEY", "REUSE")
+STAGE_KEYS = ("NAME", "CONFIG", "TAKES", "WEIGHTS_KEY", "REUSE")
 WEIGHTS = "MODEL.WEIGHTS"
 _LAST = "last_checkpoint"
 
@@ -108,7 +109,8 @@ def _build_stage(cfg: Any, entry: Mapping[str, Any], *, last: bool) -> Stage:
     name, path = entry["NAME"], entry.get("CONFIG", "")
     if path:
         stage = load_config(get_key(cfg, path) if path in all_keys(cfg) else path)
-        stage.SEED, stage.MODEL.DEVICE = cfg.SEED, cfg.MODEL.DEVICE
+        for key in _taken(cfg, stage, entry):
+            set_key(stage, key, get_key(cfg, key), f"STAGES {name}: ")
     else:
         stage = cfg.clone()
         stage.defrost()
@@ -120,6 +122,21 @@ def _build_stage(cfg: Any, entry: Mapping[str, Any], *, last: bool) -> Stage:
     if key not in all_keys(stage):
         raise ConfigError(f"STAGES {name}: WEIGHTS_KEY names {key}, which is no config key")
     return Stage(name, stage, key, bool(entry.get("REUSE", False)))
+
+
+def _taken(cfg: Any, stage: Any, entry: Mapping[str, Any]) -> list[str]:
+    """Keys that a stage with a CONFIG takes from the run's config: seed, device, and its TAKES."""
+    wanted = entry.get("TAKES", [])
+    if not isinstance(wanted, (list, tuple)):
+        raise ConfigError(f"STAGES {entry['NAME']}: TAKES is {wanted!r} but has to be a list of config keys")
+    both = set(all_keys(cfg)) & set(all_keys(stage))
+    taken = ["SEED", "MODEL.DEVICE"]
+    for beginning in wanted:
+        below = [key for key in all_keys(cfg) if key in both and f"{key}.".startswith(f"{beginning}.")]
+        if not below:
+            raise ConfigError(f"STAGES {entry['NAME']}: TAKES names {beginning}, which is no config key")
+        taken += below
+    return taken
 
 
 def check_stages(stages: Sequence[Stage]) -> None:
