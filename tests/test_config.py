@@ -129,8 +129,21 @@ def test_paths_in_a_yaml_may_be_relative_to_it(write, tmp_path, monkeypatch):
     assert Path(value(load_config(config), key)).samefile(target)
     monkeypatch.chdir(tmp_path / "sub")
     assert Path(value(load_config("amd.yml"), key)).samefile(target)
+    above = write("MODEL:\n  AMD:\n    TARGET:\n      CONFIG: sub/target.yml\n", "sub/deeper/amd.yml")
+    assert Path(value(load_config(above), key)).samefile(target)
     missing = write("MODEL:\n  AMD:\n    TARGET:\n      CONFIG: none.yml\n", "sub/other.yml")
     assert value(load_config(missing), key) == "none.yml"
+
+
+@pytest.mark.parametrize(
+    "name", ["AMD/configs/amd_r50_market1501.yml", "MPN/configs/mpn_uniform_r18_demo.yml"]
+)
+def test_configs_of_a_first_model_are_found_from_any_folder(name, tmp_path, monkeypatch):
+    config = Path("projects", name).resolve()
+    monkeypatch.chdir(tmp_path)
+    cfg = load_config(str(config))
+    for key in plugins.path_keys():
+        assert not value(cfg, key) or Path(value(cfg, key)).is_file()
 
 
 def test_one_config_never_leaks_into_the_next(write):

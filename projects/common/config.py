@@ -6,6 +6,7 @@ import ast
 import difflib
 import os
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -323,7 +324,7 @@ def all_keys(cfg: Any, prefix: str = "") -> list[str]:
 
 
 def _resolve_paths(cfg: Any, folder: str) -> None:
-    """Paths inside a yaml may be relative to the working folder or to the yaml itself."""
+    """Paths inside a yaml may be relative to the working folder, to the yaml's, or to one above that."""
     for key in plugins.path_keys():
         *parents, name = key.split(".")
         node = cfg
@@ -337,8 +338,11 @@ def _resolve_paths(cfg: Any, folder: str) -> None:
 
 
 def _found(path: str, folder: str) -> str:
-    beside = os.path.join(folder, path)
-    return beside if path and not os.path.exists(path) and os.path.exists(beside) else path
+    if not path or os.path.exists(path):
+        return path
+    folders = (Path(folder).absolute(), *Path(folder).absolute().parents)
+    found = next((above for above in folders if (above / path).is_file()), None)
+    return path if found is None else str(found / path)
 
 
 def _one_line(error: Exception) -> str:

@@ -13,7 +13,8 @@ class Paper(NamedTuple):
     Attributes:
         add_config: ``"module:function"`` that adds its config keys.
         modules: modules that register its architectures, heads and losses when they are imported.
-        path_keys: config keys that hold the path of another file, relative to the yaml or to the working folder.
+        path_keys: config keys that hold the path of another file, relative to the working folder, the
+            yaml's, or one above.
     """
 
     add_config: str
