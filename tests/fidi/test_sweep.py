@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,21 @@ def test_a_sweep_trains_what_is_missing_and_writes_it(tiny_cfg, tiny_market, tmp
     ]
     assert all(0 < float(row["mAP"]) <= 100 and float(row["Error-I"]) >= 0 for row in rows)
     assert Image.open(plot).size[0] > 800
+    interrupted = tmp_path / "sweep" / "alpha_1.2" / "seed_1"
+    (interrupted / "run.json").unlink()
+    others = sweep.sweep_points(str(tmp_path / "sweep"), [1.2], [], [1], ["SOLVER.BASE_LR", "0.5"])
+    with pytest.raises(ConfigError, match=r"alpha_1\.2.*SOLVER\.BASE_LR .*, not 0\.5: remove it"):
+        sweep.run_sweep(str(config), list(others))
+    sweep.check_sweep(str(config), points)
+
+
+def test_every_value_has_its_own_folder(tiny_cfg, tmp_path):
+    near = list(sweep.sweep_points("out", [1.000001, 1.0000001, 2], [], [1]))
+    assert len({point.folder for point in near}) == 3
+    assert near[2].folder == os.path.join("out", "alpha_2", "seed_1")
+    twice = list(sweep.sweep_points("out", [1.5, 1.5], [], [1]))
+    with pytest.raises(ConfigError, match=r"alpha_1\.5.*name each value and each seed once"):
+        sweep.check_sweep("x.yml", twice)
 
 
 def test_a_config_without_fidi_is_refused(tiny_cfg, tmp_path):

@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from fastreid_projects.config import load_config
+from fastreid_projects.data.part_dataset import unusable_mask
 from fastreid_projects.data.part_masks import HEAD, LEG, mask_path, write_mask
 from fastreid_projects.engine.main import main
+from fastreid_projects.engine.trainer import Trainer
+from fastreid_projects.errors import ConfigError, DataError
 from tests.conftest import write_market
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,3 +107,39 @@ def test_strict(market, tmp_path, capsys):
         "before the IDE is trained"
     )
     assert "tools/make_part_priors.py" in last
+
+
+def test_errors_of_the_training_images_where_tests_need_masks(market):
+    """Baseline (UB): tests are of the auxiliary tasks, which cut by masks."""
+    opts = [
+        "MODEL.MPN.TASKS",
+        "auxiliary",
+        "MODEL.MPN.PRIOR.FOLDER",
+        "part_masks",
+        "TEST.FIDELITY.TRAIN",
+        "True",
+    ]
+    cfg = load_config(str(CONFIGS / "mpn_roi_r18_demo.yml"), [*SMALL, *opts, "MODEL.HEADS.NUM_CLASSES", "4"])
+    found = Trainer.test(cfg, Trainer.build_model(cfg))
+    assert found["train_Error-I"] >= 0
+    assert found["mAP"] > 0
+
+
+def test_a_broken_picture_with_a_mask_is_one_sentence(market, tmp_path, capsys):
+    broken = min(market.glob("bounding_box_train/*.jpg"))
+    broken.write_bytes(b"no image")
+    assert run(tmp_path) == 2
+    assert f"{broken.name} cannot be read" in capsys.readouterr().err.splitlines()[-1]
+    broken.unlink()
+    with pytest.raises(DataError, match=f"{broken.name} does not exist"):
+        unusable_mask(str(broken), "part_masks")
+
+
+@pytest.mark.parametrize(
+    "config", ["MPN/configs/mpn_uniform_r18_demo.yml", "FIDI/configs/fidi_bdb_r18_demo.yml"]
+)
+def test_other_channels_than_the_heads_are_one_sentence(config):
+    opts = ["MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", "4", "MODEL.BACKBONE.FEAT_DIM", "2048"]
+    model = Trainer.build_model(load_config(str(ROOT / "projects" / config), opts)).eval()
+    with pytest.raises(ConfigError, match=r"MODEL\.BACKBONE\.FEAT_DIM is 2048, .* 512"):
+        model({"images": torch.zeros(2, 3, 64, 32)})

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from fastreid_projects.backbone_stages import split_stages
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.explainable import Branch
-from fastreid_projects.host.heads import refuse_pooling
+from fastreid_projects.host.heads import check_channels, refuse_pooling
 from fastreid_projects.host.stem import pad_stem
 from fastreid_projects.host.unlabelled import training_targets
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
@@ -98,7 +98,12 @@ class BDBHeads(nn.Module):
             classifier.apply(weights_init_classifier)
 
     def forward(self, maps: Tensor) -> dict[str, Tensor]:
-        """(N, C, h, w) -> the features ``"global"`` (N, 512) and ``"drop"`` (N, 1024)."""
+        """(N, C, h, w) -> the features ``"global"`` (N, 512) and ``"drop"`` (N, 1024).
+
+        Raises:
+            ConfigError: the maps have other channels than ``MODEL.BACKBONE.FEAT_DIM``.
+        """
+        check_channels(maps, self.global_reduction[0].in_channels)
         whole = self.global_reduction(self.global_pool(maps)).flatten(1)
         maps = self.res_part2(maps)
         if self.training:

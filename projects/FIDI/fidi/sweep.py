@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import statistics
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,15 +15,21 @@ import yaml
 from fastreid_projects.config import config_leaves, load_config
 from fastreid_projects.engine.main import argument_parser
 from fastreid_projects.engine.run import run
-from fastreid_projects.engine.stages import build_stages, check_stages, is_finished
+from fastreid_projects.engine.stages import LAST, build_stages, check_stages, is_finished
 from fastreid_projects.engine.tables import flat_metrics, read_record
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.fidi.curves import write_csv, write_figure
 
 logger = logging.getLogger("fastreid.projects.fidi.sweep")
 
-# What does not change the numbers of a training.
-_WHERE = ("OUTPUT_DIR", "MODEL.DEVICE", "SOLVER.AMP.ENABLED", "DATALOADER.NUM_WORKERS")
+# What does not change the numbers of a training, or is written by it.
+_WHERE = (
+    "OUTPUT_DIR",
+    "MODEL.DEVICE",
+    "MODEL.HEADS.NUM_CLASSES",
+    "SOLVER.AMP.ENABLED",
+    "DATALOADER.NUM_WORKERS",
+)
 
 METRICS = ("mAP", "Rank-1", "Error-I", "Error-II")
 
@@ -64,7 +71,7 @@ def sweep_points(
     for varied, values in (("ALPHA", alphas), ("BETA", betas)):
         for value in values:
             for seed in seeds:
-                own = os.path.join(folder, f"{varied.lower()}_{value:g}", f"seed_{seed}")
+                own = os.path.join(folder, f"{varied.lower()}_{value:.15g}", f"seed_{seed}")
                 pairs = (f"MODEL.LOSSES.FIDI.{varied}", str(value), "SEED", str(seed), "OUTPUT_DIR", own)
                 yield Point(varied, value, seed, own, (*opts, *pairs))
 
@@ -73,11 +80,16 @@ def check_sweep(config_file: str, points: Sequence[Point]) -> None:
     """See before anything is written that every training can be made, and that what is there belongs to the sweep.
 
     Raises:
-        ConfigError: nothing is varied, the config does not train on FIDI, a value is out of its range, or a folder
-            holds a finished training with other settings.
+        ConfigError: nothing is varied, or the same twice, the config does not train on FIDI, a value is out of its
+            range, or a folder holds a training with other settings.
     """
     if not points:
         raise ConfigError("a sweep needs a value: name one with --alphas or --betas")
+    folder, times = Counter(point.folder for point in points).most_common(1)[0]
+    if times > 1:
+        raise ConfigError(
+            f"two trainings of the sweep would go to {folder}: name each value and each seed once"
+        )
     for point in points:
         stages = build_stages(load_config(config_file, point.opts))
         cfg = stages[-1].cfg
@@ -87,14 +99,23 @@ def check_sweep(config_file: str, points: Sequence[Point]) -> None:
                 "a sweep needs FIDILoss in MODEL.LOSSES.NAME"
             )
         check_stages(stages)
-        if is_finished(point.folder):
+        text = _config_there(point.folder)
+        if text is not None:
             handed = {stages[-1].weights_key, "MODEL.BACKBONE.PRETRAIN"} if len(stages) > 1 else set()
-            _check_same(point.folder, cfg, handed.union(_WHERE))
+            _check_same(point.folder, text, cfg, handed.union(_WHERE))
 
 
-def _check_same(folder: str, cfg: Any, free: Collection[str]) -> None:
-    """A finished training is taken over only where it had this config, but for the keys that are free to differ."""
-    recorded = dict(config_leaves(yaml.safe_load(read_record(folder)["config"])))
+def _config_there(folder: str) -> str | None:
+    """The config of a finished or interrupted training, None where there is none to go on with."""
+    if is_finished(folder):
+        return str(read_record(folder)["config"])
+    config = Path(folder, "config.yaml")
+    return config.read_text(encoding="utf-8") if Path(folder, LAST).is_file() and config.is_file() else None
+
+
+def _check_same(folder: str, text: str, cfg: Any, free: Collection[str]) -> None:
+    """A training is taken over only where it had this config, but for the keys that are free to differ."""
+    recorded = dict(config_leaves(yaml.safe_load(text)))
     for key, value in config_leaves(yaml.safe_load(cfg.dump())):
         if key not in free and recorded.get(key, value) != value:
             raise ConfigError(

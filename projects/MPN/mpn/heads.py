@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.explainable import Branch
-from fastreid_projects.host.heads import refuse_pooling
+from fastreid_projects.host.heads import check_channels, refuse_pooling
 from fastreid_projects.mpn.cutting import Cutter
 from fastreid_projects.mpn.part_layers import ChannelAttention, PartConv, pool_relu, vector_layer
 from fastreid_projects.mpn.regions import Regions
@@ -110,7 +110,7 @@ class MPNHead(nn.Module):
         margin: float = 0.0,
     ) -> None:
         super().__init__()
-        self.parts, self.tasks, self.share_conv1 = parts, tasks, share_conv1
+        self.channels, self.parts, self.tasks, self.share_conv1 = feat_dim, parts, tasks, share_conv1
         self.conv1 = PartConv(parts, feat_dim, width, norm)
         self.attention: ChannelAttention | None = None
         if attention:
@@ -164,7 +164,11 @@ class MPNHead(nn.Module):
         Args:
             maps: F.
             regions: the prior of the auxiliary tasks; None divides evenly.
+
+        Raises:
+            ConfigError: the maps have other channels than ``MODEL.BACKBONE.FEAT_DIM``.
         """
+        check_channels(maps, self.channels)
         if not self.training:
             features = self.stripe_features(maps, regions) if self.tasks == "auxiliary" else self.main(maps)
             return features.flatten(1)

@@ -11,11 +11,12 @@ import numpy as np
 from fastreid.data import data_utils
 from fastreid.data.build import CommDataset
 from fastreid.utils import comm
-from PIL import ExifTags, Image
+from PIL import Image
 
 from fastreid_projects.data.joint import JointTransform
 from fastreid_projects.data.part_masks import mask_path, read_mask
 from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.host.images import upright_size
 
 logger = logging.getLogger("fastreid.projects.data")
 
@@ -161,7 +162,11 @@ def _check_masks(paths: Sequence[str], folder: str, strict: bool) -> set[str]:
 
 
 def unusable_mask(image_path: str, folder: str) -> str:
-    """Why an image's mask cannot be used: ``"missing"``, ``"unreadable"``, ``"empty"``, ``"of another size"`` or ""."""
+    """Why an image's mask cannot be used: ``"missing"``, ``"unreadable"``, ``"empty"``, ``"of another size"`` or "".
+
+    Raises:
+        DataError: the image itself is missing or no image.
+    """
     path = mask_path(image_path, folder)
     if not path.is_file():
         return "missing"
@@ -169,13 +174,6 @@ def unusable_mask(image_path: str, folder: str) -> str:
         parts = read_mask(path)
     except DataError:
         return "unreadable"
-    if parts.shape != _upright_size(image_path):
+    if parts.shape != upright_size(image_path):
         return "of another size"
     return "" if parts.any() else "empty"
-
-
-def _upright_size(image_path: str) -> tuple[int, int]:
-    """Height and width of an image, read off its head and turned by its EXIF tag."""
-    with Image.open(image_path) as image:
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
-        return (image.width, image.height) if turned else (image.height, image.width)

@@ -45,7 +45,7 @@ logger = logging.getLogger("fastreid.projects.stages")
 
 STAGE_KEYS = ("NAME", "CONFIG", "TAKES", "WEIGHTS_KEY", "REUSE")
 WEIGHTS = "MODEL.WEIGHTS"
-_LAST = "last_checkpoint"
+LAST = "last_checkpoint"  # names the checkpoint that a training is resumed from
 
 
 class Stage(NamedTuple):
@@ -192,7 +192,7 @@ def hand_over(done: Stage, stage: Stage) -> None:
 def is_finished(output_dir: str) -> bool:
     """Whether a training there has come to its end, with its record written."""
     try:
-        with open(os.path.join(output_dir, _LAST), encoding="utf-8") as file:
+        with open(os.path.join(output_dir, LAST), encoding="utf-8") as file:
             last = file.read().strip()
     except (OSError, UnicodeDecodeError):
         return False
@@ -202,7 +202,7 @@ def is_finished(output_dir: str) -> bool:
 
 def forget(output_dir: str) -> None:
     """Make an earlier training there one that ``--resume`` does not take up; its files stay."""
-    path = os.path.join(output_dir, _LAST)
+    path = os.path.join(output_dir, LAST)
     if comm.is_main_process() and os.path.exists(path):
         os.remove(path)
     comm.synchronize()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections import OrderedDict
@@ -131,6 +132,8 @@ class Trainer(DefaultTrainer):
         """Open every test set before the first update: what is missing is not to be found after the last."""
         for name in cfg.DATASETS.TESTS:
             cls._open_test(cfg, model, name)
+        if cfg.TEST.FIDELITY.TRAIN:
+            cls._open_train_fidelity(cfg)
 
     @classmethod
     def _open_test(cls, cfg: Any, model: nn.Module, name: str) -> tuple[Any, Any]:
@@ -147,14 +150,27 @@ class Trainer(DefaultTrainer):
     @classmethod
     def _train_fidelity(cls, cfg: Any, model: nn.Module) -> dict[str, float]:
         """Error-I and Error-II of the training images, transformed as in tests."""
+        return inference_on_dataset(
+            model,
+            cls._open_train_fidelity(cfg),
+            TrainFidelityEvaluator(cfg),
+            flip_test=cfg.TEST.FLIP.ENABLED,
+        )
+
+    @classmethod
+    def _open_train_fidelity(cls, cfg: Any) -> Any:
+        """Loader of the training images as tests have them: by number, in the architecture's own dataset."""
         items: list[Any] = []
         for name in cfg.DATASETS.NAMES:
             items += training_items(cfg, build_dataset(name, combineall=cfg.DATASETS.COMBINEALL), name)
-        images = CommDataset(items, build_transforms(cfg, is_train=False), relabel=True)
-        loader, _ = build_reid_test_loader(cfg, test_set=images, num_query=1)
-        return inference_on_dataset(
-            model, loader, TrainFidelityEvaluator(cfg), flip_test=cfg.TEST.FLIP.ENABLED
+        people, cameras = (
+            {value: number for number, value in enumerate(sorted({item[i] for item in items}))}
+            for i in (1, 2)
         )
+        items = [(item[0], people[item[1]], cameras[item[2]]) for item in items]
+        make = own_dataset(cfg, is_train=False) or functools.partial(CommDataset, relabel=False)
+        images = make(items, build_transforms(cfg, is_train=False))
+        return build_reid_test_loader(cfg, test_set=images, num_query=1)[0]
 
     def build_hooks(self) -> list[Any]:
         """The host's hooks, writing more often than every 200 iterations."""

@@ -63,6 +63,23 @@ def refuse_pooling(cfg: Any, instead: str) -> None:
         )
 
 
+def check_channels(maps: Tensor, expected: int) -> None:
+    """See that the backbone's map (N, C, H, W) has the channels that a head was built for.
+
+    Raises:
+        ConfigError: it has others than ``MODEL.BACKBONE.FEAT_DIM``.
+    """
+    if maps.shape[1] != expected:
+        raise _other_channels(expected, "the backbone", maps.shape[1])
+
+
+def _other_channels(expected: int, giver: str, found: int) -> ConfigError:
+    return ConfigError(
+        f"MODEL.BACKBONE.FEAT_DIM is {expected}, but {giver} gives {found} channels: set "
+        f"MODEL.BACKBONE.FEAT_DIM {found}, or change the backbone's DEPTH."
+    )
+
+
 def mend_heads() -> None:
     """Let ``EmbeddingHead`` and its subclasses tell a :class:`ChannelPooling` its channels, and check them."""
     if hasattr(EmbeddingHead, _MARK):
@@ -96,10 +113,8 @@ def _naming_channels(forward: Callable[..., Any]) -> Callable[..., Any]:
                 found = self.pool_layer(features).shape[1]
             if found == expected:
                 raise
-            raise ConfigError(
-                f"MODEL.BACKBONE.FEAT_DIM is {expected}, but the backbone with {type(self.pool_layer).__name__} "
-                f"gives {found} channels: set MODEL.BACKBONE.FEAT_DIM {found}, or change the backbone's DEPTH."
-            ) from error
+            giver = f"the backbone with {type(self.pool_layer).__name__}"
+            raise _other_channels(expected, giver, found) from error
 
     return wrapped
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from fastreid.data import common as host_common
 from fastreid.data import data_utils
 from fastreid.data.transforms import build as host_build
 from fastreid.data.transforms import functional
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from fastreid_projects.errors import DataError
 from fastreid_projects.host.imports import rebind
@@ -60,12 +61,32 @@ def read_image(file_name: str, format: str | None = None) -> Image.Image:
     Raises:
         DataError: the file is missing, cut off or no image.
     """
+    with _naming(file_name), data_utils.PathManager.open(file_name, "rb") as file:
+        image = Image.open(file)
+        with contextlib.suppress(Exception):  # a broken tag; broken pixels are met again below
+            ImageOps.exif_transpose(image, in_place=True)
+        rgb = to_rgb(image)
+    if format == "BGR":
+        return Image.merge("RGB", rgb.split()[::-1])
+    return rgb if format in (None, "RGB") else rgb.convert(format)
+
+
+def upright_size(file_name: str) -> tuple[int, int]:
+    """Height and width of an image, read off its head and turned by its EXIF tag.
+
+    Raises:
+        DataError: the file is missing or no image.
+    """
+    with _naming(file_name), Image.open(file_name) as image:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
+@contextlib.contextmanager
+def _naming(file_name: str) -> Iterator[None]:
+    """Turn what PIL raises into a DataError that names the file."""
     try:
-        with data_utils.PathManager.open(file_name, "rb") as file:
-            image = Image.open(file)
-            with contextlib.suppress(Exception):  # a broken tag; broken pixels are met again below
-                ImageOps.exif_transpose(image, in_place=True)
-            rgb = to_rgb(image)
+        yield
     except FileNotFoundError:
         raise DataError(
             f"Image {file_name} does not exist: check the path, or remove what links to it."
@@ -78,9 +99,6 @@ def read_image(file_name: str, format: str | None = None) -> Image.Image:
             "it is no image of a known format" if unknown else " ".join(str(error).split()).removesuffix(".")
         )
         raise DataError(f"Image {file_name} cannot be read ({reason}): replace or remove it.") from error
-    if format == "BGR":
-        return Image.merge("RGB", rgb.split()[::-1])
-    return rgb if format in (None, "RGB") else rgb.convert(format)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
