@@ -219,6 +219,11 @@ def test_accuracy_is_logged():
         (("MODEL.MPN.PRIOR.TYPE", "masks"), ConfigError, ("MODEL.MPN.PRIOR.TYPE", "roi")),
         (("MODEL.MPN.ALIGN", "classes"), ConfigError, ("MODEL.MPN.ALIGN", "sample_triplet")),
         (("MODEL.HEADS.NAME", "EmbeddingHead"), ConfigError, ("MPNHead",)),
+        (
+            ("MODEL.MPN.TASKS", "auxiliary", "TEST.FLIP.ENABLED", "True"),
+            ConfigError,
+            ("TEST.FLIP.ENABLED", "PRIOR.TYPE mask"),
+        ),
         (("MODEL.HEADS.POOL_LAYER", "GlobalMaxPool"), ConfigError, ("POOL_LAYER GlobalMaxPool", "MPNHead")),
         (("MODEL.LOSSES.NAME", "('TripletLos',)"), ConfigError, ("did you mean TripletLoss",)),
         (

@@ -93,6 +93,11 @@ class MPN(Baseline):
         for key in ("LAMBDA", "SOFT_WEIGHT"):
             if not 0 <= node[key] < math.inf:
                 raise ConfigError(f"MODEL.MPN.{key} is {node[key]} but has to be at least 0 and finite")
+        if node.TASKS == "auxiliary" and node.PRIOR.TYPE == "mask" and cfg.TEST.FLIP.ENABLED:
+            raise ConfigError(
+                "TEST.FLIP.ENABLED turns the images but not their masks, which the tests of MODEL.MPN.TASKS auxiliary "
+                "with PRIOR.TYPE mask need: set it False, or take the prior roi or uniform"
+            )
         if MPNHead.__name__ != cfg.MODEL.HEADS.NAME:
             raise ConfigError(
                 f"MODEL.HEADS.NAME is {cfg.MODEL.HEADS.NAME}; the architecture MPN needs MPNHead"
