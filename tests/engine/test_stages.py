@@ -316,3 +316,9 @@ def test_a_stage_that_may_be_reused(market, write, tmp_path, starts):
         assert main(["--config-file", path, "SOLVER.MAX_EPOCH", "1", "OUTPUT_DIR", str(tmp_path / "a")]) == 0
     assert len(starts["first"]) == 1
     assert len(starts["a"]) == 2
+    log = tmp_path / "a" / "log.txt"
+    assert "Stage first was trained with" not in log.read_text()
+    keys = ["SOLVER.MAX_EPOCH", "1", "OUTPUT_DIR", str(tmp_path / "a"), "SOLVER.WEIGHT_DECAY", "0.5"]
+    assert main(["--config-file", path, *keys]) == 0
+    assert len(starts["first"]) == 1
+    assert "Stage first was trained with SOLVER.WEIGHT_DECAY" in (tmp_path / "a" / "log.txt").read_text()

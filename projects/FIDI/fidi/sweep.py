@@ -6,30 +6,20 @@ import logging
 import os
 import statistics
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
-from fastreid_projects.config import config_leaves, load_config
+from fastreid_projects.config import load_config
 from fastreid_projects.engine.main import argument_parser
 from fastreid_projects.engine.run import run
+from fastreid_projects.engine.same_config import differences
 from fastreid_projects.engine.stages import LAST, build_stages, check_stages, is_finished
 from fastreid_projects.engine.tables import flat_metrics, read_record
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.fidi.curves import write_csv, write_figure
 
 logger = logging.getLogger("fastreid.projects.fidi.sweep")
-
-# What does not change the numbers of a training, or is written by it.
-_WHERE = (
-    "OUTPUT_DIR",
-    "MODEL.DEVICE",
-    "MODEL.HEADS.NUM_CLASSES",
-    "SOLVER.AMP.ENABLED",
-    "DATALOADER.NUM_WORKERS",
-)
 
 METRICS = ("mAP", "Rank-1", "Error-I", "Error-II")
 
@@ -101,8 +91,12 @@ def check_sweep(config_file: str, points: Sequence[Point]) -> None:
         check_stages(stages)
         text = _config_there(point.folder)
         if text is not None:
-            handed = {stages[-1].weights_key, "MODEL.BACKBONE.PRETRAIN"} if len(stages) > 1 else set()
-            _check_same(point.folder, text, cfg, handed.union(_WHERE))
+            handed = (stages[-1].weights_key, "MODEL.BACKBONE.PRETRAIN") if len(stages) > 1 else ()
+            for difference in differences(text, cfg, handed):
+                raise ConfigError(
+                    f"{point.folder} holds a training with {difference}: remove it, or name another folder with "
+                    "--output"
+                )
 
 
 def _config_there(folder: str) -> str | None:
@@ -111,17 +105,6 @@ def _config_there(folder: str) -> str | None:
         return str(read_record(folder)["config"])
     config = Path(folder, "config.yaml")
     return config.read_text(encoding="utf-8") if Path(folder, LAST).is_file() and config.is_file() else None
-
-
-def _check_same(folder: str, text: str, cfg: Any, free: Collection[str]) -> None:
-    """A training is taken over only where it had this config, but for the keys that are free to differ."""
-    recorded = dict(config_leaves(yaml.safe_load(text)))
-    for key, value in config_leaves(yaml.safe_load(cfg.dump())):
-        if key not in free and recorded.get(key, value) != value:
-            raise ConfigError(
-                f"{folder} holds a training with {key} {recorded[key]}, not {value}: remove it, or name another folder "
-                "with --output"
-            )
 
 
 def run_sweep(config_file: str, points: Sequence[Point]) -> None:

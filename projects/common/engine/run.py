@@ -14,6 +14,7 @@ from fastreid.utils import comm
 
 from fastreid_projects import interrupts
 from fastreid_projects.engine.record import RunRecord, training_facts
+from fastreid_projects.engine.same_config import differences
 from fastreid_projects.engine.setup import setup_run
 from fastreid_projects.engine.stages import (
     Stage,
@@ -23,6 +24,7 @@ from fastreid_projects.engine.stages import (
     hand_over,
     is_finished,
 )
+from fastreid_projects.engine.tables import read_record
 from fastreid_projects.engine.trained import load_trained
 from fastreid_projects.engine.trainer import Trainer, final_weights
 from fastreid_projects.errors import ConfigError
@@ -75,6 +77,14 @@ def _train_stage(stage: Stage, args: argparse.Namespace) -> None:
     folder = stage.cfg.OUTPUT_DIR
     if (args.resume or stage.reuse) and main_value(is_finished(folder)):
         logger.info("Stage %s is finished: its weights are %s", stage.name, final_weights(folder))
+        changed = differences(str(read_record(folder).get("config", "{}")), stage.cfg)
+        if changed:
+            logger.warning(
+                "Stage %s was trained with %s: it is taken as it is; remove %s to train it anew",
+                stage.name,
+                "; ".join(map(str, changed)),
+                folder,
+            )
         return
     _run_one(stage.cfg, args, args.resume or stage.reuse)
     comm.synchronize()
