@@ -2,6 +2,7 @@
 
 import errno
 import os
+import subprocess
 import threading
 
 import pytest
@@ -42,8 +43,21 @@ def test_what_goes_wrong_leaves_the_old_file_alone(tmp_path, error):
         assert str(caught.value) == f"cannot write {path}: No space left on device"
 
 
+def ended_process():
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_what_another_process_is_writing_stays(tmp_path):
+    left = tmp_path / f".model.pth.{os.getppid()}.part"
+    left.write_bytes(b"half")
+    remove_unfinished(tmp_path)
+    assert left.exists()
+
+
 def test_what_a_killed_process_left_is_removed(tmp_path):
-    (tmp_path / ".model.pth.123.part").write_bytes(b"half")
+    (tmp_path / f".model.pth.{ended_process()}.part").write_bytes(b"half")
     (tmp_path / "model.pth").write_bytes(b"whole")
     remove_unfinished(tmp_path)
     assert os.listdir(tmp_path) == ["model.pth"]

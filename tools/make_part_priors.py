@@ -7,9 +7,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from fastreid_projects import interrupts
 from fastreid_projects.engine.main import one_sentence
 from fastreid_projects.mpn.make_priors import (
     SPLITS,
+    check_sheet,
     contact_sheet,
     dataset_images,
     folder_images,
@@ -46,8 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Make the masks, print the summary."""
     args = parser().parse_args(argv)
 
+    @interrupts.heeded(resumes=False)
     def work() -> None:
         images = dataset_images(args.dataset, args.splits) if args.dataset else folder_images(args.images)
+        if args.contact_sheet:
+            check_sheet(args.contact_sheet, images, args.folder)
         summary = make_priors(
             images,
             args.provider,

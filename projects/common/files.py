@@ -76,11 +76,25 @@ def check_writable(path: str | Path) -> None:
 
 
 def remove_unfinished(folder: str | os.PathLike[str] | None = None) -> None:
-    """Remove what a process that was killed has left of its files in a folder; None: what this process is writing."""
-    left = _unfinished if folder is None else Path(folder).glob(".*.part")
+    """Remove what processes that were killed have left of their files in a folder; None: what this one is writing."""
+    left = _unfinished if folder is None else [p for p in Path(folder).glob(".*.part") if not _is_written(p)]
     for aside in list(left):
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+def _is_written(aside: Path) -> bool:
+    """Whether the process that a file's name ends with is another one of this machine that lives."""
+    number = aside.name.split(".")[-2]
+    if not number.isdecimal() or int(number) == os.getpid():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 @contextlib.contextmanager

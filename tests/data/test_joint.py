@@ -163,3 +163,13 @@ def test_an_unknown_transform_is_refused():
     for place in (T.Compose([Twirl()]), T.Compose([T.RandomApply([Twirl()])])):
         with pytest.raises(ConfigError, match="Twirl"):
             JointTransform(place)
+
+
+@pytest.mark.parametrize("late", [T.RandomHorizontalFlip(), T.RandomApply([T.RandomCrop((H, W))])])
+@pytest.mark.parametrize("erased", [False, True])
+def test_what_moves_pixels_after_the_mask_is_a_tensor_is_refused(late, erased):
+    before = [*transforms().transforms, *([T.RandomErasing()] if erased else [])]
+    after = "RandomErasing" if erased else "ToTensor"
+    with pytest.raises(ConfigError, match=rf"(Flip|Crop) moves pixels after {after}.*before ToTensor"):
+        JointTransform(T.Compose([*before, late]))
+    JointTransform(T.Compose([late, *before]))

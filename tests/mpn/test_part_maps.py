@@ -99,8 +99,8 @@ def test_images_without_head_or_leg_do_not_count():
 
 def test_pictures_and_shares_of_files(model, tmp_path):
     paths = []
-    for i in range(3):
-        path = tmp_path / "data" / "query" / f"{i}.jpg"
+    for i, split in enumerate(("gallery", "query", "query")):
+        path = tmp_path / "data" / split / f"{i // 2}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (120, 40, 3), dtype=np.uint8)).save(path)
         paths.append(str(path))
@@ -109,7 +109,10 @@ def test_pictures_and_shares_of_files(model, tmp_path):
     torch.save({"model": model.state_dict()}, tmp_path / "m.pth")
     cfg = config("MODEL.WEIGHTS", str(tmp_path / "m.pth"), "MODEL.MPN.PRIOR.FOLDER", "part_masks")
     files, shares = write_part_maps(cfg, paths, tmp_path / "out", pictures=2)
-    assert [file.name for file in files] == ["0.png", "1.png"]
+    assert [file.name for file in files] == ["000_0.png", "001_1.png"]
+    assert (
+        len(write_part_maps(cfg, paths, tmp_path / "all")[0]) == len(list((tmp_path / "all").iterdir())) == 3
+    )
     assert np.array(Image.open(files[0])).shape == (128, 5 * 64, 3)
     assert shares.images == 2
     with pytest.raises(ConfigError, match=r"MODEL\.WEIGHTS"):

@@ -15,6 +15,7 @@ from fastreid_projects.amd.evaluator import AttributeEvaluator
 from fastreid_projects.amd.explain import Explainer, Pair
 from fastreid_projects.files import write_aside
 from fastreid_projects.visualization.report import report_as_json, write_report
+from fastreid_projects.visualization.spread import evenly_spread
 
 logger = logging.getLogger("fastreid.projects.amd")
 
@@ -55,9 +56,7 @@ def choose_pairs(distances: np.ndarray, pids: np.ndarray, camids: np.ndarray, nu
     """
     queries = len(distances)
     picks = list(_candidates(distances, pids[:queries], camids[:queries], pids[queries:], camids[queries:]))
-    if len(picks) > number:
-        picks = [picks[int(i)] for i in np.linspace(0, len(picks) - 1, number).round()]
-    return [Choice(q, queries + g, caption) for q, g, caption in picks]
+    return [Choice(q, queries + g, caption) for q, g, caption in evenly_spread(picks, number)]
 
 
 def _candidates(

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import itertools
-import multiprocessing
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,18 +15,23 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from fastreid_projects.data.part_masks import HEAD, TINTS, mask_path, read_mask, write_mask
+from fastreid_projects.data.part_dataset import unusable_mask
+from fastreid_projects.data.part_masks import FOLDER, HEAD, TINTS, mask_path, read_mask
 from fastreid_projects.errors import ConfigError, DataError
-from fastreid_projects.files import write_aside
+from fastreid_projects.files import check_writable, remove_unfinished, write_aside
 from fastreid_projects.host.datasets import build_dataset, subset
 from fastreid_projects.host.images import read_image
-from fastreid_projects.mpn.providers.base import Provider, build_provider, provider_class
+from fastreid_projects.mpn.mask_workers import make_masks
+from fastreid_projects.mpn.providers.base import provider_class
 from fastreid_projects.mpn.regions import find_regions, has_head_and_leg, has_part
+from fastreid_projects.visualization.spread import evenly_spread
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 SPLITS = ("train", "query", "gallery")
+MAP = (24, 8)
+"""Height and width of the map of a 384 x 128 image, on which the regions are found for the summary and the sheet."""
 _CHUNK = 16
-_SHEET_HEIGHT, _SHEET_COLUMNS = 192, 6
+_SHEET_HEIGHT, _SHEET_COLUMNS, _WIDEST = 192, 6, 768
 
 
 class Summary(NamedTuple):
@@ -37,7 +39,7 @@ class Summary(NamedTuple):
 
     Attributes:
         images: how many.
-        empty: without any part.
+        empty: without any part, or with so little that no cell of the map shows one.
         no_head: with a body but no head.
         no_leg: with a head but no leg.
         made: masks of this call; the others were there.
@@ -78,7 +80,7 @@ def dataset_images(name: str, splits: Sequence[str]) -> list[str]:
 
 
 def folder_images(folder: str | Path) -> list[str]:
-    """Paths of the images right in a folder.
+    """Absolute paths of the images right in a folder.
 
     Raises:
         DataError: there are none, or no such folder.
@@ -86,7 +88,8 @@ def folder_images(folder: str | Path) -> list[str]:
     if not Path(folder).is_dir():
         what = "is a file, not a folder of images" if Path(folder).exists() else "does not exist"
         raise DataError(f"the folder {folder} {what}: name a folder with --images")
-    found = sorted(str(p) for p in Path(folder).glob("*") if p.suffix.lower() in SUFFIXES)
+    absolute = Path(os.path.abspath(folder))  # masks lie beside the folder, whose name "." does not tell
+    found = sorted(str(p) for p in absolute.glob("*") if p.suffix.lower() in SUFFIXES)
     if not found:
         raise DataError(f"the folder {folder} holds no image ({', '.join(SUFFIXES)})")
     return found
@@ -101,7 +104,7 @@ def make_priors(
     workers: int | None = None,
     overwrite: bool = False,
 ) -> Summary:
-    """Write the masks of images; those that are there already stay.
+    """Write the masks of images; those that are there already and can be used stay.
 
     Args:
         images: paths.
@@ -115,73 +118,58 @@ def make_priors(
         What the folder then holds.
 
     Raises:
-        ConfigError: an unknown provider, or something that it needs is missing.
+        ConfigError: an unknown provider, something that it needs is missing, or a mask would lie among the images.
         WeightsError: a model of it is missing.
-        DataError: an image cannot be read, or a mask cannot be written; what was made before stays.
+        DataError: two images have one mask, an image cannot be read, a mask cannot be written, or a process was ended
+            from outside; what was made before stays.
     """
     provider_class(provider)
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers is {workers} but has to be at least 1")
-    missing = [path for path in images if overwrite or not _usable(mask_path(path, folder))]
+    check_mask_paths(images, folder)
+    for place in sorted({mask_path(path, folder).parent for path in images}):
+        remove_unfinished(place)
+    missing = [path for path in images if overwrite or not _usable(path, folder)]
     cores = os.cpu_count() or 1
     workers = max(min(workers or cores, cores, len(missing) // _CHUNK), 1)
     chunks = [missing[i : i + _CHUNK] for i in range(0, len(missing), _CHUNK)]
     with tqdm(total=len(images), initial=len(images) - len(missing), unit="image", desc=provider) as bar:
-        for count in _run(chunks, provider, options, folder, workers):
+        for count in make_masks(chunks, provider, options, folder, workers):
             bar.update(count)
     return summarize(images, folder, made=len(missing))
 
 
-def _usable(path: Path) -> bool:
-    """Whether a mask is there and whole."""
-    try:
-        read_mask(path)
-    except DataError:
-        return False
-    return True
+def check_mask_paths(images: Sequence[str], folder: str) -> None:
+    """See that no mask lies among the images, and that each is of one image.
+
+    Raises:
+        ConfigError: the folder of a mask is one of the images, or the mask is an image.
+        DataError: two images have one mask.
+    """
+    real = {path: os.path.realpath(path) for path in images}
+    taken, folders = (
+        set(real.values()),
+        {os.path.realpath(place) for place in {Path(p).parent for p in images}},
+    )
+    owners: dict[str, str] = {}
+    for path in images:
+        mask = mask_path(path, folder)
+        place = os.path.realpath(mask)
+        if place in taken or os.path.realpath(mask.parent) in folders:
+            raise ConfigError(
+                f"--folder '{folder}' puts masks among the images, as {mask}: name another folder, e.g. {FOLDER}"
+            )
+        other = owners.setdefault(place, path)
+        if real[other] != real[path]:
+            raise DataError(
+                f"the images {other} and {path} have one mask, {mask}: rename one of them, or let --folder be a name "
+                f"beside the image folders, e.g. {FOLDER}"
+            )
 
 
-def _run(
-    chunks: list[list[str]], provider: str, options: Mapping[str, Any], folder: str, workers: int
-) -> Iterator[int]:
-    if not chunks:
-        return
-    if workers == 1:
-        built = build_provider(provider, options)
-        for chunk in chunks:
-            yield _make(built, chunk, folder)
-        return
-    build_provider(provider, options)  # its mistakes are told here, in one sentence
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start, (provider, dict(options))) as pool:
-        futures = [pool.submit(_make_here, chunk, folder) for chunk in chunks]
-        try:
-            for future in futures:
-                yield future.result()
-        finally:
-            with contextlib.suppress(Exception):
-                pool.shutdown(cancel_futures=True)
-
-
-_built: list[Provider] = []
-
-
-def _start(provider: str, options: Mapping[str, Any]) -> None:
-    """A worker: one thread, one provider."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    _built.append(build_provider(provider, options))
-
-
-def _make_here(paths: list[str], folder: str) -> int:
-    return _make(_built[0], paths, folder)
-
-
-def _make(provider: Provider, paths: list[str], folder: str) -> int:
-    for path in paths:
-        image = np.array(read_image(path))
-        write_mask(mask_path(path, folder), provider.find(image, path).union())
-    return len(paths)
+def _usable(image_path: str, folder: str) -> bool:
+    """Whether an image's mask is there, whole and of its size; it may be empty."""
+    return unusable_mask(image_path, folder) in ("", "empty")
 
 
 def summarize(images: Sequence[str], folder: str, made: int = 0) -> Summary:
@@ -199,17 +187,31 @@ def summarize(images: Sequence[str], folder: str, made: int = 0) -> Summary:
 
 def _lack(parts: np.ndarray) -> str:
     """What an image lacks for a region of its own: ``"person"``, ``"head"``, ``"leg"`` or ""."""
-    if not parts.any():
-        return "person"
-    if has_head_and_leg(torch.from_numpy(parts)[None]).item():
+    mask = torch.from_numpy(parts)[None]
+    if find_regions(mask, mask, MAP).found.item():
         return ""
-    return "leg" if has_part(torch.from_numpy(parts)[None], HEAD).item() else "head"
+    if not parts.any() or has_head_and_leg(mask).item():
+        return "person"
+    return "leg" if has_part(mask, HEAD).item() else "head"
+
+
+def check_sheet(path: str | Path, images: Sequence[str], folder: str) -> None:
+    """See that the contact sheet can be written, and that it replaces no image and no mask.
+
+    Raises:
+        ConfigError: it is one of them.
+        DataError: it cannot be written.
+    """
+    check_writable(path)
+    places = {os.path.realpath(place) for image in images for place in (image, mask_path(image, folder))}
+    if os.path.realpath(path) in places:
+        raise ConfigError(f"--contact-sheet {path} is an image or a mask of this run: name another file")
 
 
 def contact_sheet(
     images: Sequence[str], folder: str, path: str | Path, *, count: int = 24, parts: int = 6
 ) -> Path:
-    """Write a sheet of images, their masks, and the regions that follow on a map of 24 x 8.
+    """Write a sheet of images, their masks, and the regions that follow on the map.
 
     Args:
         images: paths, of which ``count`` are shown, evenly spread.
@@ -218,8 +220,7 @@ def contact_sheet(
         count: images on the sheet.
         parts: K, for the lines between the parts.
     """
-    step = max(len(images) // count, 1)
-    tiles = [_tile(image, folder, parts) for image in list(images)[::step][:count]]
+    tiles = [_tile(image, folder, parts) for image in evenly_spread(images, count)]
     width = max(tile.shape[1] for tile in tiles)
     tiles = [np.pad(tile, ((4, 4), (4, width - tile.shape[1] + 4), (0, 0))) for tile in tiles]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % _SHEET_COLUMNS)
@@ -233,13 +234,14 @@ def _tile(image_path: str, folder: str, parts: int) -> np.ndarray:
     image = np.array(read_image(image_path))
     found = read_mask(mask_path(image_path, folder))
     mask = torch.from_numpy(found)[None]
-    regions = find_regions(mask, mask, (24, 8))
-    size = (round(_SHEET_HEIGHT * image.shape[1] / image.shape[0]), _SHEET_HEIGHT)
+    regions = find_regions(mask, mask, MAP)
+    width = round(_SHEET_HEIGHT * image.shape[1] / image.shape[0])
+    size = (min(max(width, 1), _WIDEST), _SHEET_HEIGHT)
     shown = np.array(Image.fromarray(image).resize(size))
     coloured = cv2.resize(np.array(TINTS, np.uint8)[found], size, interpolation=cv2.INTER_NEAREST)
     cells = cv2.resize(regions.mask[0].numpy(), size, interpolation=cv2.INTER_NEAREST)
     region = (shown * (0.25 + 0.75 * cells[..., None])).astype(np.uint8)
-    top, bottom = regions.top.item() * _SHEET_HEIGHT / 24, regions.bottom.item() * _SHEET_HEIGHT / 24
+    top, bottom = (edge.item() * _SHEET_HEIGHT / MAP[0] for edge in (regions.top, regions.bottom))
     for line in np.linspace(top, bottom, parts + 1):
         row = min(round(float(line)), _SHEET_HEIGHT - 1)
         region[row] = (80, 255, 80) if regions.found.item() else (255, 80, 80)

@@ -31,6 +31,7 @@ from fastreid_projects.host.images import read_image
 from fastreid_projects.mpn.regions import has_head_and_leg
 from fastreid_projects.visualization.gradcam import Score, gradcam, map_layers, strength
 from fastreid_projects.visualization.heatmap import overlay, save_png
+from fastreid_projects.visualization.spread import evenly_spread
 
 _BATCH = 32
 
@@ -135,7 +136,7 @@ def write_part_maps(
     Args:
         cfg: an MPN's config with ``MODEL.WEIGHTS``.
         images: paths.
-        output: folder of the pictures: each image beside its K maps.
+        output: folder of the pictures, which are numbered: each image beside its K maps.
         pictures: how many images get one, evenly spread.
 
     Raises:
@@ -152,15 +153,17 @@ def write_part_maps(
     transform = build_transforms(cfg, is_train=False)
     model = load_trained(cfg)
     folder = cfg.MODEL.MPN.PRIOR.FOLDER
-    shown = set(list(images)[:: max(len(images) // pictures, 1)][:pictures]) if pictures else set()
-    files, maps, masks = [], [], []
+    shown = set(evenly_spread(images, pictures))
+    files: list[Path] = []
+    maps, masks = [], []
     for start in range(0, len(images), _BATCH):
         paths = images[start : start + _BATCH]
         batch = torch.stack([transform(read_image(path, format="RGB")) for path in paths])
         found = part_maps(model, batch)
         for path, image, own in zip(paths, batch, found, strict=True):
             if path in shown:
-                files.append(save_png(Path(output) / f"{Path(path).stem}.png", _strip(image, own)))
+                name = f"{len(files):03d}_{Path(path).stem}.png"  # images of several folders may share a name
+                files.append(save_png(Path(output) / name, _strip(image, own)))
             if not unusable_mask(path, folder):
                 maps.append(own)
                 masks.append(_resized(read_mask(mask_path(path, folder)), (image.shape[1], image.shape[2])))

@@ -65,8 +65,8 @@ class JointTransform:
         transforms: what ``fastreid.data.transforms.build_transforms`` returns.
 
     Raises:
-        ConfigError: a transform is of no known type, so that nobody knows whether it moves pixels;
-            ``carry.register`` teaches it.
+        ConfigError: a transform is of no known type, so that nobody knows whether it moves pixels
+            (``carry.register`` teaches it); or one that moves pixels stands after ToTensor.
     """
 
     def __init__(self, transforms: Callable[[Any], Any]) -> None:
@@ -84,12 +84,32 @@ class JointTransform:
 
 
 def check_known(transform: Any) -> None:
-    """Raise ConfigError for a transform, or one inside it, that ``carry`` does not know."""
+    """See that ``carry`` knows every transform, and that none moves pixels once the mask is a tensor.
+
+    Raises:
+        ConfigError: one that it does not know, or one that comes too late.
+    """
+    after = None
+    for step in _steps(transform):
+        how = carry.dispatch(type(step))
+        if how is carry.dispatch(object):
+            raise _unknown(step)
+        if after is not None and how in (_move, _auto_augment):
+            raise ConfigError(
+                f"the transform {type(step).__name__} moves pixels after {type(after).__name__}, where no mask follows "
+                "any more: let it stand before ToTensor"
+            )
+        if how in (_to_tensor, _erase, _patch):
+            after = step
+
+
+def _steps(transform: Any) -> Iterator[Any]:
+    """The transform, or those inside it, in their order."""
     if isinstance(transform, (T.Compose, T.RandomApply)):
         for inner in transform.transforms:
-            check_known(inner)
-    elif carry.dispatch(type(transform)) is carry.dispatch(object):
-        raise _unknown(transform)
+            yield from _steps(inner)
+    else:
+        yield transform
 
 
 @functools.singledispatch

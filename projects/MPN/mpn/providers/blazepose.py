@@ -21,12 +21,35 @@ from fastreid_projects.mpn.providers.skeleton import paint_parts
 # COCO's joints among BlazePose's 33 landmarks: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles.
 _AS_COCO = [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
 _SIZE = 256
-_DETECTOR_SIZE = 224
+_DETECTOR_SIZE, _ANCHORS = 224, 2254
 _LEAST = 0.5
 _MARGIN = 1.25
 # The detector looks for a person in a scene: of crops of pedestrians it finds half as they are, and 85 % where the crop
 # takes up half of what it sees and its border goes on around it (104 crops of the MARS-derived subset).
 _CONTEXT = 2.0
+
+
+class _Kind(NamedTuple):
+    """One of the two models: how it is told, the shape of its input, and shapes among its outputs'."""
+
+    option: str
+    file: str
+    takes: tuple[int, ...]
+    gives: set[tuple[int, ...]]
+
+
+_LANDMARKS = _Kind(
+    "--model",
+    "pose_landmark_full.tflite",
+    (1, _SIZE, _SIZE, 3),
+    {(1, 195), (1, 1), (1, _SIZE, _SIZE, 1)},
+)
+_DETECTOR = _Kind(
+    "--detector",
+    "pose_detection.tflite",
+    (1, _DETECTOR_SIZE, _DETECTOR_SIZE, 3),
+    {(1, _ANCHORS, 1), (1, _ANCHORS, 12)},
+)
 
 
 class Square(NamedTuple):
@@ -61,10 +84,10 @@ class BlazePoseProvider:
     def __init__(self, options: Mapping[str, Any]) -> None:
         if not options.get("model"):
             raise ConfigError("BlazePose needs --model, the path of pose_landmark_full.tflite")
-        self.landmarks = _Model(options["model"], (1, _SIZE, _SIZE, 3))
+        self.landmarks = _Model(options["model"], _LANDMARKS)
         self.detector: _Model | None = None
         if options.get("detector"):
-            self.detector = _Model(options["detector"], (1, _DETECTOR_SIZE, _DETECTOR_SIZE, 3))
+            self.detector = _Model(options["detector"], _DETECTOR)
             self.anchors = detector_anchors()
 
     @staticmethod
@@ -109,11 +132,11 @@ class BlazePoseProvider:
             borderMode=cv2.BORDER_REPLICATE,
         )
         outputs = detector(crop.astype(np.float32) / 127.5 - 1)
-        scores = outputs[1, len(self.anchors), 1][0, :, 0]
+        scores = outputs[1, _ANCHORS, 1][0, :, 0]
         best = int(scores.argmax())
         if _sigmoid(scores[best]) < _LEAST:
             return None
-        raw = outputs[1, len(self.anchors), 12][0, best]
+        raw = outputs[1, _ANCHORS, 12][0, best]
         keypoints = (
             raw[4:8].reshape(2, 2) + self.anchors[best] * _DETECTOR_SIZE
         )  # hips; top of a circle round all
@@ -125,9 +148,14 @@ class BlazePoseProvider:
 
 
 class _Model:
-    """A tflite model; its outputs by their shapes."""
+    """A tflite model; its outputs by their shapes.
 
-    def __init__(self, path: str, input_shape: tuple[int, ...]) -> None:
+    Args:
+        path: the file.
+        kind: which model it has to be.
+    """
+
+    def __init__(self, path: str, kind: _Kind) -> None:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError:
@@ -146,16 +174,31 @@ class _Model:
                 f"the file {path} is no tflite model: {' '.join(str(error).split())}"
             ) from error
         self.input = self.interpreter.get_input_details()[0]
-        if tuple(self.input["shape"]) != input_shape:
-            raise WeightsError(
-                f"the model {path} takes {tuple(self.input['shape'])} and not {input_shape}: it is another model"
-            )
+        _check_kind(path, kind, _shape(self.input), set(map(_shape, self.interpreter.get_output_details())))
 
     def __call__(self, image: np.ndarray) -> dict[tuple[int, ...], np.ndarray]:
         self.interpreter.set_tensor(self.input["index"], image[None])
         self.interpreter.invoke()
         details = self.interpreter.get_output_details()
-        return {tuple(map(int, d["shape"])): self.interpreter.get_tensor(d["index"]) for d in details}
+        return {_shape(d): self.interpreter.get_tensor(d["index"]) for d in details}
+
+
+def _shape(details: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(map(int, details["shape"]))
+
+
+def _check_kind(path: str, kind: _Kind, takes: tuple[int, ...], gives: set[tuple[int, ...]]) -> None:
+    """Raise WeightsError for a model of other inputs or outputs."""
+    if takes == kind.takes and kind.gives <= gives:
+        return
+    for other in (_LANDMARKS, _DETECTOR):
+        if takes == other.takes and other.gives <= gives:
+            raise WeightsError(
+                f"{kind.option} {path} takes {takes} and not {kind.takes}: it is probably swapped with "
+                f"{other.option}; {kind.option} has to be {kind.file}, {other.option} {other.file}"
+            )
+    what = f"takes {takes} and not {kind.takes}" if takes != kind.takes else "has other outputs"
+    raise WeightsError(f"{kind.option} {path} {what}: it is another model; it has to be {kind.file}")
 
 
 def detector_anchors() -> np.ndarray:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import detection, segmentation
 
-from fastreid_projects.errors import WeightsError
+from fastreid_projects.errors import ConfigError, WeightsError
 from fastreid_projects.host.weights import load_state_dict_file
 from fastreid_projects.mpn.providers.base import Found
 from fastreid_projects.mpn.providers.skeleton import paint_parts
@@ -35,11 +35,12 @@ class TorchvisionProvider:
             ``download``: fetch what is missing there, and say so; ``device``.
 
     Raises:
+        ConfigError: there is no such device.
         WeightsError: a file is missing, or belongs to another model.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        self.device = torch.device(options.get("device") or "cpu")
+        self.device = _device(options.get("device") or "cpu")
         download = bool(options.get("download"))
         self.segmentation = _load(
             segmentation.deeplabv3_mobilenet_v3_large(
@@ -89,6 +90,17 @@ class TorchvisionProvider:
         logits = F.interpolate(logits, size, mode="bilinear", antialias=True)
         person: np.ndarray = (logits.argmax(1)[0] == PERSON).cpu().numpy()
         return person
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"--device '{name}' is no device of this machine: use cpu, or cuda (cuda:1, ...) where there is a GPU"
+        ) from error
+    return device
 
 
 def _load(model: nn.Module, url: str, path: str, option: str, download: bool) -> nn.Module:
