@@ -263,8 +263,8 @@ def require_whole(model: torch.nn.Module, file_state: State, path: str, classes:
     raise WeightsError(
         f"The weights file '{path}' was trained with another config: {len(names)} of the model's entries are missing "
         f"or of another shape, e.g. '{names[0]}' is {tuple(state[names[0]].shape)} in the model and {there} in the "
-        "file; give the MODEL settings of that training, or the weights of this model, e.g. model_final.pth of its run, "
-        "as MODEL.WEIGHTS."
+        "file; give the MODEL settings of that training, or the weights of this model, e.g. model_final.pth of its run"
+        ", as MODEL.WEIGHTS."
     )
 
 
