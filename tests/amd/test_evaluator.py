@@ -10,6 +10,7 @@ from fastreid.utils import comm
 
 from fastreid_projects.amd.evaluator import AttributeEvaluator, attention_table, results_table
 from fastreid_projects.amd.faithfulness import MaskAttention, attention_in_mask
+from fastreid_projects.amd.feature_store import FeatureStore
 from fastreid_projects.amd.report import choose_pairs
 from fastreid_projects.data.attributes import DEMO
 from fastreid_projects.errors import DataError
@@ -85,11 +86,41 @@ def test_half_precision_features_change_little():
         assert half[name] == pytest.approx(value, abs=0.5), name
 
 
-def test_a_reset_forgets(capsys):
-    evaluator = AttributeEvaluator(5, 45, DEMO, half=False)
+def test_half_precision_of_large_features_that_differ_little():
+    """What all images share is of no account: each attribute's distances are rounded by their own size."""
+    features, *labels = make_set(seed=1)
+    generator = torch.Generator().manual_seed(7)
+    large = features.clone()
+    large[:, 1:] += 1000 * torch.rand(M, features.shape[2], generator=generator)
+    full = run(AttributeEvaluator(5, 45, DEMO, half=False), features, *labels)
+    for batch in (1, 7, 100):
+        evaluator = AttributeEvaluator(5, 45, DEMO, half=True)
+        half = run(evaluator, large, *labels, batch=batch)
+        kept = evaluator._features.gather()
+        assert kept.dtype == torch.float16
+        differences = kept[:, 1:].float() - kept[:, :-1].float()
+        expected = (large[1:, 1:] - large[:-1, 1:]).transpose(0, 1)
+        torch.testing.assert_close(differences, expected, rtol=0, atol=0.01)
+        for name, value in full.items():
+            assert half[name] == pytest.approx(value, abs=0.5), name
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_reset_forgets(half):
+    evaluator = AttributeEvaluator(5, 45, DEMO, half=half)
     first = run(evaluator, *make_set(seed=2))
     evaluator.reset()
+    run(evaluator, *make_set(seed=5))
+    evaluator.reset()
     assert run(evaluator, *make_set(seed=2)) == first
+
+
+def test_a_batch_is_not_kept_alive_by_its_first_feature():
+    features, *labels = make_set()
+    evaluator = AttributeEvaluator(5, 45, DEMO)
+    run(evaluator, features, *labels)
+    for kept in evaluator._embeddings:
+        assert kept.untyped_storage().nbytes() == kept.nbytes
 
 
 def test_other_datasets_share_attributes_by_name():
@@ -220,7 +251,7 @@ def test_attention_of_queries_alone_whatever_the_batches_and_processes(monkeypat
         monkeypatch.setattr(comm, "get_rank", lambda: rank)
         rows = slice(rank * 23, (rank + 1) * 23)
     masks = OneMask()
-    evaluator = AttributeEvaluator(5, len(features), DEMO, mask_attention=masks)
+    evaluator = AttributeEvaluator(5, len(features), DEMO, mask_attention=masks, half=False)
     monkeypatch.setattr(evaluator, "evaluate", dict)
     run(evaluator, features[rows], pids[rows], camids[rows], attributes[rows], batch)
     assert masks.seen() == seen
@@ -234,6 +265,28 @@ def test_features_of_all_processes_in_order_also_of_one_without_images(monkeypat
     run(full, features, pids, camids, attributes)
     sent = []
     monkeypatch.setattr(comm, "gather", lambda own, dst: sent.append(own) or [])
-    assert not len(empty._gather_features()), "not the main process"
+    assert not len(empty._features.gather()), "not the main process"
     monkeypatch.setattr(comm, "gather", lambda own, dst: [own, sent.pop(0)])
-    assert torch.equal(full._gather_features(), features[:, 1:].transpose(0, 1))
+    assert torch.equal(full._features.gather(), features[:, 1:].transpose(0, 1))
+
+
+def test_half_precision_features_are_the_same_whatever_the_processes(monkeypatch):
+    """All subtract what the first process says, one without images as well: the collective calls are as many."""
+    features, *_ = make_set()
+    parts, names = features[:, 1:].split(23), [""] * 45
+    one = FeatureStore(M, 45, half=True)
+    one.add(features[:, 1:], names)
+    monkeypatch.setattr(comm, "get_world_size", lambda: 3)
+    stores = [FeatureStore(M, 23, half=True) for _ in range(3)]
+    said = []
+    monkeypatch.setattr(comm, "all_gather", lambda own: said.append(own) or said)
+    sent = []
+    monkeypatch.setattr(comm, "gather", lambda own, dst: sent.append(own) or [])
+    for store, part in zip(stores, parts, strict=False):
+        for batch in part.split(5):
+            store.add(batch, names)
+    for store in reversed(stores):
+        store.gather()
+    assert [own is None for own in said] == [False, False, True]
+    rows = zip(*(iter(sent[i * M : (i + 1) * M]) for i in (2, 1, 0)), strict=True)
+    assert torch.equal(torch.stack([torch.cat(row) for row in rows]), one._features)

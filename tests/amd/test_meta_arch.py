@@ -263,6 +263,11 @@ def test_pretrained_free_stages(build_amd, target_files, tmp_path):
         (("MODEL.AMD.REPORT.TOP_K", "0"), ConfigError, ("MODEL.AMD.REPORT.TOP_K is 0",)),
         (("MODEL.AMD.PRETRAIN_PATH", "no.pth"), WeightsError, ("MODEL.AMD.PRETRAIN_PATH", "no.pth")),
         (("MODEL.AMD.TARGET.CONFIG", "no.yml"), ConfigError, ("MODEL.AMD.TARGET.CONFIG names no.yml",)),
+        (
+            ("DATASETS.TESTS", "('Market1501','Market1501MultiQuery')"),
+            ConfigError,
+            ("DATASETS.TESTS holds Market1501MultiQuery", "leave it out", "the target's own config"),
+        ),
         (("DATASETS.NAMES", "('MSMT17',)"), ConfigError, ("MSMT17", "attribute")),
         (("MODEL.LOSSES.NAME", "('TripletLoss',)"), ConfigError, ("TripletLoss", "attribute distances")),
     ],

@@ -5,15 +5,19 @@ import pytest
 from fastreid.data import build_reid_train_loader
 from scipy.io import savemat
 
+from fastreid_projects.config import load_config
 from fastreid_projects.data.attribute_dataset import (
     AttributeDataset,
     attribute_file,
     attribute_set_of,
+    check_some_complete,
     item_attributes,
 )
 from fastreid_projects.data.attributes import DUKEMTMC, MARKET1501
-from fastreid_projects.errors import DataError
+from fastreid_projects.engine.trainer import Trainer
+from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.host.datasets import build_dataset
+from tests.amd.conftest import INTERPRETER as AMD
 
 
 def write_mat(path, attribute_set, values, pids):
@@ -90,3 +94,52 @@ def test_batches_of_the_hosts_loader_and_sampler(market, tiny_cfg):
     for label, row in zip(batch["targets"], batch["attributes"], strict=True):
         pid = int(train_set.pids[int(label)].rsplit("_", 1)[1])
         assert set(row.tolist()) == {pid % 2}
+
+
+KEY = "MODEL.AMD.ATTRIBUTES"
+
+
+def test_another_datasets_set_is_for_tests_alone(market):
+    """No image of Market-1501 has all of DukeMTMC's attributes; an evaluation takes those that the two share."""
+    cfg = load_config(
+        AMD, [KEY, "dukemtmc", "DATASETS.NAMES", "('Market1501',)", "DATALOADER.NUM_WORKERS", "0"]
+    )
+    with pytest.raises(ConfigError) as caught:
+        Trainer.build_train_loader(cfg)
+    for words in (
+        f"set {KEY} to market1501",
+        "Market1501 lacks 5 of the 23 (top, shoes, boots, upbrown, downred)",
+    ):
+        assert words in str(caught.value)
+    loader, _ = Trainer.build_test_loader(cfg, "Market1501")
+    shared = [name in MARKET1501.names for name in DUKEMTMC.names]
+    assert (loader.dataset.attributes >= 0).any(dim=0).tolist() == shared
+
+
+@pytest.mark.parametrize(
+    "second, rows, error, words",
+    [
+        (
+            "DukeMTMC",
+            "part",
+            ConfigError,
+            ["DukeMTMC lacks 8 of the 26 (hair, up, down, clothes, ", "leave DukeMTMC out of DATASETS.NAMES"],
+        ),
+        ("MSMT17", "none", ConfigError, ["MSMT17 lacks 26 of the 26", KEY, "leave MSMT17 out"]),
+        (
+            "DemoReID",
+            "none",
+            DataError,
+            ["identities of DemoReID have no attributes in market_attribute.mat"],
+        ),
+    ],
+)
+def test_every_training_set_has_an_image_with_all_attributes(second, rows, error, words):
+    full = np.array([[-1] * 26, [1] * 26], dtype=np.int8)
+    part = np.where([name in DUKEMTMC.names for name in MARKET1501.names], full, -1)
+    names = ("Market1501", second)
+    check_some_complete([full, full], names, MARKET1501, KEY)
+    with pytest.raises(error) as caught:
+        check_some_complete([full, part if rows == "part" else -np.ones_like(full)], names, MARKET1501, KEY)
+    for word in words:
+        assert word in str(caught.value)

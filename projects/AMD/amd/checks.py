@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from fastreid.data.datasets import DATASET_REGISTRY
 
 from fastreid_projects.backbone_stages import NUM_STAGES
 from fastreid_projects.config import get_key
@@ -43,8 +45,9 @@ def check_keys(cfg: Any) -> None:
     """See that every key below ``MODEL.AMD`` has a value that can work, and that no metric is asked for in vain.
 
     Raises:
-        ConfigError: one has not, or a metric is of plain features; names the key and what it may be.
+        ConfigError: one has not, or a metric or a test set is of plain features; names the key and what it may be.
     """
+    _check_single_queries(cfg.DATASETS.TESTS)
     for key in _NOT_MEASURED:
         if get_key(cfg, key):
             raise ConfigError(
@@ -59,6 +62,16 @@ def check_keys(cfg: Any) -> None:
         raise ConfigError(
             f"MODEL.AMD.NECK_FEAT is '{cfg.MODEL.AMD.NECK_FEAT}'; it has to be 'after' or 'before'"
         )
+
+
+def _check_single_queries(names: Iterable[str]) -> None:
+    """See that each query of the test sets is one image, whose pairs can be explained."""
+    for name in names:
+        if getattr(DATASET_REGISTRY._obj_map.get(name), "multi_query", False):
+            raise ConfigError(
+                f"DATASETS.TESTS holds {name}, whose queries are means of several images, but AMD explains pairs of "
+                "images; leave it out, and evaluate the target's own config on it"
+            )
 
 
 def warn_of_another_size(cfg: Any, target: Any) -> None:

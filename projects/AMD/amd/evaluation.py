@@ -23,7 +23,7 @@ from torch import Tensor
 from fastreid_projects.amd.build import save_target_config
 from fastreid_projects.amd.counterfactual import Changer, CounterfactualStudy
 from fastreid_projects.amd.deletion import DeletionStudy
-from fastreid_projects.amd.evaluator import AttributeEvaluator, Study
+from fastreid_projects.amd.evaluator import AttributeEvaluator, Study, TargetFeatures
 from fastreid_projects.amd.explain import Explainer
 from fastreid_projects.amd.faithfulness import MaskAttention, MaskReader
 from fastreid_projects.amd.report import RunReport
@@ -59,6 +59,7 @@ def build_attribute_evaluator(
         chunk=cfg.MODEL.AMD.TEST.CHUNK,
         half=cfg.MODEL.AMD.TEST.HALF,
         device=model.device,
+        target_features=_target_features(model, flip=cfg.TEST.FLIP.ENABLED),
         mask_attention=_mask_attention(model, dataset_name),
         same_camera=cfg.TEST.SAME_CAMERA,
         gamma=cfg.MODEL.AMD.TEST.GAMMA,
@@ -69,7 +70,12 @@ def build_attribute_evaluator(
 def _studies(model: AMD, cfg: Any, dataset_name: str) -> Iterator[Study]:
     """What the config wants beyond scores; the report comes last, since it prints the others."""
     node = cfg.MODEL.AMD
-    explainer = Explainer(model, build_transforms(cfg, is_train=False))
+    explainer = Explainer(
+        model,
+        build_transforms(cfg, is_train=False),
+        flip=cfg.TEST.FLIP.ENABLED,
+        cosine=cfg.TEST.METRIC == "cosine",
+    )
     change = getattr(DATASET_REGISTRY.get(dataset_name), "counterfactuals", None)
     if node.TEST.COUNTERFACTUALS and change is not None:
         change = changes_by_name(change, _places(dataset_name, model.attribute_set))
@@ -90,6 +96,26 @@ def _studies(model: AMD, cfg: Any, dataset_name: str) -> Iterator[Study]:
             number=node.REPORT.PAIRS,
             top_k=node.REPORT.TOP_K,
         )
+
+
+def _target_features(model: AMD, *, flip: bool) -> TargetFeatures | None:
+    """What the target returns for a host batch, by a pass of its own; None where that is what is explained.
+
+    Args:
+        model: the interpreter.
+        flip: average the features of an image and of its mirror image.
+    """
+    if model.explains_returned:
+        return None
+
+    @torch.no_grad()
+    def features(inputs: dict[str, Any]) -> Tensor:
+        images = inputs["images"]
+        views = [images, images.flip(3)] if flip else [images]
+        found = [model.target(model.preprocess_image({"images": view})).embedding for view in views]
+        return sum(found[1:], found[0]) / len(found)
+
+    return features
 
 
 def _mask_attention(model: AMD, dataset_name: str) -> MaskAttention | None:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from fastreid_projects.amd.distances import iter_attribute_distances
 from fastreid_projects.amd.faithfulness import MaskAttention
+from fastreid_projects.amd.feature_store import FeatureStore
 from fastreid_projects.amd.reweighting import ReweightedRanking
 from fastreid_projects.amd.tables import RANKS, attention_table, results_table
 from fastreid_projects.data.attributes import AttributeSet
@@ -32,8 +33,9 @@ from fastreid_projects.evaluation.ranking import RankingMeter, RankingResult, wi
 
 logger = logging.getLogger("fastreid.projects.amd")
 
-# (evaluator, the target's features, results so far) -> more results.
+# (evaluator, the target's features that are explained, results so far) -> more results.
 Study = Callable[["AttributeEvaluator", Tensor, dict[str, float]], dict[str, float]]
+TargetFeatures = Callable[[dict[str, Any]], Tensor]
 TargetDistances = Callable[[Tensor, Tensor], Iterable[tuple[slice, Any]]]
 # Below this share of the features' squared norms a squared distance is rounding error: equal images.
 _ROUNDING = 1e-6
@@ -54,6 +56,8 @@ class AttributeEvaluator(DatasetEvaluator):
         chunk: queries at a time.
         half: keep the attribute features in float16.
         device: where distances are computed; the CPU by default.
+        target_features: host batch -> the features (N, any size) that the target returns and is scored by, where they
+            are not those that are explained.
         mask_attention: measures attention against true masks, or None.
         same_camera: a match by the query's own camera counts, too (``TEST.SAME_CAMERA``).
         gamma: also rank by distances re-weighted by Eq. 12 with this weight; 0 does not.
@@ -70,6 +74,7 @@ class AttributeEvaluator(DatasetEvaluator):
         chunk: int = 1024,
         half: bool = True,
         device: torch.device | None = None,
+        target_features: TargetFeatures | None = None,
         mask_attention: MaskAttention | None = None,
         same_camera: bool = False,
         gamma: float = 0.0,
@@ -80,8 +85,9 @@ class AttributeEvaluator(DatasetEvaluator):
         self.attribute_set = attribute_set
         self.target_distances = target_distances
         self.chunk = chunk
-        self.dtype = torch.float16 if half else torch.float32
+        self.half = half
         self.device = device or torch.device("cpu")
+        self.target_features = target_features
         self.mask_attention = mask_attention
         self.same_camera = same_camera
         self.gamma = gamma
@@ -92,8 +98,8 @@ class AttributeEvaluator(DatasetEvaluator):
         """Forget all images."""
         self._labels: list[tuple[Tensor, Tensor, Tensor, list[str]]] = []
         self._embeddings: list[Tensor] = []
-        self._features = torch.empty(0)  # (M, images, D), filled batch by batch: no copy is made at the end
-        self._count = 0
+        self._returned: list[Tensor] = []
+        self._features = FeatureStore(len(self.attribute_set), self._local_images(), half=self.half)
         if self.mask_attention is not None:
             self.mask_attention.reset()
 
@@ -103,50 +109,28 @@ class AttributeEvaluator(DatasetEvaluator):
         Raises:
             DataError: features are not finite; names the images.
         """
-        n = len(outputs)
-        if not len(self._features):
-            m, d = outputs.shape[1] - 1, outputs.shape[2]
-            self._features = torch.empty(m, self._local_images(), d, dtype=self.dtype)
-        features = outputs[:, 1:].to("cpu", self.dtype)
-        check_finite(outputs[:, 0], inputs["img_paths"])
-        check_finite(features, inputs["img_paths"])
-        self._features[:, self._count : self._count + n] = features.transpose(0, 1)
-        self._embeddings.append(outputs[:, 0].to("cpu", torch.float32))
+        check_finite(outputs, inputs["img_paths"])
+        queries = self.num_query - comm.get_rank() * self._local_images() - self._features.count
+        self._features.add(outputs[:, 1:], inputs["img_paths"])
+        self._embeddings.append(_kept(outputs[:, 0]))
+        if self.target_features is not None:
+            returned = self.target_features(inputs)
+            check_finite(returned, inputs["img_paths"])
+            self._returned.append(_kept(returned))
         self._labels.append(
             (inputs["targets"].cpu(), inputs["camids"].cpu(), inputs["attributes"].cpu(), inputs["img_paths"])
         )
-        if self.mask_attention is not None:
-            queries = self.num_query - comm.get_rank() * self._local_images() - self._count
-            if queries > 0:  # those of this batch come first
-                self.mask_attention.update({key: value[:queries] for key, value in inputs.items()})
-        self._count += n
+        if self.mask_attention is not None and queries > 0:  # those of this batch come first
+            self.mask_attention.update({key: value[:queries] for key, value in inputs.items()})
 
     def _local_images(self) -> int:
         """Images of a process; the last ones may have fewer (data/samplers/data_sampler.py:75)."""
         return -(-self.num_images // comm.get_world_size())
 
-    def _gather_features(self) -> Tensor:
-        """f^k of all processes, in order; an attribute at a time, as all of them may be gigabytes."""
-        if comm.get_world_size() == 1:
-            return self._features[:, : self._count]
-        features = torch.empty(0)
-        for k in range(len(self.attribute_set)):
-            own = self._features[k, : self._count] if self._count else torch.empty(0, dtype=self.dtype)
-            parts = comm.gather(own, dst=0)
-            if parts:
-                rows = torch.cat(parts)
-                features = (
-                    torch.empty(len(self.attribute_set), *rows.shape, dtype=self.dtype)
-                    if k == 0
-                    else features
-                )
-                features[k] = rows
-        return features
-
     def evaluate(self) -> dict[str, float]:
         """The metrics in per cent, on the main process; {} on the others."""
-        features = self._gather_features()
-        gathered = comm.gather((self._embeddings, self._labels), dst=0)
+        features = self._features.gather()
+        gathered = comm.gather((self._embeddings, self._labels, self._returned), dst=0)
         if self.mask_attention is not None:
             self.mask_attention.gather()
         if not comm.is_main_process():
@@ -155,7 +139,9 @@ class AttributeEvaluator(DatasetEvaluator):
         labels = list(itertools.chain.from_iterable(part[1] for part in gathered))
         pids, camids, attributes = (torch.cat([row[i] for row in labels]) for i in range(3))
         paths = [path for row in labels for path in row[3]]
-        results = self.evaluate_features(embeddings, features, pids, camids, attributes, paths)
+        returned = [feature for part in gathered for feature in part[2]]
+        scored = torch.cat(returned) if returned else None
+        results = self.evaluate_features(embeddings, features, pids, camids, attributes, paths, scored)
         if self.mask_attention is not None:
             logger.info(
                 "Attention by attribute:\n%s", attention_table(self.mask_attention, self.attribute_set)
@@ -171,16 +157,18 @@ class AttributeEvaluator(DatasetEvaluator):
         camids: Tensor,
         attributes: Tensor,
         paths: list[str],
+        returned: Tensor | None = None,
     ) -> dict[str, float]:
         """The metrics of features that are there already, queries first.
 
         Args:
-            embeddings: the target's features, (images, D).
-            features: f^k, (M, images, D).
+            embeddings: the target's features that are explained, (images, D).
+            features: f^k, (M, images, D), or all f^k less one vector of the attribute.
             pids: (images,).
             camids: (images,).
             attributes: (images, M) of 0, 1 or -1.
             paths: names of the images, for the report; [] where none is written.
+            returned: the features that the target is scored by, (images, any size); by default the explained ones.
 
         Raises:
             DataError: features are NaN, or no query has a match.
@@ -188,15 +176,15 @@ class AttributeEvaluator(DatasetEvaluator):
         if self.same_camera:
             camids = torch.from_numpy(without_cameras(camids, self.num_query))
         self.pids, self.camids, self.attributes, self.paths = pids, camids, attributes, paths
-        results = self._scores(embeddings, features)
+        results = self._scores(embeddings, features, embeddings if returned is None else returned)
         for study in self.studies:
             results.update(study(self, embeddings, results))
         return results
 
-    def _scores(self, embeddings: Tensor, features: Tensor) -> dict[str, float]:
+    def _scores(self, embeddings: Tensor, features: Tensor, returned: Tensor) -> dict[str, float]:
         q = self.num_query
         target, interpreter = self._ranking_meter(), self._ranking_meter()
-        for rows, distances in self.target_distances(embeddings[:q], embeddings[q:]):
+        for rows, distances in self.target_distances(returned[:q], returned[q:]):
             target.update(distances, self.pids[:q][rows], self.camids[:q][rows])
         meter = AttributeMeter(self.pids[q:], self.attributes[q:])
         reweighted = ReweightedRanking(self.pids, self.camids, self.attributes, q, self.gamma)
@@ -250,3 +238,8 @@ class AttributeEvaluator(DatasetEvaluator):
             results.update(self.mask_attention.compute())
         results["metric"] = (results["mAP"] + results["Rank-1"]) / 2
         return results
+
+
+def _kept(features: Tensor) -> Tensor:
+    """Features of a batch on the CPU, as a copy: a view would keep the whole batch alive."""
+    return features.to("cpu", torch.float32, copy=True)

@@ -30,8 +30,8 @@ _ANY_SIZE = (128, 64)  # where images are not resized
 class AMD(nn.Module):
     """Explains the distances of a frozen target model, attribute by attribute.
 
-    In training it returns a dictionary of losses; in evaluation one tensor (N, 1 + M, D): the target's own feature
-    at index 0, the attribute-guided features f^k at 1..M.
+    In training it returns a dictionary of losses; in evaluation one tensor (N, 1 + M, D): the target's feature that is
+    explained at index 0, the attribute-guided features f^k at 1..M.
 
     Args:
         target: the frozen model F.
@@ -90,6 +90,7 @@ class AMD(nn.Module):
         }
 
     wanted_attributes = staticmethod(resolve_attribute_set)
+    attributes_key = "MODEL.AMD.ATTRIBUTES"
     check_config = staticmethod(check_keys)
 
     def build_evaluator(self, cfg: Any, dataset_name: str, loader: Any, num_query: int) -> Any:
@@ -105,6 +106,11 @@ class AMD(nn.Module):
     def output_names(self) -> list[str]:
         """What lies along axis 1 of the evaluation's output."""
         return ["target", *self.attribute_set.names]
+
+    @property
+    def explains_returned(self) -> bool:
+        """Whether the feature that is explained is the very one that the target returns at evaluation."""
+        return self.neck and not self.normalize
 
     @property
     def device(self) -> torch.device:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch.nn.functional as F
 from torch import Tensor
 
 from fastreid_projects.amd.evaluator import AttributeEvaluator
@@ -103,12 +105,15 @@ class RunReport:
     ) -> dict[str, float]:
         """Write the report; it adds no result."""
         q = evaluator.num_query
-        a, b = embeddings[:q].double(), embeddings[q:].double()
+        compared = F.normalize(embeddings, dim=1) if self.explainer.cosine else embeddings
+        a, b = compared[:q].double(), compared[q:].double()
         squared = a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.T
         choices = choose_pairs(squared.numpy(), evaluator.pids.numpy(), evaluator.camids.numpy(), self.number)
         pairs = self.explainer.explain_pairs([_pair(evaluator, choice) for choice in choices])
         metrics = [
-            (name, f"{results[name]:.2f} %", words) for name, words in _METRICS.items() if name in results
+            (name, f"{results[name]:.2f} %", words)
+            for name, words in _METRICS.items()
+            if not math.isnan(results.get(name, math.nan))
         ]
         path = write_report(self.folder / "report.html", self.title, pairs, metrics=metrics, top_k=self.top_k)
         write_aside(self.folder / "report.json", json.dumps(report_as_json(pairs), indent=1).encode())

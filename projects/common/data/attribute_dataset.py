@@ -23,7 +23,7 @@ from fastreid_projects.data.attributes import (
     AttributeSet,
     read_attribute_file,
 )
-from fastreid_projects.errors import DataError
+from fastreid_projects.errors import ConfigError, DataError
 
 # Registered dataset -> its attributes.
 DATASET_ATTRIBUTES: dict[str, AttributeSet] = {
@@ -84,24 +84,48 @@ def item_attributes(
     return columns
 
 
-def check_some_known(
-    attributes: Sequence[np.ndarray], names: Sequence[str], attribute_set: AttributeSet
+def check_some_complete(
+    attributes: Sequence[np.ndarray], names: Sequence[str], attribute_set: AttributeSet, key: str
 ) -> None:
-    """See that there is something to learn from.
+    """See that every training dataset has something to learn from: an image with all M attributes.
 
     Args:
         attributes: int8 (images, M) of each dataset.
         names: the datasets' names.
         attribute_set: the M attributes.
+        key: the config key that names the set.
 
     Raises:
-        DataError: not one training image has an attribute.
+        ConfigError: a dataset's own attributes are not all of the set's.
+        DataError: none of a dataset's identities has attributes.
     """
-    if all((rows == UNKNOWN).all() for rows in attributes):
+    for rows, name in zip(attributes, names, strict=True):
+        if (rows != UNKNOWN).all(axis=1).any():
+            continue
+        own = attribute_set_of(name)
+        _check_has_all(own, name, names, attribute_set, key)
+        file_name = (own or attribute_set).file_name
         raise DataError(
-            f"the identities of {', '.join(names)} have no attributes in {attribute_set.file_name}: is it another "
-            "dataset's file? Its field image_index has to name the identities of the images"
+            f"the identities of {name} have no attributes in {file_name}: is it another dataset's file? Its field "
+            "image_index has to name the identities of the images"
         )
+
+
+def _check_has_all(
+    own: AttributeSet | None, name: str, names: Sequence[str], wanted: AttributeSet, key: str
+) -> None:
+    """See that a dataset's own set has all attributes of another."""
+    missing = [attribute for attribute in wanted.names if own is None or attribute not in own.names]
+    if not missing:
+        return
+    way_out = f"leave {name} out of DATASETS.NAMES"
+    if own is not None and len(names) == 1:
+        way_out = f"set {key} to {own.name}"
+    raise ConfigError(
+        f"{key} asks for the attributes of {wanted.name} (if it is empty, those of the first of DATASETS.NAMES), but "
+        f"the training set {name} lacks {len(missing)} of the {len(wanted)} ({', '.join(missing)}), so that none of "
+        f"its images counts in a loss on attributes; {way_out}"
+    )
 
 
 class AttributeDataset(CommDataset):

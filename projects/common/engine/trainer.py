@@ -19,7 +19,7 @@ from fastreid.utils import comm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from fastreid_projects.data.attribute_dataset import AttributeDataset, check_some_known, item_attributes
+from fastreid_projects.data.attribute_dataset import AttributeDataset, check_some_complete, item_attributes
 from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.engine.checkpointing import checkpoint_activations
 from fastreid_projects.engine.initialize import zero_residuals
@@ -37,7 +37,8 @@ class Trainer(DefaultTrainer):
     An architecture may ask for more than the host gives:
 
     - ``own_dataset(cfg, is_train)`` (static): (items, transforms) -> its own dataset, or None for the host's;
-    - ``wanted_attributes(cfg)`` (static): the :class:`AttributeSet` whose labels it wants in ``batch["attributes"]``;
+    - ``wanted_attributes(cfg)`` (static): the :class:`AttributeSet` whose labels it wants in ``batch["attributes"]``,
+      with ``attributes_key``: the config key that names the set;
     - ``build_evaluator(cfg, dataset_name, loader, num_query)``: its own evaluator instead of the host's.
     """
 
@@ -67,7 +68,8 @@ class Trainer(DefaultTrainer):
             kept = training_items(cfg, dataset, name)
             items += kept
             attributes.append(item_attributes(dataset, kept, attribute_set))
-        check_some_known(attributes, cfg.DATASETS.NAMES, attribute_set)
+        key = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE).attributes_key
+        check_some_complete(attributes, cfg.DATASETS.NAMES, attribute_set, key)
         transforms = build_transforms(cfg, is_train=True)
         train_set = AttributeDataset(items, np.concatenate(attributes), transforms, relabel=True)
         return build_reid_train_loader(cfg, train_set=train_set)
