@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.transforms import build_transforms
 from fastreid.evaluation import ReidEvaluator, inference_on_dataset
 from PIL import Image
@@ -149,3 +150,22 @@ def test_the_report_leaves_out_what_is_not_defined(tmp_path):
     assert "50.00 %" in html
     assert "nan" not in html
     assert "X-mAP_e" not in html
+
+
+def test_attention_is_measured_on_images_as_the_masks_are(build_amd, amd_config, paths, monkeypatch):
+    """Flip testing leaves the host's batches mirrored."""
+    left = np.zeros((26, 128, 64), bool)
+    left[:, :, :20] = True
+    monkeypatch.setattr(
+        DATASET_REGISTRY.get("Market1501"), "attribute_masks", lambda path: left, raising=False
+    )
+    inside = []
+    for flip in (False, True):
+        opts = ["TEST.FLIP.ENABLED", str(flip), "INPUT.SIZE_TEST", "[128, 64]"]
+        cfg, model = amd_config(*opts), build_amd(*opts)
+        loader = Loader(paths, build_transforms(cfg, is_train=False))
+        evaluator = model.build_evaluator(cfg, "Market1501", loader, QUERIES)
+        evaluator.studies = ()
+        inside.append(inference_on_dataset(model, loader, evaluator, flip_test=flip)["attention_in_mask"])
+    assert inside[0] == pytest.approx(inside[1], rel=1e-5)
+    assert inside[0] > 0

@@ -60,7 +60,7 @@ def build_attribute_evaluator(
         half=cfg.MODEL.AMD.TEST.HALF,
         device=model.device,
         target_features=_target_features(model, flip=cfg.TEST.FLIP.ENABLED),
-        mask_attention=_mask_attention(model, dataset_name),
+        mask_attention=_mask_attention(model, dataset_name, flip=cfg.TEST.FLIP.ENABLED),
         same_camera=cfg.TEST.SAME_CAMERA,
         gamma=cfg.MODEL.AMD.TEST.GAMMA,
         studies=list(_studies(model, cfg, dataset_name)),
@@ -118,15 +118,22 @@ def _target_features(model: AMD, *, flip: bool) -> TargetFeatures | None:
     return features
 
 
-def _mask_attention(model: AMD, dataset_name: str) -> MaskAttention | None:
-    """For datasets that know the true pixels of the interpreter's attributes."""
+def _mask_attention(model: AMD, dataset_name: str, *, flip: bool) -> MaskAttention | None:
+    """For datasets that know the true pixels of the interpreter's attributes.
+
+    Args:
+        model: the interpreter.
+        dataset_name: registered name of the test set.
+        flip: batches come mirrored, as the host leaves them (evaluation/evaluator.py:120); masks do not.
+    """
     read_masks = getattr(DATASET_REGISTRY.get(dataset_name), "attribute_masks", None)
     if read_masks is None:
         return None
     read_masks = masks_by_name(read_masks, _places(dataset_name, model.attribute_set))
 
     def attend(inputs: dict[str, Any]) -> Tensor:
-        return model.attend(model.preprocess_image({"images": inputs["images"]}))[1]
+        images = inputs["images"].flip(3) if flip else inputs["images"]
+        return model.attend(model.preprocess_image({"images": images}))[1]
 
     return MaskAttention(torch.no_grad()(attend), read_masks)
 
