@@ -340,7 +340,8 @@ def _resolve_paths(cfg: Any, folder: str) -> None:
 def _found(path: str, folder: str) -> str:
     if not path or os.path.exists(path):
         return path
-    folders = (Path(folder).absolute(), *Path(folder).absolute().parents)
+    own = Path(folder).absolute()
+    folders = (own, *own.parents) if os.path.dirname(path) else (own,)  # a bare name means one folder
     found = next((above for above in folders if (above / path).is_file()), None)
     return path if found is None else str(found / path)
 

@@ -27,7 +27,7 @@ from fastreid_projects.engine.stages import (
 from fastreid_projects.engine.tables import read_record
 from fastreid_projects.engine.trained import load_trained
 from fastreid_projects.engine.trainer import Trainer, final_weights
-from fastreid_projects.errors import ConfigError
+from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.files import full_disk_in_a_sentence
 from fastreid_projects.host.processes import main_value, require_same
 
@@ -77,17 +77,27 @@ def _train_stage(stage: Stage, args: argparse.Namespace) -> None:
     folder = stage.cfg.OUTPUT_DIR
     if (args.resume or stage.reuse) and main_value(is_finished(folder)):
         logger.info("Stage %s is finished: its weights are %s", stage.name, final_weights(folder))
-        changed = differences(str(read_record(folder).get("config", "{}")), stage.cfg)
-        if changed:
-            logger.warning(
-                "Stage %s was trained with %s: it is taken as it is; remove %s to train it anew",
-                stage.name,
-                "; ".join(map(str, changed)),
-                folder,
-            )
+        _warn_of_differences(stage)
         return
     _run_one(stage.cfg, args, args.resume or stage.reuse)
     comm.synchronize()
+
+
+def _warn_of_differences(stage: Stage) -> None:
+    """Say what a finished stage was trained with that is not asked for now."""
+    folder = stage.cfg.OUTPUT_DIR
+    try:
+        text = str(read_record(folder).get("config", "{}"))
+    except DataError:  # the weights are what counts
+        return
+    changed = differences(text, stage.cfg)
+    if changed:
+        logger.warning(
+            "Stage %s was trained with %s: it is taken as it is; remove %s to train it anew",
+            stage.name,
+            "; ".join(map(str, changed)),
+            folder,
+        )
 
 
 def _run_one(

@@ -255,7 +255,7 @@ def require_whole(model: torch.nn.Module, file_state: State, path: str, classes:
     names = [
         name
         for name in counted_names(state)
-        if not _fits(state, file_state, name) and (logits or not _is_classifier(state[name], classes))
+        if not _fits(state, file_state, name) and (logits or not _is_classifier(state, name, classes))
     ]
     if not names:
         return
@@ -268,8 +268,11 @@ def require_whole(model: torch.nn.Module, file_state: State, path: str, classes:
     )
 
 
-def _is_classifier(weight: torch.Tensor, classes: int) -> bool:
-    """Whether a tensor is (classes, C), or for K parts (K, classes, C) or (K, classes)."""
+def _is_classifier(state: State, name: str, classes: int) -> bool:
+    """Whether an entry is (classes, C), or for K parts (K, classes, C), or the bias of such a one."""
+    weight = (
+        state.get(f"{name.removesuffix('bias')}weight", state[name]) if name.endswith("bias") else state[name]
+    )
     return weight.dim() in (2, 3) and classes in weight.shape[:2]
 
 
