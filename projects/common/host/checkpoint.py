@@ -22,18 +22,15 @@ import torch
 
 from fastreid_projects.errors import WeightsError
 from fastreid_projects.files import replacing
-from fastreid_projects.host.training_state import restore_states
-from fastreid_projects.host.weights import (
-    folder_named,
-    load_safely,
-    load_state_dict_file,
+from fastreid_projects.host.matching import (
     matched_share,
     require_match,
     require_numbers,
     require_whole,
     summarize_match,
-    tensors_of,
 )
+from fastreid_projects.host.training_state import restore_states
+from fastreid_projects.host.weights import folder_named, load_safely, load_state_dict_file, tensors_of
 
 BEST = "model_best"
 

@@ -20,7 +20,8 @@ from typing import Any
 import torch
 
 from fastreid_projects.errors import WeightsError
-from fastreid_projects.host.weights import load_state_dict_file, require_match, summarize_match
+from fastreid_projects.host.matching import require_match, summarize_match
+from fastreid_projects.host.weights import load_state_dict_file
 
 logger = logging.getLogger(__name__)
 
