@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from fastreid_projects.config import load_config
 from fastreid_projects.engine.main import argument_parser
 from fastreid_projects.engine.run import run
-from fastreid_projects.engine.same_config import differences
-from fastreid_projects.engine.stages import LAST, build_stages, check_stages, is_finished
+from fastreid_projects.engine.same_config import config_there, differences
+from fastreid_projects.engine.stages import build_stages, check_stages, is_finished
 from fastreid_projects.engine.tables import flat_metrics, read_record
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.fidi.curves import write_csv, write_figure
@@ -89,7 +89,7 @@ def check_sweep(config_file: str, points: Sequence[Point]) -> None:
                 "a sweep needs FIDILoss in MODEL.LOSSES.NAME"
             )
         check_stages(stages)
-        text = _config_there(point.folder)
+        text = config_there(point.folder)
         if text is not None:
             handed = (stages[-1].weights_key, "MODEL.BACKBONE.PRETRAIN") if len(stages) > 1 else ()
             for difference in differences(text, cfg, handed):
@@ -97,14 +97,6 @@ def check_sweep(config_file: str, points: Sequence[Point]) -> None:
                     f"{point.folder} holds a training with {difference}: remove it, or name another folder with "
                     "--output"
                 )
-
-
-def _config_there(folder: str) -> str | None:
-    """The config of a finished or interrupted training, None where there is none to go on with."""
-    if is_finished(folder):
-        return str(read_record(folder)["config"])
-    config = Path(folder, "config.yaml")
-    return config.read_text(encoding="utf-8") if Path(folder, LAST).is_file() and config.is_file() else None
 
 
 def run_sweep(config_file: str, points: Sequence[Point]) -> None:

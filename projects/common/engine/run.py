@@ -14,7 +14,7 @@ from fastreid.utils import comm
 
 from fastreid_projects import interrupts
 from fastreid_projects.engine.record import RunRecord, training_facts
-from fastreid_projects.engine.same_config import differences
+from fastreid_projects.engine.same_config import config_there, differences
 from fastreid_projects.engine.setup import setup_run
 from fastreid_projects.engine.stages import (
     Stage,
@@ -24,7 +24,6 @@ from fastreid_projects.engine.stages import (
     hand_over,
     is_finished,
 )
-from fastreid_projects.engine.tables import read_record
 from fastreid_projects.engine.trained import load_trained
 from fastreid_projects.engine.trainer import Trainer, final_weights
 from fastreid_projects.errors import ConfigError, DataError
@@ -87,7 +86,7 @@ def _warn_of_differences(stage: Stage) -> None:
     """Say what a finished stage was trained with that is not asked for now."""
     folder = stage.cfg.OUTPUT_DIR
     try:
-        text = str(read_record(folder).get("config", "{}"))
+        text = config_there(folder) or "{}"
     except DataError:  # the weights are what counts
         return
     changed = differences(text, stage.cfg)

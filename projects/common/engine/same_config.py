@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
 from fastreid_projects.config import config_leaves
+from fastreid_projects.engine.stages import LAST, is_finished
+from fastreid_projects.engine.tables import read_record
 
 # What does not change the numbers of a training, or is written by it.
 WHERE = (
@@ -28,6 +31,18 @@ class Difference(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.key} {self.there}, not {self.now}"
+
+
+def config_there(folder: str) -> str | None:
+    """The yaml of a finished or interrupted training's config, None where there is none to go on with.
+
+    Raises:
+        DataError: the record of a finished one is broken.
+    """
+    if is_finished(folder):
+        return str(read_record(folder).get("config", "{}"))
+    config = Path(folder, "config.yaml")
+    return config.read_text(encoding="utf-8") if Path(folder, LAST).is_file() and config.is_file() else None
 
 
 def differences(text: str, cfg: Any, free: Collection[str] = ()) -> list[Difference]:
