@@ -266,3 +266,11 @@ def test_the_command(images, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["make_part_priors.py", "drawn", "--images", str(tmp_path / "nowhere")])
     assert main() == 2
     assert capsys.readouterr().err.startswith("error: the folder")
+
+
+def test_the_drawn_peoples_own_masks_are_never_replaced(images):
+    truth = drawn_path(images[0])
+    before = truth.read_bytes()
+    with pytest.raises(ConfigError, match=r"--folder 'masks' holds the drawn people's own masks"):
+        priors.make_priors(images, "drawn", {}, folder="masks", workers=1, overwrite=True)
+    assert truth.read_bytes() == before

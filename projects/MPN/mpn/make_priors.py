@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from fastreid_projects.data.demo import masks as drawn_masks
 from fastreid_projects.data.part_dataset import unusable_mask
 from fastreid_projects.data.part_masks import FOLDER, HEAD, TINTS, mask_path, read_mask
 from fastreid_projects.errors import ConfigError, DataError
@@ -143,14 +144,12 @@ def check_mask_paths(images: Sequence[str], folder: str) -> None:
     """See that no mask lies among the images, and that each is of one image.
 
     Raises:
-        ConfigError: the folder of a mask is one of the images, or the mask is an image.
+        ConfigError: the folder of a mask is one of the images, or the mask is an image or the drawn people's own.
         DataError: two images have one mask.
     """
     real = {path: os.path.realpath(path) for path in images}
-    taken, folders = (
-        set(real.values()),
-        {os.path.realpath(place) for place in {Path(p).parent for p in images}},
-    )
+    taken = set(real.values())
+    folders = {os.path.realpath(place) for place in {Path(path).parent for path in images}}
     owners: dict[str, str] = {}
     for path in images:
         mask = mask_path(path, folder)
@@ -159,12 +158,27 @@ def check_mask_paths(images: Sequence[str], folder: str) -> None:
             raise ConfigError(
                 f"--folder '{folder}' puts masks among the images, as {mask}: name another folder, e.g. {FOLDER}"
             )
+        if _holds_drawn_truth(path, mask):
+            raise ConfigError(
+                f"--folder '{folder}' holds the drawn people's own masks, as {mask}: name another folder, e.g. {FOLDER}"
+            )
         other = owners.setdefault(place, path)
         if real[other] != real[path]:
             raise DataError(
                 f"the images {other} and {path} have one mask, {mask}: rename one of them, or let --folder be a name "
                 f"beside the image folders, e.g. {FOLDER}"
             )
+
+
+def _holds_drawn_truth(image_path: str, mask: Path) -> bool:
+    """Whether a mask's place is taken by what was drawn with the image."""
+    if os.path.realpath(mask) != os.path.realpath(drawn_masks.mask_path(image_path)):
+        return False
+    try:
+        drawn_masks.load_masks(image_path)
+    except DataError:
+        return False
+    return True
 
 
 def _usable(image_path: str, folder: str) -> bool:
