@@ -69,7 +69,10 @@ def test_gradients_of_near_pairs_are_exact(step):
         double.unsqueeze(1) - double.unsqueeze(0) + torch.eye(4).unsqueeze(2)
     )  # the diagonal has no weight
     (differences.norm(dim=2) * weights).sum().backward()
-    torch.testing.assert_close(features.grad.double(), double.grad, rtol=1e-4, atol=1e-5)
+    error = (features.grad.double() - double.grad).norm(dim=1) / double.grad.norm(dim=1)
+    # d^2 comes from float64 products of |x|^2, whose last bits depend on the order of summation: sqrt(D) of them.
+    rounding = 4 * 2048**0.5 * torch.finfo(torch.float64).eps * (30 / step) ** 2
+    assert error.max() < 1e-4 + rounding
 
 
 def clustered(identities, scale):
