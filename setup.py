@@ -1,25 +1,28 @@
-"""Maps the folders of projects/ to the one import package ``fastreid_projects``."""
+"""Maps the papers of ``projects/`` into the package: ``projects/AMD/amd`` is ``fastreid_projects.amd``."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 PAPERS = {
-    "airnet": "AIRNet/airnet",
-    "amd": "AMD/amd",
-    "fidi": "FIDI/fidi",
-    "mpn": "MPN/mpn",
-    "mpn.providers": "MPN/mpn/providers",
-    "sal": "SAL/sal",
+    "airnet": "projects/AIRNet/airnet",
+    "amd": "projects/AMD/amd",
+    "fidi": "projects/FIDI/fidi",
+    "mpn": "projects/MPN/mpn",
+    "sal": "projects/SAL/sal",
 }
-COMMON = ("host", "losses", "data", "data.demo", "evaluation", "engine", "visualization")
 
-packages = ["fastreid_projects", *(f"fastreid_projects.{name}" for name in COMMON)]
-packages += [f"fastreid_projects.{name}" for name in PAPERS]
+packages = find_packages(include=["fastreid_projects", "fastreid_projects.*"])
+for name, folder in PAPERS.items():
+    packages += [
+        f"fastreid_projects.{name}",
+        *(f"fastreid_projects.{name}.{sub}" for sub in find_packages(folder)),
+    ]
 
 setup(
     packages=packages,
-    package_dir={
-        "fastreid_projects": "projects/common",
-        **{f"fastreid_projects.{name}": f"projects/{folder}" for name, folder in PAPERS.items()},
+    package_dir={f"fastreid_projects.{name}": folder for name, folder in PAPERS.items()},
+    package_data={
+        "fastreid_projects": ["py.typed"],
+        "fastreid_projects.visualization": ["templates/*"],
+        "fastreid_projects.amd.explain": ["templates/*"],
     },
-    package_data={"fastreid_projects.visualization": ["templates/*"], "fastreid_projects": ["py.typed"]},
 )

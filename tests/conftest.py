@@ -1,6 +1,10 @@
 """Fixtures for all tests: a tiny Market-1501 and a config that trains on it within seconds, on the CPU."""
 
+import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fastreid.utils.events import EventStorage
 from PIL import Image
 
 import fastreid_projects  # noqa: F401  (mends the host before a test imports any of it)
@@ -134,3 +139,47 @@ def host_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) 
     """``caplog`` that sees the loggers below "fastreid", which do not propagate once they are set up."""
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
     return caplog
+
+
+def _run(code: str, *args: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, **env, "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [sys.executable, *args, "-c", code],
+        capture_output=True,
+        text=True,
+        env=variables,
+        cwd=cwd,
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run code in a new Python; more arguments are the interpreter's, keywords are environment variables."""
+    return _run
+
+
+@pytest.fixture(scope="session")
+def unpatched(tmp_path_factory: pytest.TempPathFactory, market_writer: Callable[..., Path]) -> dict[str, Any]:
+    """The results of unpatched.py: how each defect shows in the host as it is."""
+    folder = tmp_path_factory.mktemp("unpatched")
+    market_writer(folder / "run2_c3")
+    script = Path(__file__).with_name("host") / "unpatched.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script), str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": ""},
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def storage() -> Iterator[EventStorage]:
+    """An open event storage, which the host's losses and steps write to."""
+    with EventStorage() as opened:
+        opened.epoch = 0
+        yield opened

@@ -40,7 +40,7 @@ def test_links_lead_somewhere(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_commands_are_understood(document, monkeypatch):
-    from fastreid_projects.amd.explain_tool import argument_parser as explain_parser
+    from fastreid_projects.amd.explain.command import argument_parser as explain_parser
     from fastreid_projects.config import load_config
     from fastreid_projects.engine.main import argument_parser
 

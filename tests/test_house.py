@@ -9,14 +9,10 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMON = ROOT / "projects" / "common"
+CORE = ROOT / "fastreid_projects"
 PACKAGE = "fastreid_projects"
 # projects/AMD/amd -> {"amd": that folder}
-PAPERS = {
-    path.parent.name: path.parent
-    for path in sorted((ROOT / "projects").glob("*/*/__init__.py"))
-    if path.parent.parent != COMMON
-}
+PAPERS = {path.parent.name: path.parent for path in sorted((ROOT / "projects").glob("*/*/__init__.py"))}
 TEXT = {
     ".py",
     ".yml",
@@ -68,7 +64,7 @@ def module_name(path):
     for package, folder in ((f"{PACKAGE}.{name}", folder) for name, folder in PAPERS.items()):
         if path.is_relative_to(folder):
             return ".".join([package, *path.relative_to(folder).with_suffix("").parts])
-    return ".".join([PACKAGE, *path.relative_to(COMMON).with_suffix("").parts])
+    return ".".join([PACKAGE, *path.relative_to(CORE).with_suffix("").parts])
 
 
 def imports(path):
@@ -85,15 +81,15 @@ def imports(path):
 
 
 def owner(module):
-    """Whose a module is: a paper's name, "common", or its top-level package."""
+    """Whose a module is: a paper's name, "core", or its top-level package."""
     parts = module.split(".")
     if parts[0] != PACKAGE:
         return parts[0]
-    return parts[1] if len(parts) > 1 and parts[1] in PAPERS else "common"
+    return parts[1] if len(parts) > 1 and parts[1] in PAPERS else "core"
 
 
 def all_sources():
-    return sources(ROOT / "projects", ROOT / "tools")
+    return sources(CORE, ROOT / "projects", ROOT / "tools")
 
 
 def test_there_is_something_to_check():
@@ -101,15 +97,15 @@ def test_there_is_something_to_check():
     assert len(all_sources()) > 50
 
 
-# Imports go one way: fastreid <- common <- a paper <- tools
+# Imports go one way: fastreid <- core <- a paper <- tools
 
 
-def test_common_imports_no_paper():
+def test_the_core_imports_no_paper():
     """plugins.py names papers, in strings; it alone may."""
-    for path in sources(COMMON):
+    for path in sources(CORE):
         owners = {owner(module) for module in imports(path)}
         assert not owners & set(PAPERS), relative(path)
-        if path != COMMON / "plugins.py":
+        if path != CORE / "plugins.py":
             texts = {
                 node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
             }
@@ -130,7 +126,7 @@ def test_nothing_imports_tools_or_tests_or_the_folders_names():
     """Only ``fastreid_projects`` is importable after an installation."""
     for path in all_sources():
         tops = {module.split(".")[0] for module in imports(path)}
-        assert not tops & {"tools", "tests", "projects", "common", *PAPERS}, relative(path)
+        assert not tops & {"tools", "tests", "projects", *PAPERS}, relative(path)
 
 
 def test_nothing_edits_the_module_path_and_nothing_imports_a_star():
@@ -180,17 +176,17 @@ def patches(path):
                 yield node.lineno
 
 
-def test_only_the_host_folder_mends_the_host():
+def test_only_the_host_folder_patches_the_host():
     for path in all_sources():
-        if not path.is_relative_to(COMMON / "host"):
+        if not path.is_relative_to(CORE / "host"):
             assert not list(patches(path)), (
                 f"{relative(path)} changes the host in lines {list(patches(path))}"
             )
-    assert any(list(patches(path)) for path in sources(COMMON / "host"))  # the check sees a mend
+    assert any(list(patches(path)) for path in sources(CORE / "host"))  # the check sees a patch
 
 
-def test_host_files_that_mend_name_the_hosts_file_and_line():
-    for path in sources(COMMON / "host"):
+def test_host_files_that_patch_name_the_hosts_file_and_line():
+    for path in sources(CORE / "host"):
         if list(patches(path)):
             text = path.read_text(encoding="utf-8")
             in_a_table = re.search(r"\w+\.py", text) and re.search(r"\| line", text)
@@ -200,7 +196,7 @@ def test_host_files_that_mend_name_the_hosts_file_and_line():
 # Installation
 
 
-def test_setup_maps_every_folder_with_code():
+def test_setup_maps_every_folder_with_code(monkeypatch):
     """A package that setup.py does not list is there in an editable installation and missing in a wheel."""
     text = (ROOT / "setup.py").read_text(encoding="utf-8")
     listed = {}
@@ -208,18 +204,19 @@ def test_setup_maps_every_folder_with_code():
     def setup(**options):
         listed.update(options)
 
-    code = text.replace("from setuptools import setup", "")
+    code = text.replace("from setuptools import find_packages, setup", "from setuptools import find_packages")
+    monkeypatch.chdir(ROOT)
     exec(compile(code, "setup.py", "exec"), {"setup": setup, "__name__": "setup"})
-    folders = {path.parent for path in sources(COMMON, *PAPERS.values())}
+    folders = {path.parent for path in sources(CORE, *PAPERS.values())}
     packages = {".".join(module_name(folder / "x").split(".")[:-1]) for folder in folders}
     assert packages == set(listed["packages"])
-    assert listed["package_dir"][PACKAGE] == "projects/common"
+    assert PACKAGE not in listed["package_dir"]
     for name, folder in PAPERS.items():
         assert listed["package_dir"][f"{PACKAGE}.{name}"] == relative(folder)
 
 
 def test_every_package_has_its_init_and_tools_have_none():
-    for path in sources(COMMON, *PAPERS.values()):
+    for path in sources(CORE, *PAPERS.values()):
         assert (path.parent / "__init__.py").is_file(), relative(path)
     assert not list((ROOT / "tools").rglob("__init__.py"))
 
@@ -266,14 +263,14 @@ each_config = pytest.mark.parametrize("path", CONFIGS, ids=relative)
 @pytest.fixture(scope="module")
 def house():
     pytest.importorskip("fastreid")
-    from fastreid_projects import config
+    from fastreid_projects.config import reading as config
 
     return config
 
 
 @each_config
 def test_every_config_loads_and_fits_the_host(path, house):
-    from fastreid_projects.host.config_check import check_host_config, check_training_config
+    from fastreid_projects.config.checks import check_host_config, check_training_config
 
     cfg = house.load_config(str(path))
     check_host_config(cfg)
@@ -288,7 +285,7 @@ def test_every_config_loads_and_fits_the_host(path, house):
 
 @each_config
 def test_every_models_losses_are_known_and_fed(path, house):
-    from fastreid_projects.host.losses import INPUTS
+    from fastreid_projects.host.modeling.meta_arch.losses import INPUTS
     from fastreid_projects.losses import check_loss_names
 
     cfg = house.load_config(str(path))

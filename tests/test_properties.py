@@ -11,10 +11,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fastreid_projects.data.joint import JointTransform
 from fastreid_projects.fidi.contrastive import batch_hard_contrastive_loss
 from fastreid_projects.losses.batch_hard import batch_hard_triplet_loss
 from fastreid_projects.losses.distances import pair_distances
+from fastreid_projects.mpn.data.joint import JointTransform
 from fastreid_projects.mpn.regions import find_regions
 from fastreid_projects.sal.losses import quadruplet_hard_loss
 

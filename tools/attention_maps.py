@@ -1,14 +1,14 @@
 """Attention of the stages of models side by side: python tools/attention_maps.py --model NAME X.yml WEIGHTS."""
 
-import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects.required  # noqa: F401  (mends the host before anything of it is imported)
 
 # isort: split
 import argparse
 import sys
 from collections.abc import Sequence
 
-from fastreid_projects.engine.main import one_sentence
-from fastreid_projects.engine.trained import named_configs
+from fastreid_projects.commands import one_sentence
+from fastreid_projects.engine.load_model import named_configs
 from fastreid_projects.sal.attention import write_attention
 
 

@@ -1,6 +1,6 @@
 """Ratios and peak memory, side by side in one process: python tools/benchmark.py [--case NAME] [--quick]."""
 
-import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects.required  # noqa: F401  (mends the host before anything of it is imported)
 
 # isort: split
 import argparse
@@ -22,12 +22,11 @@ from fastreid.utils.events import EventStorage
 
 from fastreid_projects.airnet.pooling import attention_pool_plain
 from fastreid_projects.amd import benchmark as amd_benchmark
+from fastreid_projects.benchmarks.cost import model_cost
+from fastreid_projects.benchmarks.measure import Measurement, compare, count_processor_time, report
+from fastreid_projects.benchmarks.throughput import compare_processes
+from fastreid_projects.commands import one_sentence
 from fastreid_projects.config import load_config
-from fastreid_projects.data.part_masks import HEAD, LEG
-from fastreid_projects.engine.cost import model_cost
-from fastreid_projects.engine.main import one_sentence
-from fastreid_projects.engine.measure import Measurement, compare, count_processor_time, report
-from fastreid_projects.engine.throughput import compare_processes
 from fastreid_projects.engine.trainer import Trainer
 from fastreid_projects.evaluation.ranking import RankingMeter
 from fastreid_projects.evaluation.reranking import iter_jaccard_distances
@@ -35,6 +34,7 @@ from fastreid_projects.fidi.contrastive import batch_hard_contrastive_loss
 from fastreid_projects.fidi.losses import fidi_loss
 from fastreid_projects.files import check_writable
 from fastreid_projects.losses import batch_hard_triplet_loss
+from fastreid_projects.mpn.data.part_masks import HEAD, LEG
 from fastreid_projects.mpn.reference import PlainMPNHead
 from fastreid_projects.sal.losses import quadruplet_hard_loss
 

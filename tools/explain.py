@@ -2,9 +2,9 @@
 
 import sys
 
-import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects.required  # noqa: F401  (mends the host before anything of it is imported)
 
 if __name__ == "__main__":
-    from fastreid_projects.amd.explain_tool import main
+    from fastreid_projects.amd.explain.command import main
 
     sys.exit(main())

@@ -1,6 +1,6 @@
 """Write a trained model as ONNX: python tools/export.py --config-file X.yml MODEL.WEIGHTS W.pth [--output M.onnx]."""
 
-import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects.required  # noqa: F401  (mends the host before anything of it is imported)
 
 # isort: split
 import argparse
@@ -8,9 +8,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from fastreid_projects.commands import one_sentence
 from fastreid_projects.config import load_config
-from fastreid_projects.engine.export import export
-from fastreid_projects.engine.main import one_sentence
+from fastreid_projects.export import export
 
 
 def argument_parser() -> argparse.ArgumentParser:

@@ -4,14 +4,14 @@ Without --config-file only the loss curves (fig. 3) are written; with it alpha a
 training for each value and seed. A second call trains only what is missing.
 """
 
-import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects.required  # noqa: F401  (mends the host before anything of it is imported)
 
 # isort: split
 import argparse
 import sys
 from collections.abc import Sequence
 
-from fastreid_projects.engine.main import one_sentence
+from fastreid_projects.commands import one_sentence
 from fastreid_projects.fidi.curves import write_curves
 from fastreid_projects.fidi.sweep import check_sweep, run_sweep, sweep_points, write_sweep
 

@@ -1,15 +1,15 @@
 """Grad-CAM of images, or of the similarity of two: python tools/gradcam.py --config-file X.yml --images A.jpg."""
 
-import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects.required  # noqa: F401  (mends the host before anything of it is imported)
 
 # isort: split
 import argparse
 import sys
 from collections.abc import Sequence
 
+from fastreid_projects.commands import one_sentence
 from fastreid_projects.config import load_config
-from fastreid_projects.engine.main import one_sentence
-from fastreid_projects.engine.trained import named_configs
+from fastreid_projects.engine.load_model import named_configs
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.visualization.gradcam_files import write_gradcam
 from fastreid_projects.visualization.saliency import write_saliency

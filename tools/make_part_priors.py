@@ -1,6 +1,6 @@
 """Masks of body parts for MPN: python tools/make_part_priors.py blazepose --dataset Market1501 --model FILE."""
 
-import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects.required  # noqa: F401  (mends the host before anything of it is imported)
 
 # isort: split
 import argparse
@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from fastreid_projects import interrupts
-from fastreid_projects.engine.main import one_sentence
-from fastreid_projects.mpn.make_priors import (
+from fastreid_projects.commands import one_sentence
+from fastreid_projects.mpn.priors.make_priors import (
     SPLITS,
     check_sheet,
     contact_sheet,

@@ -1,16 +1,16 @@
 """Grad-CAM of each body part: python tools/part_maps.py --config-file X.yml --dataset DemoReID MODEL.WEIGHTS W.pth."""
 
-import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects.required  # noqa: F401  (mends the host before anything of it is imported)
 
 # isort: split
 import argparse
 import sys
 from collections.abc import Sequence
 
+from fastreid_projects.commands import one_sentence
 from fastreid_projects.config import load_config
-from fastreid_projects.engine.main import one_sentence
-from fastreid_projects.mpn.make_priors import SPLITS, dataset_images, folder_images
 from fastreid_projects.mpn.part_maps import write_part_maps
+from fastreid_projects.mpn.priors.make_priors import SPLITS, dataset_images, folder_images
 
 
 def argument_parser() -> argparse.ArgumentParser:

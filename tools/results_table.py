@@ -1,14 +1,14 @@
 """A Markdown table from run records: python tools/results_table.py logs/a logs/b [--metrics mAP Rank-1]."""
 
-import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects.required  # noqa: F401  (mends the host before anything of it is imported)
 
 # isort: split
 import argparse
 import sys
 from collections.abc import Sequence
 
-from fastreid_projects.engine.main import one_sentence
-from fastreid_projects.engine.tables import markdown_table, read_runs
+from fastreid_projects.commands import one_sentence
+from fastreid_projects.records.tables import markdown_table, read_runs
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,7 +14,7 @@ def _end(signum: int, frame: object) -> None:
 if __name__ == "__main__":
     answer = signal.signal(signal.SIGINT, _end)
 
-    import fastreid_projects.host.required  # noqa: F401  (mends the host before anything of it is imported)
+    import fastreid_projects.required  # noqa: F401  (mends the host before anything of it is imported)
     from fastreid_projects.engine.main import main
 
     signal.signal(signal.SIGINT, answer)

@@ -21,7 +21,7 @@ from fastreid_projects.airnet.pooling import (
     attention_pool_plain,
 )
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.host.heads import ChannelPooling, register_pooling
+from fastreid_projects.modeling.pooling import ChannelPooling, register_pooling
 
 N, C, H, W = 3, 6, 4, 2
 

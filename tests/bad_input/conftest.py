@@ -137,7 +137,7 @@ def _main(name: str) -> Callable[[Sequence[str]], int]:
     if name == "train_net":
         from fastreid_projects.engine.main import main
     elif name == "explain":
-        from fastreid_projects.amd.explain_tool import main
+        from fastreid_projects.amd.explain.command import main
     else:
         spec = importlib.util.spec_from_file_location(f"tool_{name}", ROOT / "tools" / f"{name}.py")
         assert spec is not None

@@ -14,9 +14,9 @@ from fastreid_projects.data.attribute_dataset import (
     item_attributes,
 )
 from fastreid_projects.data.attributes import DUKEMTMC, MARKET1501
+from fastreid_projects.data.datasets import build_dataset
 from fastreid_projects.engine.trainer import Trainer
 from fastreid_projects.errors import ConfigError, DataError
-from fastreid_projects.host.datasets import build_dataset
 from tests.amd.conftest import INTERPRETER as AMD
 
 

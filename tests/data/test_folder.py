@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from fastreid_projects.data import folder as own
+from fastreid_projects.data.datasets import subset
 from fastreid_projects.engine.main import main
 from fastreid_projects.errors import DataError
-from fastreid_projects.host.datasets import subset
 from tests.conftest import write_market
 
 HEAD = "path,pid,camid,split,colour\n"

@@ -65,7 +65,7 @@ def test_the_items_of_a_built_dataset_are_chosen_from():
     """Which is what the loaders with attributes or masks take, too."""
     from types import SimpleNamespace
 
-    from fastreid_projects.host.datasets import training_items
+    from fastreid_projects.data.datasets import training_items
 
     data = SimpleNamespace(train=items())
     cfg = SimpleNamespace(DATASETS=SimpleNamespace(ID_FRACTION=0.5, ID_FRACTION_SEED=0))

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fastreid_projects.data.part_masks import HEAD, LEG, mask_path, write_mask
-from fastreid_projects.engine import record
 from fastreid_projects.engine.main import main as train
+from fastreid_projects.mpn.data.part_masks import HEAD, LEG, mask_path, write_mask
+from fastreid_projects.records import record
 from fastreid_projects.sal.backbone import PLANES
 from tests.conftest import write_market
 from tests.engine.test_run import write_attributes

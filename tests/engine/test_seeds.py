@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fastreid_projects.engine.main import argument_parser, main
-from fastreid_projects.engine.tables import markdown_table, read_runs, total_seconds
+from fastreid_projects.records.tables import markdown_table, read_runs, total_seconds
 from tests.conftest import write_market
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,9 +11,9 @@ from fastreid.modeling.backbones import BACKBONE_REGISTRY
 from fastreid_projects.config import load_config
 from fastreid_projects.engine.main import main
 from fastreid_projects.engine.stages import Stage, build_stages, hand_over, is_finished
-from fastreid_projects.engine.tables import markdown_table, read_record
 from fastreid_projects.engine.trainer import Trainer, final_weights
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.records.tables import markdown_table, read_record
 from tests.conftest import build_tiny_backbone
 
 if build_tiny_backbone.__name__ not in BACKBONE_REGISTRY._obj_map:

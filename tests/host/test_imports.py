@@ -9,7 +9,7 @@ from pathlib import Path
 import fastreid
 import pytest
 
-from fastreid_projects.host import imports, mend_host
+from fastreid_projects.host import imports, patch_host
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
@@ -22,9 +22,9 @@ importlib.machinery.PathFinder.find_spec = classmethod(
 """
 
 
-def test_legacy_names(unmended):
-    assert "torch._six" in unmended["torch_six"]
-    assert "Mapping" in unmended["collections_mapping"]
+def test_legacy_names(unpatched):
+    assert "torch._six" in unpatched["torch_six"]
+    assert "Mapping" in unpatched["collections_mapping"]
     assert not hasattr(collections, "Mapping")
     assert "torch._six" not in sys.modules
     with imports.legacy_names():
@@ -46,7 +46,7 @@ def test_mending_twice_changes_nothing():
     from fastreid.engine import DefaultTrainer
 
     before = (DefaultTrainer.__init__, build.DataLoaderX, build.build_reid_train_loader)
-    mend_host()
+    patch_host()
     assert before == (DefaultTrainer.__init__, build.DataLoaderX, build.build_reid_train_loader)
 
 
@@ -55,9 +55,12 @@ def test_every_module_holds_the_mended_names():
     import fastreid.engine.defaults
     import fastreid.solver
 
-    from fastreid_projects.host import images, loaders, optimizer
+    from fastreid_projects.data import images
+    from fastreid_projects.host.data import build as loaders
+    from fastreid_projects.host.data import common
+    from fastreid_projects.host.solver import build as optimizer
 
-    assert fastreid.data.CommDataset is images.CommDataset
+    assert fastreid.data.CommDataset is common.CommDataset
     assert fastreid.data.common.read_image is images.read_image
     assert fastreid.engine.defaults.build_reid_train_loader is loaders.build_reid_train_loader
     assert fastreid.solver.build_optimizer is fastreid.engine.defaults.build_optimizer
@@ -70,7 +73,7 @@ import warnings
 warnings.simplefilter("error")
 import fastreid_projects
 from fastreid_projects.errors import HostMissingError
-fastreid_projects.mend_host()
+fastreid_projects.patch_host()
 for name in ("fastreid", "fastreid.config"):
     try:
         __import__(name)
@@ -124,7 +127,7 @@ def test_a_git_checkout_on_the_path_is_a_host(run_python, tmp_path: Path):
     done = run_python(code, "-W", "ignore", PYTHONPATH=str(checkout))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(checkout))
-    assert "fastreid_projects.host.device_loader <class 'str'>" in done.stdout
+    assert "fastreid_projects.data.device_loader <class 'str'>" in done.stdout
 
 
 def test_has_host():

@@ -10,10 +10,10 @@ from fastreid.utils.events import EventStorage
 
 from fastreid_projects import plugins
 from fastreid_projects.config import load_config
-from fastreid_projects.data.part_masks import HEAD, LEG
 from fastreid_projects.errors import ConfigError, DataError, WeightsError
 from fastreid_projects.losses import LOSSES
 from fastreid_projects.mpn.alignment import class_wise
+from fastreid_projects.mpn.data.part_masks import HEAD, LEG
 
 plugins.register_all()
 ROOT = Path(__file__).resolve().parents[2]

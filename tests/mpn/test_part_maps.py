@@ -9,8 +9,8 @@ from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from PIL import Image
 
 from fastreid_projects.config import load_config
-from fastreid_projects.data.part_masks import HEAD, LEG, mask_path, write_mask
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.mpn.data.part_masks import HEAD, LEG, mask_path, write_mask
 from fastreid_projects.mpn.part_maps import band_shares, part_maps, write_part_maps
 
 CONFIGS = Path(__file__).resolve().parents[2] / "projects" / "MPN" / "configs"

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from fastreid_projects.data.part_masks import ARM, HEAD, LEG, OTHER, TORSO
+from fastreid_projects.mpn.data.part_masks import ARM, HEAD, LEG, OTHER, TORSO
 from fastreid_projects.mpn.reference import plain_pieces
 from fastreid_projects.mpn.regions import Regions, cut_matrix, find_regions, has_head_and_leg, resize_rows
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from fastreid_projects.config import load_config
-from fastreid_projects.data.part_dataset import unusable_mask
-from fastreid_projects.data.part_masks import HEAD, LEG, mask_path, write_mask
 from fastreid_projects.engine.main import main
 from fastreid_projects.engine.trainer import Trainer
 from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.mpn.data.part_dataset import unusable_mask
+from fastreid_projects.mpn.data.part_masks import HEAD, LEG, mask_path, write_mask
 from tests.conftest import write_market
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,9 +7,9 @@ import torch
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 
 from fastreid_projects.amd.targets import FrozenTarget, embed
-from fastreid_projects.backbone_stages import run_stages
 from fastreid_projects.config import load_config
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.modeling.stages import run_stages
 
 CONFIGS = Path(__file__).resolve().parents[2] / "projects" / "SAL" / "configs"
 

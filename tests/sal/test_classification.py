@@ -10,11 +10,11 @@ import torch
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 
 from fastreid_projects.config import load_config
+from fastreid_projects.data.datasets import build_dataset
 from fastreid_projects.engine.main import main
-from fastreid_projects.engine.tables import read_record
 from fastreid_projects.engine.trainer import Trainer
 from fastreid_projects.errors import ConfigError, DataError
-from fastreid_projects.host.datasets import build_dataset
+from fastreid_projects.records.tables import read_record
 from fastreid_projects.sal import classification
 from fastreid_projects.sal.classifier import ErrorEvaluator
 from fastreid_projects.sal.shapes import CLASSES, draw_shapes

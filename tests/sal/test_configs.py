@@ -7,10 +7,10 @@ import torch
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 
 from fastreid_projects.config import load_config
+from fastreid_projects.config.checks import check_host_config, check_training_config
 from fastreid_projects.engine.main import main
 from fastreid_projects.engine.stages import build_stages, is_finished
-from fastreid_projects.engine.tables import read_record
-from fastreid_projects.host.config_check import check_host_config, check_training_config
+from fastreid_projects.records.tables import read_record
 
 CONFIGS = Path(__file__).resolve().parents[2] / "projects" / "SAL" / "configs"
 CE, SAC, QUAD, TRIPLET = (

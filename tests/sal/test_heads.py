@@ -9,7 +9,7 @@ from fastreid.utils.events import EventStorage
 
 from fastreid_projects.config import load_config
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.host.losses import INPUTS
+from fastreid_projects.host.modeling.meta_arch.losses import INPUTS
 from fastreid_projects.losses import LOSSES
 from fastreid_projects.sal.heads import MultiLevelHead
 from fastreid_projects.sal.losses import self_attention_constraint

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from fastreid.layers import pooling
 from fastreid.modeling.backbones import build_backbone
 from fastreid.modeling.heads import REID_HEADS_REGISTRY, EmbeddingHead, build_heads
 from torch import Tensor, nn
 
-from fastreid_projects.airnet.pooling import AttentionPooling, context_block
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.host.heads import refuse_pooling
+from fastreid_projects.modeling.pooling import pooling_layers, refuse_pooling
+
+from .pooling import AttentionPooling, context_block
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 # With one position less in a direction, attention over positions is no choice and all poolings are alike.
@@ -70,8 +70,8 @@ def check_variant(cfg: Any) -> None:
 
 
 def _check_branch(number: int, names: Sequence[str]) -> None:
-    layers = {k for k, v in vars(pooling).items() if isinstance(v, type) and issubclass(v, nn.Module)}
-    known = sorted(layers.difference(_NO_POOLING))
+    layers = pooling_layers()
+    known = sorted(layers.keys() - set(_NO_POOLING))
     for name in names:
         if name not in known:
             raise ConfigError(
@@ -83,7 +83,7 @@ def _check_branch(number: int, names: Sequence[str]) -> None:
             f"MODEL.AIRNET.BRANCHES pools branch {number} twice alike ({', '.join(names)}), which gives the same "
             "representation twice; name different layers, or give each a branch of its own"
         )
-    attention = [n for n in names if issubclass(getattr(pooling, n), AttentionPooling)]
+    attention = [n for n in names if issubclass(layers[n], AttentionPooling)]
     if len(attention) > 1:
         raise ConfigError(
             f"MODEL.AIRNET.BRANCHES gives branch {number} attention pooling with and without a softmax "

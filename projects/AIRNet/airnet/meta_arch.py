@@ -13,12 +13,13 @@ from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.modeling.meta_arch.baseline import Baseline
 from torch import Tensor, nn
 
-from fastreid_projects.airnet.build import build_parts
-from fastreid_projects.backbone_stages import resnet_stages
-from fastreid_projects.explainable import Branch
-from fastreid_projects.host.preprocess import move_batch
-from fastreid_projects.host.unlabelled import training_targets
+from fastreid_projects.contract import Branch
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
+from fastreid_projects.modeling.batch import move_batch
+from fastreid_projects.modeling.stages import resnet_stages
+from fastreid_projects.modeling.unlabelled import training_targets
+
+from .build import build_parts
 
 
 @META_ARCH_REGISTRY.register()

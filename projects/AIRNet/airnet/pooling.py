@@ -15,7 +15,7 @@ from fastreid.layers.context_block import ContextBlock
 from torch import Tensor, nn
 
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.host.heads import ChannelPooling, register_pooling
+from fastreid_projects.modeling.pooling import ChannelPooling, register_pooling
 
 # The bottleneck ratio of a global-context block, r = 16 (Cao et al. 2019, table 2 a).
 CONTEXT_RATIO = 1 / 16

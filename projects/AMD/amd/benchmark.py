@@ -22,33 +22,34 @@ from fastreid.data.transforms import build_transforms
 from fastreid.modeling.meta_arch import build_model
 from torch import Tensor, nn
 
-from fastreid_projects.amd.decomposition import Pooling, attribute_features, pairwise_distances
-from fastreid_projects.amd.evaluator import AttributeEvaluator
-from fastreid_projects.amd.explain import Explainer
-from fastreid_projects.amd.explain_tool import add_ranks
-from fastreid_projects.amd.explanation_files import Explanation, write_explanation
-from fastreid_projects.amd.heads import AttributeDecompositionHead
-from fastreid_projects.amd.losses import (
+from fastreid_projects.benchmarks.measure import Measurement, compare
+from fastreid_projects.config import load_config
+from fastreid_projects.data.attributes import MARKET1501, UNKNOWN
+from fastreid_projects.data.demo import SPECS, draw_person, plan_dataset
+from fastreid_projects.evaluation.index import GalleryIndex
+from fastreid_projects.visualization.heatmap import save_png
+
+from .decomposition import Pooling, attribute_features, pairwise_distances
+from .evaluation.evaluator import AttributeEvaluator
+from .explain.command import add_ranks
+from .explain.explainer import Explainer
+from .explain.files import Explanation, write_explanation
+from .explain.search import search
+from .explain.sources import Photo
+from .heads import AttributeDecompositionHead
+from .losses import (
     AttributePriorLoss,
     MetricDistillationLoss,
     PairDistances,
     exclusive_attributes,
 )
-from fastreid_projects.amd.meta_arch import AMD
-from fastreid_projects.amd.reference import (
+from .meta_arch import AMD
+from .reference import (
     attention_plain,
     attribute_features_plain,
     pairwise_distances_plain,
 )
-from fastreid_projects.amd.search import search
-from fastreid_projects.amd.sources import Photo
-from fastreid_projects.amd.targets import FrozenTarget
-from fastreid_projects.config import load_config
-from fastreid_projects.data.attributes import MARKET1501, UNKNOWN
-from fastreid_projects.data.demo import SPECS, draw_person, plan_dataset
-from fastreid_projects.engine.measure import Measurement, compare
-from fastreid_projects.evaluation.index import GalleryIndex
-from fastreid_projects.visualization.heatmap import save_png
+from .targets import FrozenTarget
 
 _CONFIGS = Path("projects") / "AMD" / "configs"
 

@@ -9,15 +9,16 @@ from typing import Any
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
-from fastreid_projects.amd.checks import warn_of_another_size
-from fastreid_projects.amd.saved_weights import require_finite
-from fastreid_projects.amd.targets import FrozenTarget, trunk
+from fastreid_projects.checkpoints.weights import load_state_dict_file
 from fastreid_projects.config import load_config
 from fastreid_projects.data.attribute_dataset import attribute_set_of
 from fastreid_projects.data.attributes import ATTRIBUTE_SETS, AttributeSet
 from fastreid_projects.errors import ConfigError, WeightsError
 from fastreid_projects.files import write_aside
-from fastreid_projects.host.checkpoint import load_state_dict_file
+
+from .checks import warn_of_another_size
+from .saved_weights import require_finite
+from .targets import FrozenTarget, trunk
 
 # Classes of a model that is built to see where its classifiers are.
 _PROBE = 10007

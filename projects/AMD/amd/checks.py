@@ -8,9 +8,9 @@ from typing import Any
 
 from fastreid.data.datasets import DATASET_REGISTRY
 
-from fastreid_projects.backbone_stages import NUM_STAGES
 from fastreid_projects.config import get_key
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.modeling.stages import NUM_STAGES
 
 logger = logging.getLogger("fastreid.projects.amd")
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fastreid_projects.losses.distances import wide
 from fastreid_projects.losses.registry import register_loss
 
 
@@ -63,7 +64,7 @@ def distillation_loss(target: Tensor, attribute: Tensor) -> Tensor:
     Returns:
         A scalar; 0 with its graph for a batch of one image.
     """
-    return _mean_over_pairs((_wide(target) - _wide(attribute).sum(dim=2)).abs())
+    return _mean_over_pairs((wide(target) - wide(attribute).sum(dim=2)).abs())
 
 
 def attribute_prior_losses(
@@ -85,7 +86,7 @@ def attribute_prior_losses(
         Two scalars, finite for every labelling and for pairs at distance 0.
     """
     m = attribute.shape[2]
-    attribute = _wide(attribute)
+    attribute = wide(attribute)
     total = attribute.sum(dim=2, keepdim=True)
     # A pair at distance 0 has no shares; dividing it by 1 keeps them at 0 and their gradient small.
     shares = attribute / torch.where(total > 1e-12, total, torch.ones_like(total))
@@ -100,11 +101,6 @@ def attribute_prior_losses(
     violation = torch.where(exclusive, bound - shares, shares - bound).relu()
     second = violation.sum(dim=2) * bounded
     return _mean_over_pairs(first * known), _mean_over_pairs(second)
-
-
-def _wide(values: Tensor) -> Tensor:
-    """Half precision as float32: 1e-12 is 0 there, and a sum over pairs may be inf."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def _mean_over_pairs(values: Tensor) -> Tensor:

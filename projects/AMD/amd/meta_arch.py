@@ -13,15 +13,16 @@ from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from fastreid_projects.amd.build import build_free_stages, build_target, resolve_attribute_set
-from fastreid_projects.amd.checks import check_keys
-from fastreid_projects.amd.decomposition import pairwise_distances
-from fastreid_projects.amd.losses import PairDistances, exclusive_attributes
-from fastreid_projects.amd.saved_weights import check_saved
-from fastreid_projects.amd.targets import FrozenTarget, TargetOutput, embed, pooled_embedding
-from fastreid_projects.backbone_stages import run_stages
 from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
+from fastreid_projects.modeling.stages import run_stages
+
+from .build import build_free_stages, build_target, resolve_attribute_set
+from .checks import check_keys
+from .decomposition import pairwise_distances
+from .losses import PairDistances, exclusive_attributes
+from .saved_weights import check_saved
+from .targets import FrozenTarget, TargetOutput, embed, pooled_embedding
 
 _ANY_SIZE = (128, 64)  # where images are not resized
 
@@ -94,8 +95,8 @@ class AMD(nn.Module):
     check_config = staticmethod(check_keys)
 
     def build_evaluator(self, cfg: Any, dataset_name: str, loader: Any, num_query: int) -> Any:
-        """The evaluator of target and interpreter; see :mod:`fastreid_projects.amd.evaluation`."""
-        from fastreid_projects.amd.evaluation import build_attribute_evaluator
+        """The evaluator of target and interpreter; see :mod:`fastreid_projects.amd.evaluation.build`."""
+        from .evaluation.build import build_attribute_evaluator
 
         return build_attribute_evaluator(self, cfg, dataset_name, loader, num_query)
 
@@ -136,7 +137,8 @@ class AMD(nn.Module):
 
     def preprocess_image(self, batched_inputs: Any) -> Tensor:
         """Normalise a host batch, or images (N, 3, h, w) of 0..255 RGB, the way the target does."""
-        return self.target.model.preprocess_image(batched_inputs)
+        images: Tensor = self.target.model.preprocess_image(batched_inputs)
+        return images
 
     def attend(self, images: Tensor) -> tuple[TargetOutput, Tensor]:
         """Normalised images -> what the target makes of them, and attention A (N, M, H, W)."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fastreid_projects.amd.decomposition import Pooling
-from fastreid_projects.amd.heads import AttributeDecompositionHead, pepu
+from .decomposition import Pooling
+from .heads import AttributeDecompositionHead, pepu
 
 
 def attention_plain(head: AttributeDecompositionHead, features: Tensor) -> Tensor:

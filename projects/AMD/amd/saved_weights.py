@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
+from fastreid_projects.checkpoints.weights import load_state_dict_file
 from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.errors import ConfigError, WeightsError
-from fastreid_projects.host.checkpoint import load_state_dict_file
 
 _OWN = ("free_stages.", "head.")
 _COUNTERS = "num_batches_tracked"

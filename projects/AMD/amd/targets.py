@@ -23,10 +23,11 @@ from fastreid.modeling.meta_arch.baseline import Baseline
 from fastreid.modeling.meta_arch.mgn import MGN
 from torch import Tensor, nn
 
-from fastreid_projects.amd.decomposition import Pooling, apply_neck, resize_attention
-from fastreid_projects.backbone_stages import split_stages
+from fastreid_projects.contract import Branch, Explainable
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.explainable import Branch, Explainable
+from fastreid_projects.modeling.stages import split_stages
+
+from .decomposition import Pooling, apply_neck, resize_attention
 
 
 class TargetOutput(NamedTuple):
@@ -53,7 +54,7 @@ class FrozenTarget(nn.Module):
 
     def __init__(self, model: nn.Module, shared_stages: int) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
         self.shared_stages = shared_stages
         self._branches = _opener(model)
         self._stages = tuple(trunk(model))  # a tuple: their parameters are the model's, not registered twice

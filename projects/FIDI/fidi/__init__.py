@@ -3,7 +3,7 @@
 What is named here needs torch alone.
 """
 
-from fastreid_projects.fidi.contrastive import BatchHardContrastiveLoss, batch_hard_contrastive_loss
-from fastreid_projects.fidi.losses import FIDILoss, fidi_loss
+from .contrastive import BatchHardContrastiveLoss, batch_hard_contrastive_loss
+from .losses import FIDILoss, fidi_loss
 
 __all__ = ["BatchHardContrastiveLoss", "FIDILoss", "batch_hard_contrastive_loss", "fidi_loss"]

@@ -23,13 +23,13 @@ from fastreid.modeling.losses import log_accuracy
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline
 from torch import Tensor, nn
 
-from fastreid_projects.backbone_stages import split_stages
+from fastreid_projects.contract import Branch
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.explainable import Branch
-from fastreid_projects.host.heads import check_channels, refuse_pooling
-from fastreid_projects.host.stem import pad_stem
-from fastreid_projects.host.unlabelled import training_targets
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
+from fastreid_projects.modeling.pooling import check_channels, refuse_pooling
+from fastreid_projects.modeling.stages import split_stages
+from fastreid_projects.modeling.stem import pad_stem
+from fastreid_projects.modeling.unlabelled import training_targets
 
 # The authors' names -> ours; their backbone is a sequence, their res_part is layer4.
 _AUTHORS = {
@@ -83,6 +83,7 @@ class BDBHeads(nn.Module):
         width_ratio: float = 1.0,
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.global_softmax = nn.Linear(global_dim, num_classes)
         self.global_reduction = nn.Sequential(
             nn.Conv2d(in_channels, global_dim, 1), nn.BatchNorm2d(global_dim), nn.ReLU()
@@ -103,7 +104,7 @@ class BDBHeads(nn.Module):
         Raises:
             ConfigError: the maps have other channels than ``MODEL.BACKBONE.FEAT_DIM``.
         """
-        check_channels(maps, self.global_reduction[0].in_channels)
+        check_channels(maps, self.in_channels)
         whole = self.global_reduction(self.global_pool(maps)).flatten(1)
         maps = self.res_part2(maps)
         if self.training:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
-from fastreid_projects.fidi.losses import pair_losses
 from fastreid_projects.files import write_aside
+
+from .losses import pair_losses
 
 COLUMNS = (
     "distance",

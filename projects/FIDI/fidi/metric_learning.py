@@ -14,8 +14,9 @@ from pytorch_metric_learning.reducers import BaseReducer, MeanReducer, SumReduce
 from pytorch_metric_learning.utils import loss_and_miner_utils as pairs
 from torch import Tensor
 
-from fastreid_projects.fidi.losses import check_options, pair_losses
 from fastreid_projects.losses.distances import euclidean_distances, wide
+
+from .losses import check_options, pair_losses
 
 
 class EuclideanDistance(LpDistance):

@@ -15,9 +15,10 @@ from fastreid_projects.engine.main import argument_parser
 from fastreid_projects.engine.run import run
 from fastreid_projects.engine.same_config import config_there, differences
 from fastreid_projects.engine.stages import build_stages, check_stages, is_finished
-from fastreid_projects.engine.tables import flat_metrics, read_record
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.fidi.curves import write_csv, write_figure
+from fastreid_projects.records.tables import flat_metrics, read_record
+
+from .curves import write_csv, write_figure
 
 logger = logging.getLogger("fastreid.projects.fidi.sweep")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fastreid_projects.mpn.part_layers import PartConv
-from fastreid_projects.mpn.regions import Regions, cut_matrix, even_regions, rows_after_resize
+from .part_layers import PartConv
+from .regions import Regions, cut_matrix, even_regions, rows_after_resize
 
 
 class Cutter:

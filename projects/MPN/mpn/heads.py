@@ -11,12 +11,13 @@ from fastreid.layers import any_softmax
 from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from torch import Tensor, nn
 
+from fastreid_projects.contract import Branch
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.explainable import Branch
-from fastreid_projects.host.heads import check_channels, refuse_pooling
-from fastreid_projects.mpn.cutting import Cutter
-from fastreid_projects.mpn.part_layers import ChannelAttention, PartConv, pool_relu, vector_layer
-from fastreid_projects.mpn.regions import Regions
+from fastreid_projects.modeling.pooling import check_channels, refuse_pooling
+
+from .cutting import Cutter
+from .part_layers import ChannelAttention, PartConv, pool_relu, vector_layer
+from .regions import Regions
 
 TASKS = ("both", "main", "auxiliary")
 SHARING = ("hard", "soft", "none")

@@ -13,18 +13,19 @@ from fastreid.modeling.losses.cross_entroy_loss import log_accuracy
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline
 from torch import Tensor, nn
 
-from fastreid_projects.backbone_stages import resnet_stages, split_stages
-from fastreid_projects.data.part_dataset import PartMaskDataset, Translation
+from fastreid_projects.contract import Branch
 from fastreid_projects.errors import ConfigError, DataError
-from fastreid_projects.explainable import Branch
-from fastreid_projects.host.preprocess import move_batch
-from fastreid_projects.host.stem import pad_stem
-from fastreid_projects.host.unlabelled import training_targets
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
-from fastreid_projects.mpn.alignment import ALIGNMENTS, alignment_loss, soft_sharing_loss
-from fastreid_projects.mpn.heads import MPNHead, PartFeatures
-from fastreid_projects.mpn.regions import Regions, find_regions
-from fastreid_projects.mpn.rga import add_spatial_attention
+from fastreid_projects.modeling.batch import move_batch
+from fastreid_projects.modeling.stages import resnet_stages, split_stages
+from fastreid_projects.modeling.stem import pad_stem
+from fastreid_projects.modeling.unlabelled import training_targets
+
+from .alignment import ALIGNMENTS, alignment_loss, soft_sharing_loss
+from .data.part_dataset import PartMaskDataset, Translation
+from .heads import MPNHead, PartFeatures
+from .regions import Regions, find_regions
+from .rga import add_spatial_attention
 
 PRIORS = ("mask", "roi", "uniform")
 SUMMED = "sample_triplet"
@@ -189,8 +190,9 @@ class MPN(Baseline):
     def losses(self, outputs: PartFeatures, gt_labels: Tensor) -> dict[str, Tensor]:
         """The terms of Eq. 10, by name."""
         main, auxiliary = outputs
-        shown = auxiliary if main is None else main
-        pairs_of = shown
+        pairs_of = auxiliary if main is None else main
+        if pairs_of is None:
+            raise ValueError("MPN has neither main nor auxiliary features to train on")
         if self.align == SUMMED and main is not None and auxiliary is not None:
             pairs_of = main + auxiliary
         logits = self._logits(main, auxiliary, gt_labels)

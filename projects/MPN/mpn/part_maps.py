@@ -21,17 +21,18 @@ from fastreid.data.transforms import build_transforms
 from tabulate import tabulate
 from torch import Tensor
 
-from fastreid_projects.data.part_dataset import unusable_mask
-from fastreid_projects.data.part_masks import mask_path, read_mask
-from fastreid_projects.engine.trained import load_trained
+from fastreid_projects.config.checks import check_host_config
+from fastreid_projects.data.images import read_image
+from fastreid_projects.device import resolve_device
+from fastreid_projects.engine.load_model import load_trained
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.host.config_check import check_host_config
-from fastreid_projects.host.device import resolve_device
-from fastreid_projects.host.images import read_image
-from fastreid_projects.mpn.regions import has_head_and_leg
 from fastreid_projects.visualization.gradcam import Score, gradcam, map_layers, strength
 from fastreid_projects.visualization.heatmap import overlay, save_png
 from fastreid_projects.visualization.spread import evenly_spread
+
+from .data.part_dataset import unusable_mask
+from .data.part_masks import mask_path, read_mask
+from .regions import has_head_and_leg
 
 _BATCH = 32
 

@@ -5,13 +5,15 @@ Shapes as in ``part_layers`` and ``regions``.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fastreid_projects.mpn.heads import MPNHead, PartFeatures
-from fastreid_projects.mpn.part_layers import PartConv
-from fastreid_projects.mpn.regions import Regions, even_regions, rows_after_resize
+from .heads import MPNHead, PartFeatures
+from .part_layers import PartConv
+from .regions import Regions, even_regions, rows_after_resize
 
 
 class PlainPart(nn.Module):
@@ -27,7 +29,7 @@ class PlainPart(nn.Module):
         super().__init__()
         own = head.auxiliary if auxiliary else nn.ModuleDict()
 
-        def layer(name: str) -> nn.Module:
+        def layer(name: str) -> Any:
             return own[name] if name in own else getattr(head, name)
 
         self.conv1 = _one_part(layer("conv1"), part)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fastreid_projects.data.part_masks import HEAD, LEG
+from .data.part_masks import HEAD, LEG
 
 # The smallest share of the image that counts as a head or a leg: 16 pixels of 128 x 64.
 PRESENT = 0.002

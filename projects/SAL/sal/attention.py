@@ -12,16 +12,17 @@ import torch
 from fastreid.data.transforms import build_transforms
 from torch import Tensor, nn
 
-from fastreid_projects.engine.trained import load_trained
+from fastreid_projects.config.checks import check_host_config
+from fastreid_projects.data.datasets import build_dataset, subset
+from fastreid_projects.data.images import read_image
+from fastreid_projects.device import resolve_device
+from fastreid_projects.engine.load_model import load_trained
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.files import check_writable, write_aside
-from fastreid_projects.host.config_check import check_host_config
-from fastreid_projects.host.datasets import build_dataset, subset
-from fastreid_projects.host.device import resolve_device
-from fastreid_projects.host.images import read_image
 from fastreid_projects.losses.feature_maps import FeatureMaps
-from fastreid_projects.sal.losses import attention_map, self_attention_constraint
 from fastreid_projects.visualization.heatmap import overlay, pair_scale
+
+from .losses import attention_map, self_attention_constraint
 
 _KEY = "MODEL.LOSSES.SAC.LAYERS"
 _INCH = 1.1

@@ -15,8 +15,8 @@ from fastreid.modeling.backbones import resnet as host_resnet
 from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from torch import Tensor, nn
 
+from fastreid_projects.checkpoints.pretrained import load_pretrained
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.host.pretrain import load_pretrained
 
 BLOCKS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "18x": (host_resnet.BasicBlock, (2, 2, 2, 2)),

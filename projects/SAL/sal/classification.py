@@ -19,7 +19,8 @@ from PIL import Image
 from torchvision.datasets import CIFAR100 as TorchvisionCIFAR100
 
 from fastreid_projects.errors import DataError
-from fastreid_projects.sal.shapes import draw_shapes
+
+from .shapes import draw_shapes
 
 Pixels = NDArray[np.uint8]
 Item = tuple["Picture", int, int]

@@ -17,7 +17,8 @@ from fastreid.utils import comm
 from torch import Tensor
 
 from fastreid_projects.errors import ConfigError, DataError
-from fastreid_projects.sal.classification import ClassDataset
+
+from .classification import ClassDataset
 
 
 @META_ARCH_REGISTRY.register()

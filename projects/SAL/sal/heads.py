@@ -10,8 +10,9 @@ from fastreid.config import configurable
 from fastreid.modeling.heads import REID_HEADS_REGISTRY, EmbeddingHead
 from torch import Tensor, nn
 
-from fastreid_projects.host.heads import ChannelPooling
-from fastreid_projects.sal.backbone import build_dilated_resnet_backbone, level_channels
+from fastreid_projects.modeling.pooling import ChannelPooling
+
+from .backbone import build_dilated_resnet_backbone, level_channels
 
 
 class LevelPool(nn.Module):
@@ -46,9 +47,9 @@ class LevelPools(nn.ModuleList):
 
 def pool_levels(pool: nn.Module, channels: Sequence[int]) -> nn.Module:
     """Let a pooling layer of the host take levels, too; one without weights stays an instance of its class."""
-    kind = type(pool)
     if isinstance(pool, ChannelPooling) and len(channels) > 1:
-        return LevelPools(kind, channels)
+        return LevelPools(type(pool), channels)
+    kind = type(pool)
     pool.__class__ = type(f"Level{kind.__name__}", (LevelPool, kind), {})
     return pool
 

@@ -175,8 +175,9 @@ class SelfAttentionConstraint(nn.Module):
 
 def _gives_one_map(cfg: Any) -> bool:
     """Whether ``MODEL.BACKBONE`` is known to return a single map: the host's do, and ours with one level."""
-    from fastreid_projects.host.config_check import DEPTHS
-    from fastreid_projects.sal.backbone import build_dilated_resnet_backbone
+    from fastreid_projects.config.checks import DEPTHS
+
+    from .backbone import build_dilated_resnet_backbone
 
     name = cfg.MODEL.BACKBONE.NAME
     return name in DEPTHS or (

@@ -4,6 +4,6 @@ A provider is a class registered under its name. It finds two maps, as the paper
 parsing) and the whole person with what they carry (segmentation).
 """
 
-from fastreid_projects.mpn.providers.base import PROVIDERS, Found, Provider, build_provider
+from .base import PROVIDERS, Found, Provider, build_provider
 
 __all__ = ["PROVIDERS", "Found", "Provider", "build_provider"]

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fastreid_projects.data.part_masks import BACKGROUND, OTHER
 from fastreid_projects.errors import ConfigError
+
+from ..data.part_masks import BACKGROUND, OTHER
 
 # Where each provider's class is; imported when it is asked for, as it may need packages that are optional.
 PROVIDERS = {
@@ -29,7 +30,7 @@ class Found(NamedTuple):
     """What a provider has found in an image.
 
     Attributes:
-        parts: uint8 (h, w), numbers of :mod:`fastreid_projects.data.part_masks`, 0 where none.
+        parts: uint8 (h, w), numbers of :mod:`fastreid_projects.mpn.data.part_masks`, 0 where none.
         person: bool (h, w), the person with what they carry.
     """
 

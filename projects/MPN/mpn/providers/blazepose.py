@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 
 from fastreid_projects.errors import ConfigError, WeightsError
-from fastreid_projects.mpn.providers.base import Found
-from fastreid_projects.mpn.providers.skeleton import paint_parts
+
+from .base import Found
+from .skeleton import paint_parts
 
 # COCO's joints among BlazePose's 33 landmarks: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles.
 _AS_COCO = [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from fastreid_projects.data.demo.masks import load_masks
-from fastreid_projects.data.part_masks import FROM_DRAWN
 from fastreid_projects.errors import DataError
-from fastreid_projects.mpn.providers.base import Found
+
+from ..data.part_masks import FROM_DRAWN
+from .base import Found
 
 
 class DrawnProvider:

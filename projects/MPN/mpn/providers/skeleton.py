@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from fastreid_projects.data.part_masks import ARM, HEAD, LEG, TORSO
+from ..data.part_masks import ARM, HEAD, LEG, TORSO
 
 # COCO's order: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles; left before right.
 JOINTS = 17

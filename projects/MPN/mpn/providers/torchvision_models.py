@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import detection, segmentation
 
+from fastreid_projects.checkpoints.weights import load_state_dict_file
 from fastreid_projects.errors import ConfigError, WeightsError
-from fastreid_projects.host.weights import load_state_dict_file
-from fastreid_projects.mpn.providers.base import Found
-from fastreid_projects.mpn.providers.skeleton import paint_parts
+
+from .base import Found
+from .skeleton import paint_parts
 
 SEGMENTATION = segmentation.DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1
 KEYPOINTS = detection.KeypointRCNN_ResNet50_FPN_Weights.COCO_V1

@@ -1,0 +1,131 @@
+"""The DataLoader that stands in for the host's DataLoaderX (data/data_utils.py:148-206)."""
+
+from __future__ import annotations
+
+import contextvars
+import random
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from fastreid_projects import interrupts
+from fastreid_projects.data.batches import numbered
+from fastreid_projects.errors import UserError
+
+# The device of the config that a builder was called with.
+builders_device: contextvars.ContextVar[torch.device | None] = contextvars.ContextVar("device", default=None)
+
+
+class DeviceLoader(DataLoader):
+    """A DataLoader that brings its batches to a device; stands in for the host's DataLoaderX.
+
+    On the CPU it is a plain DataLoader. On CUDA memory is pinned, and while a batch is trained the next one
+    is copied on a stream of its own. What goes wrong in a worker is raised here, as the one sentence that it
+    is.
+
+    Args:
+        local_rank: the CUDA device where nothing else says one.
+        device: where batches go; None takes the device of the config that the builder was called with, and
+        without
+            one ``cuda:local_rank``, or the CPU if there is no CUDA device.
+        kwargs: as of DataLoader.
+    """
+
+    def __init__(self, local_rank: int = 0, *, device: torch.device | None = None, **kwargs: Any) -> None:
+        chosen = device or builders_device.get()
+        if chosen is None:
+            chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if chosen.type == "cuda" and chosen.index is None:
+            chosen = torch.device("cuda", local_rank)
+        kwargs["pin_memory"] = kwargs.get("pin_memory", True) and chosen.type == "cuda"
+        kwargs.setdefault("worker_init_fn", start_worker)
+        kwargs["batch_sampler"] = numbered(kwargs.get("batch_sampler"))
+        super().__init__(**kwargs)
+        self.device = chosen
+
+    def __iter__(self) -> Any:
+        batches = _Batches(super().__iter__)
+        return CudaBatches(batches, self.device) if self.device.type == "cuda" else batches
+
+
+def start_worker(worker_id: int) -> None:
+    """Seed ``random`` and NumPy from PyTorch's seed, drawn in the main process, and leave signals to that.
+
+    A terminal's Ctrl-C reaches workers too, and the main process needs them until it has stopped.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    seed = torch.initial_seed()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+class _Batches:
+    """Iterate, from the first batch that is asked for; shorten an error of ours that comes with a worker's traceback
+    to its last line.
+
+    The host starts its iterator, and with it the workers, before a checkpoint is loaded (engine/train_loop.py:226).
+    """
+
+    def __init__(self, start: Callable[[], Iterator[Any]]) -> None:
+        self._start = start
+        self._batches: Iterator[Any] | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        interrupts.check()
+        if self._batches is None:
+            self._batches = self._start()
+        try:
+            return next(self._batches)
+        except UserError as error:
+            text = str(error).rstrip()
+            if "Original Traceback" not in text:
+                raise
+            name = type(error).__name__ + ": "
+            raise type(error)(text.splitlines()[-1].rpartition(name)[2]) from None
+
+
+class CudaBatches:
+    """Iterate over batches on a CUDA device, one batch ahead."""
+
+    def __init__(self, batches: Iterator[Any], device: torch.device) -> None:
+        self._batches = batches
+        self._device = device
+        self._stream = torch.cuda.Stream(device)
+        self._ahead: Any = None
+        self._started = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if not self._started:
+            self._started = True
+            self._load()
+        if self._ahead is None:
+            raise StopIteration
+        current = torch.cuda.current_stream(self._device)
+        current.wait_stream(self._stream)
+        batch = self._ahead
+        _each_tensor(batch, lambda tensor: tensor.record_stream(current))
+        self._load()
+        return batch
+
+    def _load(self) -> None:
+        batch = next(self._batches, None)
+        with torch.cuda.stream(self._stream):
+            self._ahead = _each_tensor(batch, lambda tensor: tensor.to(self._device, non_blocking=True))
+
+
+def _each_tensor(value: Any, function: Callable[[torch.Tensor], Any]) -> Any:
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if isinstance(value, Mapping):
+        return {key: _each_tensor(item, function) for key, item in value.items()}
+    return value

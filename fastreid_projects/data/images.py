@@ -1,0 +1,99 @@
+"""Reading images: as RGB, upright, with one sentence for a file that cannot be read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from fastreid.data import data_utils
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from fastreid_projects.errors import DataError
+
+# PIL raises these for files that are cut off, no image at all, of an unknown kind, or absurdly large.
+_UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    NotImplementedError,
+    Image.DecompressionBombError,
+)
+
+
+def read_image(file_name: str, format: str | None = None) -> Image.Image:
+    """Read an image as RGB, upright by its EXIF tag.
+
+    data_utils.py:38-58 passes 2- and 4-channel images on, takes palette indices for grey values, and leaves
+    broken files to whatever PIL raises, often without a file name.
+
+    Args:
+        file_name: path of the image.
+        format: None or "RGB", "BGR", or any mode that PIL converts RGB to.
+
+    Raises:
+        DataError: the file is missing, cut off or no image.
+    """
+    with _naming(file_name), data_utils.PathManager.open(file_name, "rb") as file:
+        image = Image.open(file)
+        with contextlib.suppress(Exception):  # a broken tag; broken pixels are met again below
+            ImageOps.exif_transpose(image, in_place=True)
+        rgb = to_rgb(image)
+    if format == "BGR":
+        return Image.merge("RGB", rgb.split()[::-1])
+    return rgb if format in (None, "RGB") else rgb.convert(format)
+
+
+def upright_size(file_name: str) -> tuple[int, int]:
+    """Height and width of an image, read off its head and turned by its EXIF tag.
+
+    Raises:
+        DataError: the file is missing or no image.
+    """
+    with _naming(file_name), Image.open(file_name) as image:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
+@contextlib.contextmanager
+def _naming(file_name: str) -> Iterator[None]:
+    """Turn what PIL raises into a DataError that names the file."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(
+            f"Image {file_name} does not exist: check the path, or remove what links to it."
+        ) from None
+    except IsADirectoryError:
+        raise DataError(f"Image {file_name} is a folder: name an image, or remove it.") from None
+    except _UNREADABLE as error:
+        unknown = isinstance(error, UnidentifiedImageError)  # its own words hold the file object
+        reason = (
+            "it is no image of a known format" if unknown else " ".join(str(error).split()).removesuffix(".")
+        )
+        raise DataError(f"Image {file_name} cannot be read ({reason}): replace or remove it.") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return an 8-bit RGB image of any PIL image: 16-bit values are scaled, transparency is dropped."""
+    if image.mode == "RGB":
+        image.load()
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        image = Image.fromarray(_to_8_bit(np.asarray(image)))
+    return image.convert("RGB")
+
+
+def _to_8_bit(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Scale grey values (H, W): 16-bit integers by 1/257, floats in 0..1 by 255, others not at all."""
+    grey = np.nan_to_num(values.astype(np.float64))
+    top = grey.max(initial=0.0)
+    if values.dtype.kind == "f":
+        grey *= 255 if top <= 1 else 1
+    elif values.dtype.itemsize == 2 or top > 255:
+        grey /= 257
+    return grey.round().clip(0, 255).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""Several processes: starting them, watching over them, and what they tell each other."""

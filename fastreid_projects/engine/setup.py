@@ -1,0 +1,81 @@
+"""What happens before a run: device, output folder, log, seed, checks."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import logging
+import os
+import sys
+from typing import Any
+
+from fastreid.engine import default_setup
+from fastreid.utils import comm
+from fastreid.utils.logger import setup_logger
+
+from fastreid_projects.config.checks import check_host_config
+from fastreid_projects.device import resolve_device
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.files import remove_unfinished
+
+
+def setup_run(cfg: Any, args: argparse.Namespace) -> Any:
+    """Check the config, settle its device, open the log in OUTPUT_DIR and seed every generator.
+
+    Returns:
+        The config, frozen.
+
+    Raises:
+        ConfigError: a key contradicts another or names what does not exist; OUTPUT_DIR cannot be written.
+    """
+    check_host_config(cfg)
+    check_output_dir(cfg.OUTPUT_DIR)
+    cfg = resolve_device(cfg)
+    cfg.freeze()
+    close_log()
+    if comm.is_main_process():
+        remove_unfinished(cfg.OUTPUT_DIR)
+    logger = setup_logger(
+        cfg.OUTPUT_DIR, distributed_rank=comm.get_rank()
+    )  # the one that default_setup then gets
+    for handler in logger.handlers:
+        handler.handleError = functools.partial(_log_is_full, handler)
+    default_setup(cfg, args)
+    return cfg
+
+
+def check_output_dir(path: str) -> None:
+    """Make OUTPUT_DIR.
+
+    Raises:
+        ConfigError: it cannot be made or written.
+    """
+    if not path:
+        raise ConfigError("OUTPUT_DIR is empty; name the folder for the run's files")
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"OUTPUT_DIR {path} cannot be made: {error.strerror}") from error
+    if not os.access(path, os.W_OK):
+        raise ConfigError(f"OUTPUT_DIR {path} cannot be written")
+
+
+def _log_is_full(handler: logging.Handler, record: logging.LogRecord) -> None:
+    """Go on without a log that cannot be written; Python prints a traceback for each line."""
+    error = sys.exc_info()[1]
+    if not isinstance(error, OSError):
+        logging.Handler.handleError(handler, record)
+        return
+    logging.getLogger("fastreid").removeHandler(handler)
+    print(f"warning: the log cannot be written any more: {error.strerror or error}", file=sys.stderr)
+
+
+def close_log() -> None:
+    """Close the log of an earlier run in this process, which the host would keep writing to."""
+    host_logger = logging.getLogger("fastreid")
+    for handler in list(host_logger.handlers):
+        host_logger.removeHandler(handler)
+        with contextlib.suppress(OSError):  # what could not be written before
+            handler.close()
+    setup_logger.cache_clear()

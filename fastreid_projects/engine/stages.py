@@ -1,0 +1,208 @@
+"""Trainings of several stages in one run.
+
+``STAGES`` in a config is a list of mappings, trained one after the other. Each starts from the weights that the one
+before ended with and has its own optimizer, schedule, sampler and losses, whatever its overrides say::
+
+    STAGES:
+      - NAME: softmax                    # its run goes to OUTPUT_DIR/softmax; the last stage's to OUTPUT_DIR itself
+        SOLVER: {MAX_EPOCH: 60}
+      - NAME: metric
+        MODEL: {LOSSES: {NAME: [TripletLoss]}}
+
+Besides NAME and config keys a stage may have
+
+- CONFIG: a yaml instead of this config (or the config key that names one), where the stage trains another model;
+- TAKES: keys, or beginnings of keys, whose values such a stage takes from this config: ``[DATASETS]``;
+- WEIGHTS_KEY: the key that takes the weights of the stage before, ``MODEL.WEIGHTS`` by default;
+- REUSE: True where a finished or interrupted run of the stage is taken up again also without ``--resume``.
+
+In a yaml with a ``_BASE_``, a stage goes on from the base's stage of the same name. On the command line ``KEY VALUE``
+holds in all stages (of those with a CONFIG: what it TAKES), ``STAGES.<name>.KEY VALUE`` in one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
+from fastreid.utils import comm
+
+from fastreid_projects.config import all_keys, config_leaves, get_key, load_config, set_key
+from fastreid_projects.config.checks import check_host_config, check_training_config
+from fastreid_projects.engine.rehearsal import rehearse, rehearse_first, write_stand_in
+from fastreid_projects.engine.trainer import final_weights
+from fastreid_projects.errors import ConfigError, DataError, WeightsError
+from fastreid_projects.losses import LOSSES, build_losses, check_loss_names
+
+logger = logging.getLogger("fastreid.projects.stages")
+
+STAGE_KEYS = ("NAME", "CONFIG", "TAKES", "WEIGHTS_KEY", "REUSE")
+WEIGHTS = "MODEL.WEIGHTS"
+LAST = "last_checkpoint"  # names the checkpoint that a training is resumed from
+
+
+class Stage(NamedTuple):
+    """One training of a run.
+
+    Attributes:
+        name: "" for a run of one stage.
+        cfg: its whole config, without stages.
+        weights_key: config key that takes the weights of the stage before.
+        reuse: take up its earlier run also without ``--resume``.
+    """
+
+    name: str
+    cfg: Any
+    weights_key: str = WEIGHTS
+    reuse: bool = False
+
+
+def build_stages(cfg: Any) -> list[Stage]:
+    """The stages of a config, at least one; the last one's OUTPUT_DIR is the config's.
+
+    Leading stages of another model (with a CONFIG) are left out where the weights that they would make are given.
+
+    Raises:
+        ConfigError: an entry of STAGES that cannot be used, or an unknown key in it.
+    """
+    entries = cfg.get("STAGES", [])
+    if not entries:
+        return [Stage("", cfg)]
+    _check_entries(entries)
+    entries = entries[_unneeded(cfg, entries) :]
+    return [_build_stage(cfg, entry, last=entry is entries[-1]) for entry in entries]
+
+
+def _check_entries(entries: Any) -> None:
+    names = []
+    for entry in entries:
+        name = entry.get("NAME") if isinstance(entry, Mapping) else None
+        if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name):
+            raise ConfigError(
+                f"STAGES holds {entry!r}; a stage is a mapping with a NAME of letters and digits"
+            )
+        for key in ("OUTPUT_DIR", "STAGES"):
+            if key in entry:
+                raise ConfigError(f"STAGES {name}: {key} belongs to the whole run; leave it out of the stage")
+        names.append(name)
+    if len(set(names)) < len(names):
+        raise ConfigError(f"STAGES has two stages of one NAME: {', '.join(names)}")
+
+
+def _unneeded(cfg: Any, entries: list[Any]) -> int:
+    """How many leading stages make weights that the config has already."""
+    own = next((i for i, entry in enumerate(entries) if not entry.get("CONFIG")), len(entries) - 1)
+    if get_key(cfg, WEIGHTS):
+        return own
+    given = [i for i in range(1, own + 1) if get_key(cfg, entries[i].get("WEIGHTS_KEY", WEIGHTS))]
+    return given[-1] if given else 0
+
+
+def _build_stage(cfg: Any, entry: Mapping[str, Any], *, last: bool) -> Stage:
+    name, path = entry["NAME"], entry.get("CONFIG", "")
+    if path:
+        stage = load_config(get_key(cfg, path) if path in all_keys(cfg) else path)
+        for key in _taken(cfg, stage, entry):
+            set_key(stage, key, get_key(cfg, key), f"STAGES {name}: ")
+    else:
+        stage = cfg.clone()
+        stage.defrost()
+    stage.STAGES = []
+    for key, value in config_leaves({k: v for k, v in entry.items() if k not in STAGE_KEYS}):
+        set_key(stage, key, value, f"STAGES {name}: ")
+    stage.OUTPUT_DIR = cfg.OUTPUT_DIR if last else os.path.join(cfg.OUTPUT_DIR, name)
+    key = entry.get("WEIGHTS_KEY", WEIGHTS)
+    if key not in all_keys(stage):
+        raise ConfigError(f"STAGES {name}: WEIGHTS_KEY names {key}, which is no config key")
+    return Stage(name, stage, key, bool(entry.get("REUSE", False)))
+
+
+def _taken(cfg: Any, stage: Any, entry: Mapping[str, Any]) -> list[str]:
+    """Keys that a stage with a CONFIG takes from the run's config: seed, device, and its TAKES."""
+    wanted = entry.get("TAKES", [])
+    if not isinstance(wanted, (list, tuple)):
+        raise ConfigError(f"STAGES {entry['NAME']}: TAKES is {wanted!r} but has to be a list of config keys")
+    both = set(all_keys(cfg)) & set(all_keys(stage))
+    taken = ["SEED", "MODEL.DEVICE"]
+    for beginning in wanted:
+        below = [key for key in all_keys(cfg) if key in both and f"{key}.".startswith(f"{beginning}.")]
+        if not below:
+            raise ConfigError(f"STAGES {entry['NAME']}: TAKES names {beginning}, which is no config key")
+        taken += below
+    return taken
+
+
+def check_stages(stages: Sequence[Stage]) -> None:
+    """Check every stage before the first is trained: its config, then a later one's data and what it starts from.
+
+    Raises:
+        ConfigError: a stage that could not be trained; the sentence names it.
+        DataError: data of a later stage is missing.
+        WeightsError: a later stage would not take the weights of the one before.
+    """
+    for stage in stages:
+        with _named(stage):
+            check_host_config(stage.cfg)
+            check_training_config(stage.cfg)
+            check_loss_names(stage.cfg.MODEL.LOSSES.NAME, {loss.inputs for loss in LOSSES.values()}, "")
+            build_losses(stage.cfg, stage.cfg.MODEL.LOSSES.NAME)
+            own = getattr(META_ARCH_REGISTRY.get(stage.cfg.MODEL.META_ARCHITECTURE), "check_config", None)
+            if own is not None:
+                own(stage.cfg)
+    if len(stages) < 2:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        weights = os.path.join(folder, "weights.pth")
+        with _named(stages[0]):
+            model = rehearse_first(stages[0].cfg)
+        for done, stage in itertools.pairwise(stages):
+            write_stand_in(model, weights)
+            rehearsed = stage._replace(cfg=stage.cfg.clone())
+            hand_over(done, rehearsed)
+            with _named(stage, {weights: final_weights(done.cfg.OUTPUT_DIR)}):
+                model = rehearse(rehearsed.cfg, stage.weights_key, weights)
+
+
+@contextlib.contextmanager
+def _named(stage: Stage, files: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Begin a refusal with the stage, and call files by the names that they will have."""
+    try:
+        yield
+    except (ConfigError, DataError, WeightsError) as error:
+        sentence = f"STAGES {stage.name}: {error}" if stage.name else str(error)
+        for path, name in (files or {}).items():
+            sentence = sentence.replace(path, name)
+        raise type(error)(sentence) from error
+
+
+def hand_over(done: Stage, stage: Stage) -> None:
+    """Let a stage start from the last weights of the one before; ImageNet's are then not needed."""
+    set_key(stage.cfg, stage.weights_key, final_weights(done.cfg.OUTPUT_DIR), "")
+    if stage.weights_key == WEIGHTS:
+        stage.cfg.MODEL.BACKBONE.PRETRAIN = False
+
+
+def is_finished(output_dir: str) -> bool:
+    """Whether a training there has come to its end, with its record written."""
+    try:
+        with open(os.path.join(output_dir, LAST), encoding="utf-8") as file:
+            last = file.read().strip()
+    except (OSError, UnicodeDecodeError):
+        return False
+    files = (final_weights(output_dir), os.path.join(output_dir, "run.json"))
+    return last == os.path.basename(files[0]) and all(map(os.path.isfile, files))
+
+
+def forget(output_dir: str) -> None:
+    """Make an earlier training there one that ``--resume`` does not take up; its files stay."""
+    path = os.path.join(output_dir, LAST)
+    if comm.is_main_process() and os.path.exists(path):
+        os.remove(path)
+    comm.synchronize()

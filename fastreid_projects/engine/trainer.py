@@ -1,0 +1,205 @@
+"""The host's trainer with attributes in its loaders and the architecture's own evaluator."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+from fastreid.data import CommDataset, build_reid_test_loader, build_reid_train_loader
+from fastreid.data.datasets import DATASET_REGISTRY
+from fastreid.data.transforms import build_transforms
+from fastreid.engine import DefaultTrainer, hooks
+from fastreid.evaluation import ReidEvaluator, inference_on_dataset, print_csv_format
+from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
+from fastreid.utils import comm
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from fastreid_projects.data.attribute_dataset import AttributeDataset, check_some_complete, item_attributes
+from fastreid_projects.data.attributes import AttributeSet
+from fastreid_projects.data.datasets import build_dataset, check_matches, subset, training_items
+from fastreid_projects.evaluation.fidelity_evaluator import TrainFidelityEvaluator
+from fastreid_projects.modeling.activation_checkpointing import checkpoint_activations
+from fastreid_projects.modeling.initialize import zero_residuals
+
+logger = logging.getLogger("fastreid.projects.trainer")
+
+_WRITE_PERIOD = 50
+
+
+class Trainer(DefaultTrainer):
+    """Trains and tests any architecture of the host or of this project.
+
+    An architecture may ask for more than the host gives:
+
+    - ``own_dataset(cfg, is_train)`` (static): (items, transforms) -> its own dataset, or None for the host's;
+    - ``wanted_attributes(cfg)`` (static): the :class:`AttributeSet` whose labels it wants in ``batch["attributes"]``,
+      with ``attributes_key``: the config key that names the set;
+    - ``build_evaluator(cfg, dataset_name, loader, num_query)``: its own evaluator instead of the host's.
+    """
+
+    @classmethod
+    def build_model(cls, cfg: Any) -> nn.Module:
+        """The host's model with ``MODEL.BACKBONE.ZERO_INIT_RESIDUAL`` and ``ACTIVATION_CHECKPOINTING``."""
+        model = super().build_model(cfg)
+        if cfg.MODEL.BACKBONE.ZERO_INIT_RESIDUAL and not cfg.MODEL.BACKBONE.PRETRAIN:
+            zero_residuals(model)
+        if cfg.MODEL.BACKBONE.ACTIVATION_CHECKPOINTING:
+            checkpoint_activations(model)
+        return model
+
+    @classmethod
+    def build_train_loader(cls, cfg: Any) -> Any:
+        """The host's loader; its batches carry attributes where the architecture wants them."""
+        attribute_set = wanted_attributes(cfg)
+        if attribute_set is None:
+            own = cls._own_train_loader(cfg)
+            return own if own is not None else super().build_train_loader(cfg)
+        logger.info("Prepare training set with attributes")
+        items, attributes = [], []
+        for name in cfg.DATASETS.NAMES:
+            dataset = build_dataset(name, combineall=cfg.DATASETS.COMBINEALL)
+            if comm.is_main_process():
+                dataset.show_train()
+            kept = training_items(cfg, dataset, name)
+            items += kept
+            attributes.append(item_attributes(dataset, kept, attribute_set))
+        key = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE).attributes_key
+        check_some_complete(attributes, cfg.DATASETS.NAMES, attribute_set, key)
+        transforms = build_transforms(cfg, is_train=True)
+        train_set = AttributeDataset(items, np.concatenate(attributes), transforms, relabel=True)
+        return build_reid_train_loader(cfg, train_set=train_set)
+
+    @classmethod
+    def build_test_loader(cls, cfg: Any, dataset_name: str) -> tuple[Any, int]:
+        """The host's test loader and the number of queries; with attributes where they are wanted."""
+        attribute_set = wanted_attributes(cfg)
+        if attribute_set is None:
+            own = cls._own_test_loader(cfg, dataset_name)
+            return own if own is not None else super().build_test_loader(cfg, dataset_name)
+        dataset = build_dataset(dataset_name)
+        if comm.is_main_process():
+            dataset.show_test()
+        items = dataset.query + dataset.gallery
+        transforms = build_transforms(cfg, is_train=False)
+        attributes = item_attributes(dataset, items, attribute_set)
+        test_set = AttributeDataset(items, attributes, transforms, relabel=False)
+        return build_reid_test_loader(cfg, test_set=test_set, num_query=len(dataset.query))
+
+    @classmethod
+    def _own_train_loader(cls, cfg: Any) -> Any:
+        """A loader of the architecture's own dataset; None where it has none."""
+        make = own_dataset(cfg, is_train=True)
+        if make is None:
+            return None
+        items: list[Any] = []
+        for name in cfg.DATASETS.NAMES:
+            dataset = build_dataset(name, combineall=cfg.DATASETS.COMBINEALL)
+            items += training_items(cfg, dataset, name)
+            if comm.is_main_process():
+                dataset.show_train()
+        return build_reid_train_loader(cfg, train_set=make(items, build_transforms(cfg, is_train=True)))
+
+    @classmethod
+    def _own_test_loader(cls, cfg: Any, dataset_name: str) -> Any:
+        """A test loader of the architecture's own dataset and the number of queries; None where it has none."""
+        make = own_dataset(cfg, is_train=False)
+        if make is None:
+            return None
+        dataset = build_dataset(dataset_name)
+        query, gallery = (subset(dataset, dataset_name, part) for part in ("query", "gallery"))
+        test_set = make(query + gallery, build_transforms(cfg, is_train=False))
+        return build_reid_test_loader(cfg, test_set=test_set, num_query=len(query))
+
+    @classmethod
+    def test(cls, cfg: Any, model: nn.Module) -> dict[str, Any]:
+        """Evaluate on every dataset of ``DATASETS.TESTS``; results by name, or flat where there is one only."""
+        results: OrderedDict[str, Any] = OrderedDict()
+        training = cls._train_fidelity(cfg, model) if cfg.TEST.FIDELITY.TRAIN else {}
+        for name in cfg.DATASETS.TESTS:
+            loader, evaluator = cls._open_test(cfg, model, name)
+            result = inference_on_dataset(model, loader, evaluator, flip_test=cfg.TEST.FLIP.ENABLED)
+            results[name] = result = OrderedDict(result, **training)
+            if comm.is_main_process():
+                logger.info("Evaluation results for %s in csv format:", name)
+                print_csv_format(OrderedDict(result, dataset=name))
+        return next(iter(results.values())) if len(results) == 1 else results
+
+    @classmethod
+    def open_tests(cls, cfg: Any, model: nn.Module) -> None:
+        """Open every test set before the first update: what is missing is not to be found after the last."""
+        for name in cfg.DATASETS.TESTS:
+            cls._open_test(cfg, model, name)
+        if cfg.TEST.FIDELITY.TRAIN:
+            cls._open_train_fidelity(cfg)
+
+    @classmethod
+    def _open_test(cls, cfg: Any, model: nn.Module, name: str) -> tuple[Any, Any]:
+        """Loader and evaluator of a test set; the architecture's own evaluator where it has one."""
+        loader, num_query = cls.build_test_loader(cfg, name)
+        own = getattr(unwrap(model), "build_evaluator", None)
+        if own is not None:
+            return loader, own(cfg, name, loader, num_query)
+        check_matches(name, loader.dataset.img_items, num_query, same_camera=cfg.TEST.SAME_CAMERA)
+        evaluator = ReidEvaluator(cfg, num_query, cfg.OUTPUT_DIR)
+        evaluator.multi_query = getattr(DATASET_REGISTRY.get(name), "multi_query", False)
+        return loader, evaluator
+
+    @classmethod
+    def _train_fidelity(cls, cfg: Any, model: nn.Module) -> dict[str, float]:
+        """Error-I and Error-II of the training images, transformed as in tests."""
+        return inference_on_dataset(
+            model,
+            cls._open_train_fidelity(cfg),
+            TrainFidelityEvaluator(cfg),
+            flip_test=cfg.TEST.FLIP.ENABLED,
+        )
+
+    @classmethod
+    def _open_train_fidelity(cls, cfg: Any) -> Any:
+        """Loader of the training images as tests have them: by number, in the architecture's own dataset."""
+        items: list[Any] = []
+        for name in cfg.DATASETS.NAMES:
+            items += training_items(cfg, build_dataset(name, combineall=cfg.DATASETS.COMBINEALL), name)
+        people, cameras = (
+            {value: number for number, value in enumerate(sorted({item[i] for item in items}))}
+            for i in (1, 2)
+        )
+        items = [(item[0], people[item[1]], cameras[item[2]]) for item in items]
+        make = own_dataset(cfg, is_train=False) or functools.partial(CommDataset, relabel=False)
+        images = make(items, build_transforms(cfg, is_train=False))
+        return build_reid_test_loader(cfg, test_set=images, num_query=1)[0]
+
+    def build_hooks(self) -> list[Any]:
+        """The host's hooks, writing more often than every 200 iterations."""
+        built = super().build_hooks()
+        for hook in built:
+            if isinstance(hook, hooks.PeriodicWriter):
+                hook._period = min(hook._period, _WRITE_PERIOD)
+        return built
+
+
+def wanted_attributes(cfg: Any) -> AttributeSet | None:
+    """The attributes that the config's architecture wants in its batches."""
+    wanted = getattr(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), "wanted_attributes", None)
+    return wanted(cfg) if wanted is not None else None
+
+
+def own_dataset(cfg: Any, is_train: bool) -> Any:
+    """A function (items, transforms) -> the dataset that the config's architecture wants; None for the host's."""
+    own = getattr(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), "own_dataset", None)
+    return own(cfg, is_train) if own is not None else None
+
+
+def unwrap(model: nn.Module) -> Any:
+    """The model inside a DistributedDataParallel."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
+
+
+def final_weights(output_dir: str) -> str:
+    """Path of a run's last weights."""
+    return os.path.join(output_dir, "model_final.pth")

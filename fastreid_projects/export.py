@@ -1,0 +1,226 @@
+"""ONNX files that equal their model, with a JSON file that says what goes in and what comes out."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import torch
+from fastreid.modeling.heads.clas_head import ClasHead
+from torch import Tensor, nn
+
+from fastreid_projects.config.checks import check_host_config
+from fastreid_projects.engine.load_model import load_trained
+from fastreid_projects.errors import ConfigError, ExportError
+from fastreid_projects.files import check_writable, replacing
+from fastreid_projects.records.record import environment, write_record
+
+INPUT, OUTPUT = "images", "features"
+BATCH_SIZES = (1, 2, 5)
+TOLERANCE = 1e-4
+OPSET = 17
+
+
+class _ImagesToFeatures(nn.Module):
+    """The model as the exported file has it: one tensor in, one tensor out."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, h, w), RGB 0..255 -> what the model returns at evaluation, (N, ...)."""
+        return self.model(images)
+
+
+def export(cfg: Any, path: str | Path) -> dict[str, Any]:
+    """Write the config's model with ``MODEL.WEIGHTS`` to ``path`` and its description beside it as ``.json``.
+
+    Nothing is written unless onnxruntime and the model agree; of the two files both are written or none.
+
+    Args:
+        cfg: the merged config, not frozen.
+        path: of the ONNX file.
+
+    Returns:
+        The description.
+
+    Raises:
+        ConfigError: no weights, no fixed image size, or a path that ends as the description's does.
+        DataError: one of the two files cannot be written.
+        WeightsError: weights that are missing or belong to another model.
+        ExportError: the exported file does not give the model's features.
+    """
+    path = Path(path)
+    check_writable(path)
+    description_path = _description_path(path)
+    check_writable(description_path)
+    model = _load(cfg)
+    height, width = cfg.INPUT.SIZE_TEST
+    content = to_onnx(model, (height, width))
+    comparison = compare(model, content, (height, width))
+    description = {
+        "file": path.name,
+        "architecture": cfg.MODEL.META_ARCHITECTURE,
+        "weights": cfg.MODEL.WEIGHTS,
+        "input": _describe_input(cfg, height, width),
+        "output": _describe_output(cfg, model, comparison.pop("shape")),
+        "comparison": comparison,
+        "opset": OPSET,
+        **environment(),
+    }
+    with replacing(path) as file:  # takes its place once the description is there
+        file.write(content)
+        file.flush()
+        write_record(description_path, description)
+    return description
+
+
+def _description_path(path: Path) -> Path:
+    """``bot.onnx`` -> ``bot.json``, and ``bot.v1.2`` -> ``bot.v1.2.json``."""
+    if path.suffix.lower() == ".json":
+        raise ConfigError(
+            f"the ONNX file cannot be named {path.name}, as its description beside it ends in .json; use "
+            f"{path.with_suffix('.onnx').name}"
+        )
+    return path.with_name(path.name.removesuffix(".onnx") + ".json")
+
+
+def _load(cfg: Any) -> nn.Module:
+    if not os.path.isfile(cfg.MODEL.WEIGHTS):
+        raise ConfigError(
+            f"MODEL.WEIGHTS is '{cfg.MODEL.WEIGHTS}', which is no file; name the weights to export, e.g. MODEL.WEIGHTS "
+            "logs/my_run/model_final.pth"
+        )
+    if len(cfg.INPUT.SIZE_TEST) != 2 or min(cfg.INPUT.SIZE_TEST) <= 0:
+        raise ConfigError(
+            f"INPUT.SIZE_TEST is {list(cfg.INPUT.SIZE_TEST)}; an exported model needs one fixed [height, width]"
+        )
+    cfg.MODEL.DEVICE = "cpu"
+    check_host_config(cfg)
+    return load_trained(cfg).eval()
+
+
+def to_onnx(model: nn.Module, size: tuple[int, int]) -> bytes:
+    """Trace the model on images of (height, width), for batches of any size.
+
+    Traced rather than by ``torch.export``, which knows no global max pooling in ONNX (torch 2.12).
+
+    Raises:
+        ExportError: the model does something that ONNX cannot say.
+    """
+    images = _images(2, size)
+    try:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+            path = Path(folder) / "model.onnx"
+            warnings.simplefilter(
+                "ignore"
+            )  # of shapes that become constants; the comparison finds wrong ones
+            torch.onnx.export(
+                _ImagesToFeatures(model).eval(),
+                (images,),
+                path,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+                opset_version=OPSET,
+                dynamo=False,
+            )
+            content = path.read_bytes()
+        onnx.checker.check_model(onnx.load_from_string(content))
+    except (RuntimeError, onnx.checker.ValidationError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ExportError(f"{type(model).__name__} cannot be written as ONNX: {reason}") from error
+    return content
+
+
+def compare(
+    model: nn.Module, content: bytes, size: tuple[int, int], batch_sizes: Sequence[int] = BATCH_SIZES
+) -> dict[str, Any]:
+    """Run an ONNX file by onnxruntime on random images, and compare it with the model.
+
+    Args:
+        model: in eval mode, on the CPU.
+        content: the ONNX file.
+        size: height and width.
+        batch_sizes: all of which are tried.
+
+    Returns:
+        ``tolerance``; ``largest_error`` for each batch size, as a share of the largest feature value where that is
+        above 1; and ``shape``, that of one image's output.
+
+    Raises:
+        ExportError: an error is not below the tolerance, or onnxruntime cannot run the file on a batch.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # its errors are raised as well
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    errors: dict[int, float] = {}
+    shape: list[int] = []
+    for count in batch_sizes:
+        images = _images(count, size)
+        with torch.no_grad():
+            expected = model(images).numpy()
+        try:
+            features = session.run([OUTPUT], {INPUT: images.numpy()})[0]
+        except Exception as error:  # onnxruntime's errors have no common base
+            raise ExportError(
+                f"onnxruntime cannot run the exported {type(model).__name__} on {count} images: "
+                f"{' '.join(str(error).split())[:300]}"
+            ) from error
+        errors[count] = relative_error(features, expected)
+        shape = list(expected.shape[1:])
+    worst = max(errors.values())
+    if not worst < TOLERANCE:  # NaN is not below it either
+        raise ExportError(
+            f"the exported {type(model).__name__} differs from the model by {worst:.1e} of the largest feature value, "
+            f"not below {TOLERANCE:.0e}; nothing is written"
+        )
+    return {"tolerance": TOLERANCE, "largest_error": errors, "shape": shape}
+
+
+def relative_error(values: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
+    """Largest absolute difference over the largest absolute expected value, or over 1 where that is smaller.
+
+    Infinite where the shapes differ, NaN where a value is no number.
+    """
+    if values.shape != expected.shape:
+        return float("inf")
+    return float(np.abs(values - expected).max() / max(1.0, float(np.abs(expected).max())))
+
+
+def _images(count: int, size: tuple[int, int]) -> Tensor:
+    generator = torch.Generator().manual_seed(count)
+    return torch.rand(count, 3, *size, generator=generator) * 255
+
+
+def _describe_input(cfg: Any, height: int, width: int) -> dict[str, Any]:
+    return {
+        "name": INPUT,
+        "type": "float32",
+        "layout": "NCHW",
+        "shape": ["batch", 3, height, width],
+        "channel_order": "RGB",
+        "value_range": [0, 255],
+        "resize": "bicubic to height x width, without keeping the aspect ratio",
+        "normalisation": "inside",
+        "mean": list(cfg.MODEL.PIXEL_MEAN),
+        "std": list(cfg.MODEL.PIXEL_STD),
+    }
+
+
+def _describe_output(cfg: Any, model: nn.Module, shape: list[int]) -> dict[str, Any]:
+    output = {"name": OUTPUT, "type": "float32", "shape": ["batch", *shape], "normalised": False}
+    classifies = any(isinstance(module, ClasHead) for module in model.modules())
+    kind = getattr(model, "output_kind", "logits" if classifies else "features")
+    output |= {"kind": kind, "metric": cfg.TEST.METRIC} if kind == "features" else {"kind": kind}
+    names = getattr(model, "output_names", None)
+    return {**output, "axis_1": names()} if names is not None else output

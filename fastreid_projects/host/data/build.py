@@ -1,0 +1,146 @@
+"""Mends of the host's data loaders (data/build.py, data/data_utils.py:151-206)."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from fastreid.config.config import _called_with_cfg
+from fastreid.data import build as host_build
+from fastreid.data import data_utils
+from fastreid.data.transforms import build_transforms
+from fastreid.utils import comm
+
+from fastreid_projects.data.collate import fast_batch_collator
+from fastreid_projects.data.datasets import build_dataset, subset, training_items
+from fastreid_projects.data.device_loader import DeviceLoader, builders_device
+from fastreid_projects.device import resolve_device
+from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.host.imports import rebind
+
+logger = logging.getLogger("fastreid.projects.host.loaders")
+
+_host_train_loader = host_build.build_reid_train_loader
+_host_test_loader = host_build.build_reid_test_loader
+
+
+def patch_loaders() -> None:
+    """Replace the loader class, both builders and the collator.
+
+    * data_utils.py:127, 151, 190 need CUDA whatever MODEL.DEVICE says; a background thread that meets a
+      broken image dies and leaves the training waiting for ever.
+    * build.py:124 gives every test loader 4 workers; build.py:27 reads FASTREID_DATASETS at import.
+    * build.py:168-187 collates NumPy values, lists and None to None.
+    """
+    rebind(data_utils.DataLoaderX, DeviceLoader)
+    rebind(_host_train_loader, build_reid_train_loader)
+    rebind(_host_test_loader, build_reid_test_loader)
+    rebind(host_build.fast_batch_collator, fast_batch_collator)
+
+
+def _with_device(builder: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the loaders that a builder makes know the device of its config."""
+
+    @functools.wraps(builder)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        cfg = kwargs.get("cfg", args[0] if args else None)
+        if not hasattr(cfg, "MODEL"):
+            return builder(*args, **kwargs)
+        token = builders_device.set(torch.device(resolve_device(cfg).MODEL.DEVICE))
+        try:
+            return builder(*args, **kwargs)
+        finally:
+            builders_device.reset(token)
+
+    return wrapped
+
+
+@_with_device
+def build_reid_train_loader(*args: Any, **kwargs: Any) -> DeviceLoader:
+    """Build the training loader, called with a config or with explicit values, as the host's.
+
+    Args:
+        args: ``cfg`` or ``train_set``.
+        kwargs: with a config: train_set, sampler, transforms, num_workers, and what the datasets take;
+            without: train_set, sampler, total_batch_size, num_workers.
+
+    Raises:
+        ConfigError: a batch that is larger than the training set, or not divisible by the number of
+        processes. DataError: no training images.
+    """
+    if not _called_with_cfg(*args, **kwargs):
+        return _host_train_loader(*args, **kwargs)
+    cfg = args[0] if args else kwargs.pop("cfg")
+    options = {key: kwargs.pop(key) for key in ("sampler", "transforms", "num_workers") if key in kwargs}
+    train_set = kwargs.pop("train_set", None)
+    if train_set is None:
+        train_set = _train_set(cfg, options.get("transforms"), **kwargs)
+    _check_batch(cfg, train_set)
+    workers = options.pop("num_workers", cfg.DATALOADER.NUM_WORKERS)
+    explicit = host_build._train_loader_from_config(cfg, train_set=train_set, **options)
+    return _host_train_loader(**{**explicit, "num_workers": workers})
+
+
+def _train_set(cfg: Any, transforms: Any, **kwargs: Any) -> Any:
+    items: list[Any] = []
+    for name in cfg.DATASETS.NAMES:
+        data = build_dataset(name, **kwargs)
+        items.extend(training_items(cfg, data, name))
+        if comm.is_main_process():
+            data.show_train()
+    return host_build.CommDataset(items, transforms or build_transforms(cfg, is_train=True), relabel=True)
+
+
+def _check_batch(cfg: Any, train_set: Any) -> None:
+    batch, world = cfg.SOLVER.IMS_PER_BATCH, comm.get_world_size()
+    if len(train_set) == 0:
+        raise DataError(f"The training set ({', '.join(cfg.DATASETS.NAMES)}) has no images.")
+    if batch % world:
+        raise ConfigError(f"SOLVER.IMS_PER_BATCH {batch} is not divisible by the {world} processes.")
+    if len(train_set) < batch:
+        raise ConfigError(
+            f"SOLVER.IMS_PER_BATCH {batch} is larger than the training set of {len(train_set)} images: lower "
+            "it."
+        )
+
+
+@_with_device
+def build_reid_test_loader(*args: Any, **kwargs: Any) -> tuple[DeviceLoader, int]:
+    """Build a test loader over query and gallery, called with a config or with explicit values, as the
+    host's.
+
+    Args:
+        args: ``cfg`` or test_set, test_batch_size, num_query.
+        kwargs: with a config: dataset_name, or test_set and num_query; transforms, num_workers
+            (default: DATALOADER.NUM_WORKERS), and what the dataset takes.
+
+    Returns:
+        the loader and the number of query images, which come first.
+
+    Raises:
+        DataError: no query or no gallery images.
+    """
+    if not _called_with_cfg(*args, **kwargs):
+        return _host_test_loader(*args, **kwargs)
+    cfg = args[0] if args else kwargs.pop("cfg")
+    test_set, num_query = kwargs.pop("test_set", None), kwargs.pop("num_query", 0)
+    transforms, workers = (
+        kwargs.pop("transforms", None),
+        kwargs.pop("num_workers", cfg.DATALOADER.NUM_WORKERS),
+    )
+    if test_set is None:
+        name = kwargs.pop("dataset_name")
+        data = build_dataset(name, **kwargs)
+        query, gallery = subset(data, name, "query"), subset(data, name, "gallery")
+        if comm.is_main_process():
+            data.show_test()
+        transforms = transforms or build_transforms(cfg, is_train=False)
+        test_set, num_query = host_build.CommDataset(query + gallery, transforms, relabel=False), len(query)
+    if not 0 < num_query < len(test_set):
+        raise DataError(
+            f"A test set needs query and gallery images, not {num_query} of {len(test_set)} as queries."
+        )
+    return _host_test_loader(test_set, cfg.TEST.IMS_PER_BATCH, num_query, num_workers=workers)

@@ -1,0 +1,189 @@
+"""Mends of the host's trainer (engine/defaults.py): its start, its resume, its end, and the seed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import logging
+import os
+from collections.abc import Iterator
+from typing import IO, Any
+
+from fastreid.config.defaults import _C
+from fastreid.engine import defaults, hooks
+from fastreid.utils import comm
+from fastreid.utils.env import seed_all_rng
+from fastreid.utils.file_io import PathManager
+
+from fastreid_projects.config.checks import check_host_config, check_training_config
+from fastreid_projects.config.ranges import MAX_SEED
+from fastreid_projects.data.generators import SeedSteps
+from fastreid_projects.device import resolve_device
+from fastreid_projects.errors import ConfigError, UserError
+from fastreid_projects.files import write_aside
+from fastreid_projects.host.engine.ddp import EqualStatistics
+from fastreid_projects.host.engine.train_loop.amp import set_amp_dtype
+from fastreid_projects.host.engine.train_loop.loop import Progress, forget_later_lines
+from fastreid_projects.host.engine.update_check import UpdateCheck
+from fastreid_projects.host.imports import rebind
+
+logger = logging.getLogger("fastreid.projects.host.engine")
+
+_Trainer = defaults.DefaultTrainer
+_host_init = _Trainer.__init__
+_host_build_hooks = _Trainer.build_hooks
+_host_train = _Trainer.train
+_host_predictor_init = defaults.DefaultPredictor.__init__
+_host_default_setup = defaults.default_setup
+_host_auto_scale = _Trainer.auto_scale_hyperparams
+
+
+def patch_engine() -> None:
+    """Patch DefaultTrainer, DefaultPredictor and default_setup; add SEED and SOLVER.AMP.DTYPE to the defaults."""
+    _Trainer.__init__ = trainer_init
+    _Trainer.build_hooks = build_hooks
+    _Trainer.resume_or_load = resume_or_load
+    _Trainer.train = train
+    _Trainer.auto_scale_hyperparams = staticmethod(auto_scale)
+    defaults.DefaultPredictor.__init__ = predictor_init
+    if "SEED" not in _C:
+        _C.SEED = -1
+        _C.SOLVER.AMP.DTYPE = "float16"  # or "bfloat16", which CPUs have too
+    defaults.PathManager = _WholeFiles
+    rebind(_host_default_setup, default_setup)
+    logging.getLogger("fastreid.engine.train_loop").addFilter(_without_traceback)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Log an error in one line: train_loop.py:143 logs a traceback, which ``--debug`` shows at the end."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None:
+        sentence = str(error) if isinstance(error, UserError) else repr(error)
+        record.msg, record.args, record.exc_info = "Training stopped: %s", (sentence,), None
+    return True
+
+
+class _WholeFiles(PathManager):
+    """Writes config.yaml as a whole or not at all (defaults.py:106)."""
+
+    @staticmethod
+    def open(path: str, mode: str = "r", **options: Any) -> Any:
+        """See the host's method."""
+        return _replaced(path) if mode == "w" else PathManager.open(path, mode, **options)
+
+
+@contextlib.contextmanager
+def _replaced(path: str) -> Iterator[IO[str]]:
+    text = io.StringIO()
+    yield text
+    write_aside(path, text.getvalue().encode())
+
+
+@functools.wraps(_host_init)
+def trainer_init(self: Any, cfg: Any) -> None:
+    """Check the config, fit it to the machine, and save the scaler and the progress (defaults.py:222-229)."""
+    check_host_config(cfg)
+    check_training_config(cfg)
+    cfg = resolve_device(cfg)
+    if cfg.OUTPUT_DIR and comm.is_main_process():
+        os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
+    _host_init(self, cfg)
+    set_amp_dtype(self._trainer, cfg.SOLVER.AMP.DTYPE)
+    self._trainer.output_dir = cfg.OUTPUT_DIR
+    self.progress = Progress(self)
+    self.checkpointer.checkpointables["progress"] = self.progress
+    scaler = self.grad_scaler
+    if scaler is not None and scaler.is_enabled():
+        self.checkpointer.checkpointables["grad_scaler"] = scaler
+
+
+@functools.wraps(_host_auto_scale)
+def auto_scale(cfg: Any, num_classes: int) -> Any:
+    """Take the number of identities for MODEL.HEADS.NUM_CLASSES 0; defaults.py:458 takes any other without a look.
+
+    Raises:
+        ConfigError: fewer classes than the training set has identities.
+    """
+    if 0 < cfg.MODEL.HEADS.NUM_CLASSES < num_classes:
+        raise ConfigError(
+            f"MODEL.HEADS.NUM_CLASSES is {cfg.MODEL.HEADS.NUM_CLASSES} but the training set "
+            f"({', '.join(cfg.DATASETS.NAMES)}) has {num_classes} identities: leave it 0 to take their number."
+        )
+    return _host_auto_scale(cfg, num_classes)
+
+
+@functools.wraps(_host_predictor_init)
+def predictor_init(self: Any, cfg: Any) -> None:
+    """Predict on a device that exists (defaults.py:141)."""
+    _host_predictor_init(self, resolve_device(cfg))
+
+
+@functools.wraps(_host_build_hooks)
+def build_hooks(self: Any) -> list[Any]:
+    """Let every training seed its steps, look at its first update, and agree over processes before an evaluation.
+
+    defaults.py:322 knows none of these.
+    """
+    timer, *others = _host_build_hooks(self)
+    evaluation = next(i for i, hook in enumerate(others) if isinstance(hook, hooks.EvalHook))
+    check = UpdateCheck(self.cfg.MODEL.FREEZE_LAYERS, self.cfg.SOLVER.FREEZE_ITERS)
+    return [timer, SeedSteps(), check, *others[:evaluation], EqualStatistics(), *others[evaluation:]]
+
+
+def resume_or_load(self: Any, resume: bool = True) -> None:
+    """Resume from OUTPUT_DIR's last checkpoint, or load MODEL.WEIGHTS.
+
+    Besides the host's (defaults.py:245-263), the random numbers and the images go on where they were, and so do the
+    best metric (utils/checkpoint.py:317 starts at -1 and overwrites model_best) and the count of
+    SOLVER.FREEZE_ITERS. A checkpoint may have been saved within an epoch.
+    """
+    checkpoint = self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
+    if not (resume and self.checkpointer.has_checkpoint()):
+        return
+    self.start_epoch = checkpoint.get("epoch", -1) + 1
+    self.progress.start_from(self.start_epoch, checkpoint.get("hooks_done", 0))
+    if comm.is_main_process():
+        forget_later_lines(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json"), self.progress.done)
+    best = checkpoint.get("best_metric", checkpoint.get("metric", -1))
+    for hook in self._hooks:
+        if isinstance(hook, hooks.PeriodicCheckpointer):
+            hook.best_metric = best
+    if hasattr(self.optimizer, "steps_done"):
+        self.optimizer.steps_done = self.progress.done
+
+
+@functools.wraps(_host_train)
+def train(self: Any) -> Any:
+    """Train; a run that is already finished is evaluated, not trained again (hooks.py:380 fails there).
+
+    Returns:
+        the results of the last evaluation, on the main process.
+    """
+    if self.start_epoch < self.max_epoch:
+        return _host_train(self)
+    logger.warning(
+        f"The run in {self.cfg.OUTPUT_DIR} is finished ({self.start_epoch} of SOLVER.MAX_EPOCH "
+        f"{self.max_epoch} epochs): only evaluating. Raise SOLVER.MAX_EPOCH to train on."
+    )
+    self._last_eval_results = self.test(self.cfg, self.model)
+    return self._last_eval_results if comm.is_main_process() else None
+
+
+@functools.wraps(_host_default_setup)
+def default_setup(cfg: Any, args: Any) -> None:
+    """Do the host's setup, then seed by ``cfg.SEED`` (-1: random); defaults.py:111 always draws one."""
+    _host_default_setup(cfg, args)
+    apply_seed(cfg)
+
+
+def apply_seed(cfg: Any) -> None:
+    """Seed ``random``, NumPy and PyTorch with SEED plus the rank, modulo 2**32; a negative SEED leaves them alone.
+
+    Processes differ in their augmentation. They do not in their weights, which DistributedDataParallel copies
+    from the first one, nor in their samplers, which agree on a seed (utils/comm.py:215).
+    """
+    seed = int(getattr(cfg, "SEED", -1))
+    if seed >= 0:
+        seed_all_rng((seed + comm.get_rank()) % (MAX_SEED + 1))
+        logger.info(f"Seeded with SEED {seed} + rank {comm.get_rank()}")

@@ -1,0 +1,200 @@
+"""Mends of a training step (engine/train_loop.py): losses that cannot be trained, and mixed precision."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from fastreid.engine import train_loop
+from fastreid.utils import comm
+from fastreid.utils.events import get_event_storage
+from fastreid.utils.params import ContiguousParams
+from torch import Tensor
+
+from fastreid_projects.errors import TrainingError
+from fastreid_projects.files import replacing
+from fastreid_projects.host.engine.train_loop.amp import autocast_of
+
+logger = logging.getLogger("fastreid.projects.host.step")
+
+SHOWN_IMAGES = 3
+
+
+def patch_step() -> None:
+    """Replace the step of both trainers.
+
+    * train_loop.py:280-297 looks at the losses on the main process alone, so that a NaN on another one leaves
+      the others waiting; it reads them on a stream that does not wait for them, and fails where the processes
+      have different losses.
+    * train_loop.py:335-340 uses ``torch.cuda.amp``, which is deprecated, and ends without CUDA.
+    """
+    train_loop.SimpleTrainer.run_step = run_step
+    train_loop.SimpleTrainer._write_metrics = write_metrics
+    train_loop.AMPTrainer.run_step = run_step
+
+
+class LossValues(dict[str, Tensor]):
+    """The losses of a step by name, whose numbers are on their way to the CPU.
+
+    Made right after the forward pass, it does not wait for the backward pass that is queued behind it.
+
+    Args:
+        losses: name -> scalar tensor.
+        batch: what they are of, for errors.
+
+    Raises:
+        TrainingError: no loss, or one that is no scalar tensor.
+    """
+
+    def __init__(self, losses: Mapping[str, Tensor], batch: Any = None) -> None:
+        super().__init__(losses)
+        self.batch = batch
+        if not losses:
+            raise TrainingError("The model computes no loss: name at least one loss in MODEL.LOSSES.NAME.")
+        for name, loss in losses.items():
+            if not isinstance(loss, Tensor) or loss.dim() != 0:
+                shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+                raise TrainingError(
+                    f"Loss {name} must be a scalar tensor, not {shape}: reduce it in the model."
+                )
+        values = torch.stack([loss.detach().double() for loss in losses.values()])
+        self._ready: torch.cuda.Event | None = None
+        self._values = values
+        if values.is_cuda:
+            self._copy_aside(values)
+
+    def _copy_aside(self, values: Tensor) -> None:
+        stream = _side_stream(values.device)
+        stream.wait_stream(torch.cuda.current_stream(values.device))
+        with torch.cuda.stream(stream):
+            self._values = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+            self._values.copy_(values, non_blocking=True)
+            values.record_stream(stream)
+            self._ready = stream.record_event()
+
+    @property
+    def paths(self) -> list[str]:
+        """The batch's images."""
+        return list(self.batch.get("img_paths") or ()) if isinstance(self.batch, Mapping) else []
+
+    def numbers(self) -> dict[str, float]:
+        """Wait for the numbers and return them by name."""
+        if self._ready is not None:
+            self._ready.synchronize()
+        return dict(zip(self, self._values.tolist(), strict=True))
+
+
+@functools.cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
+
+
+def run_step(self: Any) -> None:
+    """Train one batch; with a gradient scaler, in mixed precision.
+
+    The losses of all processes are looked at before the weights are touched.
+    """
+    assert self.model.training, f"[{type(self).__name__}] model was changed to eval mode!"
+    start = time.perf_counter()
+    data = next(self._data_loader_iter)
+    data_time = time.perf_counter() - start
+
+    scaler: Any = getattr(self, "grad_scaler", None)
+    mixed = scaler is not None and scaler.is_enabled()
+    with autocast_of(self):
+        loss_dict = self.model(data)
+        losses = sum(loss_dict.values())
+    values = LossValues(loss_dict, data)
+
+    self.optimizer.zero_grad()
+    (scaler.scale(losses) if mixed else losses).backward()
+    self._write_metrics(values, data_time)
+    if mixed:
+        scaler.step(self.optimizer)
+        scaler.update()
+    else:
+        self.optimizer.step()
+    if isinstance(self.param_wrapper, ContiguousParams):
+        self.param_wrapper.assert_buffer_is_valid()
+
+
+def write_metrics(self: Any, loss_dict: dict[str, Tensor], data_time: float) -> None:
+    """Log the losses, averaged over the processes that have them.
+
+    Raises:
+        TrainingError: a loss of any process is not finite; raised on every process, and those where it is so save
+            their batch as ``OUTPUT_DIR/nan_batch.pth``, further ones as ``nan_batch_<rank>.pth``.
+    """
+    values = loss_dict if isinstance(loss_dict, LossValues) else LossValues(loss_dict)
+    numbers = values.numbers()
+    finite = all(math.isfinite(number) for number in numbers.values())
+    if not finite:
+        save_batch(self, values, numbers)
+    shared = comm.all_gather((numbers, data_time, [] if finite else values.paths[:SHOWN_IMAGES]))
+    for rank, (losses, _, paths) in enumerate(shared):
+        place = rank if len(shared) > 1 else None
+        check_finite(losses, getattr(self, "iter", 0), paths, place, batch_file(self, rank))
+    if not comm.is_main_process():
+        return
+    names = dict.fromkeys(name for losses, _, _ in shared for name in losses)
+    means = {
+        name: float(np.mean([losses[name] for losses, _, _ in shared if name in losses])) for name in names
+    }
+    storage = get_event_storage()
+    storage.put_scalar("data_time", max(seconds for _, seconds, _ in shared))
+    storage.put_scalar("total_loss", sum(means.values()))
+    if len(means) > 1:
+        storage.put_scalars(**means)
+
+
+def check_finite(
+    losses: Mapping[str, float],
+    iteration: int,
+    paths: Sequence[str] = (),
+    rank: int | None = None,
+    saved: str = "",
+) -> None:
+    """Raise TrainingError where a loss is NaN or infinite.
+
+    Args:
+        losses: name -> value.
+        iteration: of the training.
+        paths: some images of the batch.
+        rank: of the process whose losses they are, None for the only one.
+        saved: where its batch is.
+    """
+    broken = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
+    if broken:
+        place = f" on rank {rank}" if rank is not None else ""
+        images = f" (images {', '.join(paths)}, ...)" if paths else ""
+        batch = f", the batch is saved as {saved}" if os.path.isfile(saved) else ""
+        raise TrainingError(
+            f"{', '.join(broken)} at iteration {iteration}{place}{images}{batch}: lower SOLVER.BASE_LR, lengthen "
+            "SOLVER.WARMUP_ITERS, or set SOLVER.AMP.ENABLED False."
+        )
+
+
+def batch_file(trainer: Any, rank: int) -> str:
+    """Where a process saves the batch whose losses are not finite, "" where the trainer has no OUTPUT_DIR."""
+    folder = getattr(trainer, "output_dir", "")
+    return os.path.join(folder, f"nan_batch_{rank}.pth" if rank else "nan_batch.pth") if folder else ""
+
+
+def save_batch(trainer: Any, values: LossValues, numbers: Mapping[str, float]) -> None:
+    """Save the batch, its losses and the iteration; that this fails must not hide why the training stops."""
+    path = batch_file(trainer, comm.get_rank())
+    if not path:
+        return
+    content = {"batch": values.batch, "losses": dict(numbers), "iteration": getattr(trainer, "iter", 0)}
+    try:
+        with replacing(path) as file:
+            torch.save(content, file)
+    except RuntimeError as error:
+        logger.warning(f"The batch could not be saved: {error}")

@@ -1,0 +1,16 @@
+"""Patch of evaluation/evaluator.py: the switch to evaluation and back."""
+
+from __future__ import annotations
+
+from fastreid.evaluation import evaluator
+
+from fastreid_projects.host.imports import rebind
+from fastreid_projects.modeling.modes import evaluating
+
+
+def patch_inference_context() -> None:
+    """Put each module back in the mode that it had.
+
+    evaluator.py:173-176 puts all modules in training mode, frozen ones too, and none after an error.
+    """
+    rebind(evaluator.inference_context, evaluating)

@@ -1,0 +1,145 @@
+"""Mends of the host's evaluation.
+
+| host's defect                                                   | where                             |
+| --------------------------------------------------------------- | --------------------------------- |
+| compiles Cython in site-packages, exits where it cannot         | evaluation/reid_evaluation.py:128 |
+| fails or errs on small galleries, keeps the Q x G matrix, slow  | evaluation/rank.py:103            |
+| features of NaN are ranked without an error                     | evaluation/reid_evaluation.py:54  |
+| re-ranking needs a CUDA build of faiss, keeps N x N matrices    | utils/compute_dist.py:53          |
+| query expansion fails for few images, keeps an N x N matrix     | evaluation/query_expansion.py:37  |
+| warns at import that Cython is missing                          | evaluation/rank.py:13, roc.py:17  |
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fastreid_projects.errors import DataError
+from fastreid_projects.evaluation.chunks import Chunks, distance_device, make_chunks
+from fastreid_projects.evaluation.distance import check_finite
+from fastreid_projects.evaluation.fidelity import fidelity_errors
+from fastreid_projects.evaluation.gathering import gather_predictions
+from fastreid_projects.evaluation.multi_query import merge_queries
+from fastreid_projects.evaluation.ranking import RankingMeter, evaluate_rank, without_cameras
+from fastreid_projects.evaluation.roc import tpr_at_fpr
+from fastreid_projects.host.evaluation.query_expansion import aqe
+from fastreid_projects.host.utils.compute_dist import build_dist
+
+logger = logging.getLogger(__name__)
+
+
+def patch_evaluation() -> None:
+    """Give the host's ReidEvaluator implementations that work everywhere; add TEST.FIDELITY and TEST.SAME_CAMERA."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Cython")
+        from fastreid.config import CfgNode
+        from fastreid.config.defaults import _C
+        from fastreid.evaluation import query_expansion, rank, reid_evaluation, roc  # noqa: F401
+        from fastreid.utils import compute_dist
+
+    if "FIDELITY" not in _C.TEST:
+        # Error-I and Error-II (Yan et al. 2022, table I) of the test images, and of the training images too.
+        _C.TEST.FIDELITY = CfgNode({"ENABLED": False, "TRAIN": False})
+        # For data without camera ids: a gallery image of the query's person counts also if the query's own camera took
+        # it. Market-1501's protocol, and every published number, is without it.
+        _C.TEST.SAME_CAMERA = False
+    evaluator = reid_evaluation.ReidEvaluator
+    evaluator._compile_dependencies = _compile_nothing
+    evaluator.process = process
+    evaluator.evaluate = evaluate
+    rank.evaluate_rank = evaluate_rank
+    query_expansion.aqe = reid_evaluation.aqe = aqe
+    compute_dist.build_dist = reid_evaluation.build_dist = build_dist
+
+
+def _compile_nothing(self: Any) -> None:
+    pass
+
+
+def process(self: Any, inputs: dict[str, Any], outputs: torch.Tensor) -> None:
+    """Keep one batch: features (B, D) as float32, identities, cameras, and paths to name images in errors."""
+    self._predictions.append(
+        {
+            "feats": outputs.detach().to("cpu", torch.float32),
+            "pids": inputs["targets"].to("cpu"),
+            "camids": inputs["camids"].to("cpu"),
+            "paths": list(inputs.get("img_paths") or ()),
+        }
+    )
+
+
+def evaluate(self: Any) -> dict[str, float]:
+    """Return the host's metrics in per cent, TPR@FPR in 0..1; an empty dict in all but the main process.
+
+    Raises:
+        DataError: no images, features that are not finite, or no query with a match.
+        ConfigError: a value of TEST that cannot be used.
+    """
+    predictions = gather_predictions(self._predictions)
+    if predictions is None:
+        return {}
+    if not predictions:
+        raise DataError("There are no features to evaluate: the test set is empty.")
+    features = torch.cat([prediction["feats"] for prediction in predictions])
+    pids, camids = (
+        torch.cat([prediction[key] for prediction in predictions]).numpy() for key in ("pids", "camids")
+    )
+    paths = list(itertools.chain.from_iterable(prediction.get("paths", ()) for prediction in predictions))
+    check_finite(features, paths if len(paths) == len(features) else None)
+
+    split, test = self._num_query, self.cfg.TEST
+    if test.SAME_CAMERA:
+        camids = without_cameras(camids, split)
+    fidelity = _fidelity(features, torch.from_numpy(pids), split, self.cfg) if test.FIDELITY.ENABLED else {}
+    if getattr(self, "multi_query", False):
+        cosine = test.METRIC == "cosine"
+        merged = merge_queries(features[:split], pids[:split], camids[:split], normalize=cosine)
+        features = torch.cat([merged[0], features[split:]])
+        pids, camids = (
+            np.concatenate([m, all_[split:]]) for m, all_ in zip(merged[1:], (pids, camids), strict=True)
+        )
+        split = len(merged[0])
+    chunks = make_chunks(features[:split], features[split:], test, distance_device(self.cfg))
+    labels = (pids[:split], pids[split:], camids[:split], camids[split:])
+    self._results = OrderedDict(_rank(chunks, *labels), **fidelity)
+    if test.ROC.ENABLED:
+        for fpr, tpr in tpr_at_fpr(chunks, *labels).items():
+            self._results[f"TPR@FPR={fpr:.0e}"] = tpr
+    return OrderedDict(self._results)
+
+
+def _fidelity(features: torch.Tensor, pids: torch.Tensor, num_query: int, cfg: Any) -> dict[str, float]:
+    """Error-I and Error-II over all test images; anchors are those whose identity is asked for by a query.
+
+    Distractors share a label without sharing an identity (Market-1501's 0): they are only negatives.
+    """
+    anchors = torch.isin(pids, pids[:num_query])
+    found = fidelity_errors(features, pids, cfg.TEST.METRIC, anchors=anchors, device=distance_device(cfg))
+    return {"Error-I": found.error_1, "Error-II": found.error_2}
+
+
+def _rank(
+    chunks: Callable[[], Chunks],
+    query_pids: npt.NDArray[Any],
+    gallery_pids: npt.NDArray[Any],
+    query_camids: npt.NDArray[Any],
+    gallery_camids: npt.NDArray[Any],
+) -> OrderedDict[str, float]:
+    meter = RankingMeter(gallery_pids, gallery_camids)
+    for part, distances in chunks():
+        meter.update(distances, query_pids[part], query_camids[part])
+    result = meter.compute()
+    results = OrderedDict((f"Rank-{k}", result.rank(k) * 100) for k in (1, 5, 10))
+    results["mAP"] = result.mAP * 100
+    results["mINP"] = result.mINP * 100
+    results["metric"] = (result.mAP + result.rank(1)) / 2 * 100
+    return results

@@ -1,0 +1,155 @@
+"""Mends of how the host's backbones find and read ImageNet weights (``modeling/backbones/*.py``).
+
+| host's defect                                                                 | where                     |
+| ----------------------------------------------------------------------------- | ------------------------- |
+| downloads with gdown, which is no dependency, imported even for a cached file | resnet.py:248 and alike   |
+| PRETRAIN without a path fails with a bare FileNotFoundError                   | mobilenet.py:176 and alike |
+| PRETRAIN_PATH expects another wrapper in each backbone                        | resnext.py:304 and alike  |
+| PRETRAIN_PATH of another model is taken silently, the backbone stays random   | resnet.py:354 and alike   |
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from fastreid_projects.checkpoints.pretrained import load_pretrained, load_pretrained_file
+from fastreid_projects.checkpoints.weights import load_state_dict_file
+from fastreid_projects.errors import WeightsError
+
+logger = logging.getLogger(__name__)
+
+_BACKBONES = "fastreid.modeling.backbones"
+_WITH_DOWNLOAD = ("resnet", "resnext", "osnet", "regnet.regnet", "regnet.effnet")
+_IMPORTERS = (
+    f"{_BACKBONES}.build",
+    _BACKBONES,
+    "fastreid.modeling",
+    "fastreid.modeling.meta_arch.baseline",
+    "fastreid.modeling.meta_arch.mgn",
+)
+_WAY_OUT = (
+    "give a local file as MODEL.BACKBONE.PRETRAIN_PATH, or start from random weights with "
+    "MODEL.BACKBONE.PRETRAIN False"
+)
+
+
+def patch_pretrain() -> None:
+    """Mend the host's backbone builders once: no gdown, a checked PRETRAIN_PATH, clear errors."""
+    build = importlib.import_module(f"{_BACKBONES}.build")
+    if hasattr(build.build_backbone, "patched"):
+        return
+    for name in _WITH_DOWNLOAD:
+        module: Any = importlib.import_module(f"{_BACKBONES}.{name}")
+        module.init_pretrained_weights = _patched_download(module)
+    patched = _patched_build_backbone(build.build_backbone)
+    for name in _IMPORTERS:
+        importlib.import_module(name).build_backbone = patched  # type: ignore[attr-defined]
+
+
+def _patched_build_backbone(original: Callable[[Any], torch.nn.Module]) -> Callable[[Any], torch.nn.Module]:
+    def build_backbone(cfg: Any) -> torch.nn.Module:
+        """Build MODEL.BACKBONE.NAME, with its pretrained weights where MODEL.BACKBONE.PRETRAIN is set.
+
+        Raises:
+            WeightsError: the pretrained weights are missing, unusable, or belong to another backbone.
+        """
+        if not cfg.MODEL.BACKBONE.PRETRAIN:
+            return original(cfg)
+        path = cfg.MODEL.BACKBONE.PRETRAIN_PATH
+        if not path:
+            return _build_from_known_weights(original, cfg)
+        file_state = load_pretrained_file(path)
+        plain = cfg.clone()
+        plain.defrost()
+        plain.MODEL.BACKBONE.PRETRAIN = False
+        backbone = original(plain)
+        load_pretrained(backbone, file_state, path)
+        return backbone
+
+    build_backbone.patched = True  # type: ignore[attr-defined]
+    return build_backbone
+
+
+def _build_from_known_weights(original: Callable[[Any], torch.nn.Module], cfg: Any) -> torch.nn.Module:
+    """Let the host's builder take the weights it knows an address for."""
+    name, depth = cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.DEPTH
+    try:
+        return original(cfg)
+    except WeightsError:
+        raise
+    except FileNotFoundError as error:
+        if error.filename:  # another file is missing, e.g. a YAML file of RegNet
+            raise
+        raise WeightsError(
+            f"No pretrained weights are known for {name} of depth {depth}: {_WAY_OUT}."
+        ) from error
+    except OSError as error:  # urllib.error.URLError is one
+        raise WeightsError(
+            f"The pretrained weights of {name} of depth {depth} could not be loaded ({error}): {_WAY_OUT}."
+        ) from error
+
+
+def _patched_download(module: ModuleType) -> Callable[..., dict[str, torch.Tensor]]:
+    def init_pretrained_weights(*arguments: Any) -> dict[str, torch.Tensor]:
+        """Return the ImageNet weights of a key of ``model_urls``, cached or downloaded by the main process.
+
+        Args:
+            *arguments: ``(key)``, or ``(model, key)`` as OSNet's builder calls it.
+
+        Raises:
+            WeightsError: no weights are known for the key, or they cannot be downloaded or read.
+        """
+        from fastreid.utils import comm
+
+        key = arguments[-1]
+        url = module.model_urls.get(key)
+        if url is None:
+            raise WeightsError(f"No pretrained weights are known for the backbone '{key}': {_WAY_OUT}.")
+        cached, failure = _cache_path(key, url), None
+        if not os.path.exists(cached) and comm.is_main_process():
+            try:
+                _download(key, url, cached)
+            except WeightsError as error:
+                failure = error  # raised after the barrier, so that no process waits there for ever
+        comm.synchronize()
+        if failure:
+            raise failure
+        logger.info("Loading pretrained model from %s", cached)
+        return load_state_dict_file(cached)
+
+    return init_pretrained_weights
+
+
+def _cache_path(key: str, url: str) -> str:
+    """Return where the host keeps the file: ``$TORCH_HOME/checkpoints``."""
+    cache = os.getenv("XDG_CACHE_HOME", "~/.cache")
+    home = os.path.expanduser(os.getenv("TORCH_HOME", os.path.join(cache, "torch")))
+    name = f"{key}_imagenet.pth" if _is_drive(url) else url.split("/")[-1]
+    return os.path.join(home, "checkpoints", name)
+
+
+def _is_drive(url: str) -> bool:
+    return "drive.google.com" in url
+
+
+def _download(key: str, url: str, cached: str) -> None:
+    if _is_drive(url):
+        raise WeightsError(
+            f"The pretrained weights of '{key}' lie on Google Drive ({url}): save them as '{cached}', "
+            f"or {_WAY_OUT}."
+        )
+    logger.info("Downloading %s to %s", url, cached)
+    try:
+        os.makedirs(os.path.dirname(cached), exist_ok=True)
+        torch.hub.download_url_to_file(url, cached, progress=False)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"The pretrained weights of '{key}' could not be downloaded from {url} ({error}): {_WAY_OUT}."
+        ) from error

@@ -1,0 +1,28 @@
+"""Patch of modeling/meta_arch/build.py: a model on a device that exists, with the stem that the config asks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from fastreid.modeling.meta_arch import build as host_build
+
+from fastreid_projects.device import resolve_device
+from fastreid_projects.host.imports import rebind
+from fastreid_projects.modeling.stem import pad_stem
+
+_host_build_model = host_build.build_model
+
+
+def build_model(cfg: Any) -> torch.nn.Module:
+    """Build the model of ``cfg.MODEL.META_ARCHITECTURE`` on a device that exists (meta_arch/build.py:21).
+
+    ``MODEL.BACKBONE.PADDED_STEM``, where the config has it, gives a ResNet torchvision's stem.
+    """
+    model = _host_build_model(resolve_device(cfg))
+    return pad_stem(model) if cfg.MODEL.BACKBONE.get("PADDED_STEM", False) else model
+
+
+def patch_build_model() -> None:
+    """Replace the builder wherever it was imported."""
+    rebind(_host_build_model, build_model)

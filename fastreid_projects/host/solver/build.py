@@ -1,0 +1,152 @@
+"""Mends of the host's optimizer and learning-rate schedule (solver/build.py)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from fastreid.solver import build as host_build
+from fastreid.solver import optim as host_optim
+
+from fastreid_projects.config.names import unknown_name
+from fastreid_projects.config.solvers import SCHEDULES, optimizer_names
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.host.imports import rebind
+
+_host_build_lr_scheduler = host_build.build_lr_scheduler
+
+
+def patch_optimizer() -> None:
+    """Replace the host's build_optimizer and build_lr_scheduler.
+
+    solver/build.py:180 builds the optimizer on flat buffers (ContiguousParams). Since PyTorch 2,
+    ``optimizer.zero_grad()`` (engine/train_loop.py:248) sets their gradients to None, so that no weight ever
+    moves.
+    """
+    rebind(host_build.build_optimizer, build_optimizer)
+    rebind(_host_build_lr_scheduler, build_lr_scheduler)
+    host_build._generate_optimizer_class_with_freeze_layer = freezing_optimizer
+
+
+def build_optimizer(
+    cfg: Any, model: torch.nn.Module, contiguous: bool = False
+) -> tuple[torch.optim.Optimizer, list[dict[str, Any]]]:
+    """Build the optimizer of ``cfg.SOLVER`` on the model's own parameters.
+
+    Parameters with equal settings share a group, so that PyTorch updates them together.
+
+    Args:
+        cfg: the config.
+        model: its parameters with ``requires_grad`` are trained.
+        contiguous: accepted for the host's callers; flat buffers do not train on PyTorch 2 and are never
+        used.
+
+    Returns:
+        the optimizer and its parameter groups.
+
+    Raises:
+        ConfigError: an unknown SOLVER.OPT, a layer to freeze that does not exist, or nothing to train.
+    """
+    name = cfg.SOLVER.OPT
+    if name not in optimizer_names():
+        raise unknown_name("SOLVER.OPT", name, optimizer_names())
+    frozen = cfg.MODEL.FREEZE_LAYERS if cfg.SOLVER.FREEZE_ITERS > 0 else []
+    check_layers(model, frozen)
+    groups = group_parameters(cfg, model, frozen)
+    if not groups:
+        raise ConfigError(
+            "No parameter of the model is trainable (all have requires_grad False): "
+            "unfreeze some of them, or only evaluate with --eval-only."
+        )
+    kind = host_build.maybe_add_gradient_clipping(cfg, getattr(host_optim, name))
+    kind = host_build.maybe_add_freeze_layer(cfg, kind)
+    extra = {"momentum": cfg.SOLVER.MOMENTUM, "nesterov": cfg.SOLVER.NESTEROV} if name == "SGD" else {}
+    return kind(groups, **extra), groups
+
+
+def group_parameters(cfg: Any, model: torch.nn.Module, frozen: Iterable[str]) -> list[dict[str, Any]]:
+    """Take the host's groups of one parameter each and join those with equal settings.
+
+    solver/build.py:302 freezes by a pattern at the name's beginning, so that ``b1`` also freezes ``b1_head``;
+    here an entry of MODEL.FREEZE_LAYERS means that layer and what is below it.
+    """
+    solver = cfg.SOLVER
+    single = host_build.get_default_optimizer_params(
+        model,
+        base_lr=solver.BASE_LR,
+        weight_decay=solver.WEIGHT_DECAY,
+        weight_decay_norm=solver.WEIGHT_DECAY_NORM,
+        bias_lr_factor=solver.BIAS_LR_FACTOR,
+        heads_lr_factor=solver.HEADS_LR_FACTOR,
+        weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
+    )
+    prefixes = tuple(f"{layer}." for layer in frozen)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    groups: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for group in single:
+        (parameter,) = group["params"]
+        group["freeze_status"] = "freeze" if names[parameter].startswith(prefixes) else "normal"
+        key = tuple(sorted((k, v) for k, v in group.items() if k != "params"))
+        groups.setdefault(key, {**group, "params": []})["params"].append(parameter)
+    return list(groups.values())
+
+
+def check_layers(model: torch.nn.Module, layers: Iterable[str]) -> None:
+    """Refuse an entry of MODEL.FREEZE_LAYERS that names no layer; engine/hooks.py:481 ignores it."""
+    known = dict(model.named_modules())
+    for layer in layers:
+        if layer not in known or not layer:
+            raise unknown_name("MODEL.FREEZE_LAYERS", layer, [name for name, _ in model.named_children()])
+
+
+def freezing_optimizer(
+    optimizer: type[torch.optim.Optimizer], *, freeze_iters: int = 0
+) -> type[torch.optim.Optimizer]:
+    """Derive an optimizer that leaves the groups with ``freeze_status == "freeze"`` alone for
+    ``freeze_iters`` steps.
+
+    solver/build.py:127 counts in a closure, from 0 again after a resume; here ``steps_done`` can be set.
+    """
+
+    @torch.no_grad()
+    def step(self: Any, closure: Any = None) -> None:
+        self.steps_done += 1
+        hidden: list[tuple[torch.Tensor, torch.Tensor]] = []
+        if self.steps_done <= freeze_iters:
+            frozen = (group["params"] for group in self.param_groups if group["freeze_status"] == "freeze")
+            hidden = [(p, p.grad) for params in frozen for p in params if p.grad is not None]
+        for parameter, _ in hidden:
+            parameter.grad = None
+        optimizer.step(self, closure)
+        for parameter, gradient in hidden:
+            parameter.grad = gradient
+
+    return type(optimizer.__name__ + "WithFreezeLayer", (optimizer,), {"step": step, "steps_done": 0})
+
+
+def build_lr_scheduler(cfg: Any, optimizer: torch.optim.Optimizer, iters_per_epoch: int) -> dict[str, Any]:
+    """Build the host's schedules; where the warm-up takes the whole training, cosine annealing gets one
+    epoch.
+
+    solver/build.py:313 divides by 0 for a dataset smaller than a batch, and CosineAnnealingLR by T_max = 0
+    where SOLVER.MAX_EPOCH leaves no epoch after the warm-up.
+
+    Raises:
+        ConfigError: an unknown SOLVER.SCHED, or epochs without an iteration.
+    """
+    solver = cfg.SOLVER
+    if solver.SCHED not in SCHEDULES:
+        raise unknown_name("SOLVER.SCHED", solver.SCHED, SCHEDULES)
+    if iters_per_epoch < 1:
+        raise ConfigError(
+            f"The training set has fewer images than SOLVER.IMS_PER_BATCH {solver.IMS_PER_BATCH}: "
+            "lower SOLVER.IMS_PER_BATCH or add images."
+        )
+    before = max(math.ceil(solver.WARMUP_ITERS / iters_per_epoch), solver.DELAY_EPOCHS)
+    if before >= solver.MAX_EPOCH:
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.SOLVER.MAX_EPOCH = before + 1
+    return _host_build_lr_scheduler(cfg, optimizer, iters_per_epoch)

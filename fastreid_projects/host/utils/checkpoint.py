@@ -1,0 +1,191 @@
+"""Mends of the host's checkpoints (``utils/checkpoint.py``).
+
+| host's defect                                                               | line     |
+| --------------------------------------------------------------------------- | -------- |
+| a missing file is an AssertionError, a truncated one a RuntimeError         | 128, 216 |
+| files with numpy values fail; others are advised to execute code            | 216      |
+| weights without the key "model" are a KeyError                              | 225      |
+| weights of another model load "successfully", only a log line says so       | 244      |
+| optimizer state of another model fails, or only in the first step           | 142      |
+| a schedule goes on by the checkpoint's constants, whatever the config says  | 142      |
+| a damaged ``last_checkpoint`` is a UnicodeDecodeError, an empty one a folder | 153      |
+| a full disk leaves a broken checkpoint, which ``last_checkpoint`` points to | 101      |
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import IO, Any
+
+import torch
+from fastreid.utils import checkpoint
+
+from fastreid_projects.checkpoints.matching import (
+    check_weights,
+    require_whole,
+    summarize_match,
+)
+from fastreid_projects.checkpoints.training_state import restore_states
+from fastreid_projects.checkpoints.weights import folder_named, load_safely, tensors_of
+from fastreid_projects.errors import WeightsError
+from fastreid_projects.files import replacing
+
+BEST = "model_best"
+
+
+def patch_checkpoint() -> None:
+    """Mend the host's Checkpointer once: safe loading, clear errors, no silent mismatch, atomic saving."""
+    from fastreid.utils.checkpoint import Checkpointer
+
+    if hasattr(Checkpointer, "patched"):
+        return
+    Checkpointer.patched = True
+    Checkpointer.load = _patched_load(Checkpointer.load)
+    Checkpointer._load_model = _patched_load_model(Checkpointer._load_model)
+    Checkpointer._load_file = _load_file
+    Checkpointer.get_checkpoint_file = _get_checkpoint_file
+    Checkpointer.save = _save
+    Checkpointer.tag_last_checkpoint = _tag_last_checkpoint
+    checkpoint.PeriodicCheckpointer.__init__ = checkpointer_init
+    checkpoint.PeriodicCheckpointer.step = checkpointer_step
+
+
+def _get_checkpoint_file(self: Any) -> str:
+    """Path of the newest checkpoint, "" where there is none.
+
+    Raises:
+        WeightsError: ``last_checkpoint`` does not hold the name of a file.
+    """
+    path = os.path.join(self.save_dir, "last_checkpoint")
+    try:
+        with open(path, "rb") as file:
+            name = file.read().decode().strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError):
+        name = ""
+    if not name or not name.isprintable():
+        raise WeightsError(
+            f"{path} is damaged, it does not name a checkpoint: write the name of one of the .pth files beside it "
+            "there, or start anew without --resume."
+        )
+    return os.path.join(self.save_dir, name)
+
+
+def _load_file(self: Any, f: str) -> dict[str, Any]:
+    """Load a checkpoint; a file of bare or differently wrapped weights becomes ``{"model": weights}``."""
+    content = load_safely(f)
+    self.loading_path = f
+    weights = tensors_of(content, f)
+    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
+        return {**content, "model": weights}
+    return {"model": weights}
+
+
+def _patched_load_model(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def load_model(self: Any, checkpoint: dict[str, Any]) -> Any:
+        """Load the weights if they are this model's; see :func:`check_weights`."""
+        self.logger.info(summarize_match(self.model.state_dict(), checkpoint["model"]))
+        path = getattr(self, "loading_path", "given")
+        check_weights(self.model, checkpoint["model"], path)
+        if hasattr(self, "classes"):  # set by who wants a model that is trained as a whole
+            require_whole(self.model, checkpoint["model"], path, self.classes)
+        return original(self, checkpoint)
+
+    return load_model
+
+
+def _patched_load(original: Callable[..., Any]) -> Callable[..., Any]:
+    def load(self: Any, path: str, checkpointables: Iterable[str] | None = None) -> Any:
+        """Load a checkpoint; see the host's method, whose arguments and result it has.
+
+        Raises:
+            WeightsError: the file is missing, unusable, of another model, or its training state does not fit.
+        """
+        if path and os.path.isdir(path):
+            raise WeightsError(folder_named(path))
+        if path and not os.path.isfile(path) and not _handled(self, path):
+            raise WeightsError(
+                f"The weights file '{path}' does not exist: give a local file as MODEL.WEIGHTS; to resume, "
+                "the file named in OUTPUT_DIR/last_checkpoint must be there."
+            )
+        checkpoint = original(self, path, checkpointables=[])
+        wanted = self.checkpointables if checkpointables is None else checkpointables
+        states = {name: checkpoint.pop(name) for name in wanted if name in checkpoint}
+        if states:
+            self.logger.info(f"Loading {', '.join(states)} from {path}")
+        restore_states(self.checkpointables, states, path)
+        return checkpoint
+
+    return load
+
+
+def _handled(checkpointer: Any, path: str) -> bool:
+    """Whether one of the host's path handlers makes a local file of this path."""
+    try:
+        return os.path.isfile(checkpointer.path_manager.get_local_path(path))
+    except OSError:
+        return False
+
+
+def _save(self: Any, name: str, **kwargs: Any) -> None:
+    """Save model and checkpointables as ``<name>.pth``, written aside and then renamed.
+
+    Args:
+        self: the host's Checkpointer.
+        name: file name without ending.
+        **kwargs: more values to save.
+
+    Raises:
+        WeightsError: the file cannot be written, e.g. on a full disk; an older file of that name stays.
+    """
+    if not self.save_dir or not self.save_to_disk:
+        return
+    data = {"model": self.model.state_dict()}
+    data.update({key: target.state_dict() for key, target in self.checkpointables.items()})
+    data.update(kwargs)
+    path = os.path.join(self.save_dir, f"{name}.pth")
+    self.logger.info(f"Saving checkpoint to {path}")
+    _write(path, lambda file: torch.save(data, file))
+    if name != BEST:  # a kill before the epoch's own checkpoint must not let --resume take it for that
+        self.tag_last_checkpoint(os.path.basename(path))
+
+
+def _tag_last_checkpoint(self: Any, last_filename_basename: str) -> None:
+    """Write the name of the newest checkpoint, from which ``--resume`` goes on."""
+    path = os.path.join(self.save_dir, "last_checkpoint")
+    _write(path, lambda file: file.write(last_filename_basename.encode()))
+
+
+def _write(path: str, write: Callable[[IO[bytes]], Any]) -> None:
+    try:
+        with replacing(path, sync=True) as file:
+            write(file)
+    except RuntimeError as error:  # PyTorch's own where it cannot write, DataError is one too
+        reason = error.__cause__ or error.__context__ or error  # PyTorch hides the OSError that it met
+        raise WeightsError(
+            f"The checkpoint '{path}' could not be written ({reason}), the last complete one is "
+            "untouched: make room or set another OUTPUT_DIR, then go on with --resume."
+        ) from error
+
+
+_host_checkpointer_init = checkpoint.PeriodicCheckpointer.__init__
+
+
+_host_checkpointer_step = checkpoint.PeriodicCheckpointer.step
+
+
+@functools.wraps(_host_checkpointer_init)
+def checkpointer_init(self: Any, checkpointer: Any, period: int, max_epoch: int | None = None) -> None:
+    """Save only after the last epoch where SOLVER.CHECKPOINT_PERIOD is 0 (checkpoint.py:331)."""
+    _host_checkpointer_init(self, checkpointer, int(period) or sys.maxsize, max_epoch)
+
+
+@functools.wraps(_host_checkpointer_step)
+def checkpointer_step(self: Any, epoch: int, **kwargs: Any) -> None:
+    """Write the best metric into each checkpoint (checkpoint.py:317 keeps it in memory only)."""
+    best = max(self.best_metric, kwargs.get("metric", -1))
+    _host_checkpointer_step(self, epoch, **{**kwargs, "best_metric": best})

@@ -1,0 +1,32 @@
+"""Patch of utils/registry.py: a registry names what it knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastreid.utils.registry import Registry
+
+from fastreid_projects.config.names import unknown_name
+
+_REGISTRY_KEYS = {
+    "META_ARCH": "MODEL.META_ARCHITECTURE",
+    "BACKBONE": "MODEL.BACKBONE.NAME",
+    "HEADS": "MODEL.HEADS.NAME",
+    "DATASET": "Dataset",
+}
+
+
+def patch_registry() -> None:
+    """Let every registry of the host name what it knows (utils/registry.py:77 does not)."""
+    Registry.get = registry_get
+
+
+def registry_get(self: Any, name: str) -> Any:
+    """Return the registered object.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    if name not in self._obj_map:
+        raise unknown_name(_REGISTRY_KEYS.get(self._name, self._name), name, sorted(self._obj_map))
+    return self._obj_map[name]

@@ -1,0 +1,90 @@
+"""Pooling layers by their name in ``MODEL.HEADS.POOL_LAYER``, beside the host's seven."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from fastreid_projects.errors import ConfigError
+
+HOST_POOLING = (
+    "Identity",
+    "Flatten",
+    "GlobalAvgPool",
+    "GlobalMaxPool",
+    "GeneralizedMeanPooling",
+    "GeneralizedMeanPoolingP",
+    "FastGlobalAvgPool",
+    "AdaptiveAvgMaxPool",
+    "ClipGlobalAvgPool",
+)  # layers/pooling.py
+_P = TypeVar("_P", bound=type[nn.Module])
+
+
+class ChannelPooling(nn.Module):
+    """A pooling layer with weights: made without arguments, as the host does, and given its channels afterwards.
+
+    Any of the host's heads calls :meth:`build` on it (see :mod:`fastreid_projects.host.modeling.heads`).
+    """
+
+    def build(self, channels: int) -> None:
+        """Make the weights for maps of so many channels."""
+        raise NotImplementedError
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, 1, 1)."""
+        raise NotImplementedError
+
+
+POOLING: dict[str, type[nn.Module]] = {}
+
+
+def register_pooling(cls: _P) -> _P:
+    """Class decorator: a pooling layer that ``MODEL.HEADS.POOL_LAYER`` may name; a name taken twice is an error."""
+    if cls.__name__ in POOLING or cls.__name__ in HOST_POOLING:
+        raise ValueError(f"a pooling layer named {cls.__name__} is registered already")
+    POOLING[cls.__name__] = cls
+    return cls
+
+
+def pooling_layers() -> dict[str, type[nn.Module]]:
+    """Return all pooling layers by name: the host's, those put into its module, and those registered here."""
+    from fastreid.layers import pooling
+
+    host = {k: v for k, v in vars(pooling).items() if isinstance(v, type) and issubclass(v, nn.Module)}
+    return {**host, **POOLING}
+
+
+def refuse_pooling(cfg: Any, instead: str) -> None:
+    """Refuse a ``MODEL.HEADS.POOL_LAYER`` that an architecture would not look at.
+
+    Args:
+        cfg: the config.
+        instead: what it pools by, for the message.
+
+    Raises:
+        ConfigError: the key is not the host's default.
+    """
+    if cfg.MODEL.HEADS.POOL_LAYER != "GlobalAvgPool":
+        raise ConfigError(
+            f"MODEL.HEADS.POOL_LAYER {cfg.MODEL.HEADS.POOL_LAYER} contradicts {instead}; leave "
+            "MODEL.HEADS.POOL_LAYER out"
+        )
+
+
+def check_channels(maps: Tensor, expected: int) -> None:
+    """See that the backbone's map (N, C, H, W) has the channels that a head was built for.
+
+    Raises:
+        ConfigError: it has others than ``MODEL.BACKBONE.FEAT_DIM``.
+    """
+    if maps.shape[1] != expected:
+        raise other_channels(expected, "the backbone", maps.shape[1])
+
+
+def other_channels(expected: int, giver: str, found: int) -> ConfigError:
+    return ConfigError(
+        f"MODEL.BACKBONE.FEAT_DIM is {expected}, but {giver} gives {found} channels: set "
+        f"MODEL.BACKBONE.FEAT_DIM {found}, or change the backbone's DEPTH."
+    )

@@ -1,0 +1,187 @@
+"""Grad-CAM (Selvaraju et al. 2017) of any architecture, through captum: of one image, and of the similarity of two.
+
+| letter | meaning                        |
+| ------ | ------------------------------ |
+| N      | images                         |
+| h, w   | size of a layer's feature map  |
+| D      | size of the model's feature    |
+
+A score, one number per image, is made of the features that the model returns at evaluation; Grad-CAM says which
+places of a layer's map raise it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from captum.attr import LayerGradCam
+from torch import Tensor, nn
+
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.modeling.modes import evaluating
+
+Score = Callable[[Tensor], Tensor]
+Maps = dict[str, Tensor]
+
+
+def strength(part: slice = slice(None)) -> Score:
+    """Half the squared length of the feature, or of a part of it: what makes up the feature at all.
+
+    Args:
+        part: which of the D numbers, e.g. those of one body part or branch.
+    """
+    return lambda features: features[:, part].square().sum(dim=1) / 2
+
+
+def similarity_to(others: Tensor) -> Score:
+    """Cosine similarity of the i-th feature with the i-th of others (N, D), or with the only one (1, D)."""
+    others = others.detach()
+    return lambda features: F.cosine_similarity(features, others, dim=1)
+
+
+def identity_logit(model: nn.Module, identities: Tensor) -> Score:
+    """The classifier's logit of a training identity, as Grad-CAM is used on classifiers.
+
+    Args:
+        model: an architecture with one host head that has a weight (Baseline: BoT, SBS, AGW).
+        identities: (N,) training labels, 0-based.
+
+    Raises:
+        ConfigError: the model has no such classifier, or not that many identities.
+    """
+    weight = getattr(getattr(model, "heads", None), "weight", None)
+    if not isinstance(weight, Tensor):
+        raise ConfigError(
+            f"{type(model).__name__} has no single classifier on its feature; ask for the feature's strength instead"
+        )
+    if int(identities.max()) >= len(weight) or int(identities.min()) < 0:
+        raise ConfigError(f"training identities are 0..{len(weight) - 1}, not {identities.tolist()}")
+    chosen = weight.detach()[identities.to(weight.device)]
+    return lambda features: (features * chosen).sum(dim=1)
+
+
+def scored_model(model: Any) -> nn.Module:
+    """The model whose features are compared: an interpreter's (AMD's) target, otherwise the model itself."""
+    return getattr(getattr(model, "target", None), "model", model)
+
+
+def map_layers(model: Any) -> dict[str, nn.Module]:
+    """The modules whose outputs are a model's last feature maps, by name.
+
+    An architecture or its backbone names its own by a method ``map_layers()``; otherwise they are the branches b1, b2,
+    b3 (the host's MGN), a list of modules ``branches``, or the backbone.
+
+    Raises:
+        ConfigError: the model has none of these.
+    """
+    own: Any = getattr(model, "map_layers", None) or getattr(
+        getattr(model, "backbone", None), "map_layers", None
+    )
+    if own is not None:
+        return dict(own())
+    if hasattr(model, "b1"):
+        return {name: getattr(model, name) for name in ("b1", "b2", "b3") if hasattr(model, name)}
+    if isinstance(getattr(model, "branches", None), nn.ModuleList):
+        return {f"branch{i}": branch for i, branch in enumerate(model.branches, start=1)}
+    if hasattr(model, "backbone"):
+        return {"backbone": model.backbone}
+    raise ConfigError(f"{type(model).__name__} has no backbone whose map could be shown; name a layer of it")
+
+
+def named_layer(model: nn.Module, name: str) -> dict[str, nn.Module]:
+    """The module of a dotted name, e.g. ``"backbone.layer3"``.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        return {name: model.get_submodule(name)}
+    except AttributeError:
+        children = ", ".join(child for child, _ in model.named_children())
+        raise ConfigError(
+            f"{type(model).__name__} has no layer '{name}'; it begins with {children}"
+        ) from None
+
+
+def gradcam(
+    model: nn.Module,
+    images: Tensor,
+    score: Score | None = None,
+    layers: Mapping[str, nn.Module] | None = None,
+) -> Maps:
+    """Grad-CAM of each image; the model is asked in evaluation mode and left as it was.
+
+    Args:
+        model: images (N, 3, H, W) of 0..255 -> features (N, D) in evaluation.
+        images: RGB, 0..255, float.
+        score: features (N, D) -> (N,); :func:`strength` of the whole feature by default.
+        layers: name -> module; :func:`map_layers` by default.
+
+    Returns:
+        For each layer a map (N, h, w) >= 0, float32 on the CPU.
+
+    Raises:
+        ConfigError: a layer gives no map, or the model no features.
+    """
+    score, model = score or strength(), scored_model(model)
+
+    def scores(batch: Tensor) -> Tensor:
+        features = model(batch)
+        if not isinstance(features, Tensor) or features.dim() != 2:
+            raise ConfigError(
+                f"{type(model).__name__} returns no features (images, size) that Grad-CAM could score"
+            )
+        return score(features)
+
+    found = {}
+    device = next(model.parameters()).device
+    with evaluating(model), torch.enable_grad():
+        for name, layer in (layers or map_layers(model)).items():
+            try:
+                maps = LayerGradCam(scores, _last(layer)).attribute(images.to(device), relu_attributions=True)
+            except AssertionError as error:
+                raise ConfigError(
+                    f"the layer '{name}' of {type(model).__name__} is not used in evaluation"
+                ) from error
+            if not isinstance(maps, Tensor) or maps.dim() != 4:
+                raise ConfigError(
+                    f"the layer '{name}' of {type(model).__name__} gives no feature map (N, C, h, w)"
+                )
+            found[name] = maps.detach().squeeze(1).float().cpu()
+    return found
+
+
+def gradcam_pair(
+    model: nn.Module, first: Tensor, second: Tensor, layers: Mapping[str, nn.Module] | None = None
+) -> tuple[Tensor, Maps, Maps]:
+    """Where two images are alike: Grad-CAM of their cosine similarity, on either of them.
+
+    Args:
+        model: as in :func:`gradcam`.
+        first: (N, 3, H, W).
+        second: (N, 3, H, W), compared image by image.
+        layers: as in :func:`gradcam`.
+
+    Returns:
+        similarities (N,), and the maps of the first and of the second images.
+    """
+    model = scored_model(model)
+    device = next(model.parameters()).device
+    with evaluating(model), torch.no_grad():
+        features = [model(images.to(device)) for images in (first, second)]
+    similarity = F.cosine_similarity(features[0], features[1], dim=1)
+    return (
+        similarity.float().cpu(),
+        gradcam(model, first, similarity_to(features[1]), layers),
+        gradcam(model, second, similarity_to(features[0]), layers),
+    )
+
+
+def _last(layer: nn.Module) -> nn.Module:
+    """The last module of a sequence, which gives the same: the host's ResNet calls its stages block by block."""
+    while isinstance(layer, nn.Sequential) and len(layer):
+        layer = layer[-1]
+    return layer

@@ -1,0 +1,84 @@
+"""Pictures of Grad-CAM maps: the command behind ``tools/gradcam.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from fastreid.data.transforms import build_transforms
+from torch import Tensor
+
+from fastreid_projects.config.checks import check_host_config
+from fastreid_projects.data.images import read_image
+from fastreid_projects.device import resolve_device
+from fastreid_projects.engine.load_model import load_trained
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.visualization.gradcam import (
+    gradcam,
+    gradcam_pair,
+    map_layers,
+    named_layer,
+    scored_model,
+)
+from fastreid_projects.visualization.heatmap import overlay, pair_scale, save_png
+
+
+def write_gradcam(
+    cfg: Any, images: Sequence[str], output: str | Path, *, pair: bool = False, layer: str = ""
+) -> list[Path]:
+    """Write one PNG per image and layer: the image beside its map; a pair goes into one PNG per layer.
+
+    Args:
+        cfg: the model's config with ``MODEL.WEIGHTS``.
+        images: paths; exactly two for a pair.
+        output: folder.
+        pair: show the similarity of the two images instead of each image's own feature.
+        layer: dotted name of a module; the model's last maps by default.
+
+    Returns:
+        The files.
+
+    Raises:
+        ConfigError: no weights, not two images for a pair, or no such layer.
+        DataError: an image that cannot be read.
+        WeightsError: weights that cannot be used.
+    """
+    if not cfg.MODEL.WEIGHTS:
+        raise ConfigError("Grad-CAM needs MODEL.WEIGHTS, e.g. MODEL.WEIGHTS logs/my_run/model_final.pth")
+    if pair and len(images) != 2:
+        raise ConfigError(f"a similarity is of two images, but {len(images)} are named")
+    check_host_config(cfg)
+    cfg = resolve_device(cfg)
+    transform = build_transforms(cfg, is_train=False)
+    batch = torch.stack([transform(read_image(path, format="RGB")) for path in images])
+    model = scored_model(load_trained(cfg))
+    layers = named_layer(model, layer) if layer else map_layers(model)
+    names = [Path(path).stem for path in images]
+    if not pair:
+        maps = gradcam(model, batch, layers=layers)
+        return [
+            save_png(Path(output) / f"{i:03d}_{name}_{key}.png", _beside(batch[i : i + 1], [found[i]]))
+            for key, found in maps.items()
+            for i, name in enumerate(names)
+        ]
+    similarity, first, second = gradcam_pair(model, batch[:1], batch[1:], layers)
+    return [
+        save_png(
+            Path(output) / f"{names[0]}_{names[1]}_{key}_{similarity.item():.3f}.png",
+            _beside(batch, [first[key][0], second[key][0]]),
+        )
+        for key in first
+    ]
+
+
+def _beside(images: Tensor, maps: Sequence[Tensor]) -> np.ndarray:
+    """Each image (3, H, W) of 0..255 beside its overlay, on a scale of its own: gradients differ with the image."""
+    tiles = []
+    for image, attention in zip(images, maps, strict=True):
+        pixels = image.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        low, high = pair_scale(attention)
+        tiles += [pixels, overlay(pixels, attention.numpy(), low=low, high=high)]
+    return np.concatenate(tiles, axis=1)

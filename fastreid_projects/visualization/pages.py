@@ -1,0 +1,28 @@
+"""HTML pages from jinja2 templates: everything inside one file, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+SHARED = Path(__file__).with_name("templates")
+
+
+def render(template: str, folder: Path = SHARED, **values: Any) -> str:
+    """Fill in a template.
+
+    Args:
+        template: its file's name.
+        folder: where it lies; it may include the templates that all pages share (``style.css.jinja``).
+        values: what the template prints; one that is missing is an error.
+    """
+    environment = Environment(
+        loader=FileSystemLoader([folder, SHARED]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**values)

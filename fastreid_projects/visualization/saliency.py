@@ -1,0 +1,163 @@
+"""Saliency of each branch of a model, beside other models': Grad-CAM as one HTML file and one PNG for each image.
+
+| letter | meaning                                |
+| ------ | -------------------------------------- |
+| N      | images                                 |
+| h, w   | size of a branch's last feature map    |
+| D      | size of the model's feature            |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from fastreid.data.transforms import build_transforms
+from torch import Tensor, nn
+
+from fastreid_projects.config.checks import check_host_config
+from fastreid_projects.data.images import read_image
+from fastreid_projects.device import resolve_device
+from fastreid_projects.engine.load_model import load_trained
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.files import write_aside
+from fastreid_projects.visualization.gradcam import gradcam, map_layers, strength
+from fastreid_projects.visualization.heatmap import (
+    Image,
+    colour_bar,
+    overlay,
+    pair_scale,
+    png_data_uri,
+    save_png,
+)
+from fastreid_projects.visualization.pages import render
+
+_GAP = 4  # white pixels between the tiles of a PNG
+
+
+class Part(NamedTuple):
+    """A branch's part of the feature.
+
+    Attributes:
+        layer: the module whose output is the branch's last map.
+        numbers: which of the D numbers are the branch's.
+    """
+
+    layer: nn.Module
+    numbers: slice
+
+
+class Row(NamedTuple):
+    """What is shown of one image.
+
+    Attributes:
+        name: the file's name.
+        image: uint8 (H, W, 3).
+        overlays: branch -> uint8 (H, W, 3), the image under its map.
+    """
+
+    name: str
+    image: Image
+    overlays: dict[str, Image]
+
+
+def saliency_parts(model: Any) -> dict[str, Part]:
+    """The branches of a model by name, each with its own part of the feature.
+
+    An architecture names its own by a method ``saliency_parts()`` -> name -> (layer, slice). Of the host's MGN they are
+    its eight heads (mgn.py:250); of others the last maps, each with the whole feature.
+
+    Raises:
+        ConfigError: the model has no map that could be shown.
+    """
+    if hasattr(model, "saliency_parts"):
+        return {name: Part(*part) for name, part in model.saliency_parts().items()}
+    layers = map_layers(model)
+    names = ("b1", "b2", "b3", "b21", "b22", "b31", "b32", "b33")
+    if all(hasattr(model, f"{name}_head") for name in names):
+        size = model.b1_head.weight.shape[1]
+        return {name: Part(layers[name[:2]], slice(i * size, (i + 1) * size)) for i, name in enumerate(names)}
+    return {name: Part(layer, slice(None)) for name, layer in layers.items()}
+
+
+def saliency(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """Where each branch's part of the feature comes from.
+
+    Args:
+        model: images (N, 3, H, W) of 0..255 -> features (N, D) in evaluation.
+        images: RGB, 0..255, float.
+
+    Returns:
+        branch -> Grad-CAM of the strength of its part, (N, h, w) >= 0, float32 on the CPU.
+    """
+    return {
+        name: gradcam(model, images, strength(part.numbers), {name: part.layer})[name]
+        for name, part in saliency_parts(model).items()
+    }
+
+
+def write_saliency(models: Mapping[str, Any], images: Sequence[str], output: str | Path) -> list[Path]:
+    """Write ``saliency.html`` and one PNG for each image: the image, then each branch of each model.
+
+    Args:
+        models: name -> config with ``MODEL.WEIGHTS``; with several, columns are called ``name: branch``.
+        images: paths.
+        output: folder.
+
+    Returns:
+        The files, the HTML first.
+
+    Raises:
+        ConfigError: no weights, or a model that has no map.
+        DataError: an image that cannot be read, or a folder that cannot be written.
+        WeightsError: weights that cannot be used.
+    """
+    pictures = [np.asarray(read_image(path, format="RGB")) for path in images]
+    rows = [Row(Path(path).name, picture, {}) for path, picture in zip(images, pictures, strict=True)]
+    for name, cfg in models.items():
+        for branch, maps in _maps_of(cfg, images).items():
+            title = f"{name}: {branch}" if len(models) > 1 else branch
+            for row, found in zip(rows, maps.numpy(), strict=True):
+                low, high = pair_scale(found)
+                row.overlays[title] = overlay(row.image, found, low=low, high=high)
+    output = Path(output)
+    pngs = [
+        save_png(output / f"{i:03d}_{Path(row.name).stem}.png", _strip([row.image, *row.overlays.values()]))
+        for i, row in enumerate(rows)
+    ]
+    return [write_aside(output / "saliency.html", _html(rows).encode()), *pngs]
+
+
+def _maps_of(cfg: Any, images: Sequence[str]) -> dict[str, Tensor]:
+    if not cfg.MODEL.WEIGHTS:
+        raise ConfigError("saliency needs MODEL.WEIGHTS, e.g. MODEL.WEIGHTS logs/my_run/model_final.pth")
+    check_host_config(cfg)
+    cfg = resolve_device(cfg)
+    transform = build_transforms(cfg, is_train=False)
+    batch = torch.stack([transform(read_image(path, format="RGB")) for path in images])
+    model: Any = load_trained(cfg)
+    explained = model.saliency_model() if hasattr(model, "saliency_model") else model
+    return saliency(explained, batch)
+
+
+def _strip(tiles: Sequence[Image]) -> Image:
+    """Tiles of one height side by side on white."""
+    gap = np.full((tiles[0].shape[0], _GAP, 3), 255, np.uint8)
+    spaced = [part for tile in tiles for part in (gap, tile)][1:]
+    return np.concatenate(spaced, axis=1)
+
+
+def _html(rows: Sequence[Row]) -> str:
+    shown = [
+        (row.name, png_data_uri(row.image), [(k, png_data_uri(v)) for k, v in row.overlays.items()])
+        for row in rows
+    ]
+    return render(
+        "saliency.html.jinja",
+        branches=list(rows[0].overlays) if rows else [],
+        rows=shown,
+        colour_bar=png_data_uri(colour_bar()),
+    )

@@ -1,0 +1,1 @@
+"""Scores of a target and of its interpreter."""

@@ -1,0 +1,177 @@
+"""The evaluator of an AMD run: scores, faithfulness where masks are known, and the report.
+
+| letter | meaning                      |
+| ------ | ---------------------------- |
+| M      | the interpreter's attributes |
+| H, W   | size of an image             |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from fastreid.data.datasets import DATASET_REGISTRY
+from fastreid.data.transforms import build_transforms
+from fastreid.utils import comm
+from torch import Tensor
+
+from fastreid_projects.data.attribute_dataset import attribute_set_of
+from fastreid_projects.data.attributes import AttributeSet
+from fastreid_projects.data.datasets import check_matches
+from fastreid_projects.evaluation.chunks import make_chunks
+
+from ..build import save_target_config
+from ..explain.explainer import Explainer
+from ..explain.run_report import RunReport
+from .counterfactual import Changer, CounterfactualStudy
+from .deletion import DeletionStudy
+from .evaluator import AttributeEvaluator, Study, TargetFeatures
+from .faithfulness import MaskAttention, MaskReader
+
+if TYPE_CHECKING:
+    from ..meta_arch import AMD
+
+
+def build_attribute_evaluator(
+    model: AMD, cfg: Any, dataset_name: str, loader: Any, num_query: int
+) -> AttributeEvaluator:
+    """The evaluator that the config asks for; it leaves the target's config in OUTPUT_DIR.
+
+    Args:
+        model: the interpreter.
+        cfg: the run's config.
+        dataset_name: registered name of the test set.
+        loader: its loader, queries first.
+        num_query: number of queries.
+    """
+    check_matches(dataset_name, loader.dataset.img_items, num_query, same_camera=cfg.TEST.SAME_CAMERA)
+    if comm.is_main_process() and Path(cfg.OUTPUT_DIR).is_dir():
+        save_target_config(cfg)
+    return AttributeEvaluator(
+        num_query,
+        len(loader.dataset),
+        model.attribute_set,
+        target_distances=lambda query, gallery: make_chunks(query, gallery, cfg.TEST, model.device)(),
+        chunk=cfg.MODEL.AMD.TEST.CHUNK,
+        half=cfg.MODEL.AMD.TEST.HALF,
+        device=model.device,
+        target_features=_target_features(model, flip=cfg.TEST.FLIP.ENABLED),
+        mask_attention=_mask_attention(model, dataset_name, flip=cfg.TEST.FLIP.ENABLED),
+        same_camera=cfg.TEST.SAME_CAMERA,
+        gamma=cfg.MODEL.AMD.TEST.GAMMA,
+        studies=list(_studies(model, cfg, dataset_name)),
+    )
+
+
+def _studies(model: AMD, cfg: Any, dataset_name: str) -> Iterator[Study]:
+    """What the config wants beyond scores; the report comes last, since it prints the others."""
+    node = cfg.MODEL.AMD
+    explainer = Explainer(
+        model,
+        build_transforms(cfg, is_train=False),
+        flip=cfg.TEST.FLIP.ENABLED,
+        cosine=cfg.TEST.METRIC == "cosine",
+    )
+    change = getattr(DATASET_REGISTRY.get(dataset_name), "counterfactuals", None)
+    if node.TEST.COUNTERFACTUALS and change is not None:
+        change = changes_by_name(change, _places(dataset_name, model.attribute_set))
+        yield CounterfactualStudy(explainer, change, node.TEST.COUNTERFACTUALS)
+    if node.TEST.DELETION_PAIRS:
+        curves = Path(cfg.OUTPUT_DIR) / "inference"
+        yield DeletionStudy(
+            explainer,
+            node.TEST.DELETION_PAIRS,
+            curves if len(cfg.DATASETS.TESTS) == 1 else curves / dataset_name,
+        )
+    if node.REPORT.PAIRS:
+        folder = Path(cfg.OUTPUT_DIR) / "report"
+        yield RunReport(
+            explainer,
+            folder if len(cfg.DATASETS.TESTS) == 1 else folder / dataset_name,
+            title=f"Why are two persons near or far? {dataset_name}",
+            number=node.REPORT.PAIRS,
+            top_k=node.REPORT.TOP_K,
+        )
+
+
+def _target_features(model: AMD, *, flip: bool) -> TargetFeatures | None:
+    """What the target returns for a host batch, by a pass of its own; None where that is what is explained.
+
+    Args:
+        model: the interpreter.
+        flip: average the features of an image and of its mirror image.
+    """
+    if model.explains_returned:
+        return None
+
+    @torch.no_grad()
+    def features(inputs: dict[str, Any]) -> Tensor:
+        images = inputs["images"]
+        views = [images, images.flip(3)] if flip else [images]
+        found = [model.target(model.preprocess_image({"images": view})).embedding for view in views]
+        return sum(found[1:], found[0]) / len(found)
+
+    return features
+
+
+def _mask_attention(model: AMD, dataset_name: str, *, flip: bool) -> MaskAttention | None:
+    """For datasets that know the true pixels of the interpreter's attributes.
+
+    Args:
+        model: the interpreter.
+        dataset_name: registered name of the test set.
+        flip: batches come mirrored, as the host leaves them (evaluation/evaluator.py:120); masks do not.
+    """
+    read_masks = getattr(DATASET_REGISTRY.get(dataset_name), "attribute_masks", None)
+    if read_masks is None:
+        return None
+    read_masks = masks_by_name(read_masks, _places(dataset_name, model.attribute_set))
+
+    def attend(inputs: dict[str, Any]) -> Tensor:
+        images = inputs["images"].flip(3) if flip else inputs["images"]
+        return model.attend(model.preprocess_image({"images": images}))[1]
+
+    return MaskAttention(torch.no_grad()(attend), read_masks)
+
+
+def _places(dataset_name: str, wanted: AttributeSet) -> list[int | None]:
+    """Where each attribute of the interpreter stands in the dataset's own set, by name; None where it has none."""
+    own = attribute_set_of(dataset_name) or wanted
+    return [own.index(name) if name in own.names else None for name in wanted.names]
+
+
+def masks_by_name(read_masks: MaskReader, places: Sequence[int | None]) -> MaskReader:
+    """Masks (M, H, W) of the interpreter's attributes; one that the dataset does not have is nowhere to be seen.
+
+    Args:
+        read_masks: image path -> masks in the order of the dataset's attributes.
+        places: where each of the M attributes stands there, or None.
+    """
+
+    def read(path: str) -> Any:
+        own = np.asarray(read_masks(path))
+        return np.stack([np.zeros_like(own[0]) if place is None else own[place] for place in places])
+
+    return read
+
+
+def changes_by_name(change: Changer, places: Sequence[int | None]) -> Changer:
+    """Cases that tell what was changed among the interpreter's attributes; those that change none are passed over.
+
+    Args:
+        change: cases with positions in the order of the dataset's attributes.
+        places: where each of the M attributes stands there, or None.
+    """
+
+    def changed(paths: Sequence[str], number: int) -> Iterable[Any]:
+        for case in change(paths, number):
+            attributes = tuple(k for k, place in enumerate(places) if place in case.attributes)
+            if attributes:
+                yield replace(case, attributes=attributes)
+
+    return changed

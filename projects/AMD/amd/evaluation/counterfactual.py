@@ -1,0 +1,87 @@
+"""Does the right contribution rise when one attribute of an image is changed? For datasets that can draw the change.
+
+| letter | meaning                |
+| ------ | ---------------------- |
+| M      | attributes             |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..explain.explainer import Explainer
+from .evaluator import AttributeEvaluator
+
+# (paths of images to change, number of cases) -> cases with path, image, changed and attributes.
+Changer = Callable[[Sequence[str], int], Iterable[Any]]
+
+
+class CounterfactualStudy:
+    """Changes an attribute of query images and watches their contributions to the distance of a partner image.
+
+    The partner is another image of the same person, so that nothing differs on purpose before the change.
+
+    Args:
+        explainer: gives d^k.
+        change: draws images with one attribute changed.
+        number: how many cases.
+    """
+
+    def __init__(self, explainer: Explainer, change: Changer, number: int) -> None:
+        self.explainer = explainer
+        self.change = change
+        self.number = number
+
+    def __call__(
+        self, evaluator: AttributeEvaluator, embeddings: Tensor, results: dict[str, float]
+    ) -> dict[str, float]:
+        """Metrics in per cent; {} where no change is seen in any image."""
+        partners = {
+            path: partner
+            for i, path in enumerate(evaluator.paths[: evaluator.num_query])
+            if (partner := _partner(evaluator, i)) is not None
+        }
+        cases = [self._rise(case, partners[case.path]) for case in self.change(list(partners), self.number)]
+        return summarise(cases) if cases else {}
+
+    def _rise(self, case: Any, partner: str) -> tuple[Tensor, tuple[int, ...]]:
+        """How much each d^k rises by the change, in shares of the sum before it, (M,), and what was changed."""
+        features = self.explainer.encode([case.image, case.changed, partner]).features
+        before, after = ((features[i] - features[2]).norm(dim=1) for i in (0, 1))
+        return (after - before) / before.sum().clamp(min=1e-12), case.attributes
+
+
+def summarise(cases: list[tuple[Tensor, tuple[int, ...]]]) -> dict[str, float]:
+    """Mean rise of the changed attributes and of the others, and how often a changed one rises most, in per cent.
+
+    Args:
+        cases: rise of each d^k (M,), and the positions of the changed attributes.
+    """
+    rows = []
+    for rise, attributes in cases:
+        changed = torch.zeros(len(rise), dtype=torch.bool)
+        changed[list(attributes)] = True
+        first = float(changed[rise.argmax()])
+        rows.append(
+            (float(rise[changed].mean()), float(rise[~changed].mean()), first, len(attributes) / len(rise))
+        )
+    names = (
+        "counterfactual_rise",
+        "counterfactual_rise_others",
+        "counterfactual_first",
+        "random_counterfactual_first",
+    )
+    means = 100 * torch.tensor(rows, dtype=torch.float64).mean(dim=0)
+    return dict(zip(names, means.tolist(), strict=True))
+
+
+def _partner(evaluator: AttributeEvaluator, query: int) -> str | None:
+    """The first gallery image of the query's person by another camera."""
+    q = evaluator.num_query
+    same = (evaluator.pids[q:] == evaluator.pids[query]) & (evaluator.camids[q:] != evaluator.camids[query])
+    found = same.nonzero()
+    return evaluator.paths[q + int(found[0])] if len(found) else None

@@ -1,0 +1,246 @@
+"""Scores of a target and of its interpreter, side by side (sec. 4.3), in one pass over the test images.
+
+| letter | meaning                          |
+| ------ | -------------------------------- |
+| N      | images of a batch                |
+| M      | attributes                       |
+| D      | size of a feature                |
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import operator
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from fastreid.evaluation.evaluator import DatasetEvaluator
+from fastreid.utils import comm
+from torch import Tensor
+
+from fastreid_projects.data.attributes import AttributeSet
+from fastreid_projects.evaluation.distance import check_finite, iter_distances
+from fastreid_projects.evaluation.ranking import RankingMeter, RankingResult, without_cameras
+
+from .attribute_metrics import AttributeMeter
+from .distances import iter_attribute_distances
+from .faithfulness import MaskAttention
+from .feature_store import FeatureStore
+from .reweighting import ReweightedRanking
+from .tables import RANKS, attention_table, results_table
+
+logger = logging.getLogger("fastreid.projects.amd")
+
+# (evaluator, the target's features that are explained, results so far) -> more results.
+Study = Callable[["AttributeEvaluator", Tensor, dict[str, float]], dict[str, float]]
+TargetFeatures = Callable[[dict[str, Any]], Tensor]
+TargetDistances = Callable[[Tensor, Tensor], Iterable[tuple[slice, Any]]]
+# Below this share of the features' squared norms a squared distance is rounding error: equal images.
+_ROUNDING = 1e-6
+
+
+class AttributeEvaluator(DatasetEvaluator):
+    """Rank-k, mAP and mINP of the target (``target_*``) and of its interpreter, ADRE, X-mAP_e and X-mAP_c.
+
+    X-mAP stands beside that of a random order of the attributes. Where the dataset knows the true pixels of its
+    attributes, the share of attention that falls on them stands beside their share of the image.
+
+    Args:
+        num_query: the first so many images are queries.
+        num_images: images of the whole test set.
+        attribute_set: what the M attributes mean.
+        target_distances: (query, gallery) features -> chunks of (slice of queries, distances), as the target itself
+            is scored (``TEST.METRIC``, re-ranking, query expansion); Euclidean by default.
+        chunk: queries at a time.
+        half: keep the attribute features in float16.
+        device: where distances are computed; the CPU by default.
+        target_features: host batch -> the features (N, any size) that the target returns and is scored by, where they
+            are not those that are explained.
+        mask_attention: measures attention against true masks, or None.
+        same_camera: a match by the query's own camera counts, too (``TEST.SAME_CAMERA``).
+        gamma: also rank by distances re-weighted by Eq. 12 with this weight; 0 does not.
+        studies: what else is measured or written once the scores are there, in this order.
+    """
+
+    def __init__(
+        self,
+        num_query: int,
+        num_images: int,
+        attribute_set: AttributeSet,
+        *,
+        target_distances: TargetDistances = iter_distances,
+        chunk: int = 1024,
+        half: bool = True,
+        device: torch.device | None = None,
+        target_features: TargetFeatures | None = None,
+        mask_attention: MaskAttention | None = None,
+        same_camera: bool = False,
+        gamma: float = 0.0,
+        studies: Sequence[Study] = (),
+    ) -> None:
+        self.num_query = num_query
+        self.num_images = num_images
+        self.attribute_set = attribute_set
+        self.target_distances = target_distances
+        self.chunk = chunk
+        self.half = half
+        self.device = device or torch.device("cpu")
+        self.target_features = target_features
+        self.mask_attention = mask_attention
+        self.same_camera = same_camera
+        self.gamma = gamma
+        self.studies = studies
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all images."""
+        self._labels: list[tuple[Tensor, Tensor, Tensor, list[str]]] = []
+        self._embeddings: list[Tensor] = []
+        self._returned: list[Tensor] = []
+        self._features = FeatureStore(len(self.attribute_set), self._local_images(), half=self.half)
+        if self.mask_attention is not None:
+            self.mask_attention.reset()
+
+    def process(self, inputs: dict[str, Any], outputs: Tensor) -> None:
+        """Take a batch and the model's features of it, (N, 1 + M, D).
+
+        Raises:
+            DataError: features are not finite; names the images.
+        """
+        check_finite(outputs, inputs["img_paths"])
+        queries = self.num_query - comm.get_rank() * self._local_images() - self._features.count
+        self._features.add(outputs[:, 1:], inputs["img_paths"])
+        self._embeddings.append(_kept(outputs[:, 0]))
+        if self.target_features is not None:
+            returned = self.target_features(inputs)
+            check_finite(returned, inputs["img_paths"])
+            self._returned.append(_kept(returned))
+        self._labels.append(
+            (inputs["targets"].cpu(), inputs["camids"].cpu(), inputs["attributes"].cpu(), inputs["img_paths"])
+        )
+        if self.mask_attention is not None and queries > 0:  # those of this batch come first
+            self.mask_attention.update({key: value[:queries] for key, value in inputs.items()})
+
+    def _local_images(self) -> int:
+        """Images of a process; the last ones may have fewer (data/samplers/data_sampler.py:75)."""
+        return -(-self.num_images // comm.get_world_size())
+
+    def evaluate(self) -> dict[str, float]:
+        """The metrics in per cent, on the main process; {} on the others."""
+        features = self._features.gather()
+        gathered = comm.gather((self._embeddings, self._labels, self._returned), dst=0)
+        if self.mask_attention is not None:
+            self.mask_attention.gather()
+        if not comm.is_main_process():
+            return {}
+        embeddings = torch.cat([e for part in gathered for e in part[0]])
+        labels = list(itertools.chain.from_iterable(part[1] for part in gathered))
+        pids, camids, attributes = (torch.cat([row[i] for row in labels]) for i in range(3))
+        paths = [path for row in labels for path in row[3]]
+        returned = [feature for part in gathered for feature in part[2]]
+        scored = torch.cat(returned) if returned else None
+        results = self.evaluate_features(embeddings, features, pids, camids, attributes, paths, scored)
+        if self.mask_attention is not None:
+            logger.info(
+                "Attention by attribute:\n%s", attention_table(self.mask_attention, self.attribute_set)
+            )
+        logger.info("AMD evaluation:\n%s", results_table(results))
+        return results
+
+    def evaluate_features(
+        self,
+        embeddings: Tensor,
+        features: Tensor,
+        pids: Tensor,
+        camids: Tensor,
+        attributes: Tensor,
+        paths: list[str],
+        returned: Tensor | None = None,
+    ) -> dict[str, float]:
+        """The metrics of features that are there already, queries first.
+
+        Args:
+            embeddings: the target's features that are explained, (images, D).
+            features: f^k, (M, images, D), or all f^k less one vector of the attribute.
+            pids: (images,).
+            camids: (images,).
+            attributes: (images, M) of 0, 1 or -1.
+            paths: names of the images, for the report; [] where none is written.
+            returned: the features that the target is scored by, (images, any size); by default the explained ones.
+
+        Raises:
+            DataError: features are NaN, or no query has a match.
+        """
+        if self.same_camera:
+            camids = torch.from_numpy(without_cameras(camids, self.num_query))
+        self.pids, self.camids, self.attributes, self.paths = pids, camids, attributes, paths
+        results = self._scores(embeddings, features, embeddings if returned is None else returned)
+        for study in self.studies:
+            results.update(study(self, embeddings, results))
+        return results
+
+    def _scores(self, embeddings: Tensor, features: Tensor, returned: Tensor) -> dict[str, float]:
+        q = self.num_query
+        target, interpreter = self._ranking_meter(), self._ranking_meter()
+        for rows, distances in self.target_distances(returned[:q], returned[q:]):
+            target.update(distances, self.pids[:q][rows], self.camids[:q][rows])
+        meter = AttributeMeter(self.pids[q:], self.attributes[q:])
+        reweighted = ReweightedRanking(self.pids, self.camids, self.attributes, q, self.gamma)
+        known = self._known_columns()
+        tiles = iter_attribute_distances(features[:, :q], features[:, q:], self.chunk, self.device)
+        for rows, chunk in itertools.groupby(tiles, key=operator.itemgetter(0)):
+            full = self._euclidean(embeddings, rows, self.device)
+            reconstructed = torch.empty(full.shape)
+            reweighted.start(rows)
+            for _, columns, parts in chunk:
+                reconstructed[:, columns] = parts.sum(dim=0).cpu()
+                part = full[:, columns]
+                meter.update(part, parts, self.pids[:q][rows], self.attributes[:q][rows], known, columns)
+                if self.gamma:
+                    reweighted.update(rows, columns, part, parts)
+            interpreter.update(reconstructed, self.pids[:q][rows], self.camids[:q][rows])
+            if self.gamma:
+                reweighted.finish(rows)
+        rankings = {"": interpreter.compute(), "target_": target.compute()}
+        if self.gamma:
+            rankings |= {f"reweighted_{name}_": ranking for name, ranking in reweighted.compute().items()}
+        return self._results(rankings, meter.compute())
+
+    def _euclidean(self, embeddings: Tensor, rows: slice, device: torch.device) -> Tensor:
+        """d of Eq. 4: Euclidean, whatever TEST.METRIC ranks the target by."""
+        a = embeddings[: self.num_query][rows].to(device)
+        b = embeddings[self.num_query :].to(device)
+        norms = a.square().sum(dim=1, keepdim=True) + b.square().sum(dim=1)
+        squared = norms - 2 * a @ b.T
+        return squared.masked_fill_(squared < _ROUNDING * norms, 0.0).sqrt_()
+
+    def _ranking_meter(self) -> RankingMeter:
+        return RankingMeter(self.pids[self.num_query :], self.camids[self.num_query :])
+
+    def _known_columns(self) -> Tensor:
+        """Attributes that the test set has at all: on another dataset, those whose names the two share."""
+        return (self.attributes >= 0).any(dim=0).nonzero().squeeze(1)
+
+    def _results(self, rankings: dict[str, RankingResult], attribute: dict[str, float]) -> dict[str, float]:
+        results: dict[str, float] = OrderedDict()
+        for prefix, ranking in rankings.items():
+            for k in RANKS:
+                results[f"{prefix}Rank-{k}"] = 100 * ranking.rank(k)
+            results[f"{prefix}mAP"] = 100 * ranking.mAP
+            results[f"{prefix}mINP"] = 100 * ranking.mINP
+        results["ADRE"] = 100 * attribute["adre"]
+        for kind in ("e", "c"):
+            results[f"X-mAP_{kind}"] = 100 * attribute[f"x_map_{kind}"]
+            results[f"random_X-mAP_{kind}"] = 100 * attribute[f"random_x_map_{kind}"]
+        if self.mask_attention is not None:
+            results.update(self.mask_attention.compute())
+        results["metric"] = (results["mAP"] + results["Rank-1"]) / 2
+        return results
+
+
+def _kept(features: Tensor) -> Tensor:
+    """Features of a batch on the CPU, as a copy: a view would keep the whole batch alive."""
+    return features.to("cpu", torch.float32, copy=True)

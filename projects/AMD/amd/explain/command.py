@@ -1,0 +1,222 @@
+"""The command line of ``tools/explain.py``: search a gallery, explain what was found, write the report."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from fastreid_projects.commands import one_sentence
+from fastreid_projects.config import load_config
+from fastreid_projects.data.attributes import UNKNOWN
+from fastreid_projects.engine.trainer import final_weights
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.evaluation.index import KINDS
+
+from ..build import RUN_CONFIG
+from .average_attention import average_attention
+from .explainer import Explainer, Pair, explained_config, to_pil
+from .explanation import PairExplanation
+from .files import Explanation, check_folder, write_explanation
+from .rank_list import RankedImage, RankList
+from .search import (
+    Found,
+    check_depth,
+    check_search,
+    choose_queries,
+    features_key,
+    open_index,
+    rank_1,
+    search,
+)
+from .sources import Photo, read_source
+
+_TOP_K = 10
+_PLACES = {"OUTPUT_DIR", "MODEL.WEIGHTS"}
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """The tool's arguments."""
+    parser = argparse.ArgumentParser(
+        description="Explain why two images are near or far, attribute by attribute",
+        epilog="Images, folders and registered datasets may be named. Trailing KEY VALUE pairs override the config.",
+    )
+    parser.add_argument(
+        "--config-file", required=True, help="the interpreter's yaml, or its run's config.yaml"
+    )
+    parser.add_argument(
+        "--weights", default="", help="its checkpoint; by default model_final.pth of OUTPUT_DIR"
+    )
+    parser.add_argument("--query", default="", help="by default the query set of the config's first test set")
+    parser.add_argument("--gallery", default="", help="by default the gallery of the query's dataset")
+    parser.add_argument(
+        "--top-k",
+        type=int,
+        help=f"gallery images to find and explain for a query; by default {_TOP_K} or all",
+    )
+    parser.add_argument("--queries", type=int, default=9, help="queries to show: best, worst and random ones")
+    parser.add_argument("--attributes", type=int, default=4, help="heat maps a pair")
+    parser.add_argument("--average-maps", action="store_true", help="mean attention of each attribute, too")
+    parser.add_argument("--index-type", choices=KINDS, default="flat", help="ivfpq for very large galleries")
+    parser.add_argument("--index", default="", help="where the gallery's features are kept; OUTPUT_DIR/index")
+    parser.add_argument("--output", default="", help="folder to write; by default OUTPUT_DIR/explain")
+    parser.add_argument("--seed", type=int, default=0, help="of the random queries")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ...")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``explain.py``; returns the exit code."""
+    args = argument_parser().parse_args(argv)
+    return one_sentence(lambda: explain(args), debug=args.debug)
+
+
+def explain(args: argparse.Namespace) -> Path:
+    """Do what the arguments say; returns the path of report.html."""
+    for name in ("queries", "attributes", "top_k"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it has to be at least 1")
+    run, weights = _run(args)
+    folder = Path(args.output or run / "explain")
+    check_folder(folder)
+    cfg = explained_config(args.config_file, weights, args.opts)
+    query = args.query or cfg.DATASETS.TESTS[0]
+    index_path = Path(args.index or run / "index" / f"{_slug(args.gallery or query)}.faiss")
+    _check_index(index_path, folder)
+    explainer = Explainer.from_config(args.config_file, weights, args.opts)
+    queries = read_source(query, "query", explainer.model.attribute_set)
+    if cfg.TEST.SAME_CAMERA:  # no camera is then the query's own
+        queries = [replace(photo, camid=None) for photo in queries]
+    gallery = read_source(_gallery(args.gallery, query), "gallery", explainer.model.attribute_set)
+    args.top_k = min(_TOP_K, len(gallery)) if args.top_k is None else args.top_k
+    check_depth(args.top_k, gallery)
+    if args.average_maps and all(set(photo.attributes) == {UNKNOWN} for photo in queries):
+        raise ConfigError(
+            f"--average-maps needs labels, but no attribute of the queries {query} is known; name a dataset with "
+            "attributes as --query, or leave it out"
+        )
+    started = time.perf_counter()
+    explanation = Explanation(f"Why are two persons near or far? {Path(query).name}")
+    explanation.data = {"config": args.config_file, "weights": weights, "query": query}
+    explanation.notes += _notes(queries, gallery)
+    if len(queries) == len(gallery) == 1:
+        explanation.pairs = explainer.explain_pairs([_pair(queries[0], gallery[0])])
+    else:
+        check_search(cfg)
+        index = open_index(explainer, gallery, index_path, args.index_type, features_key(cfg))
+        found = search(explainer, queries, gallery, index, args.top_k)
+        add_ranks(explanation, explainer, found, args)
+    if args.average_maps:
+        explanation.averages = average_attention(explainer, queries)
+    report = write_explanation(explanation, folder, args.attributes)
+    pairs = len(explanation.all_pairs)
+    print(f"{pairs} pairs explained in {time.perf_counter() - started:.1f} s: {report}")
+    return report
+
+
+def _run(args: argparse.Namespace) -> tuple[Path, str]:
+    """The run's folder and the interpreter's weights.
+
+    The folder is OUTPUT_DIR, or that of the config where the run was moved or is used from elsewhere. Beside a run's
+    own config.yaml it is never OUTPUT_DIR as it was in the training: from here that may be another run.
+    """
+    cfg = load_config(args.config_file, args.opts)
+    beside, name = os.path.split(args.config_file)
+    if name == RUN_CONFIG and os.path.isfile(final_weights(beside)) and not _PLACES & set(args.opts):
+        return Path(beside), args.weights or final_weights(beside)
+    run = next((f for f in (cfg.OUTPUT_DIR, beside) if os.path.isfile(final_weights(f))), cfg.OUTPUT_DIR)
+    weights = args.weights or cfg.MODEL.WEIGHTS or final_weights(run)
+    return Path(cfg.OUTPUT_DIR if "OUTPUT_DIR" in args.opts else run), weights
+
+
+def _check_index(path: Path, folder: Path) -> None:
+    if path.resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(
+            f"the index {path} would lie in the explanation's folder {folder}, which is replaced as a whole; name "
+            "another file with --index"
+        )
+
+
+def _gallery(gallery: str, query: str) -> str:
+    if not gallery and os.path.exists(query):
+        raise ConfigError(
+            "--gallery is missing: name an image, a folder or a dataset to compare the query with"
+        )
+    return gallery or query
+
+
+def _notes(queries: Sequence[Photo], gallery: Sequence[Photo]) -> list[str]:
+    """That people of two datasets have nothing in common but numbers, where that is so."""
+    known = [{photo.people for photo in photos if photo.pid is not None} for photos in (queries, gallery)]
+    if not all(known) or known[0] & known[1]:
+        return []
+    a, b = (", ".join(sorted(people)) for people in known)
+    return [
+        f"The identities of {a} and {b} are not comparable: no match is right or wrong, and there is no Rank-1."
+    ]
+
+
+def _slug(name: str) -> str:
+    """A file name for the index of a gallery: its last folder, and a mark that tells apart folders of one name."""
+    return f"{Path(name).name}-{hashlib.sha256(str(Path(name).resolve()).encode()).hexdigest()[:8]}"
+
+
+def _pair(query: Photo, photo: Photo, caption: str = "") -> Pair:
+    return Pair(query.path, photo.path, query.attributes, photo.attributes, photo.shows(query), caption)
+
+
+def add_ranks(
+    explanation: Explanation, explainer: Explainer, found: list[Found], args: argparse.Namespace
+) -> None:
+    """Chosen queries with all their pairs explained; the rank lists of all queries as data."""
+    chosen = choose_queries(found, args.queries, args.seed)
+    pairs = iter(
+        explainer.explain_pairs(
+            [
+                _pair(entry.query, photo, f"Rank {rank}.")
+                for entry, _ in chosen
+                for rank, photo in enumerate(entry.photos, start=1)
+            ]
+        )
+    )
+    for entry, caption in chosen:
+        own = [next(pairs) for _ in entry.photos]
+        explanation.rank_lists.append(_rank_list(entry, caption, own, args.top_k))
+    explanation.data["ranking"] = [
+        {
+            "query": entry.query.path,
+            "counts": entry.possible,
+            "ranked": [
+                {"gallery": photo.path, "distance": d, "right": right}
+                for photo, d, right in zip(entry.photos, entry.distances, entry.right, strict=True)
+            ],
+        }
+        for entry in found
+    ]
+    score = rank_1(found)
+    if score is not None:
+        explanation.data["Rank-1"] = score
+        words = "queries whose nearest image shows the right person"
+        explanation.metrics.append(("Rank-1", f"{score:.2f} %", words))
+
+
+def _rank_list(entry: Found, caption: str, pairs: list[PairExplanation], top_k: int) -> RankList:
+    if len(pairs) < top_k:
+        short = (
+            f"Only {len(pairs)} of --top-k {top_k} images: those of the query's own person by its own camera are left "
+            "out, and a compressed index may find no more."
+        )
+        caption = f"{caption} {short}".strip()
+    ranked = [
+        RankedImage(photo.name, pair.gallery_image, pair.distance, right)
+        for photo, pair, right in zip(entry.photos, pairs, entry.right, strict=True)
+    ]
+    image = pairs[0].query_image if pairs else np.asarray(to_pil(entry.query.path))
+    return RankList(entry.query.name, image, ranked, caption, pairs)

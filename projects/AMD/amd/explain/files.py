@@ -1,0 +1,204 @@
+"""An explanation on disk: report.html, the same as report.json, and the maps as PNG and NPY.
+
+| file                        | what it holds                                                               |
+| --------------------------- | --------------------------------------------------------------------------- |
+| report.html                 | everything, in one file                                                     |
+| report.json                 | numbers and words; rank lists of *all* queries                              |
+| pairs/001/query.png, gallery.png | the two images                                                         |
+| pairs/001/attention.npy     | float32 (2, M, h, w): query and gallery, attributes in the config's order    |
+| pairs/001/1_<name>_query.png, 1_<name>_gallery.png | heat maps of the attributes that contribute most     |
+| averages/<name>_with.png, <name>_without.png, and .npy | mean attention with and without the attribute        |
+
+A folder is replaced as a whole only where its report.json says that it is an explanation and nothing but these files
+lies in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastreid_projects.errors import DataError
+from fastreid_projects.visualization.heatmap import overlay, pair_scale, save_png
+
+from .averages import AverageMaps
+from .explanation import PairExplanation
+from .page import report_as_json, write_report
+from .rank_list import RankList
+
+_REPORT = "report.json"
+_KIND = "explanation"
+_OWN = re.compile(
+    r"report\.(html|json)|pairs/\d+/(query\.png|gallery\.png|attention\.npy|\d+_.+_(query|gallery)\.png)"
+    r"|averages/.+_(with|without)\.(png|npy)"
+)
+
+
+@dataclass
+class Explanation:
+    """All that one call of the tool has to say.
+
+    Attributes:
+        title: heading.
+        rank_lists: chosen queries with their explained pairs.
+        pairs: explained pairs without a search.
+        averages: mean attention.
+        metrics: rows (name, value, words).
+        notes: sentences.
+        data: more numbers for report.json.
+    """
+
+    title: str
+    rank_lists: list[RankList] = field(default_factory=list)
+    pairs: list[PairExplanation] = field(default_factory=list)
+    averages: list[AverageMaps] = field(default_factory=list)
+    metrics: list[tuple[str, str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def all_pairs(self) -> list[PairExplanation]:
+        """The pairs of the rank lists, then the others: the order of the report's numbers."""
+        return [pair for ranks in self.rank_lists for pair in ranks.pairs] + self.pairs
+
+
+def check_folder(folder: Path) -> None:
+    """See that an explanation can be written to ``folder`` before any work is done.
+
+    Raises:
+        DataError: it is a file, cannot be written, or holds something that is no explanation.
+    """
+    _check_name(folder)
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"the explanation cannot be written to {folder}: it is a file")
+    foreign = _foreign(folder) if folder.is_dir() else None
+    if foreign is not None:
+        raise DataError(
+            f"the folder {folder} holds {foreign}, which is of no earlier explanation; name an empty or a new folder "
+            "with --output"
+        )
+    parent = next(p for p in folder.resolve().parents if p.exists())
+    for place in (parent, folder) if folder.exists() else (parent,):
+        if not place.is_dir() or not os.access(place, os.W_OK):
+            raise DataError(f"the explanation cannot be written to {folder}: {place} is not writable")
+
+
+def _check_name(folder: Path) -> None:
+    """See that the file system takes the folder's name, also with what stands around it while it is written."""
+    try:
+        (folder.resolve().parent / f".{folder.name}.{'x' * 8}").exists()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(
+            f"the explanation cannot be written to {folder}: {reason}; name another folder with --output"
+        ) from error
+
+
+def _foreign(folder: Path) -> str | None:
+    """A file below the folder that no explanation put there; None where all are an explanation's, or none is there."""
+    files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
+    strange = [name for name in files if not _OWN.fullmatch(name)]
+    if strange or not files:
+        return strange[0] if strange else None
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        if json.loads((folder / _REPORT).read_text(encoding="utf-8"))["kind"] == _KIND:
+            return None
+    return _REPORT if _REPORT in files else files[0]
+
+
+def write_explanation(explanation: Explanation, folder: Path, top_k: int) -> Path:
+    """Write all files beside ``folder``, then put them in its place; an earlier explanation there is replaced.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        DataError: the folder cannot be written, or holds something that is no explanation; it stays as it is.
+    """
+    check_folder(folder)
+    try:
+        with _replacing(folder.resolve()) as fresh:
+            _write(explanation, fresh, top_k)
+    except OSError as error:
+        raise DataError(
+            f"the explanation cannot be written to {folder}: {error.strerror or error}"
+        ) from error
+    return folder / "report.html"
+
+
+@contextlib.contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """A new folder that takes the place of ``folder`` at the end; until then, and after an error, the old one stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    fresh, old = aside / "new", aside / "old"
+    try:
+        fresh.mkdir()
+        yield fresh
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write(explanation: Explanation, folder: Path, top_k: int) -> None:
+    write_report(
+        folder / "report.html",
+        explanation.title,
+        explanation.pairs,
+        metrics=explanation.metrics,
+        notes=explanation.notes,
+        rank_lists=explanation.rank_lists,
+        averages=explanation.averages,
+        top_k=top_k,
+    )
+    data = {
+        "kind": _KIND,
+        "title": explanation.title,
+        **explanation.data,
+        "notes": explanation.notes,
+        "pairs": report_as_json(explanation.all_pairs),
+    }
+    (folder / _REPORT).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    for number, pair in enumerate(explanation.all_pairs, start=1):
+        _write_pair(pair, folder / "pairs" / f"{number:03d}", top_k)
+    for entry in explanation.averages:
+        _write_average(entry, folder / "averages")
+
+
+def _write_pair(pair: PairExplanation, folder: Path, top_k: int) -> None:
+    save_png(folder / "query.png", pair.query_image)
+    save_png(folder / "gallery.png", pair.gallery_image)
+    maps = [[c.query_map for c in pair.contributions], [c.gallery_map for c in pair.contributions]]
+    np.save(folder / "attention.npy", np.asarray(maps, dtype=np.float32))
+    for rank, entry in enumerate(pair.ranked[:top_k], start=1):
+        low, high = pair_scale(entry.query_map, entry.gallery_map)
+        for side, image, attention in (
+            ("query", pair.query_image, entry.query_map),
+            ("gallery", pair.gallery_image, entry.gallery_map),
+        ):
+            save_png(
+                folder / f"{rank}_{entry.name}_{side}.png", overlay(image, attention, low=low, high=high)
+            )
+
+
+def _write_average(entry: AverageMaps, folder: Path) -> None:
+    low, high = entry.scale
+    for side, average in (("with", entry.positive), ("without", entry.negative)):
+        drawn = average.picture(low, high)
+        if drawn is not None and average.attention is not None:
+            save_png(folder / f"{entry.name}_{side}.png", drawn)
+            np.save(folder / f"{entry.name}_{side}.npy", average.attention)

@@ -1,0 +1,55 @@
+"""What a search found for one query: the ranked gallery images, right and wrong, and explanations of its pairs.
+
+| letter | meaning                              |
+| ------ | ------------------------------------ |
+| H, W   | height and width of an image, pixels |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastreid_projects.visualization.heatmap import Image
+
+from .explanation import PairExplanation
+
+
+@dataclass(frozen=True, eq=False)
+class RankedImage:
+    """A gallery image at its rank.
+
+    Attributes:
+        name: e.g. its file name.
+        image: RGB, uint8 (H, W, 3).
+        distance: to the query, by the model that is explained.
+        right: whether it shows the query's person; None if that is not known.
+    """
+
+    name: str
+    image: Image
+    distance: float
+    right: bool | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Name, distance and mark."""
+        return {"gallery": self.name, "distance": float(self.distance), "right": self.right}
+
+
+@dataclass(frozen=True, eq=False)
+class RankList:
+    """A query and what was found for it, the nearest first.
+
+    Attributes:
+        query: name of the query image.
+        image: RGB, uint8 (H, W, 3).
+        ranked: the gallery images.
+        caption: a sentence above them, e.g. why this query is shown.
+        pairs: explanations of some or all of them.
+    """
+
+    query: str
+    image: Image
+    ranked: list[RankedImage]
+    caption: str = ""
+    pairs: list[PairExplanation] = field(default_factory=list)

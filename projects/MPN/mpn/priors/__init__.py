@@ -1,0 +1,1 @@
+"""Making masks of body parts."""

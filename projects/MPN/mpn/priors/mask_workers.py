@@ -1,0 +1,129 @@
+"""Makes masks of body parts, in this process or in several that end with it."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from fastreid_projects.data.images import read_image
+from fastreid_projects.errors import DataError
+from fastreid_projects.files import remove_unfinished
+
+from ..data.part_masks import mask_path, write_mask
+from ..providers.base import Provider, build_provider
+
+
+def make_masks(
+    chunks: Sequence[list[str]], provider: str, options: Mapping[str, Any], folder: str, workers: int
+) -> Iterator[int]:
+    """Write the masks of chunks of images; an error or a signal ends all processes at once.
+
+    Args:
+        chunks: paths of images.
+        provider: a name of ``PROVIDERS``.
+        options: of the provider.
+        folder: see ``mask_path``.
+        workers: processes, 1 for this one alone.
+
+    Yields:
+        How many masks have been written since the last time.
+
+    Raises:
+        ConfigError: something that the provider needs is missing.
+        WeightsError: a model of it is missing.
+        DataError: an image cannot be read, a mask cannot be written, or a process was ended from outside.
+    """
+    if not chunks:
+        return
+    built = build_provider(provider, options)  # of several processes, too: its mistakes are told here
+    if workers == 1:
+        for chunk in chunks:
+            yield _make(built, chunk, folder)
+        return
+    del built
+    try:
+        with _pool(workers, provider, options) as pool:
+            for future in _submit(pool, chunks, folder):
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise DataError(
+            f"one of {workers} processes was ended from outside, perhaps for want of memory; the masks made so far "
+            f"stay: run again, with --workers {workers // 2} or less"
+        ) from error
+
+
+@contextlib.contextmanager
+def _pool(workers: int, provider: str, options: Mapping[str, Any]) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end as soon as this one leaves the block by an error, or is gone itself."""
+    context = multiprocessing.get_context("spawn")
+    lifeline, held = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, _start, (provider, dict(options), lifeline))
+    try:
+        yield pool
+        pool.shutdown()
+    finally:
+        held.close()
+        with contextlib.suppress(Exception):
+            pool.shutdown(cancel_futures=True)
+        lifeline.close()
+
+
+def _submit(pool: ProcessPoolExecutor, chunks: Sequence[list[str]], folder: str) -> list[Future[int]]:
+    """Start the processes, with Ctrl-C blocked in them: a terminal sends it to all, and this one answers it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return [pool.submit(_make_here, chunk, folder) for chunk in chunks]
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_built: list[Provider] = []
+
+
+def _start(provider: str, options: Mapping[str, Any], lifeline: Connection) -> None:
+    """A worker: one thread for the work, one that ends it, one provider."""
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    _built.append(build_provider(provider, options))
+
+
+def _end_with(lifeline: Connection) -> None:
+    """End this process once the other end of the pipe is closed, as it is where its process is gone."""
+    with contextlib.suppress(OSError):
+        lifeline.poll(None)
+    remove_unfinished()
+    os._exit(1)
+
+
+def _make_here(paths: list[str], folder: str) -> int:
+    return _make(_built[0], paths, folder)
+
+
+def _make(provider: Provider, paths: list[str], folder: str) -> int:
+    for path in paths:
+        image = np.array(read_image(path))
+        parts = provider.find(image, path).union()
+        if parts.shape != image.shape[:2]:
+            raise DataError(
+                f"the parts found for {path} are {_size(parts)} pixels and the image is {_size(image)}: was it "
+                "replaced? Take a provider that looks at the image, e.g. blazepose"
+            )
+        write_mask(mask_path(path, folder), parts)
+    return len(paths)
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]} x {array.shape[0]}"

@@ -1,0 +1,120 @@
+"""Explaining a pair from files, arrays and pictures, without labels and with them."""
+
+import io
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fastreid_projects.amd.explain.explainer import Explainer, to_pil
+from fastreid_projects.errors import DataError
+from tests.amd.conftest import INTERPRETER
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    paths = [folder / "a.png", folder / "b.png"]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (80, 40, 3), dtype=np.uint8)).save(path)
+    return paths
+
+
+@pytest.fixture
+def explainer(build_amd, tmp_path, monkeypatch, target_files):
+    """Built from a config and a checkpoint alone: the checkpoint holds its target."""
+    weights = tmp_path / "amd.pth"
+    torch.save({"model": build_amd().state_dict()}, weights)
+    config = tmp_path / "amd.yml"
+    config.write_text(
+        f"_BASE_: {INTERPRETER}\nMODEL:\n  AMD:\n    TARGET:\n      CONFIG: {target_files[0]}\n"
+    )
+    return Explainer.from_config(str(config), str(weights))
+
+
+def test_contributions_add_up_to_the_reconstructed_distance(explainer, pictures):
+    pair = explainer.explain(*pictures)
+    assert len(pair.contributions) == 26
+    assert pair.reconstructed == pytest.approx(sum(c.value for c in pair.contributions))
+    assert pair.reconstructed + pair.residual == pytest.approx(pair.distance)
+    assert all(c.query_map.shape == (8, 4) and (c.query_map > 0).all() for c in pair.contributions)
+
+
+def test_paths_pictures_and_arrays_are_alike(explainer, pictures):
+    by_path = explainer.explain(*map(str, pictures))
+    by_picture = explainer.explain(*[Image.open(path) for path in pictures])
+    by_array = explainer.explain(*[np.asarray(Image.open(path)) for path in pictures])
+    assert by_path.distance == by_picture.distance == by_array.distance
+    assert by_path.query_name == "a.png"
+
+
+def test_the_distance_is_the_targets(explainer, pictures):
+    pair = explainer.explain(*pictures)
+    target = explainer.model.target.model
+    images = torch.stack([explainer.transform(Image.open(path)) for path in pictures])
+    with torch.no_grad():
+        features = target(images)
+    assert pair.distance == pytest.approx(float((features[0] - features[1]).norm()), rel=1e-5)
+
+
+def test_words_depend_on_what_is_known(explainer, pictures):
+    phrase = {c.name: c.phrase for c in explainer.explain(*pictures).contributions}["backpack"]
+    assert phrase == "backpack differs"
+    ones, zeros = [1] * 26, [0] * 26
+    known = explainer.explain(*pictures, query_attributes=ones, gallery_attributes=zeros)
+    assert {c.name: c.phrase for c in known.contributions}["backpack"] == "backpack: only the query has one"
+    assert all(c.exclusive for c in known.contributions)
+
+
+def test_the_same_picture_twice_is_at_distance_zero_and_alike(explainer, pictures, tmp_path):
+    pair = explainer.explain(pictures[0], shutil.copy(pictures[0], tmp_path / "copy.png"))
+    assert {c.phrase.split()[-1] for c in pair.contributions} == {"alike"}
+    assert pair.distance == pytest.approx(0, abs=1e-4)
+    assert pair.reconstructed == pytest.approx(0, abs=1e-3)
+
+
+def test_flip_and_cosine_are_those_of_the_evaluation(explainer, pictures):
+    """The host averages the outputs of an image and its mirror image; cosine compares directions."""
+    model, images = explainer.model.eval(), explainer.load(pictures)
+    with torch.no_grad():
+        output = (model(images) + model(images.flip(3))) / 2
+    whole, parts = output[:, 0], output[:, 1:]
+    norms = whole.norm(dim=1)
+    scored = Explainer(model, explainer.transform, flip=True, cosine=True)
+    encoded = scored.encode(pictures)
+    torch.testing.assert_close(scored.embed(pictures), whole / norms[:, None], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(encoded.embeddings, whole / norms[:, None], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(encoded.features, parts / norms[:, None, None], rtol=1e-4, atol=1e-6)
+    plain, mirrored = (explainer.encode(x).attention for x in (images, images.flip(3)))
+    torch.testing.assert_close(encoded.attention, (plain + mirrored.flip(3)) / 2, rtol=1e-4, atol=1e-6)
+
+
+def test_pictures_of_every_mode_are_read_like_their_files(tmp_path):
+    grey = np.linspace(0, 65535, 80 * 40).astype(np.uint16).reshape(80, 40)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    by_path = np.asarray(to_pil(tmp_path / "grey.png"))
+    assert np.array_equal(by_path, np.asarray(to_pil(Image.open(tmp_path / "grey.png"))))
+    assert len(np.unique(by_path)) == 256
+
+
+@pytest.mark.parametrize("image", [None, torch.zeros(3, 8, 4), io.BytesIO()])
+def test_what_is_no_picture_is_told_by_its_type(image):
+    with pytest.raises(DataError, match=f"not {type(image).__name__}"):
+        to_pil(image)
+
+
+def test_labels_that_do_not_fit(explainer, pictures):
+    with pytest.raises(DataError, match="attributes of the query have 3 values; they have to be 26"):
+        explainer.explain(*pictures, query_attributes=[0, 1, 1])
+    with pytest.raises(DataError, match="attributes of the gallery have the value 2"):
+        explainer.explain(*pictures, gallery_attributes=[2] * 26)
+
+
+def test_a_file_that_is_no_picture(explainer, pictures, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"broken\.jpg"):
+        explainer.explain(pictures[0], broken)

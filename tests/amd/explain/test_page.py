@@ -1,0 +1,283 @@
+"""The report: parses, stands alone, its printed numbers add up, and it says what is wrong with its input."""
+
+import json
+from decimal import Decimal
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from fastreid_projects.amd.explain import (
+    AttributeContribution,
+    PairExplanation,
+    report_as_json,
+    write_report,
+)
+from fastreid_projects.errors import ConfigError, DataError
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Collects the tags, their attributes and the text of elements by class; checks the nesting."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.stack, self.tags, self.by_class, self.text = [], [], {}, ""
+        self.feed(html)
+        self.close()
+        assert not self.stack, f"not closed: {self.stack}"
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
+        if tag not in VOID:
+            classes = (attributes.get("class") or "").split()
+            for name in classes:
+                self.by_class.setdefault(name, []).append("")
+            self.stack.append((tag, classes))
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop()[0] == tag
+
+    def handle_data(self, data):
+        if self.stack and self.stack[-1][0] == "style":
+            return
+        self.text += data
+        for _, classes in self.stack:
+            for name in classes:
+                self.by_class[name][-1] += data
+
+
+def contribution(k, value, exclusive=False, phrase=None):
+    rng = np.random.default_rng(k)
+    return AttributeContribution(
+        f"a{k}",
+        phrase or f"thing {k}: both no thing",
+        value,
+        exclusive,
+        rng.random((8, 4)),
+        rng.random((16, 8)),
+    )
+
+
+def explain(values, distance, *, same=False, exclusive=(), caption=""):
+    rng = np.random.default_rng(1)
+    return PairExplanation(
+        rng.integers(0, 256, (64, 32, 3), dtype=np.uint8),
+        rng.integers(0, 256, (128, 48, 3), dtype=np.uint8),
+        "q.jpg",
+        "g.jpg",
+        same,
+        distance,
+        [contribution(k, v, k in exclusive) for k, v in enumerate(values)],
+        caption,
+    )
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    rng = np.random.default_rng(0)
+    values = rng.exponential(0.05, 26)
+    return [
+        explain(values, float(values.sum()) + 0.0719, exclusive={0, 3}, caption="A wrong match."),
+        explain(values[:7] / 3, float(values[:7].sum() / 3) - 0.0213, same=True),
+        explain([1 / 3] * 3, 1.0, same=None),
+    ]
+
+
+@pytest.fixture(scope="module")
+def html(pairs, tmp_path_factory):
+    path = write_report(
+        tmp_path_factory.mktemp("report") / "new" / "report.html",
+        "A title & <more>",
+        pairs,
+        metrics=[("mAP", "81.2 %", "ranking; 100 % is perfect")],
+        notes=["Trained on drawn images."],
+    )
+    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+    return path.read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+def test_it_stands_alone(html, page):
+    for forbidden in ("http:", "https:", "file:", "<script", "<link", "@import", "url("):
+        assert forbidden not in html
+    for tag, attributes in page.tags:
+        assert "href" not in attributes
+        if tag == "img":
+            assert attributes["src"].startswith(("data:image/png;base64,", "data:image/jpeg;base64,"))
+            assert attributes["alt"]
+
+
+def test_it_shows_each_pair(page):
+    images = sum(tag == "img" for tag, _ in page.tags)
+    shown = 5 + 5 + 3
+    assert images == 1 + 3 * 2 + 2 * shown
+    verdicts = page.by_class["verdict"]
+    assert [("different persons" in v, "the same person" in v) for v in verdicts] == [
+        (True, False),
+        (False, True),
+        (False, True),
+    ]
+    assert "not known" in verdicts[2]
+    assert "A wrong match." in page.text
+    for text in (
+        "mAP",
+        "81.2 %",
+        "ranking; 100 % is perfect",
+        "Trained on drawn images.",
+        "How to read this",
+    ):
+        assert text in page.text
+
+
+def test_printed_contributions_add_up(page, pairs):
+    printed = [Decimal(t) for t in page.by_class["contribution"]]
+    sums = [Decimal(t) for t in page.by_class["reconstructed"]]
+    residuals = [Decimal(t) for t in page.by_class["residual-value"]]
+    distances = [Decimal(t) for t in page.by_class["model-distance"]]
+    for pair, total, residual, distance in zip(pairs, sums, residuals, distances, strict=True):
+        m = len(pair.contributions)
+        rows, printed = printed[:m], printed[m:]
+        assert sum(rows) == total
+        assert total + residual == distance
+        assert rows == sorted(rows, reverse=True)
+        assert abs(float(total) - pair.reconstructed) <= 0.5001e-3
+        assert abs(float(distance) - pair.distance) <= 0.5001e-3
+        for row, c in zip(rows, pair.ranked, strict=True):
+            assert abs(float(row) - c.value) < 1e-3
+    assert not printed
+
+
+def test_top_rows_and_the_rest_add_up(page, pairs):
+    amounts = [t.split() for t in page.by_class["amount"]]
+    assert len(amounts) == (5 + 1) + (5 + 1) + 3
+    for pair, count in zip(pairs, (6, 6, 3), strict=True):
+        rows, amounts = amounts[:count], amounts[count:]
+        assert sum(Decimal(row[0]) for row in rows) == 100
+        assert sum(Decimal(row[2]) for row in rows) == Decimal(rows[0][4])
+        assert float(rows[0][4]) == pytest.approx(pair.reconstructed, abs=1e-3)
+
+
+def test_bars_of_the_sum_join(page, pairs):
+    bars = [a for _, a in page.tags if (a.get("class") or "").startswith("bar ")]
+    spans = [dict(p.split(":") for p in a["style"].split(";")) for a in bars]
+    spans = [(float(s["left"][:-1]), float(s["width"][:-1])) for s in spans]
+    m = len(pairs[0].contributions)
+    for (left, width), (following, _) in pairwise(spans[:m]):
+        assert left + width == pytest.approx(following, abs=0.02)
+    total, residual, distance = spans[m : m + 3]
+    assert spans[m - 1][0] + spans[m - 1][1] == pytest.approx(total[1], abs=0.02)
+    assert residual[0] == pytest.approx(total[1], abs=0.02)
+    assert distance == (0, 100)
+
+
+def test_exclusive_is_marked_by_shape_and_word(page, pairs):
+    marks = page.by_class["mark"]
+    assert {m.strip() for m in marks[:3]} == {"◆ differs", "○ alike", "? not noted"}
+    expected = [c.exclusive for pair in pairs for c in pair.ranked[:5]]
+    assert ["◆" in m for m in marks[3:]] == expected
+
+
+def test_one_scale_for_both_images_of_a_row(page, pairs):
+    first = pairs[0].ranked[0]
+    both = np.concatenate([first.query_map.ravel(), first.gallery_map.ravel()])
+    low, high = np.percentile(both.astype(np.float32), (1, 99))
+    assert f"{low:.3g} (dark) to {high:.3g} (bright)" in page.by_class["range"][0]
+
+
+def test_texts_are_escaped(tmp_path):
+    pair = explain([1.0], 1.0, caption="<script>alert(1)</script>")
+    path = write_report(
+        tmp_path / "r.html", '<b> & "x"', [pair], notes=["<i>"], metrics=[("<u>", "<s>", "<em>")]
+    )
+    html = path.read_text("utf-8")
+    for tag in ("<script", "<i>", "<u>", "<s>", "<em>"):
+        assert tag not in html
+    assert '<b> & "x"' in Page(html).text
+
+
+def test_json_agrees_with_the_page(page, pairs):
+    data = json.loads(json.dumps(report_as_json(pairs)))
+    printed = [c["printed_value"] for d in data for c in d["contributions"]]
+    assert printed == page.by_class["contribution"]
+    assert [d["printed"]["distance"] for d in data] == page.by_class["model-distance"]
+    assert [d["same_identity"] for d in data] == [False, True, None]
+    for d, pair in zip(data, pairs, strict=True):
+        assert d["distance"] == pair.distance
+        assert d["residual"] == pytest.approx(d["distance"] - d["reconstructed"])
+        assert sum(c["share"] for c in d["contributions"]) == pytest.approx(1)
+        assert [c["value"] for c in d["contributions"]] == [c.value for c in pair.ranked]
+
+
+def test_json_of_numpy_numbers_is_plain():
+    pair = explain([np.float32(0.25), np.float32(0.5)], np.float32(0.75), same=np.bool_(True))
+    assert json.loads(json.dumps(report_as_json([pair])))[0]["same_identity"] is True
+
+
+@pytest.mark.parametrize("scale", [0.001, 0.05, 1, 12, 700])
+def test_rounding_adds_up_at_any_scale(scale):
+    values = np.random.default_rng(3).random(26) * scale
+    (data,) = report_as_json([explain(values, float(values.sum()) * 1.1)])
+    rows = [Decimal(c["printed_value"]) for c in data["contributions"]]
+    assert sum(rows) == Decimal(data["printed"]["reconstructed"])
+    assert sum(rows) + Decimal(data["printed"]["residual"]) == Decimal(data["printed"]["distance"])
+    assert sum(Decimal(c["printed_percent"]) for c in data["contributions"]) == 100
+
+
+def test_an_explanation_without_any_distance(tmp_path):
+    pair = explain([0.0, 0.0], 0.0)
+    assert pair.shares == [0, 0]
+    html = write_report(tmp_path / "r.html", "t", [pair]).read_text("utf-8")
+    assert "nan" not in Page(html).text
+    assert "-0.000" not in html
+
+
+def test_properties():
+    pair = explain([0.25, 0.5], 1.0)
+    assert pair.reconstructed == 0.75
+    assert pair.residual == 0.25
+    assert [c.name for c in pair.ranked] == ["a1", "a0"]
+    assert pair.shares == pytest.approx([2 / 3, 1 / 3])
+
+
+def test_without_pairs_and_with_another_top_k(tmp_path):
+    Page(write_report(tmp_path / "none.html", "t", []).read_text("utf-8"))
+    page = Page(
+        write_report(tmp_path / "two.html", "t", [explain([3, 2, 1], 6.0)], top_k=2).read_text("utf-8")
+    )
+    assert sum(tag == "article" for tag, _ in page.tags) == 2
+    assert "the other 1 attribute together" in page.text
+    with pytest.raises(ConfigError, match="top_k=0"):
+        write_report(tmp_path / "zero.html", "t", [], top_k=0)
+
+
+def test_a_path_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match=r"cannot write .*report\.html"):
+        write_report(tmp_path / "file" / "report.html", "t", [])
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match="cannot write"):
+        write_report(tmp_path / "folder", "t", [])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_inputs_that_cannot_be_explained():
+    with pytest.raises(DataError, match=r"contribution of 'a0' must be finite and >= 0, not -0\.1"):
+        contribution(0, -0.1)
+    with pytest.raises(DataError, match="contribution of 'a0'"):
+        contribution(0, float("nan"))
+    with pytest.raises(DataError, match="map of 'hat' on the gallery image holds NaN"):
+        AttributeContribution("hat", "hat", 0.1, None, np.ones((2, 2)), np.full((2, 2), np.nan))
+    with pytest.raises(DataError, match="no contributions"):
+        explain([], 1.0)
+    with pytest.raises(DataError, match=r"distance of 'q\.jpg' and 'g\.jpg' is nan"):
+        explain([1.0], float("nan"))
+    with pytest.raises(DataError, match="query image 'q' must be uint8"):
+        PairExplanation(np.zeros((4, 4)), np.zeros((4, 4, 3)), "q", "g", None, 1.0, [contribution(0, 1.0)])
