@@ -61,6 +61,8 @@ def check_host_config(cfg: Any) -> None:
         ("MODEL.BACKBONE.NORM", model.BACKBONE.NORM, NORMS),
         ("MODEL.HEADS.NORM", model.HEADS.NORM, NORMS),
         ("TEST.METRIC", cfg.TEST.METRIC, ("cosine", "euclidean")),
+        ("TEST.RERANK.FORMULA", cfg.TEST.RERANK.FORMULA, ("zhong2017", "fastreid")),
+        ("TEST.AQE.FORMULA", cfg.TEST.AQE.FORMULA, ("radenovic2018", "fastreid")),
     ):
         _check_name(key, value, known)
     _check_datasets("DATASETS.TESTS", cfg.DATASETS.TESTS)

@@ -11,12 +11,9 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from fastreid_projects.evaluation.distance import iter_distances
+from fastreid_projects.evaluation.distance import comparable, iter_distances
 from fastreid_projects.evaluation.query_expansion import expand_queries
-from fastreid_projects.evaluation.reranking import (
-    encode_neighbours,
-    iter_encoded_distances,
-)
+from fastreid_projects.evaluation.reranking import ZHONG, encode_neighbours, farthest, iter_encoded_distances
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +41,16 @@ def make_chunks(
     """
     if test.AQE.ENABLED:
         logger.info("Test with AQE setting")
+        aqe = test.AQE
         query, gallery = expand_queries(
-            query, gallery, test.AQE.QE_TIME, test.AQE.QE_K, test.AQE.ALPHA, device=device
+            query,
+            gallery,
+            aqe.QE_TIME,
+            aqe.QE_K,
+            aqe.ALPHA,
+            device=device,
+            formula=aqe.FORMULA,
+            metric=test.METRIC,
         )
 
     def plain() -> Chunks:
@@ -54,15 +59,29 @@ def make_chunks(
     if not test.RERANK.ENABLED:
         return plain
     logger.info("Test with rerank setting")
-    share = test.RERANK.LAMBDA
-    # the host's re-ranking compares normalised features for the cosine metric (reid_evaluation.py:98)
+    rerank = test.RERANK
     images = torch.cat((query, gallery))
-    images = F.normalize(images, dim=1) if test.METRIC == "cosine" else images
-    encodings = encode_neighbours(images, test.RERANK.K1, test.RERANK.K2, device)
+    if test.METRIC == "cosine":
+        images = F.normalize(images.double(), dim=1)
+    encodings = encode_neighbours(images, rerank.K1, rerank.K2, device, rerank.FORMULA)
+    scales = _query_scales(images, len(query), device) if rerank.FORMULA == ZHONG else None
+    share = rerank.LAMBDA
 
     def reranked() -> Chunks:
         jaccard = iter_encoded_distances(encodings, len(query))
-        for (part, distances), (_, jaccard_distances) in zip(plain(), jaccard, strict=True):
-            yield part, jaccard_distances * (1 - share) + distances * share
+        own = (
+            plain()
+            if scales is None
+            else iter_distances(images[: len(query)], images[len(query) :], device=device)
+        )
+        for (part, distances), (_, jaccard_distances) in zip(own, jaccard, strict=True):
+            scaled = distances if scales is None else distances * scales[part, None]
+            yield part, jaccard_distances * (1 - share) + scaled * share
 
     return reranked
+
+
+def _query_scales(images: torch.Tensor, num_query: int, device: torch.device) -> npt.NDArray[np.float32]:
+    """One over each query's largest squared distance to any image, (Q,)."""
+    features, _ = comparable(images, "euclidean", device=device)
+    return np.reciprocal(farthest(features, num_query))

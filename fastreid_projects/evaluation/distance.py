@@ -32,8 +32,8 @@ def iter_distances(
     """Yield the distance matrix in chunks of rows.
 
     ``"euclidean"`` is the *squared* Euclidean distance, as in the host (``utils/compute_dist.py:163``): the
-    ranking is the same. ``"cosine"`` is one minus the cosine similarity. Both are computed in float32 and are
-    at least 0.
+    ranking is the same. ``"cosine"`` is one minus the cosine similarity. Both are computed in float32, of features
+    minus their mean, and are at least 0.
 
     Args:
         query: (Q, D) features of any floating type.
@@ -57,22 +57,61 @@ def iter_distances(
             f"{tuple(gallery.shape)} cannot be compared: both must be (images, size) of the same size."
         )
     device = query.device if device is None else torch.device(device)
-    others = _prepare(gallery, metric, device)
+    others, shift = comparable(gallery, metric, device=device)
     others_squared = others.pow(2).sum(dim=1)
+    others_blank = _blank(gallery).to(device)
     for start in range(0, len(query), chunk):
         part = slice(start, min(start + chunk, len(query)))
-        features = _prepare(query[part], metric, device)
-        if metric == "cosine":
-            distances = torch.mm(features, others.t()).neg_().add_(1)
-        else:
-            distances = features.pow(2).sum(dim=1, keepdim=True) + others_squared
-            distances.addmm_(features, others.t(), beta=1, alpha=-2)
-        yield part, distances.clamp_(min=0).cpu().numpy()
+        features, _ = comparable(query[part], metric, shift, device)
+        distances = features.pow(2).sum(dim=1, keepdim=True) + others_squared
+        distances.addmm_(features, others.t(), beta=1, alpha=-2).clamp_(min=0)
+        if (
+            metric == "cosine"
+        ):  # 1 - x y of unit vectors is half their squared distance; a feature of zeros is at 1
+            blank = _blank(query[part]).to(device)[:, None]
+            distances.mul_(0.5).add_((blank + others_blank) / 2)
+        yield part, distances.cpu().numpy()
 
 
-def _prepare(features: torch.Tensor, metric: str, device: torch.device) -> torch.Tensor:
-    features = features.detach().to(device, torch.float32)
-    return F.normalize(features, dim=1) if metric == "cosine" else features
+@torch.no_grad()
+def comparable(
+    features: torch.Tensor,
+    metric: str,
+    shift: torch.Tensor | None = None,
+    device: torch.device | str | None = None,
+    chunk: int = 4096,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what Euclidean distances are taken of: features, of unit length for ``"cosine"``, minus a common shift.
+
+    Distances stay as they are, and near images keep their digits: |x|^2 + |y|^2 - 2xy of features whose length is
+    much greater than their distance is rounding noise.
+
+    Args:
+        features: (N, D) of any floating type.
+        metric: ``"euclidean"`` or ``"cosine"``.
+        shift: (D,), from the other side of the comparison; by default the mean of these.
+        device: where to compute; by default where they lie.
+        chunk: features that are in float64 together.
+
+    Returns:
+        (N, D) in float32, and the shift.
+    """
+    device = features.device if device is None else torch.device(device)
+    unit = metric == "cosine"
+    parts = [part.detach().to(device) for part in features.split(chunk)]
+    if shift is None:
+        sums = [_double(part, unit).sum(dim=0) for part in parts]
+        shift = torch.stack(sums).sum(dim=0) / max(len(features), 1)
+    return torch.cat([(_double(part, unit) - shift).float() for part in parts]), shift
+
+
+def _double(features: torch.Tensor, unit: bool) -> torch.Tensor:
+    return F.normalize(features.double(), dim=1) if unit else features.double()
+
+
+def _blank(features: torch.Tensor) -> torch.Tensor:
+    """Say by 1 which features (N, D) are of zeros, (N,) float32."""
+    return (features == 0).all(dim=1).float()
 
 
 def check_finite(features: torch.Tensor, names: Sequence[str] | None = None) -> None:

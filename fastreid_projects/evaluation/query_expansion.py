@@ -1,10 +1,15 @@
-"""Average query expansion (Chum et al. 2007, with the alpha weights of Radenovic et al. 2018).
+"""Query expansion: a query is replaced by a weighted mean of itself and its nearest gallery images.
 
 | letter | meaning                         |
 | ------ | ------------------------------- |
 | Q, G   | number of query, gallery images |
 | N      | Q + G                           |
 | D      | feature size                    |
+
+``"radenovic2018"`` is alpha query expansion as published (Chum et al. 2007, Radenovic et al. 2018): weights
+similarity^alpha, 1 for the query itself; the gallery stays as it is. ``"fastreid"`` is what the host computes
+(``evaluation/query_expansion.py:15``): gallery images are replaced, too, queries are neighbours of each other, and the
+sum is divided by the number of neighbours in place of the weights, which shortens each feature by another factor.
 """
 
 from __future__ import annotations
@@ -18,6 +23,9 @@ from fastreid_projects.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
+RADENOVIC, FASTREID = "radenovic2018", "fastreid"
+FORMULAS = (RADENOVIC, FASTREID)
+
 
 @torch.no_grad()
 def expand_queries(
@@ -28,12 +36,13 @@ def expand_queries(
     alpha: float = 3.0,
     chunk: int = 256,
     device: torch.device | str | None = None,
+    formula: str = RADENOVIC,
+    metric: str = "cosine",
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Replace each feature by the mean of its ``k`` nearest, itself included, weighted by similarity^alpha.
+    """Return expanded query features and those of the gallery.
 
-    Gives the host's numbers (``evaluation/query_expansion.py:15``) without its N x N matrix. Two differences:
-    a ``k`` above N is cut to N with a warning, and where ``alpha`` is no whole number a negative similarity
-    counts as 0 instead of NaN.
+    A ``k`` above the number of images is cut to it with a warning. A negative similarity counts as 0 where its power
+    would be negative or NaN.
 
     Args:
         query: (Q, D) features.
@@ -43,24 +52,54 @@ def expand_queries(
         alpha: exponent of the weights, TEST.AQE.ALPHA.
         chunk: images whose similarities are in memory together.
         device: where to compute; by default where ``query`` lies.
+        formula: one of FORMULAS, TEST.AQE.FORMULA.
+        metric: ``"cosine"`` averages features of unit length, ``"euclidean"`` the features as they are.
 
     Returns:
         The new query (Q, D) and gallery (G, D) features, float32 on the CPU.
 
     Raises:
-        ConfigError: ``k`` or ``times`` below 1.
+        ConfigError: ``k`` or ``times`` below 1, or an unknown formula.
     """
     if k < 1 or times < 1:
         raise ConfigError(
             f"TEST.AQE.QE_K is {k} and TEST.AQE.QE_TIME is {times} but both must be at least 1."
         )
+    if formula not in FORMULAS:
+        raise ConfigError(f"TEST.AQE.FORMULA is '{formula}' but must be one of {', '.join(FORMULAS)}.")
     device = query.device if device is None else torch.device(device)
-    features = torch.cat((query, gallery)).to(device, torch.float32)
-    if k > len(features):
-        logger.warning(
-            "TEST.AQE.QE_K is %d but there are only %d images: all are averaged.", k, len(features)
+    query, gallery = query.to(device, torch.float32), gallery.to(device, torch.float32)
+    available = len(gallery) if formula == RADENOVIC else len(query) + len(gallery)
+    if k > available:
+        logger.warning("TEST.AQE.QE_K is %d but there are only %d images: all are averaged.", k, available)
+        k = available
+    if formula == FASTREID:
+        return _expand_all(query, gallery, times, k, alpha, chunk)
+    if metric == "cosine":
+        query, gallery = F.normalize(query, dim=1), F.normalize(gallery, dim=1)
+    directions = F.normalize(gallery, dim=1)
+    for _ in range(times):
+        query = torch.cat(
+            [_weighted_mean(part, directions, gallery, k, alpha) for part in query.split(chunk)]
         )
-        k = len(features)
+    return query.cpu(), gallery.cpu()
+
+
+def _weighted_mean(
+    part: torch.Tensor, directions: torch.Tensor, gallery: torch.Tensor, k: int, alpha: float
+) -> torch.Tensor:
+    """Return the mean of queries (C, D) and their ``k`` nearest gallery images, weighted by similarity^alpha."""
+    similarity, nearest = torch.topk(F.normalize(part, dim=1) @ directions.t(), k, dim=1)
+    weights = similarity.clamp(min=0).pow(alpha)
+    total = part + torch.einsum("ck,ckd->cd", weights, gallery[nearest])
+    return total / (1 + weights.sum(dim=1, keepdim=True))
+
+
+def _expand_all(
+    query: torch.Tensor, gallery: torch.Tensor, times: int, k: int, alpha: float, chunk: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Expand queries and gallery images by the host's formula, without its N x N matrix."""
+    features = torch.cat((query, gallery))
     for _ in range(times):
         normalised = F.normalize(features, dim=1)
         parts = [_expand(part, normalised, features, k, alpha) for part in normalised.split(chunk)]

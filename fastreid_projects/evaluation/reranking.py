@@ -4,12 +4,16 @@
 | ------ | -------------------------------------------------------------- |
 | Q, G   | number of query, gallery images                                |
 | N      | Q + G                                                          |
-| K      | neighbours looked up per image, min(k1, N)                     |
+| K      | neighbours looked up per image                                 |
 | C      | number of images in one chunk                                  |
 
-The numbers are the host's (``utils/compute_dist.py:79`` with ``search_option=3``), whose encodings and
-distances are dense N x N matrices. Here an image's encoding is one row of a sparse matrix, a few dozen
-entries.
+``"zhong2017"`` is the method as its authors published it: squared Euclidean distances, each image's divided by its
+largest; k1 neighbours beside the image itself; the same distances in the weights of the neighbours and in the final
+sum. Its result is the same for any scale of the features. ``"fastreid"`` is what the host computes
+(``utils/compute_dist.py:79``, ``search_option=3``): undivided distances, and k1 neighbours with the image itself.
+
+Both keep dense N x N matrices in their authors' code. Here an image's encoding is one row of a sparse matrix, a few
+dozen entries.
 """
 
 from __future__ import annotations
@@ -24,7 +28,10 @@ import torch
 from scipy import sparse
 
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.evaluation.distance import comparable
 
+ZHONG, FASTREID = "zhong2017", "fastreid"
+FORMULAS = (ZHONG, FASTREID)
 _CHUNK = 64
 
 
@@ -35,6 +42,7 @@ def iter_jaccard_distances(
     k2: int = 6,
     chunk: int = 256,
     device: torch.device | str | None = None,
+    formula: str = ZHONG,
 ) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
     """Yield the Jaccard distances (0..1) between query and gallery in chunks of rows.
 
@@ -45,14 +53,15 @@ def iter_jaccard_distances(
         k2: neighbours whose encodings are averaged, TEST.RERANK.K2.
         chunk: largest C.
         device: where neighbours are looked up; by default where ``query`` lies.
+        formula: one of FORMULAS, TEST.RERANK.FORMULA.
 
     Yields:
         the queries' slice and their distances (C, G) as float32.
 
     Raises:
-        ConfigError: ``k1`` or ``k2`` below 1.
+        ConfigError: ``k1`` or ``k2`` below 1, or an unknown formula.
     """
-    encodings = encode_neighbours(torch.cat((query, gallery.to(query.device))), k1, k2, device)
+    encodings = encode_neighbours(torch.cat((query, gallery.to(query.device))), k1, k2, device, formula)
     yield from iter_encoded_distances(encodings, len(query), chunk)
 
 
@@ -83,7 +92,11 @@ def _jaccard_row(
 
 
 def encode_neighbours(
-    images: torch.Tensor, k1: int, k2: int, device: torch.device | str | None = None
+    images: torch.Tensor,
+    k1: int,
+    k2: int,
+    device: torch.device | str | None = None,
+    formula: str = ZHONG,
 ) -> sparse.csr_matrix:
     """Return the k-reciprocal encodings of N images, (N, N) float32, averaged over the ``k2`` nearest images.
 
@@ -92,32 +105,59 @@ def encode_neighbours(
         k1: size of the neighbourhood.
         k2: images to average over; 1 leaves the encodings as they are.
         device: where neighbours are looked up, by default where ``images`` lie; the rest is sparse and of the CPU.
+        formula: one of FORMULAS.
 
     Raises:
-        ConfigError: ``k1`` or ``k2`` below 1.
+        ConfigError: ``k1`` or ``k2`` below 1, or an unknown formula.
     """
     if k1 < 1 or k2 < 1:
         raise ConfigError(f"TEST.RERANK.K1 is {k1} and TEST.RERANK.K2 is {k2} but both must be at least 1.")
+    if formula not in FORMULAS:
+        raise ConfigError(f"TEST.RERANK.FORMULA is '{formula}' but must be one of {', '.join(FORMULAS)}.")
     device = images.device if device is None else torch.device(device)
-    features = images.detach().to("cpu", torch.float32).contiguous().numpy()
-    k = min(k1, len(features))
+    images, _ = comparable(images, "euclidean", device="cpu")
+    features = images.contiguous().numpy()
+    k, looked = (k1 + 1, max(k1 + 1, k2)) if formula == ZHONG else (k1, k1)
+    looked = min(looked, len(features))
     if device.type == "cpu":
-        nearest = nearest_by_faiss(features, k)
+        ranked = nearest_by_faiss(features, looked)
     else:
-        nearest = nearest_by_torch(images.detach().to(device, torch.float32), k)
+        ranked = nearest_by_torch(images.to(device), looked)
+    nearest = ranked[:, :k]
     half = int(np.around(k1 / 2)) + 1
     chunks = [slice(start, start + _CHUNK) for start in range(0, len(features), _CHUNK)]
     mutual = np.concatenate([_is_reciprocal(nearest, part) for part in chunks])
     mutual_half = np.concatenate([_is_reciprocal(nearest[:, :half], part) for part in chunks])
     near_half = np.where(mutual_half, nearest[:, :half], -1)
-    rows = [_encode(features, nearest, mutual, near_half, part) for part in chunks]
+    scales = 1 / farthest(images.to(device)) if formula == ZHONG else np.ones(len(features), np.float32)
+    rows = [_encode(features, scales, nearest, mutual, near_half, part) for part in chunks]
     encodings = sparse.vstack(rows, format="csr", dtype=np.float32)
     if k2 == 1:
         return encodings
-    averaged = nearest[:, :k2]
+    averaged = ranked[:, :k2]
     weights = np.full(averaged.size, 1 / averaged.shape[1], dtype=np.float32)
     ends = np.arange(0, averaged.size + 1, averaged.shape[1])
     return (sparse.csr_matrix((weights, averaged.ravel(), ends), shape=encodings.shape) @ encodings).tocsr()
+
+
+@torch.no_grad()
+def farthest(features: torch.Tensor, count: int | None = None, chunk: int = 1024) -> npt.NDArray[np.float32]:
+    """Return the squared distances of images to the image farthest from each; 1 where all are equal.
+
+    Args:
+        features: (N, D), centred, float32.
+        count: how many of the images are asked for, from the first; all by default.
+        chunk: images whose N distances are in memory together.
+
+    Returns:
+        (count,).
+    """
+    squares = features.pow(2).sum(dim=1)
+    parts = []
+    for part, own in zip(features[:count].split(chunk), squares[:count].split(chunk), strict=True):
+        parts.append((torch.addmm(squares, part, features.t(), alpha=-2).amax(dim=1) + own).cpu())
+    found = torch.cat(parts)
+    return torch.where(found > 0, found, torch.ones_like(found)).numpy().astype(np.float32)
 
 
 def nearest_by_faiss(features: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
@@ -146,6 +186,7 @@ def _is_reciprocal(nearest: npt.NDArray[np.int64], part: slice) -> npt.NDArray[n
 
 def _encode(
     features: npt.NDArray[np.float32],
+    scales: npt.NDArray[np.floating],
     nearest: npt.NDArray[np.int64],
     mutual: npt.NDArray[np.bool_],
     near_half: npt.NDArray[np.int64],
@@ -165,7 +206,8 @@ def _encode(
     chosen = known & accepted[:, :, None]
     members[row_of[chosen], second[chosen]] = True
     row, column = np.nonzero(members[:, :-1])
-    weight = _softmax_of_rows(_negative_distances(features, row + part.start, column), row, count)
+    owner = row + part.start
+    weight = _softmax_of_rows(_negative_distances(features, owner, column) * scales[owner], row, count)
     return sparse.csr_matrix((weight, (row, column)), shape=(count, len(nearest)), dtype=np.float32)
 
 

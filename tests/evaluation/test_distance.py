@@ -39,6 +39,25 @@ def test_is_never_negative_and_leaves_half_precision_features_alone(metric):
     assert torch.equal(features, before)
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_nearly_collapsed_features_keep_their_order(metric):
+    """Images that differ by a ten-thousandth of their length: uncentred float32 products are noise there."""
+    generator = torch.Generator().manual_seed(2)
+    features = 50 * torch.randn(64, generator=generator) + 0.005 * torch.randn(40, 64, generator=generator)
+    double = features.double()
+    double = F.normalize(double, dim=1) if metric == "cosine" else double
+    expected = torch.cdist(double[:20], double[20:]).square() * (0.5 if metric == "cosine" else 1)
+    rows = whole(features[:20], features[20:], metric, 8)
+    np.testing.assert_allclose(rows, expected.numpy(), rtol=1e-3)
+
+
+def test_a_feature_of_zeros_is_at_cosine_distance_1():
+    features = torch.eye(3)
+    features[0] = 0
+    expected = [[1, 1, 1], [1, 0, 1], [1, 1, 0]]
+    np.testing.assert_allclose(whole(features, features, "cosine", 2), expected, atol=1e-6)
+
+
 def test_errors_name_the_key_and_the_shapes():
     features = torch.zeros(2, 3)
     with pytest.raises(ConfigError, match=r"TEST\.METRIC is 'manhattan'"):

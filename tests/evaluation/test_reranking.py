@@ -1,10 +1,13 @@
-"""Re-ranking: the numbers of the host's dense matrices from sparse ones."""
+"""Re-ranking: the published method and the host's from sparse matrices."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.evaluation.chunks import make_chunks
 from fastreid_projects.evaluation.reranking import (
     iter_jaccard_distances,
     nearest_by_faiss,
@@ -27,12 +30,72 @@ def own(features, queries, **keywords):
     return np.concatenate([rows for _, rows in chunks])
 
 
+def naive_as_published(features, queries, k1, k2, share):
+    """Zhong et al. 2017, sec. 3.2 to 3.5, image by image with sets, in float64."""
+    features = features.double().numpy()
+    squared = np.square(features[:, None] - features).sum(axis=2)
+    original = squared / squared.max(axis=1, keepdims=True)
+    ranks = np.argsort(original, axis=1, kind="stable")
+    count = len(features)
+
+    def reciprocal(image, k):
+        return {n for n in ranks[image, : k + 1] if image in ranks[n, : k + 1]}
+
+    encodings = np.zeros((count, count))
+    for image in range(count):
+        near = reciprocal(image, k1)
+        expanded = set(near)
+        for other in near:
+            half = reciprocal(other, int(np.around(k1 / 2)))
+            if len(half & near) > 2 / 3 * len(half):
+                expanded |= half
+        members = sorted(expanded)
+        weights = np.exp(-original[image, members])
+        encodings[image, members] = weights / weights.sum()
+    averaged = np.stack([encodings[ranks[image, :k2]].mean(axis=0) for image in range(count)])
+    smaller = np.minimum(averaged[:queries, None], averaged[queries:]).sum(axis=2)
+    larger = np.maximum(averaged[:queries, None], averaged[queries:]).sum(axis=2)
+    return (1 - smaller / larger) * (1 - share) + original[:queries, queries:] * share
+
+
+def as_evaluated(features, queries, metric="euclidean", k1=20, k2=6, share=0.3, formula="zhong2017"):
+    aqe = SimpleNamespace(ENABLED=False)
+    rerank = SimpleNamespace(ENABLED=True, K1=k1, K2=k2, LAMBDA=share, FORMULA=formula)
+    test = SimpleNamespace(METRIC=metric, AQE=aqe, RERANK=rerank)
+    chunks = make_chunks(features[:queries], features[queries:], test, torch.device("cpu"))
+    return np.concatenate([rows for _, rows in chunks()])
+
+
+@pytest.mark.parametrize(
+    "k1, k2, share", [(20, 6, 0.3), (20, 1, 0.0), (7, 3, 0.8), (5, 20, 0.3), (1, 1, 0.5)]
+)
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_equals_the_published_method(metric, k1, k2, share):
+    features = make_features(4)
+    compared = torch.nn.functional.normalize(features, dim=1) if metric == "cosine" else features
+    expected = naive_as_published(compared, 30, k1, k2, share)
+    np.testing.assert_allclose(as_evaluated(features, 30, metric, k1, k2, share), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 52.0])
+def test_the_scale_of_the_features_changes_nothing(scale):
+    features = make_features(3)
+    np.testing.assert_allclose(as_evaluated(scale * features, 30), as_evaluated(features, 30), atol=1e-5)
+    hosts = (as_evaluated(factor * features, 30, formula="fastreid") for factor in (1, scale))
+    assert not np.allclose(*hosts, atol=1e-2)
+
+
+def test_an_unknown_formula_is_named():
+    with pytest.raises(ConfigError, match=r"TEST\.RERANK\.FORMULA is 'zhong'"):
+        as_evaluated(make_features(), 30, formula="zhong")
+
+
 @pytest.mark.parametrize("k1, k2", [(20, 6), (20, 1), (7, 3), (5, 20), (1, 1)])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_equals_the_host(seed, k1, k2):
     features = make_features(seed)
     expected = compute_dist.compute_jaccard_distance(features, k1=k1, k2=k2, search_option=3)
-    rows = own(features, 30, k1=k1, k2=k2, chunk=8)
+    rows = own(features, 30, k1=k1, k2=k2, chunk=8, formula="fastreid")
     assert rows.dtype == np.float32
     np.testing.assert_allclose(rows, expected[:30, 30:], atol=1e-5)
 
@@ -43,7 +106,9 @@ def test_ranks_the_gallery_as_the_host_does(share):
     features = torch.nn.functional.normalize(make_features(5, count=300, ids=25), dim=1)
     expected = compute_dist.compute_jaccard_distance(features, k1=20, k2=6, search_option=3)[:40, 40:]
     plain = (1 - features[:40] @ features[40:].t()).numpy()
-    ours, hosts = (rows * (1 - share) + plain * share for rows in (own(features, 40), expected))
+    ours, hosts = (
+        rows * (1 - share) + plain * share for rows in (own(features, 40, formula="fastreid"), expected)
+    )
     for mine, host in zip(ours, hosts, strict=True):
         order = np.argsort(host, kind="stable")
         assert (np.diff(mine[order]) > -2e-6).all(), "the host's order, but for ties of rounding"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from fastreid_projects.evaluation.query_expansion import expand_queries
+from fastreid_projects.evaluation.query_expansion import FASTREID, expand_queries
 
 
 def aqe(
@@ -15,4 +15,4 @@ def aqe(
     alpha: float = 3.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Stand in for the host's ``evaluation/query_expansion.py:aqe``, with its signature."""
-    return expand_queries(query_feat, gallery_feat, qe_times, qe_k, alpha)
+    return expand_queries(query_feat, gallery_feat, qe_times, qe_k, alpha, formula=FASTREID)

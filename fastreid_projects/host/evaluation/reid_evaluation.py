@@ -4,8 +4,10 @@
 | --------------------------------------------------------------- | --------------------------------- |
 | compiles Cython in site-packages, exits where it cannot         | evaluation/reid_evaluation.py:128 |
 | fails or errs on small galleries, keeps the Q x G matrix, slow  | evaluation/rank.py:103            |
+| TPR and FPR of the verification task change places, 0..1 among per cents | evaluation/reid_evaluation.py:116 |
 | features of NaN are ranked without an error                     | evaluation/reid_evaluation.py:54  |
 | re-ranking needs a CUDA build of faiss, keeps N x N matrices    | utils/compute_dist.py:53          |
+| re-ranking depends on the scale of the features                 | utils/compute_dist.py:79          |
 | query expansion fails for few images, keeps an N x N matrix     | evaluation/query_expansion.py:37  |
 | warns at import that Cython is missing                          | evaluation/rank.py:13, roc.py:17  |
 """
@@ -29,7 +31,9 @@ from fastreid_projects.evaluation.distance import check_finite
 from fastreid_projects.evaluation.fidelity import fidelity_errors
 from fastreid_projects.evaluation.gathering import gather_predictions
 from fastreid_projects.evaluation.multi_query import merge_queries
+from fastreid_projects.evaluation.query_expansion import RADENOVIC
 from fastreid_projects.evaluation.ranking import RankingMeter, evaluate_rank, without_cameras
+from fastreid_projects.evaluation.reranking import ZHONG
 from fastreid_projects.evaluation.roc import tpr_at_fpr
 from fastreid_projects.host.evaluation.query_expansion import aqe
 from fastreid_projects.host.utils.compute_dist import build_dist
@@ -52,6 +56,11 @@ def patch_evaluation() -> None:
         # For data without camera ids: a gallery image of the query's person counts also if the query's own camera took
         # it. Market-1501's protocol, and every published number, is without it.
         _C.TEST.SAME_CAMERA = False
+        # Re-ranking as published (Zhong et al. 2017), or "fastreid": the host's, whose result depends on the scale of
+        # the features (with METRIC euclidean hardly any image changes its place).
+        _C.TEST.RERANK.FORMULA = ZHONG
+        # Alpha query expansion as published (Radenovic et al. 2018), or "fastreid": the host's.
+        _C.TEST.AQE.FORMULA = RADENOVIC
     evaluator = reid_evaluation.ReidEvaluator
     evaluator._compile_dependencies = _compile_nothing
     evaluator.process = process
@@ -78,7 +87,7 @@ def process(self: Any, inputs: dict[str, Any], outputs: torch.Tensor) -> None:
 
 
 def evaluate(self: Any) -> dict[str, float]:
-    """Return the host's metrics in per cent, TPR@FPR in 0..1; an empty dict in all but the main process.
+    """Return the host's metrics in per cent; an empty dict in all but the main process.
 
     Raises:
         DataError: no images, features that are not finite, or no query with a match.
@@ -113,7 +122,7 @@ def evaluate(self: Any) -> dict[str, float]:
     self._results = OrderedDict(_rank(chunks, *labels), **fidelity)
     if test.ROC.ENABLED:
         for fpr, tpr in tpr_at_fpr(chunks, *labels).items():
-            self._results[f"TPR@FPR={fpr:.0e}"] = tpr
+            self._results[f"TPR@FPR={fpr:.0e}"] = tpr * 100
     return OrderedDict(self._results)
 
 

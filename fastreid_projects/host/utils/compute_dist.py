@@ -9,9 +9,7 @@ import numpy.typing as npt
 import torch
 
 from fastreid_projects.evaluation.distance import iter_distances
-from fastreid_projects.evaluation.reranking import (
-    iter_jaccard_distances,
-)
+from fastreid_projects.evaluation.reranking import FASTREID, iter_jaccard_distances
 
 
 def build_dist(
@@ -19,10 +17,10 @@ def build_dist(
 ) -> npt.NDArray[np.float32]:
     """Stand in for the host's ``utils/compute_dist.py:build_dist``: the whole distance matrix (Q, G).
 
-    ``"jaccard"`` takes ``k1`` and ``k2`` and needs no CUDA.
+    ``"jaccard"`` takes ``k1`` and ``k2``, needs no CUDA, and is the host's own.
     """
     if metric == "jaccard":
-        chunks = iter_jaccard_distances(feat_1, feat_2, **kwargs)
+        chunks = iter_jaccard_distances(feat_1, feat_2, formula=FASTREID, **kwargs)
     else:
         chunks = iter_distances(feat_1, feat_2, metric)
     return np.concatenate([rows for _, rows in chunks])

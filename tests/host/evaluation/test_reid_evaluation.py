@@ -15,7 +15,7 @@ pytest.importorskip("fastreid")
 patch_evaluation()
 
 from fastreid.config import get_cfg  # noqa: E402
-from fastreid.evaluation import ReidEvaluator, rank, reid_evaluation, roc  # noqa: E402
+from fastreid.evaluation import ReidEvaluator, rank, reid_evaluation  # noqa: E402
 from fastreid.utils import comm, compute_dist  # noqa: E402
 
 QUERIES, GALLERY = 40, 160
@@ -50,7 +50,7 @@ def make_evaluator(data, queries=QUERIES, **settings):
 
 
 def host_results(data, cfg):
-    """What the host computes from whole matrices; re-ranking on the CPU (search_option 3)."""
+    """What the host computes from whole matrices, re-ranking on the CPU (search_option 3); and scikit-learn's curve."""
     features, pids, camids = data
     query, gallery = features[:QUERIES], features[QUERIES:]
     compute = f"compute_{cfg.TEST.METRIC}_distance"
@@ -67,10 +67,11 @@ def host_results(data, cfg):
     expected = {f"Rank-{k}": cmc[k - 1] * 100 for k in (1, 5, 10)}
     expected |= {"mAP": np.mean(ap) * 100, "mINP": np.mean(inp) * 100}
     expected["metric"] = (np.mean(ap) + cmc[0]) / 2 * 100
-    scores, different = roc.evaluate_roc_py(dist, *labels)
-    fprs, tprs, _ = metrics.roc_curve(different, scores)
+    same = pids[:QUERIES, None] == pids[QUERIES:]
+    counted = ~(same & (camids[:QUERIES, None] == camids[QUERIES:]))
+    fprs, tprs, _ = metrics.roc_curve(same[counted], -dist[counted], drop_intermediate=False)
     names = {1e-4: "TPR@FPR=1e-04", 1e-3: "TPR@FPR=1e-03", 1e-2: "TPR@FPR=1e-02"}
-    return expected | {name: tprs[np.argmin(np.abs(fprs - fpr))] for fpr, name in names.items()}
+    return expected | {name: tprs[fprs <= fpr].max() * 100 for fpr, name in names.items()}
 
 
 @pytest.mark.filterwarnings("ignore:This overload of addmm_")
@@ -78,12 +79,27 @@ def host_results(data, cfg):
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_results_equal_the_host(metric, rerank):
     data = make_data()
-    evaluator = make_evaluator(data, METRIC=metric, RERANK__ENABLED=rerank, ROC__ENABLED=True)
+    settings = {"RERANK__ENABLED": rerank, "RERANK__FORMULA": "fastreid", "ROC__ENABLED": True}
+    evaluator = make_evaluator(data, METRIC=metric, **settings)
     results = evaluator.evaluate()
     assert results == pytest.approx(host_results(data, evaluator.cfg), rel=1e-4)
     assert list(results)[:6] == ["Rank-1", "Rank-5", "Rank-10", "mAP", "mINP", "metric"]
     assert all(type(value) is float for value in results.values())
     assert evaluator.evaluate() == results  # nothing was consumed
+
+
+def test_reranking_is_the_published_method_whatever_the_scale_of_the_features():
+    """The host's changes hardly a rank of long features (SAL's have a norm of 52)."""
+    features, *labels = make_data()
+    found = {}
+    for scale in (1, 52):
+        for formula in ("zhong2017", "fastreid"):
+            settings = {"METRIC": "euclidean", "RERANK__ENABLED": True, "RERANK__FORMULA": formula}
+            found[formula, scale] = make_evaluator((scale * features, *labels), **settings).evaluate()["mAP"]
+    plain = make_evaluator((features, *labels), METRIC="euclidean").evaluate()["mAP"]
+    assert found["zhong2017", 52] == pytest.approx(found["zhong2017", 1], abs=0.05)
+    assert found["zhong2017", 52] > plain + 1
+    assert found["fastreid", 52] == pytest.approx(plain, abs=0.5)
 
 
 def test_query_expansion_is_applied_and_survives_few_images():
