@@ -6,6 +6,8 @@
 | files with numpy values fail; others are advised to execute code            | 216      |
 | weights without the key "model" are a KeyError                              | 225      |
 | weights of another model load "successfully", only a log line says so       | 244      |
+| weights of FastReID before 2021, and of other projects, are not recognised  | 225      |
+| each evaluation warns of the classifier that it does not need               | 258      |
 | optimizer state of another model fails, or only in the first step           | 142      |
 | a schedule goes on by the checkpoint's constants, whatever the config says  | 142      |
 | a damaged ``last_checkpoint`` is a UnicodeDecodeError, an empty one a folder | 153      |
@@ -23,6 +25,7 @@ from typing import IO, Any
 import torch
 from fastreid.utils import checkpoint
 
+from fastreid_projects.checkpoints.dialects import in_own_names
 from fastreid_projects.checkpoints.matching import (
     check_weights,
     require_whole,
@@ -46,6 +49,7 @@ def patch_checkpoint() -> None:
     Checkpointer.load = _patched_load(Checkpointer.load)
     Checkpointer._load_model = _patched_load_model(Checkpointer._load_model)
     Checkpointer._load_file = _load_file
+    Checkpointer._log_incompatible_keys = _patched_log(Checkpointer._log_incompatible_keys)
     Checkpointer.get_checkpoint_file = _get_checkpoint_file
     Checkpointer.save = _save
     Checkpointer.tag_last_checkpoint = _tag_last_checkpoint
@@ -88,14 +92,35 @@ def _load_file(self: Any, f: str) -> dict[str, Any]:
 def _patched_load_model(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def load_model(self: Any, checkpoint: dict[str, Any]) -> Any:
         """Load the weights if they are this model's; see :func:`check_weights`."""
-        self.logger.info(summarize_match(self.model.state_dict(), checkpoint["model"]))
+        weights, project = in_own_names(self.model.state_dict(), checkpoint["model"])
+        checkpoint["model"] = weights
+        if project:
+            self.logger.info(f"The weights have the names of {project}: renamed")
+        self.logger.info(summarize_match(self.model.state_dict(), weights))
         path = getattr(self, "loading_path", "given")
-        check_weights(self.model, checkpoint["model"], path)
+        check_weights(self.model, weights, path)
         if hasattr(self, "classes"):  # set by who wants a model that is trained as a whole
-            require_whole(self.model, checkpoint["model"], path, self.classes)
+            require_whole(self.model, weights, path, self.classes)
         return original(self, checkpoint)
 
     return load_model
+
+
+def _patched_log(original: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    def log_incompatible_keys(self: Any, incompatible: Any) -> None:
+        """Warn of what may be a mistake; a classifier of other classes is what another training set has."""
+        classifiers = [
+            (name, there, here)
+            for name, there, here in incompatible.incorrect_shapes
+            if there[1:] == here[1:]
+        ]
+        for name, there, here in classifiers:
+            if not hasattr(self, "classes"):  # the model is trained, else its classifier is not asked for
+                self.logger.info(f"{name} starts anew: {here[0]} classes here, {there[0]} in the file")
+        others = [shapes for shapes in incompatible.incorrect_shapes if shapes not in classifiers]
+        original(self, incompatible._replace(incorrect_shapes=others))
+
+    return log_incompatible_keys
 
 
 def _patched_load(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
+from fastreid_projects.checkpoints.dialects import in_own_names
 from fastreid_projects.checkpoints.weights import load_state_dict_file
 from fastreid_projects.config import load_config
 from fastreid_projects.data.attribute_dataset import attribute_set_of
@@ -115,7 +116,8 @@ def build_target(cfg: Any) -> nn.Module:
     classifier = next((v for k, v in state.items() if k.endswith(("heads.weight", "b1_head.weight"))), None)
     target.MODEL.HEADS.NUM_CLASSES = _PROBE if classifier is None else len(classifier)
     model = build(target)
-    if classifier is None:  # an architecture of this project, with classifiers of its own
+    state, _ = in_own_names(model.state_dict(), state)
+    if classifier is None:  # classifiers of an architecture of this project, or other names
         target.MODEL.HEADS.NUM_CLASSES = _classes(model, state)
         model = build(target)
     _load_all(model, state, path, cfg)

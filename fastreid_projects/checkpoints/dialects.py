@@ -1,0 +1,88 @@
+"""Weights under the names of other projects and of earlier FastReIDs, renamed to those of the model that takes them.
+
+Which dialect a file is in is not asked: each rule is tried, and the one after which most entries fit is taken, if
+nearly all of the file's do; else it keeps its own names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+
+from fastreid_projects.checkpoints.matching import REQUIRED_SHARE
+
+State = Mapping[str, torch.Tensor]
+# Wrappers that a training framework puts before every name.
+_WRAPPER = re.compile(r"^(?:module|model|net|network|encoder)\.")
+# The normalisation of images, which FastReID of 2020 saved with the weights; it is a value of the config.
+_NOT_WEIGHTS = ("pixel_mean", "pixel_std")
+
+
+class Rule(NamedTuple):
+    """How a project names the parts of a model.
+
+    Attributes:
+        project: whose names they are.
+        renames: (pattern, replacement) of a name's beginning, applied one after the other.
+    """
+
+    project: str
+    renames: tuple[tuple[str, str], ...]
+
+    def apply(self, name: str) -> str:
+        """Return the name that the model would have for it."""
+        for pattern, replacement in self.renames:
+            name = re.sub(pattern, replacement, name)
+        return name
+
+
+RULES = (
+    Rule("FastReID of 2021", ((r"^heads\.classifier\.", "heads."),)),
+    Rule(
+        "FastReID of 2020",
+        ((r"^heads\.classifier\.", "heads."), (r"^heads\.bnneck\.(?:0\.)?", "heads.bottleneck.0.")),
+    ),
+    Rule(
+        "FastReID of 2020 with a reduced feature",
+        ((r"^heads\.classifier\.", "heads."), (r"^heads\.bnneck\.(?:0\.)?", "heads.bottleneck.1.")),
+    ),
+    Rule(
+        "BoT or TransReID",
+        ((r"^base\.", "backbone."), (r"^bottleneck\.", "heads.bottleneck.0."), (r"^classifier\.", "heads.")),
+    ),
+    Rule("torchreid, torchvision or timm", ((r"^classifier\.", "heads."), (r"^(?!heads\.)", "backbone."))),
+)
+
+
+def in_own_names(model_state: State, file_state: State) -> tuple[dict[str, torch.Tensor], str]:
+    """Rename a file's entries to the model's names.
+
+    Args:
+        model_state: the model's state dict.
+        file_state: the file's.
+
+    Returns:
+        The entries, and the project whose names they had; "" where they had the model's, or where no rule helps.
+    """
+    dropped = set(_NOT_WEIGHTS) - model_state.keys()
+    plain = {name: value for name, value in file_state.items() if name not in dropped}
+    best, project = plain, ""
+    most = max(_fitting(model_state, plain), REQUIRED_SHARE * len(plain))
+    unwrapped = {_WRAPPER.sub("", name): value for name, value in plain.items()}
+    candidates = [(Rule("a training framework", ()), unwrapped)] if unwrapped.keys() != plain.keys() else []
+    candidates += [(rule, state) for state in (plain, unwrapped) for rule in RULES]
+    for rule, state in candidates:
+        renamed = {rule.apply(name): value for name, value in state.items()}
+        fitting = _fitting(model_state, renamed)
+        if fitting > most and len(renamed) == len(plain):
+            best, project, most = renamed, rule.project, fitting
+    return best, project
+
+
+def _fitting(model_state: State, state: State) -> int:
+    return sum(
+        name in model_state and model_state[name].shape == value.shape for name, value in state.items()
+    )
