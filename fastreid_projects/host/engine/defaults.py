@@ -27,6 +27,7 @@ from fastreid_projects.host.engine.train_loop.amp import set_amp_dtype
 from fastreid_projects.host.engine.train_loop.loop import Progress, forget_later_lines
 from fastreid_projects.host.engine.update_check import UpdateCheck
 from fastreid_projects.host.imports import rebind
+from fastreid_projects.host.utils.checkpoint import best_since
 
 logger = logging.getLogger("fastreid.projects.host.engine")
 
@@ -145,7 +146,10 @@ def resume_or_load(self: Any, resume: bool = True) -> None:
     self.progress.start_from(self.start_epoch, checkpoint.get("hooks_done", 0))
     if comm.is_main_process():
         forget_later_lines(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json"), self.progress.done)
-    best = checkpoint.get("best_metric", checkpoint.get("metric", -1))
+    best = max(
+        checkpoint.get("best_metric", checkpoint.get("metric", -1)),
+        best_since(self.checkpointer.get_checkpoint_file()),
+    )
     for hook in self._hooks:
         if isinstance(hook, hooks.PeriodicCheckpointer):
             hook.best_metric = best

@@ -211,6 +211,26 @@ def checkpointer_init(self: Any, checkpointer: Any, period: int, max_epoch: int 
 
 @functools.wraps(_host_checkpointer_step)
 def checkpointer_step(self: Any, epoch: int, **kwargs: Any) -> None:
-    """Write the best metric into each checkpoint (checkpoint.py:317 keeps it in memory only)."""
-    best = max(self.best_metric, kwargs.get("metric", -1))
-    _host_checkpointer_step(self, epoch, **{**kwargs, "best_metric": best})
+    """Keep the best of the models that were evaluated, and write its metric into each checkpoint.
+
+    checkpoint.py:331 looks at the metric only where a checkpoint is due, and :317 keeps the best in memory alone.
+    """
+    metric = kwargs.get("metric", -1)
+    state = {**kwargs, "best_metric": max(self.best_metric, metric)}
+    due = (epoch + 1) % self.period == 0 or epoch >= self.max_epoch - 1
+    if metric > self.best_metric and not due:
+        self.checkpointer.save(BEST, epoch=epoch, **state)
+        self.best_metric = metric
+    _host_checkpointer_step(self, epoch, **state)
+
+
+def best_since(checkpoint: str) -> float:
+    """Return the metric of the ``model_best.pth`` that was saved after a checkpoint; -1 where there is none.
+
+    Args:
+        checkpoint: path of the checkpoint that a training is resumed from.
+    """
+    best = os.path.join(os.path.dirname(checkpoint), f"{BEST}.pth")
+    if not os.path.isfile(best) or os.path.getmtime(best) <= os.path.getmtime(checkpoint):
+        return -1
+    return float(load_safely(best).get("metric", -1))

@@ -1,5 +1,6 @@
 """Hooks: evaluation, checkpoints, freezing, printing and the switch to evaluation."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from fastreid.utils.events import CommonMetricPrinter
 from torch import nn
 
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.host.utils.checkpoint import best_since
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,27 @@ def test_the_best_metric_is_saved(unpatched):
         checkpointer.step(epoch, metric=metric)
     names = ["model_best", "model_0000", "model_0001", "model_0002", "model_best", "model_final"]
     assert saves.saved == list(zip(names, [5.0] * 4 + [6.0] * 2, strict=True))
+
+
+def test_the_best_is_kept_also_between_checkpoints():
+    """The host looks at the metric only where a checkpoint is due: here that of epoch 2 alone."""
+    saves = Saves()
+    checkpointer = PeriodicCheckpointer(saves, 3, 6)
+    for epoch, metric in enumerate((2.0, 7.0, 5.0, -1, 8.0, 6.0)):
+        checkpointer.step(epoch, metric=metric)
+    best, final = [("model_best", 2.0), ("model_best", 7.0)], [("model_best", 8.0), ("model_final", 8.0)]
+    assert saves.saved == [*best, ("model_0002", 7.0), *final]
+
+
+@pytest.mark.parametrize(("newer", "expected"), [(True, 7.0), (False, -1)])
+def test_a_best_model_that_is_newer_than_the_checkpoint_counts_on_resume(newer, expected, tmp_path):
+    """One that is older is another run's, or counted in the checkpoint."""
+    torch.save({"model": {}, "metric": 7.0}, tmp_path / "model_best.pth")
+    torch.save({"model": {}}, tmp_path / "model_0002.pth")
+    os.utime(tmp_path / "model_0002.pth", (1000, 1000))
+    os.utime(tmp_path / "model_best.pth", (2000, 2000) if newer else (500, 500))
+    assert best_since(str(tmp_path / "model_0002.pth")) == expected
+    assert best_since(str(tmp_path / "elsewhere" / "model_0002.pth")) == -1
 
 
 def test_a_checkpoint_period_of_0_saves_the_end():
