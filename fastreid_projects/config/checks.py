@@ -16,6 +16,7 @@ from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils import comm
 
 from fastreid_projects.config.names import unknown_name
+from fastreid_projects.config.needs import check_needs
 from fastreid_projects.config.ranges import check_run_values, check_training_values
 from fastreid_projects.config.solvers import SCHEDULES, optimizer_names
 from fastreid_projects.device import AMP_DTYPES
@@ -102,6 +103,7 @@ def check_training_config(cfg: Any) -> None:
     if not cfg.DATASETS.NAMES:
         raise ConfigError("DATASETS.NAMES is empty: name at least one dataset to train on.")
     check_training_values(cfg)
+    check_needs(cfg)
     _check_batch(cfg)
     if cfg.MODEL.META_ARCHITECTURE == "Distiller":
         _check_teachers(cfg.KD)
