@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.modeling.modes import evaluating
+from fastreid_projects.visualization.tokens import patch_grid, token_gradcam, token_layer
 
 Score = Callable[[Tensor], Tensor]
 Maps = dict[str, Tensor]
@@ -87,7 +88,8 @@ def map_layers(model: Any) -> dict[str, nn.Module]:
     if isinstance(getattr(model, "branches", None), nn.ModuleList):
         return {f"branch{i}": branch for i, branch in enumerate(model.branches, start=1)}
     if hasattr(model, "backbone"):
-        return {"backbone": model.backbone}
+        patches = token_layer(model.backbone)
+        return {"backbone": model.backbone} if patches is None else {"patches": patches}
     raise ConfigError(f"{type(model).__name__} has no backbone whose map could be shown; name a layer of it")
 
 
@@ -140,18 +142,43 @@ def gradcam(
     device = next(model.parameters()).device
     with evaluating(model), torch.enable_grad():
         for name, layer in (layers or map_layers(model)).items():
-            try:
-                maps = LayerGradCam(scores, _last(layer)).attribute(images.to(device), relu_attributions=True)
-            except AssertionError as error:
-                raise ConfigError(
-                    f"the layer '{name}' of {type(model).__name__} is not used in evaluation"
-                ) from error
-            if not isinstance(maps, Tensor) or maps.dim() != 4:
-                raise ConfigError(
-                    f"the layer '{name}' of {type(model).__name__} gives no feature map (N, C, h, w)"
-                )
-            found[name] = maps.detach().squeeze(1).float().cpu()
+            found[name] = _map_of(model, scores, name, _last(layer), images.to(device))
     return found
+
+
+def _map_of(model: nn.Module, scores: Score, name: str, layer: nn.Module, images: Tensor) -> Tensor:
+    """Grad-CAM of one layer, (N, h, w); of maps (N, C, h, w) by captum, of tokens (N, T, C) on their patches."""
+    shape = _output_shape(model, layer, images)
+    kind = type(model).__name__
+    if shape is None:
+        raise ConfigError(f"the layer '{name}' of {kind} is not used in evaluation")
+    if len(shape) == 3:
+        grid = patch_grid(model, shape[1], (images.shape[2], images.shape[3]))
+        maps = token_gradcam(scores, layer, images, grid)
+    elif len(shape) == 4 and shape[2] * shape[3] > 1:
+        maps = LayerGradCam(scores, layer).attribute(images, relu_attributions=True)
+    else:
+        what = "a map of one cell" if len(shape) == 4 else "no feature map (N, C, h, w)"
+        raise ConfigError(
+            f"the layer '{name}' of {kind} gives {what}, which shows no place; name another layer"
+        )
+    return maps.detach().squeeze(1).float().cpu()
+
+
+@torch.no_grad()
+def _output_shape(model: nn.Module, layer: nn.Module, images: Tensor) -> tuple[int, ...] | None:
+    """The shape of what a layer gives, () where that is no tensor, None where the layer is not passed."""
+    shapes: list[tuple[int, ...]] = []
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        shapes.append(tuple(output.shape) if isinstance(output, Tensor) else ())
+
+    handle = layer.register_forward_hook(note)
+    try:
+        model(images[:1])
+    finally:
+        handle.remove()
+    return shapes[0] if shapes else None
 
 
 def gradcam_pair(

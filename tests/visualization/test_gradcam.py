@@ -22,6 +22,7 @@ from fastreid_projects.visualization.gradcam import (
     similarity_to,
     strength,
 )
+from fastreid_projects.visualization.tokens import patch_grid
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -139,6 +140,74 @@ def test_any_layer_can_be_named(tiny_cfg, resnet18):
         gradcam(model, images(1), layers=named_layer(model, "heads"))
     with pytest.raises(ConfigError, match="is not used in evaluation"):
         gradcam(model, images(1), layers=named_layer(model, "heads.cls_layer"))
+
+
+@pytest.fixture
+def transformer(tiny_cfg):
+    """The host's ViT on images of 64 x 32, with 4 x 2 patches."""
+    keys = {"NAME": "build_vit_backbone", "DEPTH": "small", "FEAT_DIM": 768}
+    opts = [word for key, value in keys.items() for word in (f"MODEL.BACKBONE.{key}", value)]
+    opts += ["MODEL.HEADS.POOL_LAYER", "Identity", "MODEL.HEADS.EMBEDDING_DIM", 0]
+    return build(tiny_cfg(*opts, "INPUT.SIZE_TRAIN", [64, 32], "INPUT.SIZE_TEST", [64, 32]))
+
+
+def test_a_transformer_has_maps_of_its_patches(transformer):
+    batch = images(2, (64, 32))
+    found = gradcam(transformer, batch)
+    assert {name: tuple(maps.shape) for name, maps in found.items()} == {"patches": (2, 4, 2)}
+    assert found["patches"].amax() > 0
+    tokens = []
+
+    def keep(module, inputs, output):
+        output.retain_grad()
+        tokens.append(output)
+
+    transformer.eval()
+    handle = transformer.backbone.blocks[-1].norm1.register_forward_hook(keep)
+    strength()(transformer(batch)).sum().backward()
+    handle.remove()
+    weights = tokens[0].grad[:, 1:].mean(dim=1, keepdim=True)
+    expected = (weights * tokens[0][:, 1:]).sum(dim=2).relu().view(2, 4, 2)
+    torch.testing.assert_close(found["patches"], expected.detach())
+
+
+def test_any_block_of_a_transformer_can_be_named(transformer):
+    name = "backbone.blocks.2"
+    found = gradcam(transformer, images(1, (64, 32)), layers=named_layer(transformer, name))
+    assert found[name].shape == (1, 4, 2)
+    assert found[name].amax() > 0
+    last = named_layer(transformer, "backbone.blocks.7")
+    with pytest.raises(
+        ConfigError, match="does not depend on the patches of this layer; name an earlier one"
+    ):
+        gradcam(transformer, images(1, (64, 32)), layers=last)
+
+
+def test_a_map_of_one_cell_is_refused(transformer):
+    layer = named_layer(transformer, "backbone")
+    with pytest.raises(ConfigError, match="'backbone' of Baseline gives a map of one cell"):
+        gradcam(transformer, images(1, (64, 32)), layers=layer)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "size", "grid"),
+    [
+        (33, (128, 64), (8, 4)),
+        (32, (128, 64), (8, 4)),
+        (197, (224, 224), (14, 14)),
+        (201, (224, 224), (14, 14)),
+    ],
+)
+def test_the_grid_of_patches_has_the_proportions_of_the_image(tokens, size, grid):
+    assert patch_grid(nn.Identity(), tokens, size) == grid
+
+
+def test_tokens_without_a_grid_are_refused():
+    with pytest.raises(ConfigError, match="7 tokens are no grid of patches of an image of 100 x 70"):
+        patch_grid(nn.Identity(), 7, (100, 70))
+    timm = nn.Module()
+    timm.grid_size = (3, 5)
+    assert patch_grid(nn.Sequential(timm), 16, (48, 80)) == (3, 5)
 
 
 def test_what_has_no_maps_or_features_is_refused(tiny_cfg):

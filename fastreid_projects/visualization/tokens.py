@@ -1,0 +1,92 @@
+"""Grad-CAM of layers whose output is tokens: a vision transformer's patches, behind its class token.
+
+| letter | meaning                                                |
+| ------ | ------------------------------------------------------ |
+| N      | images                                                 |
+| T      | tokens: those that are no patch, then h x w patches    |
+| C      | size of a token                                        |
+| h, w   | patches along an image's height and width              |
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from fastreid_projects.errors import ConfigError
+
+# How many tokens come before the patches: a class token, none, a distillation token too, or four registers.
+_EXTRA = (1, 0, 2, 5)
+
+
+def token_layer(backbone: nn.Module) -> nn.Module | None:
+    """Return the layer of a transformer that its patches still pass on the way to the feature, None of others.
+
+    What follows the last block's attention reaches the feature by the class token alone.
+    """
+    blocks = getattr(backbone, "blocks", None)
+    if not isinstance(blocks, (nn.ModuleList, nn.Sequential)) or not len(blocks):
+        return None
+    norm = getattr(blocks[-1], "norm1", None)
+    return norm if isinstance(norm, nn.Module) else None
+
+
+def token_gradcam(
+    scores: Callable[[Tensor], Tensor], layer: nn.Module, images: Tensor, grid: tuple[int, int]
+) -> Tensor:
+    """Grad-CAM on the patches of a layer: their channels weighted by the mean gradient, what is below 0 left out.
+
+    Args:
+        scores: images (N, 3, H, W) -> (N,).
+        layer: gives tokens (N, T, C).
+        images: (N, 3, H, W).
+        grid: h, w.
+
+    Returns:
+        (N, 1, h, w), at least 0.
+
+    Raises:
+        ConfigError: the layer is not passed, or the score does not depend on its patches.
+    """
+    outputs: list[Tensor] = []
+    handle = layer.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    try:
+        score = scores(images).sum()
+    finally:
+        handle.remove()
+    (gradient,) = torch.autograd.grad(score, outputs[0], allow_unused=True)
+    patches = grid[0] * grid[1]
+    if gradient is None or not gradient[:, -patches:].any():
+        raise ConfigError("the feature does not depend on the patches of this layer; name an earlier one")
+    weights = gradient[:, -patches:].mean(dim=1, keepdim=True)
+    maps = (weights * outputs[0][:, -patches:]).sum(dim=2).relu()
+    return maps.detach().reshape(len(images), 1, *grid)
+
+
+def patch_grid(model: nn.Module, tokens: int, size: tuple[int, int]) -> tuple[int, int]:
+    """Return how many patches lie along the height and the width.
+
+    Args:
+        model: asked for its patch embedding's own numbers (``num_y`` and ``num_x``, timm's ``grid_size``).
+        tokens: T.
+        size: height and width of the images; without a patch embedding the grid has their proportions.
+
+    Raises:
+        ConfigError: no grid has so many patches.
+    """
+    for module in model.modules():
+        own = getattr(module, "grid_size", None) or (getattr(module, "num_y", 0), getattr(module, "num_x", 0))
+        if isinstance(own, tuple) and len(own) == 2 and 0 < own[0] * own[1] <= tokens:
+            return int(own[0]), int(own[1])
+    for extra in _EXTRA:
+        height = round(math.sqrt(max(tokens - extra, 0) * size[0] / size[1]))
+        if (
+            height
+            and (tokens - extra) % height == 0
+            and height * size[1] == (tokens - extra) // height * size[0]
+        ):
+            return height, (tokens - extra) // height
+    raise ConfigError(f"{tokens} tokens are no grid of patches of an image of {size[0]} x {size[1]}")
