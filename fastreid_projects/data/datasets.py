@@ -72,9 +72,11 @@ def check_matches(name: str, items: Sequence[Any], num_query: int, *, same_camer
         same_camera: a match by the query's own camera counts, too (TEST.SAME_CAMERA).
 
     Raises:
-        DataError: no query has a match.
+        DataError: there is no gallery, or no query has a match.
     """
     queries, gallery = items[:num_query], items[num_query:]
+    if not gallery:
+        raise DataError(f"Dataset {name} has no gallery images to rank: add some, or name another dataset.")
     cameras: dict[Any, set[Any]] = {}
     for item in gallery:
         cameras.setdefault(item[1], set()).add(item[2])

@@ -39,6 +39,7 @@ from fastreid_projects.config.checks import check_host_config, check_training_co
 from fastreid_projects.engine.rehearsal import rehearse, rehearse_first, write_stand_in
 from fastreid_projects.engine.trainer import final_weights
 from fastreid_projects.errors import ConfigError, DataError, WeightsError
+from fastreid_projects.host.modeling.meta_arch.losses import known_losses
 from fastreid_projects.losses import LOSSES, build_losses, check_loss_names
 
 logger = logging.getLogger("fastreid.projects.stages")
@@ -151,8 +152,9 @@ def check_stages(stages: Sequence[Stage]) -> None:
         with _named(stage):
             check_host_config(stage.cfg)
             check_training_config(stage.cfg)
-            check_loss_names(stage.cfg.MODEL.LOSSES.NAME, {loss.inputs for loss in LOSSES.values()}, "")
-            build_losses(stage.cfg, stage.cfg.MODEL.LOSSES.NAME)
+            names = known_losses(stage.cfg.MODEL.LOSSES.NAME, stage.cfg.MODEL.META_ARCHITECTURE)
+            check_loss_names(names, {loss.inputs for loss in LOSSES.values()}, "")
+            build_losses(stage.cfg, names)
             own = getattr(META_ARCH_REGISTRY.get(stage.cfg.MODEL.META_ARCHITECTURE), "check_config", None)
             if own is not None:
                 own(stage.cfg)

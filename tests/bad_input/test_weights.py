@@ -116,7 +116,7 @@ REFUSED = {
         saved(lambda s: {"model": {k: torch.zeros(5, 5, 5, 5, 5) for k in s}}),
         "another model (5, 5, 5, 5, 5)",
     ),
-    "other names": (saved(lambda s: {"model": prefixed("encoder.")(s)}), "another model encoder."),
+    "other names": (saved(lambda s: {"model": prefixed("trunk.")(s)}), "another model trunk."),
     "NaN": (
         saved(
             lambda s: {"model": {k: v * float("nan") if v.is_floating_point() else v for k, v in s.items()}}

@@ -98,6 +98,12 @@ def evaluate(self: Any) -> dict[str, float]:
         return {}
     if not predictions:
         raise DataError("There are no features to evaluate: the test set is empty.")
+    images = sum(len(prediction["feats"]) for prediction in predictions)
+    if not 0 < self._num_query < images:
+        raise DataError(
+            f"A ranking needs query and gallery images, not {self._num_query} of {images} as queries: name another "
+            "test set, or evaluate it by an evaluator of its own."
+        )
     features = torch.cat([prediction["feats"] for prediction in predictions])
     pids, camids = (
         torch.cat([prediction[key] for prediction in predictions]).numpy() for key in ("pids", "camids")

@@ -146,8 +146,6 @@ def test_empty_folders(tiny_market, tiny_cfg):
         build_reid_train_loader(tiny_cfg())
     with pytest.raises(DataError, match=f"has no query images: {folder}/query"):
         build_reid_test_loader(tiny_cfg(), dataset_name="Market1501")
-    with pytest.raises(DataError, match="needs query and gallery images, not 0 of 6"):
-        build_reid_test_loader(tiny_cfg(), test_set=Numbers(), num_query=0)
 
 
 def test_a_broken_image_is_named_by_a_worker(tiny_market, tiny_cfg):

@@ -9,15 +9,16 @@ feature maps gets those of the modules it names (:mod:`fastreid_projects.losses.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
 from fastreid_projects.losses.distances import without_blank
 from fastreid_projects.losses.feature_maps import FEATURE_MAPS, FeatureMaps
-from fastreid_projects.losses.registry import NamedLoss, build_losses, check_loss_names
+from fastreid_projects.losses.registry import LOSSES, NamedLoss, build_losses, check_loss_names
 
 INPUTS = ("features", "logits", FEATURE_MAPS)
 BASELINE_NAMES = ("CrossEntropyLoss", "TripletLoss", "CircleLoss", "Cosface")
@@ -68,7 +69,7 @@ def _teach(arch: Any, host_names: tuple[str, ...], extra: Callable[..., dict[str
     from_config, init, losses = arch.from_config.__func__, arch.__init__, arch.losses
 
     def from_config_with_losses(cls: Any, cfg: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        names = cfg.MODEL.LOSSES.NAME
+        names = known_losses(cfg.MODEL.LOSSES.NAME, cfg.MODEL.META_ARCHITECTURE)
         check_loss_names(names, INPUTS, cls.__name__)
         arguments = from_config(cls, cfg, *args, **kwargs)
         added = [name for name in names if name not in host_names]
@@ -100,9 +101,22 @@ def _teach(arch: Any, host_names: tuple[str, ...], extra: Callable[..., dict[str
                 loss_dict.update(extra(loss, *outputs))
         return loss_dict
 
+    setattr(losses_with_registered, _MARK, True)
     arch.from_config = classmethod(from_config_with_losses)
     arch.__init__ = init_with_losses
     arch.losses = losses_with_registered
+
+
+def known_losses(names: Sequence[str], architecture: str) -> Sequence[str]:
+    """Return the losses that have to be known by name: all, but not the own ones of who overrides ``losses``.
+
+    Args:
+        names: MODEL.LOSSES.NAME.
+        architecture: MODEL.META_ARCHITECTURE; a plug-in's may derive from Baseline or MGN and compute its own.
+    """
+    losses = getattr(META_ARCH_REGISTRY._obj_map.get(architecture), "losses", None)
+    own = losses is not None and not hasattr(losses, _MARK) and not isinstance(names, str)
+    return [name for name in names if name in LOSSES] if own else names
 
 
 def _maps_for(model: nn.Module, loss: NamedLoss) -> FeatureMaps:
