@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
+import re
 import signal
 import sys
 import threading
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+from fastreid_projects.command_line import pasteable
 from fastreid_projects.errors import InterruptedRunError
 from fastreid_projects.files import remove_unfinished
 
@@ -142,10 +143,12 @@ def interrupted(what: str) -> InterruptedRunError:
 
 def resume_command() -> str:
     """This process's command line with ``--resume``; of several machines' torchrun, whose own is unknown, the end."""
-    words = [word for word in sys.argv[1:] if word != "--resume"]
-    command = shlex.join([sys.argv[0], "--resume", *words])
+    words = [word for word in sys.argv if word != "--resume"]
+    options = 2 if len(words) > 1 and re.fullmatch(r"[a-z][a-z-]*", words[1]) else 1  # behind a subcommand
+    command = pasteable([*words[:options], "--resume", *words[options:]])
     if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return f"python {command}"
+        return command
+    command = command.removeprefix("python ")
     if os.environ.get("GROUP_WORLD_SIZE", "1") != "1":
         return f"the same torchrun command on every machine, ending in {command}"
     return f"torchrun --standalone --nproc_per_node {os.environ.get('LOCAL_WORLD_SIZE', '1')} {command}"

@@ -13,6 +13,7 @@ from typing import Any
 from fastreid.utils import comm
 
 from fastreid_projects import interrupts
+from fastreid_projects.command_line import pasteable
 from fastreid_projects.engine.load_model import load_trained
 from fastreid_projects.engine.processes.agreement import main_value, require_same
 from fastreid_projects.engine.same_config import config_there, differences
@@ -103,7 +104,7 @@ def _run_one(
     cfg: Any, args: argparse.Namespace, resume: bool, earlier: Sequence[Stage] = ()
 ) -> dict[str, Any]:
     cfg = setup_run(cfg, args)
-    record = RunRecord(cfg, " ".join(sys.argv))
+    record = RunRecord(cfg, pasteable(sys.argv))
     results, trained = (evaluate(cfg), False) if args.eval_only else train(cfg, resume)
     if comm.is_main_process():
         stages = [(stage.name, stage.cfg.OUTPUT_DIR) for stage in earlier]

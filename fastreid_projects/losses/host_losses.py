@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fastreid_projects.losses.cross_entropy import cross_entropy
 from fastreid_projects.losses.distances import without_blank
 from fastreid_projects.losses.registry import register_loss
 
@@ -41,7 +42,7 @@ class _PairLoss(nn.Module):
 
 @register_loss
 class CrossEntropyLoss(nn.Module):
-    """Cross entropy with label smoothing: the host's ``cross_entropy_loss``."""
+    """Cross entropy with label smoothing; see :func:`.cross_entropy.cross_entropy`."""
 
     inputs = "logits"
     config_node = "CE"
@@ -57,9 +58,7 @@ class CrossEntropyLoss(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Loss of logits (N, classes) with labels (N,)."""
-        from fastreid.modeling.losses import cross_entropy_loss
-
-        return cross_entropy_loss(logits.float(), labels, self.eps, self.alpha)
+        return cross_entropy(logits, labels, self.eps, self.alpha)
 
 
 @register_loss

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ class RunRecord:
         path = Path(self.cfg.OUTPUT_DIR) / "run.json"
         record = {
             "command": self.command,
+            "date": datetime.fromtimestamp(self.start, UTC).isoformat(timespec="seconds"),
             "config": self.cfg.dump(),
             "seed": self.cfg.SEED,
             "processes": dist.get_world_size() if dist.is_initialized() else 1,

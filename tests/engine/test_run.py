@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,9 @@ def test_the_main_job(market, tmp_path, capsys):
         "seconds",
         "peak_memory_mib",
         "metrics",
+        "date",
     } <= set(record)
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(record["date"])) < timedelta(hours=1)
     for name in ("ADRE", "X-mAP_e", "X-mAP_c", "Rank-1", "mAP", "mINP", "target_mAP"):
         assert name in record["metrics"]
     assert "<html" in (out / "report" / "report.html").read_text()

@@ -3,7 +3,8 @@
 ``Baseline.losses`` (modeling/meta_arch/baseline.py:135-188) and ``MGN.losses`` (mgn.py:263-394) are closed
 if-chains: a name that they do not know is silently not trained. Here every name is checked against the registry
 when the model is built, and a registered loss that the if-chain leaves out is added to its dictionary. A loss on
-feature maps gets those of the modules it names (:mod:`fastreid_projects.losses.feature_maps`).
+feature maps gets those of the modules it names (:mod:`fastreid_projects.losses.feature_maps`). Label smoothing is
+that of its paper: the host (losses/cross_entroy_loss.py:42) divides by one class less.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import torch
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
+from fastreid_projects.host.imports import rebind
+from fastreid_projects.losses.cross_entropy import cross_entropy
 from fastreid_projects.losses.distances import without_blank
 from fastreid_projects.losses.feature_maps import FEATURE_MAPS, FeatureMaps
 from fastreid_projects.losses.registry import LOSSES, NamedLoss, build_losses, check_loss_names
@@ -31,10 +34,12 @@ _MARK = "_fastreid_projects_losses"
 
 def patch_losses() -> None:
     """Teach Baseline and MGN the registered losses, and let the host's pair losses ignore autocast."""
+    from fastreid.modeling import losses as host_losses_module
     from fastreid.modeling.meta_arch import baseline, mgn
 
     from fastreid_projects.losses import host_losses  # noqa: F401  (registers the host's names)
 
+    rebind(host_losses_module.cross_entropy_loss, cross_entropy)
     _teach(baseline.Baseline, BASELINE_NAMES, _baseline_losses)
     _teach(mgn.MGN, MGN_NAMES, _mgn_losses)
     for module in (baseline, mgn):
