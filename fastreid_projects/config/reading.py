@@ -13,6 +13,7 @@ import yaml
 
 from fastreid_projects import plugins
 from fastreid_projects.config.old_names import about_old_key
+from fastreid_projects.config.old_paths import moved_config
 from fastreid_projects.errors import ConfigError
 
 _BASE = "_BASE_"
@@ -50,6 +51,10 @@ def load_config(config_file: str = "", opts: Sequence[str] = ()) -> Any:
         else:
             set_key(cfg, key, _parse(text), "", text)
             _unset_in_stages(cfg, key)
+    for key in set(opts[0::2]) & set(plugins.path_keys()):
+        path = get_key(cfg, key)
+        if not os.path.exists(path):
+            set_key(cfg, key, moved_config(path) or path, "")
     return cfg
 
 
@@ -108,6 +113,8 @@ def _read_yamls(path: str, seen: tuple[str, ...]) -> list[tuple[str, dict[str, A
     real = os.path.realpath(os.path.expanduser(path))
     if real in seen:
         raise ConfigError(f"the config {path} is its own {_BASE_NAME}; remove the circle")
+    if not os.path.exists(real) and (today := moved_config(path)):
+        return _read_yamls(today, seen)
     asked = f", named as {_BASE_NAME} by {seen[-1]}," if seen else ""
     if os.path.isdir(real):
         raise ConfigError(f"the config {path}{asked} is a folder; name a yaml file in it")
@@ -343,7 +350,10 @@ def _found(path: str, folder: str) -> str:
     own = Path(folder).absolute()
     folders = (own, *own.parents) if os.path.dirname(path) else (own,)  # a bare name means one folder
     found = next((above for above in folders if (above / path).is_file()), None)
-    return path if found is None else str(found / path)
+    if found is not None:
+        return str(found / path)
+    moved = (moved_config(str(above / path)) for above in folders)
+    return moved_config(path) or next(filter(None, moved), path)
 
 
 def _one_line(error: Exception) -> str:

@@ -11,7 +11,7 @@ from fastreid_projects import plugins
 from fastreid_projects.config import all_keys, load_config
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = sorted((ROOT / "configs").glob("*.yml"))
+CONFIGS = sorted((ROOT / "configs").rglob("*.yml"))
 
 
 @pytest.fixture
@@ -136,7 +136,8 @@ def test_paths_in_a_yaml_may_be_relative_to_it(write, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["AMD/configs/amd_r50_market1501.yml", "MPN/configs/mpn_uniform_r18_demo.yml"]
+    "name",
+    ["AMD/configs/market1501/amd_r50_market1501.yml", "MPN/configs/demo/mpn_prior_uniform_r18_demo.yml"],
 )
 def test_configs_of_a_first_model_are_found_from_any_folder(name, tmp_path, monkeypatch):
     config = Path("projects", name).resolve()
