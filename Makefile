@@ -21,7 +21,7 @@ $(STAMP): requirements.txt setup.py pyproject.toml
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	$(RUN) tools/train_net.py --config-file projects/AMD/configs/amd_demo.yml
+	$(RUN) tools/train_net.py --config-file projects/AMD/configs/demo/amd_r18_demo.yml
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope

@@ -21,23 +21,23 @@ ROOT = Path(__file__).resolve().parents[1]
 SIZE = ["INPUT.SIZE_TEST", "[64, 32]", "INPUT.SIZE_TRAIN", "[64, 32]"]
 MGN_SIZE = ["INPUT.SIZE_TEST", "[96, 32]", "INPUT.SIZE_TRAIN", "[96, 32]"]
 ARCHITECTURES = {
-    "BoT": ("configs/bagtricks_r18_demo.yml", SIZE),
-    "SBS with GeM": ("configs/sbs_r18_demo.yml", SIZE),
-    "AGW with non-local blocks": ("configs/agw_r50_market1501.yml", SIZE),
-    "MGN": ("configs/mgn_r50_demo.yml", MGN_SIZE),
-    "AIR-Net with context blocks": ("projects/AIRNet/configs/airnet_context_r18_demo.yml", SIZE),
+    "BoT": ("configs/demo/bagtricks_r18_demo.yml", SIZE),
+    "SBS with GeM": ("configs/demo/sbs_r18_demo.yml", SIZE),
+    "AGW with non-local blocks": ("configs/market1501/agw_r50_market1501.yml", SIZE),
+    "MGN": ("configs/demo/mgn_r50_demo.yml", MGN_SIZE),
+    "AIR-Net with context blocks": ("projects/AIRNet/configs/demo/airnet_context_blocks_r18_demo.yml", SIZE),
     "AIR-Net with IBN": (
-        "projects/AIRNet/configs/airnet_gmp_gmp_gc_r18_demo.yml",
+        "projects/AIRNet/configs/demo/airnet_two_branches_max_maxcontext_r18_demo.yml",
         [*SIZE, "MODEL.BACKBONE.WITH_IBN", "True"],
     ),
     "ShuffleNetV2": (
-        "configs/bagtricks_r18_demo.yml",
+        "configs/demo/bagtricks_r18_demo.yml",
         [
             *(*SIZE, "MODEL.BACKBONE.NAME", "build_shufflenetv2_backbone"),
             *("MODEL.BACKBONE.DEPTH", "1.0x", "MODEL.BACKBONE.FEAT_DIM", "1024"),
         ],
     ),
-    "MPN": ("projects/MPN/configs/mpn_r18_demo.yml", ["INPUT.SIZE_TEST", "[128, 64]"]),
+    "MPN": ("projects/MPN/configs/demo/mpn_r18_demo.yml", ["INPUT.SIZE_TEST", "[128, 64]"]),
 }
 
 

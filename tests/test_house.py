@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.yaml_files import ALL, BLOCKS, RUNNABLE
+
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "fastreid_projects"
 PACKAGE = "fastreid_projects"
@@ -255,9 +257,9 @@ def test_every_module_says_what_it_is_for():
 
 # Configs
 
-CONFIGS = [*sorted((ROOT / "configs").glob("*.yml")), *sorted((ROOT / "projects").glob("*/configs/*.yml"))]
-INTERPRETERS = [path for path in CONFIGS if path.parent.parent.name == "AMD" and "_target_" not in path.stem]
-each_config = pytest.mark.parametrize("path", CONFIGS, ids=relative)
+AMD = ROOT / "projects" / "AMD"
+INTERPRETERS = [path for path in ALL if path.is_relative_to(AMD) and "_target_" not in path.stem]
+each_config = pytest.mark.parametrize("path", ALL, ids=relative)
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +276,7 @@ def test_every_config_loads_and_fits_the_host(path, house):
 
     cfg = house.load_config(str(path))
     check_host_config(cfg)
-    if path.stem.startswith("Base-"):
+    if path in BLOCKS:
         return
     check_training_config(cfg)
     assert cfg.DATASETS.NAMES
@@ -296,16 +298,13 @@ def test_every_models_losses_are_known_and_fed(path, house):
 
 def test_no_two_runs_share_a_folder(house):
     """A second run in the first one's folder would resume it."""
-    folders = [
-        house.load_config(str(path)).OUTPUT_DIR for path in CONFIGS if not path.stem.startswith("Base-")
-    ]
+    folders = [house.load_config(str(path)).OUTPUT_DIR for path in RUNNABLE]
     assert len(folders) == len(set(folders))
 
 
 def test_names_are_method_backbone_dataset():
-    for path in CONFIGS:
-        if not path.stem.startswith("Base-"):
-            assert re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)+", path.stem), relative(path)
+    for path in RUNNABLE:
+        assert re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)+", path.stem), relative(path)
 
 
 def build(cfg, device):
@@ -318,13 +317,13 @@ def build(cfg, device):
         return META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
 
 
-@pytest.mark.parametrize("path", [path for path in CONFIGS if path not in INTERPRETERS], ids=relative)
+@pytest.mark.parametrize("path", [path for path in ALL if path not in INTERPRETERS], ids=relative)
 def test_every_host_model_builds(path, house):
     cfg = house.load_config(str(path))
     assert sum(parameter.numel() for parameter in build(cfg, "meta").parameters()) > 1e5
 
 
-@pytest.mark.parametrize("path", [path for path in INTERPRETERS if "Base-" not in path.stem], ids=relative)
+@pytest.mark.parametrize("path", [path for path in INTERPRETERS if path in RUNNABLE], ids=relative)
 def test_every_interpreter_has_a_target(path, house):
     """Its weights are there only after a training; all else is."""
     from fastreid_projects.amd.build import resolve_attribute_set, target_config

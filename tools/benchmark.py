@@ -69,7 +69,7 @@ def training_step(quick: bool) -> list[Measurement]:
     """A step of SBS with ResNet-18 by the mended trainer, and by a plain torch loop of the same model."""
     size, batch = ((64, 32), 8) if quick else ((128, 64), 32)
     opts: list[str] = ["MODEL.DEVICE", DEVICE, "MODEL.HEADS.NUM_CLASSES", "100"]
-    cfg = load_config(str(ROOT / "configs" / "sbs_r18_demo.yml"), opts)
+    cfg = load_config(str(ROOT / "configs" / "demo" / "sbs_r18_demo.yml"), opts)
     data = {"images": torch.rand(batch, 3, *size) * 255, "targets": torch.arange(batch) // 4}
 
     def trainer() -> Callable[[], None]:
@@ -103,10 +103,10 @@ def training_step(quick: bool) -> list[Measurement]:
 
 # Models compared at AIR-Net's 384x192, the last one being BoT; all by their configs.
 MODELS = {
-    "AIR-Net, IBN-ResNet-50": "projects/AIRNet/configs/airnet_r50ibn_market1501.yml",
-    "AIR-Net, ResNet-50": "projects/AIRNet/configs/airnet_r50_market1501.yml",
-    "MGN, ResNet-50": "configs/mgn_r50_market1501.yml",
-    "BoT, ResNet-50": "configs/bagtricks_r50_market1501.yml",
+    "AIR-Net, IBN-ResNet-50": "projects/AIRNet/configs/market1501/airnet_r50ibn_market1501.yml",
+    "AIR-Net, ResNet-50": "projects/AIRNet/configs/market1501/airnet_context_blocks_r50_market1501.yml",
+    "MGN, ResNet-50": "configs/market1501/mgn_r50_market1501.yml",
+    "BoT, ResNet-50": "configs/market1501/bagtricks_r50_market1501.yml",
 }
 
 
@@ -182,9 +182,9 @@ def attention_pooling(quick: bool) -> list[Measurement]:
 
 
 MPN_ROWS = {
-    "MPN": "projects/MPN/configs/mpn_noca_r50_market1501.yml",
-    "MT only": "projects/MPN/configs/mpn_mtonly_r50_market1501.yml",
-    "baseline (PCB's stripes)": "projects/MPN/configs/mpn_baseline_r50_market1501.yml",
+    "MPN": "projects/MPN/configs/ablations/mpn_no_attention_r50_market1501.yml",
+    "MT only": "projects/MPN/configs/ablations/mpn_main_task_r50_market1501.yml",
+    "baseline (PCB's stripes)": "projects/MPN/configs/ablations/mpn_auxiliary_tasks_uniform_r50_market1501.yml",
 }
 
 
@@ -243,9 +243,9 @@ def mpn_inference(quick: bool) -> list[Measurement]:
 
 
 SAL_MODELS = {
-    "dilated, stage6": ("sal_r50_market1501", False),
-    "dilated, stage6, activation checkpointing": ("sal_r50_market1501", True),
-    "plain ResNet-50, stride 32": ("sal_ce_quad_r50_market1501", False),
+    "dilated, stage6": ("market1501/sal_r50_market1501", False),
+    "dilated, stage6, activation checkpointing": ("market1501/sal_r50_market1501", True),
+    "plain ResNet-50, stride 32": ("ablations/sal_ce_quadruplet_r50_market1501", False),
 }
 
 
@@ -338,7 +338,7 @@ def pair_losses(quick: bool) -> list[Measurement]:
 def processes(quick: bool) -> list[Measurement]:
     """Training steps of BoT with ResNet-18 on the CPU: two processes that share the cores, and one that has all."""
     batch, steps, size = (16, 1, "[64, 32]") if quick else (64, 20, "[256, 128]")
-    config = str(ROOT / "configs" / "bagtricks_r18_demo.yml")
+    config = str(ROOT / "configs" / "demo" / "bagtricks_r18_demo.yml")
     return compare_processes(config, (2, 1), batch=batch, steps=steps, opts=["INPUT.SIZE_TRAIN", size])
 
 

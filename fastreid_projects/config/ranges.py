@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from fastreid_projects.config.reading import all_keys, get_key
+from fastreid_projects.config.values import all_keys, get_key
 from fastreid_projects.errors import ConfigError
 
 

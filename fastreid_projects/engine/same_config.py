@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from fastreid_projects.config import config_leaves
+from fastreid_projects.config.old_paths import moved_config
 from fastreid_projects.engine.stages import LAST, is_finished
+from fastreid_projects.plugins import path_keys
 from fastreid_projects.records.tables import read_record
 
 # What does not change the numbers of a training, or is written by it.
@@ -54,6 +56,8 @@ def differences(text: str, cfg: Any, free: Collection[str] = ()) -> list[Differe
         free: keys that may differ, besides :data:`WHERE`.
     """
     there = dict(config_leaves(yaml.safe_load(text)))
+    for key in set(path_keys()) & set(there):
+        there[key] = moved_config(str(there[key])) or there[key]
     now = config_leaves(yaml.safe_load(cfg.dump()))
     return [
         Difference(key, there[key], value)

@@ -14,6 +14,7 @@ from typing import Any
 
 from fastreid.utils import comm
 
+from fastreid_projects.commands import AnyOrderParser
 from fastreid_projects.config import load_config
 from fastreid_projects.config.ranges import MAX_SEED
 from fastreid_projects.engine.trainer import final_weights
@@ -27,8 +28,8 @@ logger = logging.getLogger("fastreid.projects.seeds")
 _FLAG = "--seeds"
 
 
-class SeedParser(argparse.ArgumentParser):
-    """A parser that knows ``--seeds 0 1 2`` anywhere in the command line, also before ``KEY VALUE`` pairs."""
+class SeedParser(AnyOrderParser):
+    """A parser that takes only numbers for ``--seeds 0 1 2``, not the ``KEY VALUE`` pairs behind them."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Read the arguments; see argparse."""

@@ -29,13 +29,15 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils import comm
 
-from fastreid_projects.config import all_keys, config_leaves, get_key, load_config, set_key
+from fastreid_projects.config import all_keys, config_leaves, get_key, set_key
 from fastreid_projects.config.checks import check_host_config, check_training_config
+from fastreid_projects.config.reading import load_with_sources
 from fastreid_projects.engine.rehearsal import rehearse, rehearse_first, write_stand_in
 from fastreid_projects.engine.trainer import final_weights
 from fastreid_projects.errors import ConfigError, DataError, WeightsError
@@ -57,12 +59,16 @@ class Stage(NamedTuple):
         cfg: its whole config, without stages.
         weights_key: config key that takes the weights of the stage before.
         reuse: take up its earlier run also without ``--resume``.
+        config_file: the YAML that it trains instead of the run's config; "" for none.
+        sources: where that YAML's values come from, see :class:`SourcedConfig`.
     """
 
     name: str
     cfg: Any
     weights_key: str = WEIGHTS
     reuse: bool = False
+    config_file: str = ""
+    sources: Mapping[str, str] = MappingProxyType({})
 
 
 def build_stages(cfg: Any) -> list[Stage]:
@@ -107,22 +113,27 @@ def _unneeded(cfg: Any, entries: list[Any]) -> int:
 
 
 def _build_stage(cfg: Any, entry: Mapping[str, Any], *, last: bool) -> Stage:
-    name, path = entry["NAME"], entry.get("CONFIG", "")
-    if path:
-        stage = load_config(get_key(cfg, path) if path in all_keys(cfg) else path)
+    name, given = entry["NAME"], entry.get("CONFIG", "")
+    path = get_key(cfg, given) if given in all_keys(cfg) else given
+    sources: dict[str, str] = {}
+    if given:
+        stage, sources = load_with_sources(path)
         for key in _taken(cfg, stage, entry):
             set_key(stage, key, get_key(cfg, key), f"STAGES {name}: ")
+            sources[key] = "the run's"
     else:
         stage = cfg.clone()
         stage.defrost()
     stage.STAGES = []
     for key, value in config_leaves({k: v for k, v in entry.items() if k not in STAGE_KEYS}):
         set_key(stage, key, value, f"STAGES {name}: ")
+        sources[key] = f"STAGES {name}"
     stage.OUTPUT_DIR = cfg.OUTPUT_DIR if last else os.path.join(cfg.OUTPUT_DIR, name)
+    sources["OUTPUT_DIR"] = f"STAGES {name}"
     key = entry.get("WEIGHTS_KEY", WEIGHTS)
     if key not in all_keys(stage):
         raise ConfigError(f"STAGES {name}: WEIGHTS_KEY names {key}, which is no config key")
-    return Stage(name, stage, key, bool(entry.get("REUSE", False)))
+    return Stage(name, stage, key, bool(entry.get("REUSE", False)), path, sources)
 
 
 def _taken(cfg: Any, stage: Any, entry: Mapping[str, Any]) -> list[str]:

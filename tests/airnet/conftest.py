@@ -1,14 +1,13 @@
 """A small AIR-Net, and configs of its variants."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fastreid_projects.config import load_config
+from tests.yaml_files import config_file
 
-CONFIGS = Path(__file__).resolve().parents[2] / "projects" / "AIRNet" / "configs"
 TINY = (
     *("INPUT.SIZE_TRAIN", "[64, 32]", "INPUT.SIZE_TEST", "[64, 32]", "MODEL.DEVICE", "cpu"),
     *("MODEL.HEADS.NUM_CLASSES", "4"),
@@ -20,7 +19,7 @@ def airnet_cfg() -> Callable[..., Any]:
     """A factory of the demo config on 64 x 32 pixels with four classes; more as KEY, VALUE."""
 
     def make(*opts: str, config: str = "airnet_r18_demo") -> Any:
-        return load_config(str(CONFIGS / f"{config}.yml"), [*TINY, *opts])
+        return load_config(str(config_file(f"{config}.yml")), [*TINY, *opts])
 
     return make
 

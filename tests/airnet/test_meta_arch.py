@@ -17,15 +17,15 @@ from fastreid_projects.airnet.pooling import AttentionPooling, attention_pool, c
 from fastreid_projects.config import load_config
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.losses import LOSSES, batch_hard_triplet_loss
-from tests.airnet.conftest import CONFIGS
+from tests.yaml_files import config_file
 
 VARIANTS = {
-    "airnet_baseline": (1, ["1"]),
-    "airnet_baseline_abp": (1, ["1"]),
-    "airnet_baseline_gc": (1, ["1"]),
-    "airnet_gmp_gc": (2, ["1", "2"]),
-    "airnet_gmp_abp": (2, ["1", "2"]),
-    "airnet_gmp_gmp_gc": (2, ["1", "2a", "2b"]),
+    "airnet_one_branch_max": (1, ["1"]),
+    "airnet_one_branch_attention": (1, ["1"]),
+    "airnet_one_branch_context": (1, ["1"]),
+    "airnet_two_branches_max_context": (2, ["1", "2"]),
+    "airnet_two_branches_max_attention": (2, ["1", "2"]),
+    "airnet_two_branches_max_maxcontext": (2, ["1", "2a", "2b"]),
     "airnet": (2, ["1", "2a", "2b"]),
 }
 
@@ -38,7 +38,7 @@ def batch(count=8, size=(64, 32), seed=0):
 
 def on_meta(config):
     """A model without memory, to count it."""
-    cfg = load_config(str(CONFIGS / f"{config}.yml"))
+    cfg = load_config(str(config_file(f"{config}.yml")))
     cfg.MODEL.BACKBONE.PRETRAIN = False
     cfg.MODEL.HEADS.NUM_CLASSES = 751
     with torch.device("meta"):
@@ -61,7 +61,7 @@ def test_parameters_of_the_whole_network_and_of_the_baseline():
     whole = 23.508032 + 14.964736 + (2048 * 2048 + 2048 + 3 * 2 * 2048) / 1e6
     assert millions(on_meta("airnet_r50ibn_market1501")) == pytest.approx(whole, abs=1e-6)
     assert whole == pytest.approx(42.7, abs=0.05)
-    assert millions(on_meta("airnet_baseline_r50ibn_market1501")) == pytest.approx(23.512128, abs=1e-6)
+    assert millions(on_meta("airnet_one_branch_max_r50ibn_market1501")) == pytest.approx(23.512128, abs=1e-6)
 
 
 @pytest.mark.parametrize("dataset", ["cuhk03_labeled", "cuhk03_detected", "market1501", "msmt17"])
@@ -72,14 +72,14 @@ def test_the_rows_of_table_3(variant, dataset):
     assert len(model.branches) == branches
     assert list(model.heads) == heads
     pools = " ".join(type(head.pool_layer).__name__ for head in model.heads.values())
-    assert ("AttentionPooling" in pools) == (variant in ("airnet", "airnet_baseline_abp", "airnet_gmp_abp"))
-    assert ("ContextMaxPool" in pools) == variant.endswith("_gc")
+    assert ("AttentionPooling" in pools) == (variant == "airnet" or variant.endswith("attention"))
+    assert ("ContextMaxPool" in pools) == variant.endswith("context")
     assert any(name.endswith("IN.weight") for name, _ in model.backbone.named_parameters())
     assert not any(isinstance(m, ContextBlock) for m in model.backbone.modules())
 
 
 def test_the_plain_resnet_has_context_blocks_after_its_third_and_fourth_stages():
-    model = on_meta("airnet_r50_market1501")
+    model = on_meta("airnet_context_blocks_r50_market1501")
     blocks = {name: m for name, m in model.backbone.named_modules() if isinstance(m, ContextBlock)}
     assert {name: m.inplanes for name, m in blocks.items()} == {"layer2.4": 512, "layer3.6": 1024}
     assert not any("IN.weight" in name for name, _ in model.named_parameters())
@@ -87,7 +87,7 @@ def test_the_plain_resnet_has_context_blocks_after_its_third_and_fourth_stages()
 
 
 def test_the_training_values_of_section_4_2():
-    cfg = load_config(str(CONFIGS / "airnet_r50ibn_msmt17.yml"))
+    cfg = load_config(str(config_file("airnet_r50ibn_msmt17.yml")))
     assert (list(cfg.INPUT.SIZE_TRAIN), list(cfg.INPUT.SIZE_TEST)) == ([384, 192], [384, 192])
     assert (cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE, cfg.SOLVER.MAX_EPOCH) == (64, 4, 200)
     assert (cfg.SOLVER.OPT, cfg.SOLVER.BASE_LR, cfg.SOLVER.WEIGHT_DECAY) == ("Adam", 3.5e-4, 5e-4)
@@ -164,7 +164,7 @@ def test_another_registered_loss_in_place_of_the_triplet(build_airnet, name):
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("variant", [*VARIANTS, "airnet_context"])
+@pytest.mark.parametrize("variant", [*VARIANTS, "airnet_context_blocks"])
 def test_every_variant_takes_a_step_that_moves_all_of_it(build_airnet, variant):
     model = build_airnet(config=f"{variant}_r18_demo")
     before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}

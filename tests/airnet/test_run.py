@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from fastreid_projects.engine.main import main
-from tests.airnet.conftest import CONFIGS
 from tests.conftest import write_market
+from tests.yaml_files import config_file
 
 SMALL = [
     *(
@@ -42,7 +42,7 @@ def run(tmp_path, monkeypatch):
     def make(folder, *words):
         flags = [word for word in words if word.startswith("--")]
         opts = [word for word in words if not word.startswith("--")]
-        config = str(CONFIGS / "airnet_r18_demo.yml")
+        config = str(config_file("airnet_r18_demo.yml"))
         return main(["--config-file", config, *flags, *SMALL, "OUTPUT_DIR", str(tmp_path / folder), *opts])
 
     return make

@@ -12,8 +12,8 @@ import fastreid_projects  # noqa: F401
 from fastreid_projects.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGET = str(ROOT / "projects" / "AMD" / "configs" / "amd_target_demo.yml")
-INTERPRETER = str(ROOT / "projects" / "AMD" / "configs" / "amd_demo.yml")
+TARGET = str(ROOT / "projects" / "AMD" / "configs" / "demo" / "amd_target_r18_demo.yml")
+INTERPRETER = str(ROOT / "projects" / "AMD" / "configs" / "demo" / "amd_r18_demo.yml")
 
 
 def save_target(folder: Path, *opts: str, config: str = TARGET) -> tuple[str, str]:

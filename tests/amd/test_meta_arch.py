@@ -144,10 +144,10 @@ def test_every_target_takes_a_step_at_every_sharing_depth(tmp_path, monkeypatch,
 @pytest.mark.parametrize(
     "config",
     [
-        "AIRNet/configs/airnet_r18_demo.yml",
-        "FIDI/configs/triplet_bdb_r18_demo.yml",
-        "MPN/configs/mpn_r18_demo.yml",
-        "SAL/configs/sal_r18_demo.yml",
+        "AIRNet/configs/demo/airnet_r18_demo.yml",
+        "FIDI/configs/demo/triplet_bdb_r18_demo.yml",
+        "MPN/configs/demo/mpn_r18_demo.yml",
+        "SAL/configs/demo/sal_r18_demo.yml",
     ],
 )
 def test_this_projects_own_architectures_are_targets(tmp_path, monkeypatch, config):
@@ -159,7 +159,11 @@ def test_a_target_that_knows_one_size_of_image(tmp_path):
     """MPN with RGA-S is opened at the size of the config's images."""
     size = ["INPUT.SIZE_TRAIN", "[96, 48]", "INPUT.SIZE_TEST", "[96, 48]"]
     config, weights = save_target(
-        tmp_path, "MODEL.MPN.RGA", "True", *size, config=str(ROOT / "projects/MPN/configs/mpn_r18_demo.yml")
+        tmp_path,
+        "MODEL.MPN.RGA",
+        "True",
+        *size,
+        config=str(ROOT / "projects/MPN/configs/demo/mpn_r18_demo.yml"),
     )
     own = ["MODEL.AMD.TARGET.CONFIG", config, "MODEL.AMD.TARGET.WEIGHTS", weights, "MODEL.DEVICE", "cpu"]
     model = META_ARCH_REGISTRY.get("AMD")(load_config(INTERPRETER, [*own, *size])).eval()

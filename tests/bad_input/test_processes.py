@@ -9,7 +9,10 @@ import pytest
 from tests.bad_input.conftest import MOST_SECONDS, ROOT
 
 CASES = {
-    "train_net": ("--config-file {root}/configs/bagtricks_r18_demo.yml SOLVER.BASE_LRR 1", "SOLVER.BASE_LR?"),
+    "train_net": (
+        "--config-file {root}/configs/demo/bagtricks_r18_demo.yml SOLVER.BASE_LRR 1",
+        "SOLVER.BASE_LR?",
+    ),
     "explain": ("--config-file nowhere.yml", "nowhere.yml"),
     "results_table": ("nowhere", "nowhere"),
 }

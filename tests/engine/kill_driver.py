@@ -45,17 +45,17 @@ SMALL = {
 # A project's config, its stages, and what it needs besides; the last stage trains in OUTPUT_DIR itself.
 PROJECTS = {
     "AMD": (
-        "projects/AMD/configs/amd_demo.yml",
+        "projects/AMD/configs/demo/amd_r18_demo.yml",
         ("target", "interpreter"),
         {"MODEL.AMD.REPORT.PAIRS": "0", "MODEL.AMD.TEST.DELETION_PAIRS": "0", "TEST.EVAL_PERIOD": "3"},
     ),
     "MPN": (
-        "projects/MPN/configs/mpn_r18_demo.yml",
+        "projects/MPN/configs/demo/mpn_r18_demo.yml",
         ("ide", "mpn"),
         {"MODEL.MPN.PRIOR.FOLDER": "part_masks", "MODEL.MPN.WIDTH": "16"},
     ),
     "SAL": (
-        "projects/SAL/configs/sal_r18_demo.yml",
+        "projects/SAL/configs/demo/sal_r18_demo.yml",
         ("softmax", "quadruplet"),
         {
             "DATALOADER.NUM_WORKERS": "1",
@@ -82,7 +82,7 @@ def make_resnets_narrow() -> None:
 
 def write_data(folder: Path) -> None:
     """A tiny Market-1501 with attributes and masks, and the yaml of AMD's target."""
-    base = ROOT / "projects/AMD/configs/amd_target_demo.yml"
+    base = ROOT / "projects/AMD/configs/demo/amd_target_r18_demo.yml"
     (folder / "target.yml").write_text(f"_BASE_: {base}\nMODEL: {{BACKBONE: {{FEAT_DIM: 64}}}}\n")
     market = write_market(folder / "data", ids=4, test_ids=3, cameras=2, images=3, size=(32, 64))
     write_attributes(market, range(2, 9))

@@ -67,7 +67,7 @@ def test_a_full_disk_ends_a_run_in_one_sentence(tmp_path, tiny_market, monkeypat
     tiny_market(ids=4, images=3, size=(32, 64))
     monkeypatch.setattr(JSONWriter, "write", full)
     out = tmp_path / "out"
-    words = ["--config-file", str(ROOT / "configs/bagtricks_r18_demo.yml"), "MODEL.DEVICE", "cpu"]
+    words = ["--config-file", str(ROOT / "configs/demo/bagtricks_r18_demo.yml"), "MODEL.DEVICE", "cpu"]
     words += [
         "DATASETS.NAMES",
         "('Market1501',)",

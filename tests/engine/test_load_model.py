@@ -8,8 +8,8 @@ from fastreid_projects.engine.load_model import load_trained
 from fastreid_projects.engine.trainer import Trainer
 from fastreid_projects.errors import WeightsError
 
-BOT = "configs/bagtricks_r18_demo.yml"
-MPN = "projects/MPN/configs/mpn_naive_r18_demo.yml"
+BOT = "configs/demo/bagtricks_r18_demo.yml"
+MPN = "projects/MPN/configs/demo/mpn_naive_multitask_r18_demo.yml"
 
 
 def saved(folder, config, *opts, drop=""):
@@ -56,7 +56,7 @@ def test_other_parts_are_one_sentence(tmp_path):
 
 
 def test_a_classifier_that_is_the_output_has_to_fit(tmp_path):
-    config = "projects/SAL/configs/sal_r18_cifar_demo.yml"
+    config = "projects/SAL/configs/demo/sal_r18_cifar_demo.yml"
     path, _ = saved(tmp_path, config)
     assert load(config, path, "MODEL.HEADS.NUM_CLASSES", "9")
     with pytest.raises(WeightsError, match=r"'heads\.weight' is \(7, "):

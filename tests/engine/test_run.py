@@ -18,8 +18,8 @@ from fastreid_projects.engine.main import main
 from tests.conftest import write_market
 
 ROOT = Path(__file__).resolve().parents[2]
-AMD = str(ROOT / "projects" / "AMD" / "configs" / "amd_demo.yml")
-SBS = str(ROOT / "configs" / "sbs_r18_demo.yml")
+AMD = str(ROOT / "projects" / "AMD" / "configs" / "demo" / "amd_r18_demo.yml")
+SBS = str(ROOT / "configs" / "demo" / "sbs_r18_demo.yml")
 SMALL = [
     *(
         "DATASETS.NAMES",

@@ -12,7 +12,7 @@ from fastreid_projects.records.tables import markdown_table, read_runs, total_se
 from tests.conftest import write_market
 
 ROOT = Path(__file__).resolve().parents[2]
-AIRNET = str(ROOT / "projects" / "AIRNet" / "configs" / "airnet_r18_demo.yml")
+AIRNET = str(ROOT / "projects" / "AIRNet" / "configs" / "demo" / "airnet_r18_demo.yml")
 SMALL = [
     *(
         "DATASETS.NAMES",

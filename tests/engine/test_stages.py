@@ -20,7 +20,7 @@ if build_tiny_backbone.__name__ not in BACKBONE_REGISTRY._obj_map:
     BACKBONE_REGISTRY.register(build_tiny_backbone)
 
 ROOT = Path(__file__).resolve().parents[2]
-BOT = ROOT / "configs" / "bagtricks_r18_demo.yml"
+BOT = ROOT / "configs" / "demo" / "bagtricks_r18_demo.yml"
 TWO = f"""
 _BASE_: {BOT}
 MODEL:
@@ -123,7 +123,7 @@ def test_a_stage_of_another_model(write, tmp_path, monkeypatch):
     assert final_weights(first.cfg.OUTPUT_DIR) == second.cfg.MODEL.BACKBONE.PRETRAIN_PATH
 
 
-@pytest.mark.parametrize("config", ["MPN/configs/mpn_r18_demo.yml", "AMD/configs/amd_demo.yml"])
+@pytest.mark.parametrize("config", ["MPN/configs/demo/mpn_r18_demo.yml", "AMD/configs/demo/amd_r18_demo.yml"])
 def test_a_first_model_is_trained_on_the_same_people(config):
     opts = ("DATASETS.ID_FRACTION", "0.5", "DATASETS.NAMES", "('DemoReIDMisaligned',)")
     first, second = staged(str(ROOT / "projects" / config), *opts)
@@ -132,7 +132,7 @@ def test_a_first_model_is_trained_on_the_same_people(config):
 
 
 def test_weights_that_are_there_need_no_stage_of_another_model():
-    amd = str(ROOT / "projects" / "AMD" / "configs" / "amd_demo.yml")
+    amd = str(ROOT / "projects" / "AMD" / "configs" / "demo" / "amd_r18_demo.yml")
     target, interpreter = staged(amd)
     assert (target.name, interpreter.name) == ("target", "interpreter")
     assert target.cfg.MODEL.META_ARCHITECTURE == "Baseline"

@@ -13,11 +13,11 @@ from fastreid_projects.losses import LOSSES
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = {
-    "Baseline": "configs/bagtricks_r18_demo.yml",
-    "AIRNet": "projects/AIRNet/configs/airnet_r18_demo.yml",
-    "MPN": "projects/MPN/configs/mpn_r18_demo.yml",
-    "SAL": "projects/SAL/configs/sal_r18_demo.yml",
-    "BDB": "projects/FIDI/configs/fidi_bdb_r18_demo.yml",
+    "Baseline": "configs/demo/bagtricks_r18_demo.yml",
+    "AIRNet": "projects/AIRNet/configs/demo/airnet_r18_demo.yml",
+    "MPN": "projects/MPN/configs/demo/mpn_r18_demo.yml",
+    "SAL": "projects/SAL/configs/demo/sal_r18_demo.yml",
+    "BDB": "projects/FIDI/configs/demo/fidi_bdb_r18_demo.yml",
 }
 plugins.register_all()
 ON_FEATURES = [name for name, cls in sorted(LOSSES.items()) if cls.inputs == "features"]

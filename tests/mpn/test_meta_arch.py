@@ -17,7 +17,7 @@ from fastreid_projects.mpn.data.part_masks import HEAD, LEG
 
 plugins.register_all()
 ROOT = Path(__file__).resolve().parents[2]
-DEMO = str(ROOT / "projects" / "MPN" / "configs" / "mpn_r18_demo.yml")
+DEMO = str(ROOT / "projects" / "MPN" / "configs" / "demo" / "mpn_r18_demo.yml")
 
 
 def build(*opts):

@@ -1,7 +1,5 @@
 """Grad-CAM per part, and whether it sits on the parts."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,13 +10,12 @@ from fastreid_projects.config import load_config
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.mpn.data.part_masks import HEAD, LEG, mask_path, write_mask
 from fastreid_projects.mpn.part_maps import band_shares, part_maps, write_part_maps
-
-CONFIGS = Path(__file__).resolve().parents[2] / "projects" / "MPN" / "configs"
+from tests.yaml_files import config_file
 
 
 def config(*opts):
     given = ["MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", "4", "MODEL.MPN.WIDTH", "8", *opts]
-    return load_config(str(CONFIGS / "mpn_r18_demo.yml"), given)
+    return load_config(str(config_file("mpn_r18_demo.yml")), given)
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.mpn.data.part_dataset import unusable_mask
 from fastreid_projects.mpn.data.part_masks import HEAD, LEG, mask_path, write_mask
 from tests.conftest import write_market
+from tests.yaml_files import config_file
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = ROOT / "projects" / "MPN" / "configs"
 SMALL = [
     *(
         "DATASETS.NAMES",
@@ -61,11 +61,11 @@ def run(tmp_path, *words):
         groups.setdefault(group, []).append(f"  {name}: {value}")
     groups["MODEL"] = ["  DEVICE: cpu"]
     lines = [line for group, rows in groups.items() for line in (f"{group}:", *rows)]
-    ide.write_text("\n".join([f"_BASE_: {CONFIGS / 'mpn_ide_r18_demo.yml'}", *lines]))
+    ide.write_text("\n".join([f"_BASE_: {config_file('mpn_ide_r18_demo')}", *lines]))
     flags, opts = [w for w in words if w.startswith("--")], [w for w in words if not w.startswith("--")]
     given = ["MODEL.MPN.IDE", str(ide), "MODEL.MPN.PRIOR.FOLDER", "part_masks", "MODEL.MPN.WIDTH", "16"]
     out = ["OUTPUT_DIR", str(tmp_path / "out")]
-    return main(["--config-file", str(CONFIGS / "mpn_r18_demo.yml"), *flags, *SMALL, *given, *out, *opts])
+    return main(["--config-file", str(config_file("mpn_r18_demo.yml")), *flags, *SMALL, *given, *out, *opts])
 
 
 def weights(path):
@@ -119,7 +119,9 @@ def test_errors_of_the_training_images_where_tests_need_masks(market):
         "TEST.FIDELITY.TRAIN",
         "True",
     ]
-    cfg = load_config(str(CONFIGS / "mpn_roi_r18_demo.yml"), [*SMALL, *opts, "MODEL.HEADS.NUM_CLASSES", "4"])
+    cfg = load_config(
+        str(config_file("mpn_prior_roi_r18_demo.yml")), [*SMALL, *opts, "MODEL.HEADS.NUM_CLASSES", "4"]
+    )
     found = Trainer.test(cfg, Trainer.build_model(cfg))
     assert found["train_Error-I"] >= 0
     assert found["mAP"] > 0
@@ -136,7 +138,7 @@ def test_a_broken_picture_with_a_mask_is_one_sentence(market, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "config", ["MPN/configs/mpn_uniform_r18_demo.yml", "FIDI/configs/fidi_bdb_r18_demo.yml"]
+    "config", ["MPN/configs/demo/mpn_prior_uniform_r18_demo.yml", "FIDI/configs/demo/fidi_bdb_r18_demo.yml"]
 )
 def test_other_channels_than_the_heads_are_one_sentence(config):
     opts = ["MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", "4", "MODEL.BACKBONE.FEAT_DIM", "2048"]

@@ -1,7 +1,5 @@
 """SAL's models as what AMD explains."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
@@ -10,14 +8,13 @@ from fastreid_projects.amd.targets import FrozenTarget, embed
 from fastreid_projects.config import load_config
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.modeling.stages import run_stages
-
-CONFIGS = Path(__file__).resolve().parents[2] / "projects" / "SAL" / "configs"
+from tests.yaml_files import config_file
 
 
 def model_of(name, *opts):
     torch.manual_seed(0)
     opts = ["MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", "4", *opts]
-    cfg = load_config(str(CONFIGS / name), opts)
+    cfg = load_config(str(config_file(name)), opts)
     return META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
 
 

@@ -16,14 +16,14 @@ from fastreid_projects.errors import ConfigError
 from fastreid_projects.sal.attention import attention_of, write_attention
 from fastreid_projects.sal.losses import attention_map
 from fastreid_projects.visualization.gradcam import gradcam
+from tests.yaml_files import config_file
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = ROOT / "projects" / "SAL" / "configs"
 
 
 def model_of(name="sal_r18_demo.yml", *opts):
     torch.manual_seed(0)
-    cfg = load_config(str(CONFIGS / name), ["MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", "3", *opts])
+    cfg = load_config(str(config_file(name)), ["MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", "3", *opts])
     return cfg, Trainer.build_model(cfg)
 
 
@@ -86,7 +86,7 @@ def test_the_command(weights, tmp_path):
         tmp_path / "a.jpg"
     )
     command = [sys.executable, str(ROOT / "tools" / "attention_maps.py"), "--model", "SAL"]
-    command += [str(CONFIGS / "sal_r18_demo.yml"), weights, "--images", str(tmp_path / "a.jpg")]
+    command += [str(config_file("sal_r18_demo.yml")), weights, "--images", str(tmp_path / "a.jpg")]
     done = subprocess.run(
         [*command, "--output", str(tmp_path / "maps.png")],
         capture_output=True,

@@ -2,7 +2,6 @@
 
 import hashlib
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +17,9 @@ from fastreid_projects.records.tables import read_record
 from fastreid_projects.sal import classification
 from fastreid_projects.sal.classifier import ErrorEvaluator
 from fastreid_projects.sal.shapes import CLASSES, draw_shapes
+from tests.yaml_files import config_file
 
-CONFIGS = Path(__file__).resolve().parents[2] / "projects" / "SAL" / "configs"
-DEMO = str(CONFIGS / "sal_r18_cifar_demo.yml")
+DEMO = str(config_file("sal_r18_cifar_demo.yml"))
 
 
 def write_cifar(root, monkeypatch, train=40, test=20):
@@ -96,7 +95,7 @@ def test_error_rates_by_hand():
 
 
 def small_model(name, *opts):
-    cfg = load_config(str(CONFIGS / name), ["MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", "5", *opts])
+    cfg = load_config(str(config_file(name)), ["MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", "5", *opts])
     torch.manual_seed(0)
     return META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg).eval()
 

@@ -1,7 +1,5 @@
 """Table 1 row by row, every stage of every config, and one command that trains, resumes and evaluates."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
@@ -11,8 +9,8 @@ from fastreid_projects.config.checks import check_host_config, check_training_co
 from fastreid_projects.engine.main import main
 from fastreid_projects.engine.stages import build_stages, is_finished
 from fastreid_projects.records.tables import read_record
+from tests.yaml_files import RUNNABLE, config_file
 
-CONFIGS = Path(__file__).resolve().parents[2] / "projects" / "SAL" / "configs"
 CE, SAC, QUAD, TRIPLET = (
     "CrossEntropyLoss",
     "SelfAttentionConstraint",
@@ -22,20 +20,20 @@ CE, SAC, QUAD, TRIPLET = (
 # Table 1: name -> (dilated and multi-level, losses of the softmax stage, losses of the second stage).
 ROWS = {
     "sal_ce": (False, {CE}, None),
-    "sal_quad": (False, None, {QUAD}),
-    "sal_ce_quad": (False, {CE}, {CE, QUAD}),
+    "sal_quadruplet": (False, None, {QUAD}),
+    "sal_ce_quadruplet": (False, {CE}, {CE, QUAD}),
     "sal_ce_triplet": (False, {CE}, {CE, TRIPLET}),
-    "sal_ce_dil": (True, {CE}, None),
-    "sal_ce_quad_dil": (True, {CE}, {CE, QUAD}),
-    "sal_ce_dil_sac": (True, {CE, SAC}, None),
-    "sal_quad_dil_sac": (True, None, {QUAD, SAC}),
+    "sal_ce_dilated": (True, {CE}, None),
+    "sal_ce_quadruplet_dilated": (True, {CE}, {CE, QUAD}),
+    "sal_ce_dilated_constraint": (True, {CE, SAC}, None),
+    "sal_quadruplet_dilated_constraint": (True, None, {QUAD, SAC}),
     "sal": (True, {CE, SAC}, {CE, SAC, QUAD}),
 }
-ALL = sorted(path.name for path in CONFIGS.glob("sal*.yml"))
+ALL = sorted(path.name for path in RUNNABLE if path.stem.split("_")[0] == "sal")
 
 
 def stages_of(name):
-    return build_stages(load_config(str(CONFIGS / name)))
+    return build_stages(load_config(str(config_file(name))))
 
 
 @pytest.mark.parametrize("kind", ["r50_market1501", "r18_demo"])
@@ -113,7 +111,7 @@ def test_one_command_trains_resumes_and_evaluates(tmp_path, tiny_market):
     ]
     opts += ["SOLVER.MAX_EPOCH", "1", "SOLVER.IMS_PER_BATCH", "8", "DATALOADER.NUM_INSTANCE", "2"]
     opts += ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(out)]
-    command = ["--config-file", str(CONFIGS / "sal_r18_demo.yml")]
+    command = ["--config-file", str(config_file("sal_r18_demo.yml"))]
     assert main([*command, *opts]) == 0
     assert is_finished(out / "softmax")
     assert is_finished(out)
@@ -133,7 +131,7 @@ def test_a_batch_without_three_identities_is_one_sentence(tmp_path, tiny_market,
     tiny_market(ids=4, images=3, size=(32, 64))
     opts = ["DATASETS.NAMES", "('Market1501',)", "DATASETS.TESTS", "('Market1501',)", "MODEL.DEVICE", "cpu"]
     opts += ["SOLVER.IMS_PER_BATCH", "8", "OUTPUT_DIR", str(tmp_path / "out")]
-    assert main(["--config-file", str(CONFIGS / "sal_quad_r18_demo.yml"), *opts]) == 2
+    assert main(["--config-file", str(config_file("sal_quadruplet_r18_demo.yml")), *opts]) == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("error: ")
     assert "2 identities" in last

@@ -23,6 +23,7 @@ from fastreid_projects.visualization.gradcam import (
     strength,
 )
 from fastreid_projects.visualization.tokens import patch_grid
+from tests.yaml_files import config_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -105,10 +106,7 @@ DEMOS += ["fidi_bdb_r18_demo"]
 def test_every_architecture_here_has_maps(name):
     from fastreid_projects.config import load_config
 
-    paths = [*ROOT.glob(f"configs/{name}.yml"), *ROOT.glob(f"projects/*/configs/{name}.yml")]
-    if not paths:
-        pytest.skip(f"there is no {name}.yml")
-    cfg = load_config(str(paths[0]), ["MODEL.DEVICE", "cpu"])
+    cfg = load_config(str(config_file(name)), ["MODEL.DEVICE", "cpu"])
     model = build(cfg)
     found = gradcam(model, images(1, cfg.INPUT.SIZE_TEST))
     assert list(found) == list(map_layers(model))
@@ -227,7 +225,7 @@ def test_the_command_writes_pictures(tmp_path):
     """Of BoT on the demo's size: single images, then a pair."""
     from fastreid_projects.config import load_config
 
-    config = ROOT / "configs" / "bagtricks_r18_demo.yml"
+    config = ROOT / "configs" / "demo" / "bagtricks_r18_demo.yml"
     cfg = load_config(str(config), ["MODEL.DEVICE", "cpu"])
     torch.save({"model": build(cfg).state_dict()}, tmp_path / "model.pth")
     rng = np.random.default_rng(0)

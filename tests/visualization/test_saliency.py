@@ -17,7 +17,7 @@ from fastreid_projects.visualization.saliency import saliency, saliency_parts, w
 from tests.architectures import small_configs
 
 ROOT = Path(__file__).resolve().parents[2]
-AIRNET = "projects/AIRNet/configs/airnet_r18_demo.yml"
+AIRNET = "projects/AIRNet/configs/demo/airnet_r18_demo.yml"
 CPU = ["MODEL.DEVICE", "cpu", "MODEL.BACKBONE.PRETRAIN", "False", "MODEL.HEADS.NUM_CLASSES", "3"]
 
 
@@ -49,7 +49,7 @@ def test_air_net_shows_each_of_its_representations():
 
 
 def test_mgn_shows_its_stripes():
-    _, model = make_model("configs/mgn_r50_demo.yml", "INPUT.SIZE_TEST", "[128, 64]")
+    _, model = make_model("configs/demo/mgn_r50_demo.yml", "INPUT.SIZE_TEST", "[128, 64]")
     parts = saliency_parts(model)
     assert list(parts) == ["b1", "b2", "b3", "b21", "b22", "b31", "b32", "b33"]
     model.eval()
@@ -65,7 +65,7 @@ def test_mgn_shows_its_stripes():
 
 
 def test_a_model_without_branches_shows_its_map():
-    _, model = make_model("configs/bagtricks_r18_demo.yml")
+    _, model = make_model("configs/demo/bagtricks_r18_demo.yml")
     found = saliency(model, random_images())
     expected = gradcam(model, random_images(), strength())
     assert found.keys() == expected.keys() == {"backbone"}
@@ -109,7 +109,7 @@ def files(tmp_path):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     for name, path in (
         ("airnet", AIRNET),
-        ("baseline", "projects/AIRNet/configs/airnet_baseline_r18_demo.yml"),
+        ("baseline", "projects/AIRNet/configs/demo/airnet_one_branch_max_r18_demo.yml"),
     ):
         cfg, model = make_model(path)
         torch.save({"model": model.state_dict()}, tmp_path / f"{name}.pth")

@@ -175,7 +175,7 @@ def _maps(quick: bool, device: str) -> tuple[Tensor, Tensor]:
 
 def _explainer(quick: bool, device: str, root: Path) -> Explainer:
     """An untrained interpreter: of ResNet-18 if quick, else of ResNet-50 at 256x128."""
-    name = "amd_target_demo.yml" if quick else "amd_target_r50_market1501.yml"
+    name = "demo/amd_target_r18_demo.yml" if quick else "market1501/amd_target_r50_market1501.yml"
     size = [] if quick else ["INPUT.SIZE_TEST", "[256,128]"]
     options = ["MODEL.DEVICE", device, "MODEL.BACKBONE.PRETRAIN", "False", "MODEL.HEADS.NUM_CLASSES", "2"]
     cfg = load_config(str(root / _CONFIGS / name), [*options, *size])

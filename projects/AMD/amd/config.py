@@ -12,7 +12,8 @@ def add_amd_config(cfg: CN) -> None:
     node.ATTRIBUTES = ""
 
     # The target F: any trained model of the host, frozen. CONFIG is the yaml it was trained with (or the
-    # config.yaml of its run); WEIGHTS its checkpoint. A stage before the interpreter's can train it, see amd_demo.yml.
+    # config.yaml of its run); WEIGHTS its checkpoint. A stage before the interpreter's can train it, see
+    # configs/demo/amd_r18_demo.yml.
     node.TARGET = CN()
     node.TARGET.CONFIG = ""
     node.TARGET.WEIGHTS = ""

@@ -38,7 +38,7 @@ def add_mpn_config(cfg: CN) -> None:
     # A missing, empty or wrong-sized mask: even division and a counted warning, or (True) an error.
     node.PRIOR.STRICT = False
 
-    # The yaml of the IDE that MPN starts from (Sec. 5.1), trained first by the STAGES of Base-MPN.yml.
+    # The yaml of the IDE that MPN starts from (Sec. 5.1), trained first by the STAGES of _blocks/mpn.yml.
     node.IDE = ""
 
     # Offline translation (Sec. 5.1): "none"; "offline" (each image FOLD times, each copy with a fixed shift); "online"

@@ -25,9 +25,10 @@ from tests.architectures import ROOT, small_configs
 from tests.conftest import write_market
 from tests.engine import process_work
 from tests.engine.test_run import write_attributes
+from tests.yaml_files import config_file
 
 PRELOAD = [process_work.__name__, "fastreid_projects.engine.processes.launch", "torch._dynamo"]
-SBS = str(ROOT / "configs" / "sbs_r18_demo.yml")
+SBS = str(ROOT / "configs" / "demo" / "sbs_r18_demo.yml")
 SMALL = {
     "DATASETS.NAMES": "('Market1501',)",
     "DATASETS.TESTS": "('Market1501',)",
@@ -107,7 +108,6 @@ def first_stage(path, base):
 
 def jobs(files):
     """The trainings of all papers with stages: AMD with its report, MPN, SAL."""
-    projects = ROOT / "projects"
     amd = {
         "MODEL.AMD.TARGET.CONFIG": first_stage(files / "target.yml", SBS),
         "MODEL.AMD.REPORT.PAIRS": "1",
@@ -116,18 +116,16 @@ def jobs(files):
         "TEST.FLIP.ENABLED": "True",
     }
     mpn = {
-        "MODEL.MPN.IDE": first_stage(
-            files / "ide.yml", projects / "MPN" / "configs" / "mpn_ide_r18_demo.yml"
-        ),
+        "MODEL.MPN.IDE": first_stage(files / "ide.yml", config_file("mpn_ide_r18_demo")),
         "MODEL.MPN.WIDTH": "16",
         "MODEL.MPN.PRIOR.TYPE": "uniform",
         "TEST.FIDELITY.ENABLED": "True",
         "TEST.AQE.ENABLED": "True",
     }
     named = {
-        "amd": (projects / "AMD" / "configs" / "amd_demo.yml", amd),
-        "mpn": (projects / "MPN" / "configs" / "mpn_r18_demo.yml", mpn),
-        "sal": (projects / "SAL" / "configs" / "sal_r18_demo.yml", {"TEST.FIDELITY.TRAIN": "True"}),
+        "amd": (config_file("amd_r18_demo"), amd),
+        "mpn": (config_file("mpn_r18_demo"), mpn),
+        "sal": (config_file("sal_r18_demo"), {"TEST.FIDELITY.TRAIN": "True"}),
     }
     return {
         name: arguments(str(path), small(str(path), **keys, OUTPUT_DIR=str(files / name)))
@@ -149,7 +147,7 @@ def models(files):
         ("no logits", "('BatchHardTripletLoss',)", False),
         ("joined", "('CrossEntropyLoss', 'FIDILoss')", True),
     ):
-        path = ROOT / "projects" / "AIRNet" / "configs" / "airnet_r18_demo.yml"
+        path = ROOT / "projects" / "AIRNet" / "configs" / "demo" / "airnet_r18_demo.yml"
         own = {"MODEL.LOSSES.NAME": losses, "MODEL.LOSSES.FIDI.GATHER": "True"}
         found[name] = Model(load_config(str(path), small(str(path), **classes, **own)), frozen)
     return found

@@ -1,0 +1,111 @@
+"""Where the files lie that a command line or a config names, and what was meant where they do not exist."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from fastreid_projects.config.old_paths import moved_config
+from fastreid_projects.errors import ConfigError
+
+BLOCKS = "_blocks"  # the folder of what configs share: nothing in it is a run
+_RUN_CONFIG = "config.yaml"
+
+
+def find_config(path: str, asked: str = "") -> str:
+    """Return where a config lies: at ``path``, or where that of an earlier version lies today.
+
+    Args:
+        path: as it was named.
+        asked: who named it, for the sentence.
+
+    Raises:
+        ConfigError: it is a folder, or does not exist; the sentence names what may be meant.
+    """
+    full = os.path.expanduser(path)
+    if os.path.isdir(full):
+        raise ConfigError(f"the config {path}{asked} is a folder; {_in_folder(full)}")
+    if os.path.isfile(full):
+        return full
+    today = moved_config(full)
+    if not today:
+        raise ConfigError(f"the config {path}{asked} does not exist{_nearest(full)}")
+    return today
+
+
+def find_base(path: str, folder: str) -> str:
+    """Return the path of a ``_BASE_``, which is relative to the folder of its config or to one above that."""
+    own = os.path.join(folder, os.path.expanduser(path))
+    if os.path.exists(own) or not os.path.dirname(path):
+        return own
+    above = _first_with(path, Path(folder).absolute().parents)
+    if above is None:
+        return own
+    return str(above / path) if os.path.isabs(folder) else os.path.relpath(above / path)
+
+
+def find_file(path: str, folder: str) -> str:
+    """Return where a file lies that a config names.
+
+    Args:
+        path: relative to the working folder, to ``folder``, or to one above that; an earlier version's config is found
+            where it lies today.
+        folder: that of the config.
+
+    Returns:
+        The path itself where there is no such file.
+    """
+    if not path or os.path.exists(path):
+        return path
+    own = Path(folder).absolute()
+    folders = (own, *own.parents) if os.path.dirname(path) else (own,)  # a bare name means one folder
+    above = _first_with(path, folders)
+    if above is not None:
+        return str(above / path)
+    moved = (moved_config(str(place)) for place in (path, *(above / path for above in folders)))
+    return next(filter(None, moved), path)
+
+
+def _first_with(path: str, folders: Iterable[Path]) -> Path | None:
+    return next((folder for folder in folders if (folder / path).is_file()), None)
+
+
+def _in_folder(folder: str) -> str:
+    """What to write instead of a folder."""
+    if os.path.isfile(os.path.join(folder, _RUN_CONFIG)):
+        return f"name the config of its run, {os.path.join(folder, _RUN_CONFIG)}"
+    files = sorted(_yaml_files(Path(folder)))
+    if not files:
+        return "name a yaml file"
+    return f"name a yaml file in it, such as {_listed([str(file) for file in files[:3]])}"
+
+
+def _nearest(path: str) -> str:
+    """The configs with the most similar names: in the folder, below it, and in this project."""
+    project = Path(__file__).resolve().parents[2]
+    folders = [Path(os.path.dirname(path)), project / "configs", *project.glob("projects/*/configs")]
+    names: dict[str, str] = {}
+    for folder in folders:
+        for file in sorted(_yaml_files(folder)):
+            names.setdefault(file.name, str(file))
+    wanted = f"{Path(path).stem}.yml"
+    near = [wanted] if wanted in names else difflib.get_close_matches(wanted, names, n=3, cutoff=0.8)
+    return f"; did you mean {_listed([_short(names[name]) for name in near])}?" if near else ""
+
+
+def _yaml_files(folder: Path) -> list[Path]:
+    found = (*folder.glob("*.y*ml"), *folder.glob("*/*.y*ml"))
+    return [file for file in found if file.parent.name != BLOCKS]
+
+
+def _short(path: str) -> str:
+    """The path from the working folder where it is below that."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith(os.pardir) else relative
+
+
+def _listed(names: list[str]) -> str:
+    """``a, b or c``."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -1,0 +1,65 @@
+"""Names that lead nowhere: the sentence says what may be meant."""
+
+import pytest
+
+from fastreid_projects.config.finding import find_config
+from fastreid_projects.errors import ConfigError
+from tests.yaml_files import ROOT
+
+
+@pytest.fixture(autouse=True)
+def in_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def refusal(path):
+    with pytest.raises(ConfigError) as error:
+        find_config(path)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("projects/AMD/configs/demo/amd_r18_dmo.yml", "projects/AMD/configs/demo/amd_r18_demo.yml"),
+        ("configs/demo/agw_r18_demo", "configs/demo/agw_r18_demo.yml"),
+        ("configs/demo/agw_r18_demo.yaml", "configs/demo/agw_r18_demo.yml"),
+        ("config/demo/agw_r18_demo.yml", "configs/demo/agw_r18_demo.yml"),
+        ("configs/agw_r50_market.yml", "configs/market1501/agw_r50_market1501.yml"),
+    ],
+)
+def test_a_misspelt_path_gets_the_nearest_one(wrong, right):
+    assert f"the config {wrong} does not exist; did you mean {right}" in refusal(wrong)
+
+
+def test_a_right_name_in_the_wrong_place_is_the_only_answer():
+    assert refusal("mpn_r18_demo.yml").endswith("did you mean projects/MPN/configs/demo/mpn_r18_demo.yml?")
+
+
+def test_files_of_ones_own_are_near_too(tmp_path, monkeypatch):
+    (tmp_path / "mine.yml").write_text("SEED: 1\n")
+    monkeypatch.chdir(tmp_path)
+    assert refusal("mein.yml").endswith("did you mean mine.yml?")
+    path = str(tmp_path / "xyzzy.yml")
+    assert refusal(path) == f"the config {path} does not exist"
+
+
+def test_what_is_shared_is_never_proposed():
+    assert refusal("configs/_blocks/bagtrick.yml").endswith("does not exist")
+
+
+def test_a_folder_of_configs():
+    sentence = refusal("configs/demo")
+    assert sentence.startswith(
+        "the config configs/demo is a folder; name a yaml file in it, such as configs/demo/agw_r18_demo.yml, "
+    )
+    assert refusal("projects/AMD/configs").count(".yml") == 3
+
+
+def test_a_folder_of_a_run(tmp_path):
+    (tmp_path / "config.yaml").write_text("SEED: 1\n")
+    assert refusal(str(tmp_path)).endswith(f"name the config of its run, {tmp_path / 'config.yaml'}")
+
+
+def test_a_folder_without_configs(tmp_path):
+    assert refusal(str(tmp_path)) == f"the config {tmp_path} is a folder; name a yaml file"
