@@ -9,7 +9,7 @@ from fastreid.data.datasets.bases import ImageDataset
 
 from fastreid_projects.data.datasets import build_dataset, dataset_root, subset
 from fastreid_projects.errors import ConfigError, DataError
-from fastreid_projects.host.data.datasets import sorted_glob
+from fastreid_projects.host.data.datasets.listing import sorted_glob
 
 DUKE = [f"DukeMTMC-reID/{part}" for part in ("bounding_box_train", "query", "bounding_box_test")]
 
