@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
 
-from fastreid.data.datasets import bases, market1501, vehicleid, veri
+from fastreid.data.datasets import bases, market1501, msmt17, vehicleid, veri
 
 from fastreid_projects.data.datasets import not_found
 
@@ -22,6 +23,9 @@ SPELT_CLASSES = (
 )
 
 _host_market_init = market1501.Market1501.__init__
+_host_msmt17_init = msmt17.MSMT17.__init__
+
+logger = logging.getLogger("fastreid.projects.host.datasets")
 
 
 def patch_folders() -> None:
@@ -29,6 +33,7 @@ def patch_folders() -> None:
     for dataset in SPELT_CLASSES:
         dataset.__init__ = _either_spelling(dataset.__init__)
     market1501.Market1501.__init__ = market_init
+    msmt17.MSMT17.__init__ = msmt17_init
     bases.Dataset.check_before_run = check_before_run
 
 
@@ -53,6 +58,20 @@ def market_init(self: Any, root: str = "datasets", market1501_500k: bool = False
     if not any(os.path.isdir(os.path.join(base, name)) for name in names):
         raise not_found(os.path.join(base, names[0]))
     _host_market_init(self, root=root, market1501_500k=market1501_500k, **kwargs)
+
+
+def msmt17_init(self: Any, root: str = "datasets", **kwargs: Any) -> None:
+    """Say which version is read where both are there, and which are looked for where none is (msmt17.py:62)."""
+    there = [name for name in msmt17.VERSION_DICT if os.path.isdir(os.path.join(root, name))]
+    if not there:
+        raise not_found(*(os.path.join(root, name) for name in msmt17.VERSION_DICT))
+    if len(there) > 1:
+        logger.warning(
+            "MSMT17 is read from %s; %s lies beside it and is not read: move the one that you do not mean",
+            os.path.join(root, there[0]),
+            there[1],
+        )
+    _host_msmt17_init(self, root=root, **kwargs)
 
 
 def check_before_run(self: Any, required_files: str | list[str]) -> None:
