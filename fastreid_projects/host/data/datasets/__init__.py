@@ -8,6 +8,7 @@ from typing import Any
 from fastreid.config.defaults import _C
 from fastreid.data.datasets import bases
 
+from fastreid_projects.host.data.datasets.cuhk03 import patch_cuhk03
 from fastreid_projects.host.data.datasets.folders import patch_folders
 from fastreid_projects.host.data.datasets.listing import patch_listing
 from fastreid_projects.host.data.datasets.lists import patch_lists
@@ -30,6 +31,7 @@ def patch_datasets() -> None:
     patch_listing()
     patch_names()
     patch_folders()
+    patch_cuhk03()
     patch_lists()
     patch_vehicleid()
     patch_trained_only()
