@@ -141,4 +141,5 @@ def build_reid_test_loader(*args: Any, **kwargs: Any) -> tuple[DeviceLoader, int
             data.show_test()
         transforms = transforms or build_transforms(cfg, is_train=False)
         test_set, num_query = host_build.CommDataset(query + gallery, transforms, relabel=False), len(query)
+        test_set.junk = getattr(data, "junk", 0)
     return _host_test_loader(test_set, cfg.TEST.IMS_PER_BATCH, num_query, num_workers=workers)

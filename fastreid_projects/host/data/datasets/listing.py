@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import glob
+import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from fastreid_projects.data.images import is_picture
+
+logger = logging.getLogger("fastreid.projects.host.datasets")
 
 
 def patch_listing() -> None:
@@ -23,15 +29,33 @@ def patch_listing() -> None:
 
 
 def sorted_glob(pattern: str, **kwargs: Any) -> list[str]:
-    """List matching paths sorted.
+    """List matching paths sorted, whatever the case of their suffix; warn of other pictures among them.
 
     Of a pattern only the last part is one: a folder may be called ``[new]``.
     """
     folder, name = os.path.split(pattern)
     if kwargs or (glob.has_magic(folder) and not os.path.isdir(folder)):
         return sorted(glob.glob(pattern, **kwargs))
-    files = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
-    return [os.path.join(folder, file) for file in sorted(fnmatch.filter(files, name)) if file[:1] != "."]
+    files = sorted(os.listdir(folder or ".") if os.path.isdir(folder or ".") else [])
+    files = [file for file in files if file[:1] != "."]
+    found = [file for file in files if fnmatch.fnmatch(file.lower(), name.lower())]
+    if name.startswith("*.") and len(found) < len(files):
+        others = sorted(set(files).difference(found))
+        _warn_of_others(folder, name, tuple(file for file in others if is_picture(file)))
+    return [os.path.join(folder, file) for file in found]
+
+
+@functools.cache
+def _warn_of_others(folder: str, pattern: str, others: Sequence[str]) -> None:
+    """Warn once of pictures that a dataset leaves out."""
+    if others:
+        logger.warning(
+            "%d pictures in %s are not read, as the dataset reads %s: %s",
+            len(others),
+            folder,
+            pattern,
+            ", ".join(others[:3]) + (", ..." if len(others) > 3 else ""),
+        )
 
 
 class _SortedGlob:
