@@ -12,6 +12,13 @@ from typing import IO
 
 from fastreid_projects.errors import DataError
 
+try:
+    import fcntl
+except (
+    ImportError
+):  # Windows: without the lock two processes may do the same work, and the first to finish wins
+    fcntl = None  # type: ignore[assignment]
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _unfinished: set[Path] = set()
 
@@ -57,6 +64,24 @@ def replacing(path: str | os.PathLike[str], *, sync: bool = False) -> Iterator[I
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
         _unfinished.discard(aside)
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike[str]) -> Iterator[bool]:
+    """Hold a lock file while something is made that several processes want.
+
+    The lock is freed when its process ends in whatever way.
+
+    Yields:
+        Whether it is held; not every file system can.
+    """
+    with Path(path).open("w") as stream:
+        held = False
+        if fcntl is not None:
+            with contextlib.suppress(OSError):
+                fcntl.flock(stream, fcntl.LOCK_EX)
+                held = True
+        yield held
 
 
 def check_writable(path: str | Path) -> None:

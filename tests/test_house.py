@@ -31,7 +31,8 @@ TEXT = {
     ".sh",
     "",
 }
-IGNORED = {"__pycache__", "build", "dist", "logs", "datasets", "node_modules"}
+IGNORED = {"__pycache__", "build", "dist", "node_modules"}
+IGNORED_AT_THE_TOP = {"logs", "datasets"}
 
 
 def walk(*folders, suffixes):
@@ -43,6 +44,7 @@ def walk(*folders, suffixes):
                 name
                 for name in sorted(names)
                 if name not in IGNORED
+                and not (name in IGNORED_AT_THE_TOP and Path(here) == ROOT)
                 and not name.endswith(".egg-info")
                 and (not name.startswith(".") or name in (".ci", ".github"))
             ]

@@ -15,6 +15,7 @@ from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils import comm
 
+from fastreid_projects.config.data_checks import check_test_sets
 from fastreid_projects.config.names import unknown_name
 from fastreid_projects.config.needs import check_needs
 from fastreid_projects.config.ranges import check_run_values, check_training_values
@@ -67,6 +68,7 @@ def check_host_config(cfg: Any) -> None:
     ):
         _check_name(key, value, known)
     _check_datasets("DATASETS.TESTS", cfg.DATASETS.TESTS)
+    check_test_sets(cfg)
     _check_backbone(model.BACKBONE)
     _check_heads(model)
     if model.META_ARCHITECTURE == "MGN":

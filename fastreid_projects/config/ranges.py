@@ -45,6 +45,8 @@ _LOSS = Range(-1e6, 1e6)  # margins, scales, exponents: what is larger leaves fl
 _SHARE, _POSITIVE, _NOT_NEGATIVE, _COUNT = Range(0, 1), Range(0, above=True), Range(0), Range(1)
 RUN = {
     "SEED": Range(-math.inf, MAX_SEED),
+    "DATASETS.SPLIT_SEED": _NOT_NEGATIVE,
+    "DATASETS.SPLIT_DRAWS": Range(1, 1000),
     "MODEL.BACKBONE.FEAT_DIM": _COUNT,
     "MODEL.BACKBONE.LAST_STRIDE": _COUNT,
     "MODEL.HEADS.EMBEDDING_DIM": _NOT_NEGATIVE,

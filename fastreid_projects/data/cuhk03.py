@@ -13,7 +13,7 @@ class CUHK03Detected(CUHK03):
     """Boxes of a detector, 767 training and 700 test identities (Zhong et al. 2017).
 
     Args:
-        root: the folder that holds ``cuhk03/``.
+        root: the folder that holds ``cuhk03/``, or ``cuhk03-np/``.
         **kwargs: the host's.
     """
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +13,7 @@ from fastreid.data.datasets import (
     DATASET_REGISTRY,
 )
 
+from fastreid_projects.data.draws import draws_gallery
 from fastreid_projects.data.identities import keep_identities
 from fastreid_projects.errors import DataError
 from fastreid_projects.evaluation.ranking import why_no_match
@@ -18,12 +21,34 @@ from fastreid_projects.evaluation.ranking import why_no_match
 ROOT_VARIABLE = "FASTREID_DATASETS"
 
 
-def not_found(path: str) -> DataError:
-    """The error of a dataset's file or folder that is missing."""
+def not_found(path: str, *others: str) -> DataError:
+    """Return the error of a dataset's file or folder that is missing; it says what is there instead.
+
+    Args:
+        path: what was looked for.
+        others: what would have done instead, below the same folder.
+    """
+    wanted = " nor ".join([path, *map(os.path.basename, others)])
+    wanted = f"neither {wanted}" if others else wanted
+    missing, parent = path, os.path.dirname(path)
+    while parent and not os.path.isdir(parent):
+        missing, parent = parent, os.path.dirname(parent)
+    if missing != path:
+        there = f"there is no folder {missing}"
+    else:
+        there = f"{parent or os.getcwd()} holds {_names(parent or '.', os.path.basename(path))}"
     return DataError(
-        f"{path} is not found: let the environment variable {ROOT_VARIABLE} name the folder that holds the "
-        "datasets."
+        f"{wanted} is not found: {there}; let the environment variable {ROOT_VARIABLE} name the folder that holds the "
+        "datasets, or rename what it holds."
     )
+
+
+def _names(folder: str, wanted: str, most: int = 5) -> str:
+    """Name some of what a folder holds, those that look like what is wanted first."""
+    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    alike = difflib.get_close_matches(wanted.lower(), [name.lower() for name in names], most, 0.5)
+    names.sort(key=lambda name: (name.lower() not in alike, name))
+    return (", ".join(names[:most]) or "nothing") + (", ..." if len(names) > most else "")
 
 
 def dataset_root() -> str:
@@ -42,24 +67,66 @@ def build_dataset(name: str, **kwargs: Any) -> Any:
     root = dataset_root()
     try:
         return factory(root=root, **kwargs)
-    except (AssertionError, FileNotFoundError) as error:
-        # msmt17.py:62 and wildtracker.py:52 do not say which folder they miss.
-        missing = getattr(error, "filename", None) or root
+    except FileNotFoundError as error:
+        raise not_found(str(error.filename or root)) from error
+    except AssertionError as error:
+        reason = f" ({error})" if str(error) else ""
         raise DataError(
-            f"Dataset {name} is not found in {missing}: let the environment variable {ROOT_VARIABLE} name "
-            "the folder that holds it."
+            f"Dataset {name} cannot be read from {root}{reason}: look into its folder."
         ) from error
+
+
+def open_dataset(cfg: Any, name: str, **kwargs: Any) -> Any:
+    """Build a dataset as a config asks: by its DATASETS.SPLIT_SEED where the dataset draws its gallery.
+
+    Raises:
+        ConfigError, DataError: see :func:`build_dataset`.
+    """
+    if draws_gallery(DATASET_REGISTRY.get(name)):
+        kwargs.setdefault("split_seed", cfg.DATASETS.SPLIT_SEED)
+    return build_dataset(name, **kwargs)
 
 
 def subset(data: Any, name: str, part: str) -> list[Any]:
     """Return ``data.train``, ``.query`` or ``.gallery``, which must hold images."""
     items = list(getattr(data, part))
     if not items:
+        if part != "train" and getattr(data, "trains_only", False):
+            raise DataError(
+                f"Dataset {name} has no {part} images: FastReID has it for training alone; name another dataset in "
+                "DATASETS.TESTS."
+            )
         folder = getattr(data, f"{part}_dir", None) or getattr(data, "dataset_dir", "") or dataset_root()
         raise DataError(
-            f"Dataset {name} has no {part} images: {folder} names or holds none; add some, or name another dataset."
+            f"Dataset {name} has no {part} images: {folder} names or holds none{_suffixes(folder)}; add some, or name "
+            "another dataset."
         )
     return items
+
+
+def _suffixes(folder: str) -> str:
+    """Say what files a folder holds, by their suffixes; "" where there are none."""
+    if not os.path.isdir(folder):
+        return ""
+    with os.scandir(folder) as files:
+        counts = Counter(os.path.splitext(file.name)[1] or "no suffix" for file in files if file.is_file())
+    found = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(3))
+    return f" that the dataset reads (it has {found})" if found else ""
+
+
+def matched_queries(items: Sequence[Any], num_query: int, *, same_camera: bool = False) -> list[Any]:
+    """Return the queries that have a match in the gallery: of their identity, by another camera.
+
+    Args:
+        items: (path, identity, camera, ...) of the queries, then of the gallery.
+        num_query: how many are queries.
+        same_camera: a match by the query's own camera counts, too (TEST.SAME_CAMERA); the query's own picture never.
+    """
+    taken_by = 0 if same_camera else 2
+    seen: dict[Any, set[Any]] = {}
+    for item in items[num_query:]:
+        seen.setdefault(item[1], set()).add(item[taken_by])
+    return [item for item in items[:num_query] if seen.get(item[1], set()) - {item[taken_by]}]
 
 
 def check_matches(name: str, items: Sequence[Any], num_query: int, *, same_camera: bool = False) -> None:
@@ -67,26 +134,30 @@ def check_matches(name: str, items: Sequence[Any], num_query: int, *, same_camer
 
     Args:
         name: of the dataset.
-        items: (path, identity, camera, ...) of the queries, then of the gallery.
+        items: see :func:`matched_queries`.
         num_query: how many are queries.
-        same_camera: a match by the query's own camera counts, too (TEST.SAME_CAMERA).
+        same_camera: see :func:`matched_queries`.
 
     Raises:
         DataError: there is no gallery, or no query has a match.
     """
+    if matched_queries(items, num_query, same_camera=same_camera):
+        return
     queries, gallery = items[:num_query], items[num_query:]
     if not gallery:
         raise DataError(f"Dataset {name} has no gallery images to rank: add some, or name another dataset.")
-    cameras: dict[Any, set[Any]] = {}
-    for item in gallery:
-        cameras.setdefault(item[1], set()).add(item[2])
-    if not any(cameras.get(item[1], set()) - (set() if same_camera else {item[2]}) for item in queries):
-        found = [item[1] for item in queries if item[1] in cameras]
-        reason = why_no_match(
-            [i[1] for i in queries], [i[1] for i in gallery], [i[2] for i in gallery], bool(found)
+    identities = {item[1] for item in gallery}
+    found = any(item[1] in identities for item in queries)
+    if found and same_camera:
+        reason = (
+            "The gallery has nothing of a query's identity but the query's own picture: add other pictures."
         )
-        example = next((f" The first query is {item[0]}." for item in queries), "")
-        raise DataError(f"Dataset {name} cannot be evaluated. {reason}{example}")
+    else:
+        reason = why_no_match(
+            [i[1] for i in queries], [i[1] for i in gallery], [i[2] for i in gallery], found
+        )
+    example = next((f" The first query is {item[0]}." for item in queries), "")
+    raise DataError(f"Dataset {name} cannot be evaluated. {reason}{example}")
 
 
 def training_items(cfg: Any, data: Any, name: str) -> list[Any]:

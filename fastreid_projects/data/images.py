@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from fastreid.data import data_utils
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from fastreid_projects.errors import DataError
 
@@ -46,6 +48,23 @@ def read_image(file_name: str, format: str | None = None) -> Image.Image:
     if format == "BGR":
         return Image.merge("RGB", rgb.split()[::-1])
     return rgb if format in (None, "RGB") else rgb.convert(format)
+
+
+@functools.cache
+def picture_suffixes() -> frozenset[str]:
+    """Return the suffixes, in lower case and with their dot, of all files that Pillow can open and decode."""
+    Image.init()
+    decoded = {
+        kind
+        for kind, (factory, _) in Image.OPEN.items()
+        if kind != "MPEG" and not (isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile))
+    }
+    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in decoded)
+
+
+def is_picture(name: str | os.PathLike[str]) -> bool:
+    """Return whether a file is a picture by the suffix of its name."""
+    return os.path.splitext(name)[1].lower() in picture_suffixes()
 
 
 def upright_size(file_name: str) -> tuple[int, int]:

@@ -28,6 +28,7 @@ from fastreid_projects.engine.stages import (
 )
 from fastreid_projects.engine.trainer import Trainer, final_weights
 from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.evaluation.counts import Results
 from fastreid_projects.files import full_disk_in_a_sentence
 from fastreid_projects.records.record import RunRecord, training_facts
 
@@ -149,7 +150,7 @@ def train(cfg: Any, resume: bool) -> tuple[dict[str, Any], bool]:
             f"SOLVER.MAX_EPOCH is {trainer.max_epoch} but the model in OUTPUT_DIR {cfg.OUTPUT_DIR} was trained for "
             f"{trainer.start_epoch} epochs: raise SOLVER.MAX_EPOCH, or train anew in another OUTPUT_DIR"
         )
-    return dict(trainer.train() or {}), trainer.start_epoch < trainer.max_epoch
+    return trainer.train() or Results(), trainer.start_epoch < trainer.max_epoch
 
 
 def evaluate(cfg: Any) -> dict[str, Any]:
@@ -164,4 +165,4 @@ def evaluate(cfg: Any) -> dict[str, Any]:
         raise ConfigError(
             "--eval-only needs DATASETS.TESTS, which is empty: name a dataset, e.g. \"('Market1501',)\""
         )
-    return dict(Trainer.test(cfg, load_trained(cfg)))
+    return Trainer.test(cfg, load_trained(cfg))

@@ -21,8 +21,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from fastreid_projects.data.attribute_dataset import AttributeDataset, check_some_complete, item_attributes
 from fastreid_projects.data.attributes import AttributeSet
-from fastreid_projects.data.datasets import build_dataset, check_matches, subset, training_items
+from fastreid_projects.data.datasets import check_matches, open_dataset, subset, training_items
+from fastreid_projects.evaluation.counts import Results
 from fastreid_projects.evaluation.fidelity_evaluator import TrainFidelityEvaluator
+from fastreid_projects.evaluation.protocol import fit_evaluator
 from fastreid_projects.modeling.activation_checkpointing import checkpoint_activations
 from fastreid_projects.modeling.initialize import zero_residuals
 
@@ -62,7 +64,7 @@ class Trainer(DefaultTrainer):
         logger.info("Prepare training set with attributes")
         items, attributes = [], []
         for name in cfg.DATASETS.NAMES:
-            dataset = build_dataset(name, combineall=cfg.DATASETS.COMBINEALL)
+            dataset = open_dataset(cfg, name, combineall=cfg.DATASETS.COMBINEALL)
             if comm.is_main_process():
                 dataset.show_train()
             kept = training_items(cfg, dataset, name)
@@ -81,7 +83,7 @@ class Trainer(DefaultTrainer):
         if attribute_set is None:
             own = cls._own_test_loader(cfg, dataset_name)
             return own if own is not None else super().build_test_loader(cfg, dataset_name)
-        dataset = build_dataset(dataset_name)
+        dataset = open_dataset(cfg, dataset_name)
         if comm.is_main_process():
             dataset.show_test()
         items = dataset.query + dataset.gallery
@@ -98,7 +100,7 @@ class Trainer(DefaultTrainer):
             return None
         items: list[Any] = []
         for name in cfg.DATASETS.NAMES:
-            dataset = build_dataset(name, combineall=cfg.DATASETS.COMBINEALL)
+            dataset = open_dataset(cfg, name, combineall=cfg.DATASETS.COMBINEALL)
             items += training_items(cfg, dataset, name)
             if comm.is_main_process():
                 dataset.show_train()
@@ -110,7 +112,7 @@ class Trainer(DefaultTrainer):
         make = own_dataset(cfg, is_train=False)
         if make is None:
             return None
-        dataset = build_dataset(dataset_name)
+        dataset = open_dataset(cfg, dataset_name)
         query, gallery = (subset(dataset, dataset_name, part) for part in ("query", "gallery"))
         test_set = make(query + gallery, build_transforms(cfg, is_train=False))
         return build_reid_test_loader(cfg, test_set=test_set, num_query=len(query))
@@ -118,16 +120,21 @@ class Trainer(DefaultTrainer):
     @classmethod
     def test(cls, cfg: Any, model: nn.Module) -> dict[str, Any]:
         """Evaluate on every dataset of ``DATASETS.TESTS``; results by name, or flat where there is one only."""
-        results: OrderedDict[str, Any] = OrderedDict()
+        results = Results()
         training = cls._train_fidelity(cfg, model) if cfg.TEST.FIDELITY.TRAIN else {}
         for name in cfg.DATASETS.TESTS:
             loader, evaluator = cls._open_test(cfg, model, name)
             result = inference_on_dataset(model, loader, evaluator, flip_test=cfg.TEST.FLIP.ENABLED)
-            results[name] = result = OrderedDict(result, **training)
+            results[name] = result = Results(result, **training)
+            results.counts[name] = getattr(evaluator, "counts", {})
             if comm.is_main_process():
                 logger.info("Evaluation results for %s in csv format:", name)
                 print_csv_format(OrderedDict(result, dataset=name))
-        return next(iter(results.values())) if len(results) == 1 else results
+        if len(results) > 1:
+            return results
+        result = next(iter(results.values()), Results())
+        result.counts = results.counts
+        return result
 
     @classmethod
     def open_tests(cls, cfg: Any, model: nn.Module) -> None:
@@ -146,7 +153,7 @@ class Trainer(DefaultTrainer):
             return loader, own(cfg, name, loader, num_query)
         check_matches(name, loader.dataset.img_items, num_query, same_camera=cfg.TEST.SAME_CAMERA)
         evaluator = ReidEvaluator(cfg, num_query, cfg.OUTPUT_DIR)
-        evaluator.multi_query = getattr(DATASET_REGISTRY.get(name), "multi_query", False)
+        fit_evaluator(evaluator, cfg, DATASET_REGISTRY.get(name), loader.dataset)
         return loader, evaluator
 
     @classmethod
@@ -164,7 +171,7 @@ class Trainer(DefaultTrainer):
         """Loader of the training images as tests have them: by number, in the architecture's own dataset."""
         items: list[Any] = []
         for name in cfg.DATASETS.NAMES:
-            items += training_items(cfg, build_dataset(name, combineall=cfg.DATASETS.COMBINEALL), name)
+            items += training_items(cfg, open_dataset(cfg, name, combineall=cfg.DATASETS.COMBINEALL), name)
         people, cameras = (
             {value: number for number, value in enumerate(sorted({item[i] for item in items}))}
             for i in (1, 2)

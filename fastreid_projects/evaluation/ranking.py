@@ -38,6 +38,8 @@ class RankingResult:
         inp: (V,) inverse negative penalty of each valid query.
         valid: (Q,) bool, whether the query has a match at all.
         first_hit: (Q,) 0-based position of the first match among the kept gallery images, -1 where not valid.
+        tied: (Q,) bool, whether a match is exactly as far as another image, so that the gallery's order ranks them.
+        distractors: gallery images whose identity no query has.
     """
 
     cmc: npt.NDArray[np.float64]
@@ -45,6 +47,8 @@ class RankingResult:
     inp: npt.NDArray[np.float64]
     valid: npt.NDArray[np.bool_]
     first_hit: npt.NDArray[np.int64]
+    tied: npt.NDArray[np.bool_]
+    distractors: int
 
     @property
     def num_valid(self) -> int:
@@ -88,6 +92,7 @@ class RankingMeter:
         self._ap: list[npt.NDArray[np.float64]] = []
         self._inp: list[npt.NDArray[np.float64]] = []
         self._first: list[npt.NDArray[np.int64]] = []
+        self._tied: list[npt.NDArray[np.bool_]] = []
         self._id_seen = False
         self._query_pids: list[npt.NDArray[Any]] = []
 
@@ -118,8 +123,10 @@ class RankingMeter:
     def _rank(self, matrix: npt.NDArray[Any], pids: npt.NDArray[Any], camids: npt.NDArray[Any]) -> None:
         order = np.argsort(matrix, axis=1)
         same_id = pids[:, None] == self._pids[None, :]
-        rows, positions = np.nonzero(np.take_along_axis(same_id, order, axis=1))
+        ordered = np.take_along_axis(same_id, order, axis=1)
+        rows, positions = np.nonzero(ordered)
         self._id_seen |= bool(len(rows))
+        self._tied.append(_tied(matrix, order, ordered, rows, positions, self._camids, camids))
         same_camera = self._camids[order[rows, positions]] == camids[rows]
         left_out_before = _cumulative_in_row(same_camera, rows)
         rows, positions = rows[~same_camera], (positions - left_out_before)[~same_camera]
@@ -144,8 +151,8 @@ class RankingMeter:
         """
         first_hit = np.concatenate(self._first) if self._first else np.empty(0, dtype=np.int64)
         valid = first_hit >= 0
+        queries = np.concatenate(self._query_pids) if self._query_pids else np.empty(0)
         if not valid.any():
-            queries = np.concatenate(self._query_pids) if self._query_pids else np.empty(0)
             raise DataError(why_no_match(queries, self._pids, self._camids, self._id_seen))
         hits = np.bincount(np.minimum(first_hit[valid], self._max_rank), minlength=self._max_rank + 1)
         return RankingResult(
@@ -154,20 +161,22 @@ class RankingMeter:
             inp=np.concatenate(self._inp),
             valid=valid,
             first_hit=first_hit,
+            tied=np.concatenate(self._tied),
+            distractors=int((~np.isin(self._pids, queries)).sum()),
         )
 
 
-def without_cameras(camids: Labels, num_query: int) -> npt.NDArray[Any]:
-    """Cameras (Q + G,) of which no query has one of the gallery's, so that matches by any camera count.
+def own_cameras(count: int, paths: Sequence[str] = ()) -> npt.NDArray[np.int64]:
+    """Return cameras (N,) for which matches by any camera count, but never the query's own picture: one each.
 
     Args:
-        camids: (Q + G,) cameras, queries first.
-        num_query: Q.
+        count: N, queries and gallery.
+        paths: of the N images, where they are known: a picture that is query and gallery has one camera in both.
     """
-    array = _labels(camids)
-    if not len(array):
-        return array
-    return np.concatenate([np.full_like(array[:num_query], array.min() - 1), array[num_query:]])
+    if len(paths) != count:
+        return np.arange(count)
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(path, len(numbers)) for path in paths], dtype=np.int64)
 
 
 def why_no_match(query_pids: Labels, gallery_pids: Labels, gallery_camids: Labels, id_seen: bool) -> str:
@@ -241,6 +250,41 @@ def _matrix(distances: Distances) -> npt.NDArray[Any]:
         tensor = distances.detach().cpu()
         return (tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor).numpy()
     return np.asarray(distances)
+
+
+def _tied(
+    matrix: npt.NDArray[Any],
+    order: npt.NDArray[np.int64],
+    same_id: npt.NDArray[np.bool_],
+    rows: npt.NDArray[np.int64],
+    positions: npt.NDArray[np.int64],
+    gallery_camids: npt.NDArray[Any],
+    camids: npt.NDArray[Any],
+) -> npt.NDArray[np.bool_]:
+    """Return for each query (C,) whether a match has exactly the distance of an image of another identity.
+
+    Args:
+        matrix: (C, G) distances.
+        order: (C, G) the gallery's indices by distance.
+        same_id: (C, G) in that order, whether the identity is the query's.
+        rows: of each image with the query's identity, the query.
+        positions: of each such image, its place in the order.
+        gallery_camids: (G,).
+        camids: (C,).
+    """
+    tied = np.zeros(len(matrix), dtype=bool)
+    here = matrix[rows, order[rows, positions]]
+    for step in (-1, 1):
+        beside = np.clip(positions + step, 0, order.shape[1] - 1)
+        other = ~same_id[rows, beside] & (matrix[rows, order[rows, beside]] == here)
+        tied[rows[other]] = True
+    # Ties are rare: only where one is near is it looked at whether a counted match takes part.
+    for row in np.flatnonzero(tied):
+        own = order[row][same_id[row]]
+        matches = own[gallery_camids[own] != camids[row]]
+        others = order[row][~same_id[row]]
+        tied[row] = bool(np.isin(matrix[row, matches], matrix[row, others]).any())
+    return tied
 
 
 def _cumulative_in_row(flags: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

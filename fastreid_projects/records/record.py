@@ -56,7 +56,8 @@ class RunRecord:
         """Write ``run.json``.
 
         Args:
-            metrics: the evaluator's, nested by dataset where there are several.
+            metrics: the evaluator's, nested by dataset where there are several; their ``counts``, what they are of,
+                stand beside them by dataset.
             stages: (name, OUTPUT_DIR) of the stages before this one; their records' seconds and metrics are kept.
             training: :func:`training_facts` of the model, where this run only evaluated it.
         """
@@ -71,6 +72,7 @@ class RunRecord:
             "seconds": round(time.time() - self.start, 2),
             "peak_memory_mib": peak_memory_mib(),
             "metrics": dict(metrics),
+            "counts": getattr(metrics, "counts", {}),
         }
         if stages:
             record["stages"] = [{"name": name, **_stage_facts(folder)} for name, folder in stages]
@@ -81,7 +83,7 @@ class RunRecord:
 
 
 def training_facts(folder: str) -> dict[str, Any]:
-    """Command, seconds, hardware and all else but config and metrics of the training that a record is of.
+    """Command, seconds, hardware and all else but config, metrics and counts of the training that a record is of.
 
     An evaluation's record takes the place of its training's, and holds these facts as ``training``; {} where it knows
     of none.
@@ -91,7 +93,7 @@ def training_facts(folder: str) -> dict[str, Any]:
         facts = dict(record.get("training", record))
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
-    return {key: value for key, value in facts.items() if key not in ("config", "metrics")}
+    return {key: value for key, value in facts.items() if key not in ("config", "metrics", "counts")}
 
 
 def _stage_facts(folder: str) -> dict[str, Any]:

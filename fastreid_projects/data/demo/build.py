@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -23,11 +22,7 @@ from fastreid_projects.data.demo.masks import mask_path
 from fastreid_projects.data.demo.photo import encode_jpeg
 from fastreid_projects.data.demo.plan import SPLITS, DemoPlan, DemoSpec, Frame, plan_dataset
 from fastreid_projects.errors import DataError
-
-try:
-    import fcntl
-except ImportError:  # Windows: without the lock two processes may draw the same, and the first to finish wins
-    fcntl = None  # type: ignore[assignment]
+from fastreid_projects.files import locked
 
 MARKER = "demo.json"
 _CHUNK = 32
@@ -57,7 +52,7 @@ def ensure_drawn(spec: DemoSpec, root: str | Path | None = None, workers: int | 
         return target
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _lock(root / f".{spec.name}.lock") as held:
+        with locked(root / f".{spec.name}.lock") as held:
             if not is_drawn(spec, target):
                 _draw_beside(spec, target, workers, clean=held)
     except OSError as error:
@@ -76,18 +71,6 @@ def is_drawn(spec: DemoSpec, target: Path) -> bool:
     except (OSError, ValueError):
         return False
     return marker == {**spec.marker(), "images": counts}
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[bool]:
-    """Hold the lock file, if the file system can; it is freed when its process ends in whatever way."""
-    with path.open("w") as stream:
-        held = False
-        if fcntl is not None:
-            with contextlib.suppress(OSError):
-                fcntl.flock(stream, fcntl.LOCK_EX)
-                held = True
-        yield held
 
 
 def _draw_beside(spec: DemoSpec, target: Path, workers: int | None, clean: bool) -> None:

@@ -15,7 +15,7 @@ from fastreid.data.transforms import build_transforms
 from fastreid.utils import comm
 
 from fastreid_projects.data.collate import fast_batch_collator
-from fastreid_projects.data.datasets import build_dataset, subset, training_items
+from fastreid_projects.data.datasets import open_dataset, subset, training_items
 from fastreid_projects.data.device_loader import DeviceLoader, builders_device
 from fastreid_projects.device import resolve_device
 from fastreid_projects.errors import ConfigError, DataError
@@ -87,7 +87,7 @@ def build_reid_train_loader(*args: Any, **kwargs: Any) -> DeviceLoader:
 def _train_set(cfg: Any, transforms: Any, **kwargs: Any) -> Any:
     items: list[Any] = []
     for name in cfg.DATASETS.NAMES:
-        data = build_dataset(name, **kwargs)
+        data = open_dataset(cfg, name, **kwargs)
         items.extend(training_items(cfg, data, name))
         if comm.is_main_process():
             data.show_train()
@@ -135,10 +135,11 @@ def build_reid_test_loader(*args: Any, **kwargs: Any) -> tuple[DeviceLoader, int
     )
     if test_set is None:
         name = kwargs.pop("dataset_name")
-        data = build_dataset(name, **kwargs)
+        data = open_dataset(cfg, name, **kwargs)
         query, gallery = subset(data, name, "query"), list(data.gallery)
         if comm.is_main_process():
             data.show_test()
         transforms = transforms or build_transforms(cfg, is_train=False)
         test_set, num_query = host_build.CommDataset(query + gallery, transforms, relabel=False), len(query)
+        test_set.junk = getattr(data, "junk", 0)
     return _host_test_loader(test_set, cfg.TEST.IMS_PER_BATCH, num_query, num_workers=workers)

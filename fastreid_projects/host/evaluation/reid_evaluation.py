@@ -19,7 +19,7 @@ import logging
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,18 +27,19 @@ import torch
 
 from fastreid_projects.errors import DataError
 from fastreid_projects.evaluation.chunks import Chunks, distance_device, make_chunks
+from fastreid_projects.evaluation.counts import Counts, count, in_words
 from fastreid_projects.evaluation.distance import check_finite
 from fastreid_projects.evaluation.fidelity import fidelity_errors
 from fastreid_projects.evaluation.gathering import gather_predictions
 from fastreid_projects.evaluation.multi_query import merge_queries
 from fastreid_projects.evaluation.query_expansion import RADENOVIC
-from fastreid_projects.evaluation.ranking import RankingMeter, evaluate_rank, without_cameras
+from fastreid_projects.evaluation.ranking import RankingMeter, RankingResult, evaluate_rank, own_cameras
 from fastreid_projects.evaluation.reranking import ZHONG
 from fastreid_projects.evaluation.roc import tpr_at_fpr
 from fastreid_projects.host.evaluation.query_expansion import aqe
 from fastreid_projects.host.utils.compute_dist import build_dist
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("fastreid.projects.evaluation")
 
 
 def patch_evaluation() -> None:
@@ -89,6 +90,9 @@ def process(self: Any, inputs: dict[str, Any], outputs: torch.Tensor) -> None:
 def evaluate(self: Any) -> dict[str, float]:
     """Return the host's metrics in per cent; an empty dict in all but the main process.
 
+    What they are of is logged, and kept as ``counts`` (see :func:`.counts.count`). An evaluator with ``draws``, a list
+    of (indices of queries, of the gallery), returns the means over them.
+
     Raises:
         DataError: no images, features that are not finite, or no query with a match.
         ConfigError: a value of TEST that cannot be used.
@@ -96,49 +100,87 @@ def evaluate(self: Any) -> dict[str, float]:
     predictions = gather_predictions(self._predictions)
     if predictions is None:
         return {}
-    if not predictions:
-        raise DataError("There are no features to evaluate: the test set is empty.")
-    images = sum(len(prediction["feats"]) for prediction in predictions)
-    if not 0 < self._num_query < images:
+    images, paths = _collect(predictions)
+    split, cfg = self._num_query, self.cfg
+    if not 0 < split < len(images.pids):
         raise DataError(
-            f"A ranking needs query and gallery images, not {self._num_query} of {images} as queries: name another "
+            f"A ranking needs query and gallery images, not {split} of {len(images.pids)} as queries: name another "
             "test set, or evaluate it by an evaluator of its own."
         )
-    features = torch.cat([prediction["feats"] for prediction in predictions])
-    pids, camids = (
-        torch.cat([prediction[key] for prediction in predictions]).numpy() for key in ("pids", "camids")
-    )
-    paths = list(itertools.chain.from_iterable(prediction.get("paths", ()) for prediction in predictions))
-    check_finite(features, paths if len(paths) == len(features) else None)
-
-    split, test = self._num_query, self.cfg.TEST
-    if test.SAME_CAMERA:
-        camids = without_cameras(camids, split)
-    fidelity = _fidelity(features, torch.from_numpy(pids), split, self.cfg) if test.FIDELITY.ENABLED else {}
+    fidelity = _fidelity(images, split, cfg) if cfg.TEST.FIDELITY.ENABLED else {}
     if getattr(self, "multi_query", False):
-        cosine = test.METRIC == "cosine"
-        merged = merge_queries(features[:split], pids[:split], camids[:split], normalize=cosine)
-        features = torch.cat([merged[0], features[split:]])
-        pids, camids = (
-            np.concatenate([m, all_[split:]]) for m, all_ in zip(merged[1:], (pids, camids), strict=True)
-        )
-        split = len(merged[0])
-    chunks = make_chunks(features[:split], features[split:], test, distance_device(self.cfg))
-    labels = (pids[:split], pids[split:], camids[:split], camids[split:])
-    self._results = OrderedDict(_rank(chunks, *labels), **fidelity)
-    if test.ROC.ENABLED:
-        for fpr, tpr in tpr_at_fpr(chunks, *labels).items():
-            self._results[f"TPR@FPR={fpr:.0e}"] = tpr * 100
+        images, split = _merge_queries(images, split, cfg.TEST.METRIC)
+        paths = []
+    if cfg.TEST.SAME_CAMERA:
+        images = images._replace(camids=own_cameras(len(images.pids), paths))
+    splits = getattr(self, "draws", None) or [(slice(split), slice(split, None))]
+    scores = [_score(images.part(query), images.part(gallery), cfg) for query, gallery in splits]
+    means = {name: sum(score[name] for score, _ in scores) / len(scores) for name in scores[0][0]}
+    self.counts = {**scores[0][1], "junk": getattr(self, "junk", 0), "draws": len(scores)}
+    logger.info(in_words(self.counts))
+    self._results = OrderedDict(means, **fidelity)
     return OrderedDict(self._results)
 
 
-def _fidelity(features: torch.Tensor, pids: torch.Tensor, num_query: int, cfg: Any) -> dict[str, float]:
+class _Images(NamedTuple):
+    """Features (N, D), identities (N,) and cameras (N,) of images."""
+
+    features: torch.Tensor
+    pids: npt.NDArray[Any]
+    camids: npt.NDArray[Any]
+
+    def part(self, index: slice | list[int]) -> _Images:
+        """Some of the images."""
+        return _Images(self.features[index], self.pids[index], self.camids[index])
+
+
+def _collect(predictions: list[dict[str, Any]]) -> tuple[_Images, list[str]]:
+    """All images and, where they are known, their paths."""
+    if not predictions:
+        raise DataError("There are no features to evaluate: the test set is empty.")
+    features, pids, camids = (
+        torch.cat([prediction[key] for prediction in predictions]) for key in ("feats", "pids", "camids")
+    )
+    paths = list(itertools.chain.from_iterable(prediction.get("paths", ()) for prediction in predictions))
+    paths = paths if len(paths) == len(features) else []
+    check_finite(features, paths or None)
+    return _Images(features, pids.numpy(), camids.numpy()), paths
+
+
+def _merge_queries(images: _Images, num_query: int, metric: str) -> tuple[_Images, int]:
+    """The images with their queries merged, and how many queries they are then."""
+    query, gallery = images.part(slice(num_query)), images.part(slice(num_query, None))
+    merged = _Images(*merge_queries(*query, normalize=metric == "cosine"))
+    both = _Images(
+        torch.cat([merged.features, gallery.features]),
+        np.concatenate([merged.pids, gallery.pids]),
+        np.concatenate([merged.camids, gallery.camids]),
+    )
+    return both, len(merged.pids)
+
+
+def _score(query: _Images, gallery: _Images, cfg: Any) -> tuple[OrderedDict[str, float], Counts]:
+    """All metrics of one split, and what they are of."""
+    chunks = make_chunks(query.features, gallery.features, cfg.TEST, distance_device(cfg))
+    labels = (query.pids, gallery.pids, query.camids, gallery.camids)
+    result = _rank(chunks, *labels)
+    results = _metrics(result)
+    if cfg.TEST.ROC.ENABLED:
+        for fpr, tpr in tpr_at_fpr(chunks, *labels).items():
+            results[f"TPR@FPR={fpr:.0e}"] = tpr * 100
+    return results, count(result, len(gallery.pids))
+
+
+def _fidelity(images: _Images, num_query: int, cfg: Any) -> dict[str, float]:
     """Error-I and Error-II over all test images; anchors are those whose identity is asked for by a query.
 
     Distractors share a label without sharing an identity (Market-1501's 0): they are only negatives.
     """
+    pids = torch.from_numpy(images.pids)
     anchors = torch.isin(pids, pids[:num_query])
-    found = fidelity_errors(features, pids, cfg.TEST.METRIC, anchors=anchors, device=distance_device(cfg))
+    found = fidelity_errors(
+        images.features, pids, cfg.TEST.METRIC, anchors=anchors, device=distance_device(cfg)
+    )
     return {"Error-I": found.error_1, "Error-II": found.error_2}
 
 
@@ -148,11 +190,14 @@ def _rank(
     gallery_pids: npt.NDArray[Any],
     query_camids: npt.NDArray[Any],
     gallery_camids: npt.NDArray[Any],
-) -> OrderedDict[str, float]:
+) -> RankingResult:
     meter = RankingMeter(gallery_pids, gallery_camids)
     for part, distances in chunks():
         meter.update(distances, query_pids[part], query_camids[part])
-    result = meter.compute()
+    return meter.compute()
+
+
+def _metrics(result: RankingResult) -> OrderedDict[str, float]:
     results = OrderedDict((f"Rank-{k}", result.rank(k) * 100) for k in (1, 5, 10))
     results["mAP"] = result.mAP * 100
     results["mINP"] = result.mINP * 100

@@ -13,7 +13,7 @@ from fastreid.data.transforms import build_transforms
 from torch import Tensor, nn
 
 from fastreid_projects.config.checks import check_host_config
-from fastreid_projects.data.datasets import build_dataset, subset
+from fastreid_projects.data.datasets import open_dataset, subset
 from fastreid_projects.data.images import read_image
 from fastreid_projects.device import resolve_device
 from fastreid_projects.engine.load_model import load_trained
@@ -107,7 +107,7 @@ def queries(cfg: Any, count: int) -> list[str]:
     """The first query image of each of the first ``count`` identities of the config's first test set."""
     name = cfg.DATASETS.TESTS[0]
     firsts: dict[Any, str] = {}
-    for path, pid, *_ in subset(build_dataset(name), name, "query"):
+    for path, pid, *_ in subset(open_dataset(cfg, name), name, "query"):
         firsts.setdefault(pid, path)
     return list(firsts.values())[:count]
 

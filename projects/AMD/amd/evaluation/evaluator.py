@@ -23,7 +23,7 @@ from torch import Tensor
 
 from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.evaluation.distance import check_finite, iter_distances
-from fastreid_projects.evaluation.ranking import RankingMeter, RankingResult, without_cameras
+from fastreid_projects.evaluation.ranking import RankingMeter, RankingResult, own_cameras
 
 from .attribute_metrics import AttributeMeter
 from .distances import iter_attribute_distances
@@ -175,7 +175,7 @@ class AttributeEvaluator(DatasetEvaluator):
             DataError: features are NaN, or no query has a match.
         """
         if self.same_camera:
-            camids = torch.from_numpy(without_cameras(camids, self.num_query))
+            camids = torch.from_numpy(own_cameras(len(pids), paths))
         self.pids, self.camids, self.attributes, self.paths = pids, camids, attributes, paths
         results = self._scores(embeddings, features, embeddings if returned is None else returned)
         for study in self.studies:
