@@ -1,6 +1,10 @@
 """Configs: read, checked and resolved; the keys of this project."""
 
-from fastreid_projects.config.reading import (
+from fastreid_projects.host import patch_host
+
+patch_host()  # before a module of this room imports the host, whose patches need the room
+
+from fastreid_projects.config.reading import (  # noqa: E402
     all_keys,
     config_leaves,
     get_key,
