@@ -1,10 +1,12 @@
 """FastReID on a current Python and PyTorch, and five ReID papers as plug-ins.
 
-Importing this package mends the host (``fastreid``) where it is installed; see :mod:`fastreid_projects.host`.
+Importing this package costs nothing of the host (``fastreid``); whoever imports that afterwards gets it patched, see
+:mod:`fastreid_projects.host`.
 """
 
-from fastreid_projects.host import patch_host
+from fastreid_projects.host import patch_host, watch_host
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "patch_host"]
 
-patch_host()
+watch_host()

@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 import torch
-from fastreid.utils import comm
+import torch.distributed as dist
 
 logger = logging.getLogger("fastreid.projects.host.device")
 
@@ -31,7 +31,7 @@ def resolve_device(cfg: Any) -> Any:
     no_cuda = str(cfg.MODEL.DEVICE).startswith("cuda") and not torch.cuda.is_available()
     device = "cpu" if no_cuda else str(cfg.MODEL.DEVICE)
     no_amp = cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE != "bfloat16" and not device.startswith("cuda")
-    no_number = device.startswith("cuda:") and comm.get_world_size() > 1
+    no_number = device.startswith("cuda:") and dist.is_initialized() and dist.get_world_size() > 1
     if not (no_cuda or no_amp or no_number):
         return cfg
     frozen = cfg.is_frozen()

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fastreid.utils.events import EventStorage
 from PIL import Image
 
-import fastreid_projects  # noqa: F401  (mends the host before a test imports any of it)
+import fastreid_projects  # noqa: F401  (patches the host, whatever of it a test imports first)
+
+# isort: split
+from fastreid.utils.events import EventStorage
 
 
 @pytest.fixture(autouse=True)
@@ -141,7 +143,9 @@ def host_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) 
     return caplog
 
 
-def _run(code: str, *args: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+def _run(
+    code: str, *args: str, cwd: Path | None = None, timeout: float = 600, **env: str
+) -> subprocess.CompletedProcess[str]:
     variables = {**os.environ, **env, "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         [sys.executable, *args, "-c", code],
@@ -149,7 +153,7 @@ def _run(code: str, *args: str, cwd: Path | None = None, **env: str) -> subproce
         text=True,
         env=variables,
         cwd=cwd,
-        timeout=120,
+        timeout=timeout,
     )
 
 

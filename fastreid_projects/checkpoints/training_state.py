@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from fastreid.solver.lr_scheduler import WarmupLR
 from torch.optim.lr_scheduler import LRScheduler
 
 from fastreid_projects.errors import WeightsError
@@ -54,7 +53,7 @@ def restore_states(targets: Mapping[str, Any], states: Mapping[str, Any], path: 
             ) from error
     if changed:
         schedules = [targets[name] for name in states if isinstance(targets[name], LRScheduler)]
-        for schedule in sorted(schedules, key=lambda one: not isinstance(one, WarmupLR)):
+        for schedule in sorted(schedules, key=lambda one: not _is_warm_up(one)):
             _set_rates(schedule)
 
 
@@ -95,15 +94,21 @@ def _restore_schedule(schedule: LRScheduler, state: Any, name: str) -> bool:
     return bool(changed)
 
 
+def _is_warm_up(schedule: Any) -> bool:
+    from fastreid.solver.lr_scheduler import WarmupLR  # here, since the host's patches import this module
+
+    return isinstance(schedule, WarmupLR)
+
+
 def _has_closed_form(schedule: LRScheduler) -> bool:
-    return isinstance(schedule, WarmupLR) or hasattr(schedule, "_get_closed_form_lr")
+    return _is_warm_up(schedule) or hasattr(schedule, "_get_closed_form_lr")
 
 
 def _set_rates(schedule: Any) -> None:
     """Set the learning rates of a schedule's present step; one that waits for the warm-up sets none."""
-    if not _has_closed_form(schedule) or not (schedule.last_epoch > 0 or isinstance(schedule, WarmupLR)):
+    if not _has_closed_form(schedule) or not (schedule.last_epoch > 0 or _is_warm_up(schedule)):
         return
-    rates = schedule.get_lr() if isinstance(schedule, WarmupLR) else schedule._get_closed_form_lr()
+    rates = schedule.get_lr() if _is_warm_up(schedule) else schedule._get_closed_form_lr()
     for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
     schedule._last_lr = list(rates)

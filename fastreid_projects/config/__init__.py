@@ -1,6 +1,10 @@
 """Configs: read, checked and resolved; the keys of this project."""
 
-from fastreid_projects.config.reading import load_config
-from fastreid_projects.config.values import all_keys, config_leaves, get_key, set_key
+from fastreid_projects.host import patch_host
+
+patch_host()  # before a module of this room imports the host, whose patches need the room
+
+from fastreid_projects.config.reading import load_config  # noqa: E402
+from fastreid_projects.config.values import all_keys, config_leaves, get_key, set_key  # noqa: E402
 
 __all__ = ["all_keys", "config_leaves", "get_key", "load_config", "set_key"]

@@ -1,31 +1,51 @@
 """Patches of FastReID, in FastReID's own tree: that of ``fastreid/engine/hooks.py`` is ``host/engine/hooks.py``.
 
-They are the only files that know its defects; each names the host's file and line.
+They are the only files that know its defects; each names the host's file and line. They come when the host is imported
+(:mod:`.imports`), or at once where it was imported before.
 """
 
 from __future__ import annotations
+
+import importlib
+import sys
 
 from fastreid_projects.host import imports
 
 _done = False
 
 
-def patch_host() -> None:
-    """Patch the installed host, in place and once; without a host, let a later ``import fastreid`` say how to
-    get it.
+def watch_host() -> None:
+    """Patch the host as soon as it is imported, at once where it has been; without one its import says how to get it.
 
-    Modules of the host that were imported before are patched too, but a function that another module has
-    already imported from them by name is not: import ``fastreid_projects`` first.
+    Modules of the host that were imported before are patched too, but not what others have already taken from them by
+    name: a warning names it.
     """
+    if imports.HOST in sys.modules:
+        patch_host()
+    elif imports.has_host():
+        imports.patch_when_imported(patch_host)
+    else:
+        imports.announce_missing_host()
+
+
+def patch_host() -> None:
+    """Import the host and patch it, in place and once; nothing where there is none."""
     global _done
+    if _done or not imports.has_host():
+        return
+    late = imports.HOST in sys.modules
+    importlib.import_module(imports.HOST)  # patches it by way of watch_host, if this is the first import
     if _done:
         return
-    if not imports.has_host():
-        imports.announce_missing_host()
-        return
-    _done = True  # a patch may import what imports this package
-    imports.import_host()
-    _apply_patches()
+    _done = True  # a patch may import what asks for the patched host
+    try:
+        imports.import_host()
+        _apply_patches()
+    except BaseException:
+        _done = False
+        raise
+    if late:
+        imports.warn_of_stale_names()
 
 
 def _apply_patches() -> None:

@@ -10,7 +10,8 @@ import importlib.abc
 import importlib.util
 import sys
 import types
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from typing import Any
 
@@ -23,6 +24,59 @@ HOW_TO_INSTALL = (
 )
 # Everything that binds a name which is mended, plus what fails without legacy names.
 MODULES = ("config.defaults", "data", "modeling", "solver", "evaluation", "engine", "utils.checkpoint")
+
+
+class _PatchingLoader(importlib.abc.Loader):
+    """The host's own loader, and the patches after it."""
+
+    def __init__(self, loader: Any, patch: Callable[[], None]) -> None:
+        self._loader, self._patch = loader, patch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> types.ModuleType | None:
+        """Leave it to the host's loader."""
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Run the host's own ``__init__``, then patch; a failure leaves none of its modules behind."""
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        try:
+            self._patch()
+        except BaseException:
+            for name in [name for name in sys.modules if name.startswith(f"{HOST}.")]:
+                del sys.modules[name]
+            raise
+
+
+class _WatchedHost(importlib.abc.MetaPathFinder):
+    """The first finder of all: gives the host's spec a loader that patches; to find is not yet to patch."""
+
+    def __init__(self, patch: Callable[[], None]) -> None:
+        self._patch = patch
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find the host by all other finders; leave every other name to them."""
+        if fullname != HOST:
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self)
+        found = (finder.find_spec(fullname, path, target) for finder in others)
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _PatchingLoader(spec.loader, self._patch)
+        return spec
+
+
+def patch_when_imported(patch: Callable[[], None]) -> None:
+    """Call ``patch`` right after the host's first import, before the import statement returns."""
+    if not any(isinstance(finder, _WatchedHost) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _WatchedHost(patch))
 
 
 class MissingHost(importlib.abc.MetaPathFinder):
@@ -82,13 +136,48 @@ def import_host() -> None:
             importlib.import_module(f"{HOST}.{name}")
 
 
+# What was replaced wherever the host holds it: kept, since who imported it before has it still.
+_replaced: list[Any] = []
+
+
 def rebind(original: Any, replacement: Any) -> None:
     """Put ``replacement`` wherever a loaded module of the host holds ``original``.
 
     The host imports its functions by name into several modules, so that setting one attribute is not enough.
     """
+    if original is not replacement:
+        _replaced.append(original)
     for name, module in list(sys.modules.items()):
-        if name == HOST or name.startswith(HOST + "."):
+        if _is_hosts(name):
             for key, value in list(vars(module).items()):
                 if value is original:
                     setattr(module, key, replacement)
+
+
+def _is_hosts(module: str) -> bool:
+    return module == HOST or module.startswith(f"{HOST}.")
+
+
+def stale_names() -> list[str]:
+    """Names of other modules, each once, that still hold what is replaced in the host: ``["__main__.build_model"]``."""
+    own = __name__.split(".", 1)[0]
+    stale = []
+    for name, module in {
+        id(module): (name, module) for name, module in reversed(sys.modules.items())
+    }.values():
+        if _is_hosts(name) or name.split(".", 1)[0] == own:
+            continue
+        names = list(getattr(module, "__dict__", {}).items())
+        stale += [f"{name}.{key}" for key, value in names if any(value is original for original in _replaced)]
+    return sorted(stale)
+
+
+def warn_of_stale_names() -> None:
+    """Warn of what was imported from the host too early."""
+    stale = stale_names()
+    if stale:
+        warnings.warn(
+            f"fastreid was imported before fastreid_projects, so that {', '.join(stale)} is FastReID's own, unpatched: "
+            "import fastreid_projects first",
+            stacklevel=2,
+        )

@@ -41,7 +41,7 @@ def test_legacy_names_are_removed_after_an_error():
     assert not hasattr(collections, "Mapping")
 
 
-def test_mending_twice_changes_nothing():
+def test_patching_twice_changes_nothing():
     from fastreid.data import build
     from fastreid.engine import DefaultTrainer
 
@@ -50,7 +50,7 @@ def test_mending_twice_changes_nothing():
     assert before == (DefaultTrainer.__init__, build.DataLoaderX, build.build_reid_train_loader)
 
 
-def test_every_module_holds_the_mended_names():
+def test_every_module_holds_the_patched_names():
     import fastreid.data
     import fastreid.engine.defaults
     import fastreid.solver
@@ -128,6 +128,122 @@ def test_a_git_checkout_on_the_path_is_a_host(run_python, tmp_path: Path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(checkout))
     assert "fastreid_projects.data.device_loader <class 'str'>" in done.stdout
+
+
+HEAVY = ("fastreid", "faiss", "sklearn", "cv2", "scipy", "matplotlib", "tensorboard", "torchvision", "PIL")
+LOSSES = """
+from fastreid_projects.amd.losses import AttributePriorLoss, MetricDistillationLoss
+from fastreid_projects.fidi import BatchHardContrastiveLoss, FIDILoss
+from fastreid_projects.losses import BatchHardTripletLoss
+from fastreid_projects.losses.cross_entropy import cross_entropy
+from fastreid_projects.mpn.alignment import alignment_loss
+from fastreid_projects.sal.losses import QuadrupletHardLoss, SelfAttentionConstraint
+"""
+
+
+def test_a_loss_costs_torch_and_that_loss(run_python):
+    code = f"""
+import sys, torch
+before = set(sys.modules)
+{LOSSES}
+new = {{name.split(".")[0] for name in set(sys.modules) - before}}
+print(sorted(new & set({HEAVY})))
+import fastreid_projects.host.imports as imports
+imports.has_host()
+print("fastreid" in sys.modules)
+"""
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["[]", "False"]
+
+
+def test_a_loss_does_not_need_the_host(run_python):
+    done = run_python(WITHOUT_HOST + LOSSES)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_the_host_is_patched_when_it_is_imported(run_python):
+    code = """
+import fastreid_projects
+import fastreid.config
+from fastreid.data import CommDataset
+print(CommDataset.__module__, type(fastreid.__loader__).__name__)
+"""
+    done = run_python(code, "-W", "error::UserWarning")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["fastreid_projects.host.data.common", "SourceFileLoader"]
+
+
+TOO_LATE = """
+import collections, collections.abc, sys, types, warnings
+warnings.simplefilter("ignore")
+from fastreid_projects.host import imports
+with imports.legacy_names():
+    sys.meta_path = [finder for finder in sys.meta_path if type(finder).__name__ != "_WatchedHost"]
+    from fastreid.data import build_reid_train_loader
+    import fastreid.data.build as build
+    from fastreid.modeling.losses import cross_entropy_loss as loss
+warnings.simplefilter("always")
+import fastreid_projects
+fastreid_projects.patch_host()
+"""
+
+
+def test_what_was_imported_too_early_is_named(run_python):
+    """As by a user who imports fastreid (of a version that can be imported) first, and this package second."""
+    done = run_python(TOO_LATE)
+    assert done.returncode == 0, done.stderr
+    assert "__main__.build_reid_train_loader, __main__.loss is FastReID's own, unpatched" in done.stderr
+    assert "import fastreid_projects first" in done.stderr
+    assert "__main__.build," not in done.stderr  # a module is patched in place
+
+
+def test_a_patch_that_fails_leaves_no_half_patched_host(run_python):
+    code = """
+import sys
+import fastreid_projects.host as host
+apply, host._apply_patches = host._apply_patches, lambda: 1 / 0
+try:
+    import fastreid.data
+except ZeroDivisionError:
+    print([name for name in sys.modules if name.split(".")[0] == "fastreid"])
+host._apply_patches = apply
+from fastreid.data import CommDataset
+print(CommDataset.__module__)
+"""
+    done = run_python(code, "-W", "ignore")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["[]", "fastreid_projects.host.data.common"]
+
+
+@pytest.mark.slow
+def test_any_module_may_be_imported_first(run_python):
+    """The patches import much of the core: none of it may be half imported when they come. A fork for each module."""
+    code = """
+import importlib, os, pathlib, sys
+import cv2, faiss, numpy, PIL.Image, scipy.sparse, sklearn.metrics, tabulate, torch, torchvision, yacs.config
+import fastreid_projects
+root = pathlib.Path(fastreid_projects.__file__).parent
+failed = []
+for path in sorted(root.rglob("*.py")):
+    name = ".".join(["fastreid_projects", *path.relative_to(root).with_suffix("").parts]).removesuffix(".__init__")
+    if name.endswith("__main__") or name == "fastreid_projects":
+        continue
+    child = os.fork()
+    if not child:
+        try:
+            importlib.import_module(name)
+        except BaseException as error:
+            print(name, type(error).__name__, error, file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        failed.append(name)
+print(failed)
+"""
+    done = run_python(code, "-W", "ignore", timeout=1800)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_has_host():
