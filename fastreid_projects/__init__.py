@@ -4,7 +4,7 @@ Importing this package costs nothing of the host (``fastreid``); whoever imports
 :mod:`fastreid_projects.host`.
 """
 
-from fastreid_projects.host import patch_host, watch_host
+from fastreid_projects.patches import patch_host, watch_host
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "patch_host"]

@@ -2,7 +2,7 @@
 
 import sys
 
-from fastreid_projects.host.imports import HOW_TO_INSTALL, has_host
+from fastreid_projects.host_import import HOW_TO_INSTALL, has_host
 
 if not has_host():
     print(f"error: {HOW_TO_INSTALL}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """Configs: read, checked and resolved; the keys of this project."""
 
-from fastreid_projects.host import patch_host
+from fastreid_projects.patches import patch_host
 
 patch_host()  # before a module of this room imports the host, whose patches need the room
 

@@ -19,7 +19,7 @@ from fastreid_projects.data.datasets import open_dataset, subset, training_items
 from fastreid_projects.data.device_loader import DeviceLoader, builders_device
 from fastreid_projects.device import resolve_device
 from fastreid_projects.errors import ConfigError, DataError
-from fastreid_projects.host.imports import rebind
+from fastreid_projects.host_import import rebind
 
 logger = logging.getLogger("fastreid.projects.host.loaders")
 

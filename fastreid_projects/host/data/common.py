@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastreid.data import common as host_common
 
-from fastreid_projects.host.imports import rebind
+from fastreid_projects.host_import import rebind
 
 _HostCommDataset = host_common.CommDataset
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastreid.data import data_utils
 
 from fastreid_projects.data.images import read_image
-from fastreid_projects.host.imports import rebind
+from fastreid_projects.host_import import rebind
 
 _host_read_image = data_utils.read_image
 

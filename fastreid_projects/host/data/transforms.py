@@ -12,7 +12,7 @@ from fastreid.data.transforms import build as host_build
 from fastreid.data.transforms import functional
 from PIL import Image
 
-from fastreid_projects.host.imports import rebind
+from fastreid_projects.host_import import rebind
 
 
 def to_tensor(pic: Image.Image | npt.NDArray[Any]) -> torch.Tensor:

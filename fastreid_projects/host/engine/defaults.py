@@ -26,8 +26,8 @@ from fastreid_projects.host.engine.ddp import EqualStatistics
 from fastreid_projects.host.engine.train_loop.amp import set_amp_dtype
 from fastreid_projects.host.engine.train_loop.loop import Progress, forget_later_lines
 from fastreid_projects.host.engine.update_check import UpdateCheck
-from fastreid_projects.host.imports import rebind
 from fastreid_projects.host.utils.checkpoint import best_since
+from fastreid_projects.host_import import rebind
 
 logger = logging.getLogger("fastreid.projects.host.engine")
 

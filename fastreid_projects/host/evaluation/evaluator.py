@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastreid.evaluation import evaluator
 
-from fastreid_projects.host.imports import rebind
+from fastreid_projects.host_import import rebind
 from fastreid_projects.modeling.modes import evaluating
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from fastreid.layers import batch_norm
 
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.host.imports import rebind
+from fastreid_projects.host_import import rebind
 
 GROUPS = 32
 _host_get_norm = batch_norm.get_norm

@@ -1,5 +1,5 @@
 """Patches of ``fastreid/modeling``."""
 
-from fastreid_projects.host import patch_host
+from fastreid_projects.patches import patch_host
 
 patch_host()  # in its order, before a module here is imported on its own

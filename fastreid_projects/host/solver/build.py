@@ -13,7 +13,7 @@ from fastreid.solver import optim as host_optim
 from fastreid_projects.config.names import unknown_name
 from fastreid_projects.config.solvers import SCHEDULES, optimizer_names
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.host.imports import rebind
+from fastreid_projects.host_import import rebind
 
 _host_build_lr_scheduler = host_build.build_lr_scheduler
 

@@ -8,7 +8,7 @@ import torch
 from fastreid.modeling.meta_arch import build as host_build
 
 from fastreid_projects.device import resolve_device
-from fastreid_projects.host.imports import rebind
+from fastreid_projects.host_import import rebind
 from fastreid_projects.modeling.stem import pad_stem
 
 _host_build_model = host_build.build_model

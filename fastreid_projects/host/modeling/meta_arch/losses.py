@@ -17,7 +17,7 @@ import torch
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
-from fastreid_projects.host.imports import rebind
+from fastreid_projects.host_import import rebind
 from fastreid_projects.losses.cross_entropy import cross_entropy
 from fastreid_projects.losses.distances import without_blank
 from fastreid_projects.losses.feature_maps import FEATURE_MAPS, FeatureMaps

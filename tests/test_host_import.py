@@ -9,9 +9,10 @@ from pathlib import Path
 import fastreid
 import pytest
 
-from fastreid_projects.host import imports, patch_host
+from fastreid_projects import host_import as imports
+from fastreid_projects.patches import patch_host
 
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
+TOOLS = Path(__file__).resolve().parents[1] / "tools"
 
 WITHOUT_HOST = """
 import importlib.machinery, sys
@@ -148,7 +149,7 @@ before = set(sys.modules)
 {LOSSES}
 new = {{name.split(".")[0] for name in set(sys.modules) - before}}
 print(sorted(new & set({HEAVY})))
-import fastreid_projects.host.imports as imports
+from fastreid_projects import host_import as imports
 imports.has_host()
 print("fastreid" in sys.modules)
 """
@@ -178,7 +179,7 @@ print(CommDataset.__module__, type(fastreid.__loader__).__name__)
 TOO_LATE = """
 import collections, collections.abc, sys, types, warnings
 warnings.simplefilter("ignore")
-from fastreid_projects.host import imports
+from fastreid_projects import host_import as imports
 with imports.legacy_names():
     sys.meta_path = [finder for finder in sys.meta_path if type(finder).__name__ != "_WatchedHost"]
     from fastreid.data import build_reid_train_loader
@@ -202,13 +203,13 @@ def test_what_was_imported_too_early_is_named(run_python):
 def test_a_patch_that_fails_leaves_no_half_patched_host(run_python):
     code = """
 import sys
-import fastreid_projects.host as host
-apply, host._apply_patches = host._apply_patches, lambda: 1 / 0
+from fastreid_projects import patches as host
+apply, host.apply_patches = host.apply_patches, lambda: 1 / 0
 try:
     import fastreid.data
 except ZeroDivisionError:
     print([name for name in sys.modules if name.split(".")[0] == "fastreid"])
-host._apply_patches = apply
+host.apply_patches = apply
 from fastreid.data import CommDataset
 print(CommDataset.__module__)
 """

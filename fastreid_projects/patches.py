@@ -1,0 +1,84 @@
+"""When the host (``fastreid``) is patched, and by what: the only list of the patches in :mod:`fastreid_projects.host`.
+
+They come when the host is imported, or at once where it was imported before.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from fastreid_projects import host_import
+
+# "module:function", in the order in which they are applied.
+PATCHES = (
+    "fastreid_projects.host.utils.registry:patch_registry",
+    "fastreid_projects.host.data.data_utils:patch_images",
+    "fastreid_projects.host.data.common:patch_dataset",
+    "fastreid_projects.host.data.transforms:patch_transforms",
+    "fastreid_projects.host.data.datasets:patch_datasets",
+    "fastreid_projects.host.data.samplers:patch_samplers",
+    "fastreid_projects.host.data.build:patch_loaders",
+    "fastreid_projects.host.modeling.meta_arch.baseline:patch_preprocess",
+    "fastreid_projects.host.modeling.meta_arch.build:patch_build_model",
+    "fastreid_projects.host.modeling.meta_arch.losses:patch_losses",
+    "fastreid_projects.host.layers.pooling:patch_pooling",
+    "fastreid_projects.host.modeling.heads.embedding_head:patch_heads",
+    "fastreid_projects.host.modeling.backbones.shufflenet:patch_shufflenet",
+    "fastreid_projects.host.layers.batch_norm:patch_norms",
+    "fastreid_projects.host.modeling.backbones.build:patch_pretrain",
+    "fastreid_projects.host.solver.build:patch_optimizer",
+    "fastreid_projects.host.engine.train_loop.step:patch_step",
+    "fastreid_projects.host.engine.train_loop.amp:patch_amp",
+    "fastreid_projects.host.utils.checkpoint:patch_checkpoint",
+    "fastreid_projects.host.engine.hooks:patch_hooks",
+    "fastreid_projects.host.utils.events:patch_events",
+    "fastreid_projects.host.utils.comm:patch_processes",
+    "fastreid_projects.host.engine.ddp:patch_ddp",
+    "fastreid_projects.host.engine.train_loop.loop:patch_loop",
+    "fastreid_projects.host.engine.defaults:patch_engine",
+    "fastreid_projects.host.evaluation.evaluator:patch_inference_context",
+    "fastreid_projects.host.evaluation.reid_evaluation:patch_evaluation",
+)
+_done = False
+
+
+def watch_host() -> None:
+    """Patch the host as soon as it is imported, at once where it has been; without one its import says how to get it.
+
+    Modules of the host that were imported before are patched too, but not what others have already taken from them by
+    name: a warning names it.
+    """
+    if host_import.HOST in sys.modules:
+        patch_host()
+    elif host_import.has_host():
+        host_import.patch_when_imported(patch_host)
+    else:
+        host_import.announce_missing_host()
+
+
+def patch_host() -> None:
+    """Import the host and patch it, in place and once; nothing where there is none."""
+    global _done
+    if _done or not host_import.has_host():
+        return
+    late = host_import.HOST in sys.modules
+    importlib.import_module(host_import.HOST)  # patches it by way of watch_host, if this is the first import
+    if _done:
+        return
+    _done = True  # a patch may import what asks for the patched host
+    try:
+        host_import.import_host()
+        apply_patches()
+    except BaseException:
+        _done = False
+        raise
+    if late:
+        host_import.warn_of_stale_names()
+
+
+def apply_patches() -> None:
+    """Import and call all of PATCHES."""
+    for name in PATCHES:
+        module, function = name.split(":")
+        getattr(importlib.import_module(module), function)()
