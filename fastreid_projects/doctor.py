@@ -70,8 +70,13 @@ def examine() -> Iterator[Finding]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the findings; the exit code counts what is to be mended."""
+    """Run ``python -m fastreid_projects.doctor``."""
     argparse.ArgumentParser(prog="python -m fastreid_projects.doctor", description=__doc__).parse_args(argv)
+    return report()
+
+
+def report() -> int:
+    """Print the findings; the exit code counts what is to be mended."""
     findings = list(examine())
     rows = [("to mend" if f.advice else "ok", f.what, f.found) for f in findings]
     print(tabulate(rows, headers=["", "what", "found"], tablefmt="simple"))

@@ -54,5 +54,9 @@ class ExportError(UserError, RuntimeError):
     """A model that cannot be exported, or an exported one that is not equal to it."""
 
 
+class MissingExtraError(UserError, ModuleNotFoundError):
+    """A package that one command alone needs is not installed."""
+
+
 class HostMissingError(UserError, ModuleNotFoundError):
     """FastReID itself is not installed."""

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-import onnxruntime
 import torch
 from fastreid.modeling.heads.clas_head import ClasHead
 from torch import Tensor, nn
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 from fastreid_projects.config.checks import check_host_config
 from fastreid_projects.engine.load_model import load_trained
 from fastreid_projects.errors import ConfigError, ExportError
+from fastreid_projects.extras import need
 from fastreid_projects.files import check_writable, replacing
 from fastreid_projects.records.record import environment, write_record
 
@@ -27,6 +26,7 @@ INPUT, OUTPUT = "images", "features"
 BATCH_SIZES = (1, 2, 5)
 TOLERANCE = 1e-4
 OPSET = 17
+_WHAT = "Writing ONNX"
 
 
 class _ImagesToFeatures(nn.Module):
@@ -55,6 +55,7 @@ def export(cfg: Any, path: str | Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: no weights, no fixed image size, or a path that ends as the description's does.
+        MissingExtraError: onnx or onnxruntime is not installed.
         DataError: one of the two files cannot be written.
         WeightsError: weights that are missing or belong to another model.
         ExportError: the exported file does not give the model's features.
@@ -63,6 +64,8 @@ def export(cfg: Any, path: str | Path) -> dict[str, Any]:
     check_writable(path)
     description_path = _description_path(path)
     check_writable(description_path)
+    for package in ("onnx", "onnxruntime"):
+        need(package, "export", _WHAT)
     model = _load(cfg)
     height, width = cfg.INPUT.SIZE_TEST
     content = to_onnx(model, (height, width))
@@ -117,6 +120,7 @@ def to_onnx(model: nn.Module, size: tuple[int, int]) -> bytes:
     Raises:
         ExportError: the model does something that ONNX cannot say.
     """
+    onnx = need("onnx", "export", _WHAT)
     images = _images(2, size)
     try:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
@@ -160,6 +164,7 @@ def compare(
     Raises:
         ExportError: an error is not below the tolerance, or onnxruntime cannot run the file on a batch.
     """
+    onnxruntime = need("onnxruntime", "export", _WHAT)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # its errors are raised as well
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from fastreid_projects.command_line import pasteable
+from fastreid_projects.command_line.pasteable import pasteable
 from fastreid_projects.errors import InterruptedRunError
 from fastreid_projects.files import remove_unfinished
 

@@ -15,11 +15,15 @@ class Paper(NamedTuple):
         modules: modules that register its architectures, heads and losses when they are imported.
         path_keys: config keys that hold the path of another file, relative to the working folder, the
             yaml's, or one above.
+        commands: (name, module, what it does) of its commands, see :mod:`fastreid_projects.commands`.
+        benchmark: module with its ``CASES``, "" for none.
     """
 
     add_config: str
     modules: tuple[str, ...]
     path_keys: tuple[str, ...] = ()
+    commands: tuple[tuple[str, str, str], ...] = ()
+    benchmark: str = ""
 
 
 PAPERS: dict[str, Paper] = {
@@ -31,10 +35,13 @@ PAPERS: dict[str, Paper] = {
             "fastreid_projects.amd.meta_arch",
         ),
         path_keys=("MODEL.AMD.TARGET.CONFIG",),
+        commands=(("explain", "fastreid_projects.amd.command", "explain why images are near or far"),),
+        benchmark="fastreid_projects.amd.benchmark",
     ),
     "AIRNet": Paper(
         add_config="fastreid_projects.airnet.config:add_airnet_config",
         modules=("fastreid_projects.airnet.pooling", "fastreid_projects.airnet.meta_arch"),
+        benchmark="fastreid_projects.airnet.benchmark",
     ),
     "FIDI": Paper(
         add_config="fastreid_projects.fidi.config:add_fidi_config",
@@ -43,11 +50,18 @@ PAPERS: dict[str, Paper] = {
             "fastreid_projects.fidi.contrastive",
             "fastreid_projects.fidi.bdb",
         ),
+        commands=(("fidi-sweep", "fastreid_projects.fidi.command", "vary FIDI's alpha and beta"),),
+        benchmark="fastreid_projects.fidi.benchmark",
     ),
     "MPN": Paper(
         add_config="fastreid_projects.mpn.config:add_mpn_config",
         modules=("fastreid_projects.mpn.heads", "fastreid_projects.mpn.meta_arch"),
         path_keys=("MODEL.MPN.IDE",),
+        commands=(
+            ("make-part-priors", "fastreid_projects.mpn.priors.command", "make masks of body parts"),
+            ("part-maps", "fastreid_projects.mpn.command", "show where MPN looks for each part"),
+        ),
+        benchmark="fastreid_projects.mpn.benchmark",
     ),
     "SAL": Paper(
         add_config="fastreid_projects.sal.config:add_sal_config",
@@ -58,6 +72,8 @@ PAPERS: dict[str, Paper] = {
             "fastreid_projects.sal.classification",
             "fastreid_projects.sal.classifier",
         ),
+        commands=(("attention-maps", "fastreid_projects.sal.command", "attention of a model's stages"),),
+        benchmark="fastreid_projects.sal.benchmark",
     ),
 }
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from fastreid_projects import interrupts
-from fastreid_projects.command_line import pasteable
+from fastreid_projects.command_line.pasteable import pasteable
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_program_below_this_folder_is_named_from_here(tmp_path, monkeypatch):
 def test_a_module_is_started_as_one(tmp_path):
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "__init__.py").touch()
-    code = "import sys\nfrom fastreid_projects.command_line import pasteable\nprint(pasteable(sys.argv))"
+    code = "import sys\nfrom fastreid_projects.command_line.pasteable import pasteable\nprint(pasteable(sys.argv))"
     (tmp_path / "own" / "__main__.py").write_text(code)
     done = subprocess.run(
         [sys.executable, "-m", "own", "a b"],

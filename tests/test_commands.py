@@ -2,7 +2,8 @@
 
 import pytest
 
-from fastreid_projects.engine.main import argument_parser, main
+from fastreid_projects.engine.arguments import argument_parser
+from fastreid_projects.engine.main import main
 
 PAIRS = ["SOLVER.MAX_EPOCH", "3", "SOLVER.BASE_LR", "-1"]
 

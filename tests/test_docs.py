@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fastreid_projects.commands.table import commands as all_commands
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(
     p for p in ROOT.rglob("*.md") if not {".venv", "logs", "datasets"} & set(p.relative_to(ROOT).parts)
@@ -27,7 +29,9 @@ def commands(document):
             words = shlex.split(line, comments=True)
             if words:
                 yield words
-    inline = re.findall(r"`((?:python tools|make)[^`]*)`", FENCE.sub("", document.read_text()))
+    inline = re.findall(
+        r"`((?:python tools|fastreid-projects|make)[^`]*)`", FENCE.sub("", document.read_text())
+    )
     yield from (shlex.split(line) for line in inline)
 
 
@@ -40,23 +44,33 @@ def test_links_lead_somewhere(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_commands_are_understood(document, monkeypatch):
-    from fastreid_projects.amd.explain.command import argument_parser as explain_parser
+    """Parsed as they stand; the configs that they name load with their pairs."""
     from fastreid_projects.config import load_config
-    from fastreid_projects.engine.main import argument_parser
 
     monkeypatch.chdir(ROOT)
     for words in commands(document):
         if words[0] == "make":
             for target in words[1:]:
                 assert "=" in target or target in TARGETS, words
-        elif words[0].endswith("python") and len(words) > 1 and words[1].startswith("tools/"):
-            assert Path(words[1]).is_file(), words
-            if words[1] == "tools/train_net.py":
-                args = argument_parser().parse_args(words[2:])
-                load_config(args.config_file, args.opts)
-            elif words[1] == "tools/explain.py":
-                args = explain_parser().parse_args(words[2:])
-                load_config(args.config_file, args.opts)
+            continue
+        name, rest = command_of(words)
+        if name:
+            module = importlib.import_module(all_commands()[name].module)
+            args = module.argument_parser().parse_args(rest)
+            if getattr(args, "config_file", ""):
+                load_config(args.config_file, list(args.opts or []))
+
+
+def command_of(words):
+    """The name of the project's command that is run, and the words behind it; "" for what is another's."""
+    if words[0].endswith("python") and len(words) > 1 and words[1].startswith("tools/"):
+        name = re.search(r'run_tool\("([a-z-]+)"\)', Path(words[1]).read_text())
+        assert name, words
+        return name[1], words[2:]
+    if words[:3] == ["python", "-m", "fastreid_projects"] or words[0].endswith("fastreid-projects"):
+        rest = words[3:] if words[0] == "python" else words[1:]
+        return (rest[0], rest[1:]) if rest and not rest[0].startswith("-") else ("", [])
+    return "", []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))

@@ -1,72 +1,8 @@
 """Masks of body parts for MPN: python tools/make_part_priors.py blazepose --dataset Market1501 --model FILE."""
 
-import fastreid_projects.required  # noqa: F401  (mends the host before anything of it is imported)
-
-# isort: split
-import argparse
 import sys
-from collections.abc import Sequence
 
-from fastreid_projects import interrupts
-from fastreid_projects.commands import one_sentence
-from fastreid_projects.mpn.priors.make_priors import (
-    SPLITS,
-    check_sheet,
-    contact_sheet,
-    dataset_images,
-    folder_images,
-    make_priors,
-)
-from fastreid_projects.mpn.providers.base import PROVIDERS, provider_class
-
-
-def parser() -> argparse.ArgumentParser:
-    """One subcommand for each provider."""
-    built = argparse.ArgumentParser(description=__doc__)
-    commands = built.add_subparsers(dest="provider", required=True, metavar="|".join(PROVIDERS))
-    for name in PROVIDERS:
-        cls = provider_class(name)
-        command = commands.add_parser(name, help=(cls.__doc__ or "").split("\n")[0])
-        source = command.add_mutually_exclusive_group(required=True)
-        source.add_argument("--dataset", help="a registered dataset below FASTREID_DATASETS")
-        source.add_argument("--images", help="a folder of images")
-        command.add_argument(
-            "--splits", nargs="+", default=["train"], help=f"of the dataset: {', '.join(SPLITS)}"
-        )
-        command.add_argument(
-            "--folder", default="part_masks", help="a name beside the image folders, or a path"
-        )
-        command.add_argument("--workers", type=int, help="processes, the number of cores by default")
-        command.add_argument("--overwrite", action="store_true", help="make masks anew that are there")
-        command.add_argument("--contact-sheet", metavar="PNG", help="show what was found")
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        cls.add_arguments(command)
-    return built
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Make the masks, print the summary."""
-    args = parser().parse_args(argv)
-
-    @interrupts.heeded(resumes=False)
-    def work() -> None:
-        images = dataset_images(args.dataset, args.splits) if args.dataset else folder_images(args.images)
-        if args.contact_sheet:
-            check_sheet(args.contact_sheet, images, args.folder)
-        summary = make_priors(
-            images,
-            args.provider,
-            vars(args),
-            folder=args.folder,
-            workers=args.workers,
-            overwrite=args.overwrite,
-        )
-        print(summary)
-        if args.contact_sheet:
-            print(f"contact sheet: {contact_sheet(images, args.folder, args.contact_sheet)}")
-
-    return one_sentence(work, debug=args.debug)
-
+from fastreid_projects.commands.table import run_tool
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tool("make-part-priors"))

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from fastreid_projects.config.old_paths import moved_config
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.shipped import BLOCKS, find_shipped, root
 
-BLOCKS = "_blocks"  # the folder of what configs share: nothing in it is a run
 _RUN_CONFIG = "config.yaml"
 
 
 def find_config(path: str, asked: str = "") -> str:
-    """Return where a config lies: at ``path``, or where that of an earlier version lies today.
+    """Return where a config lies: at ``path``, among those of this project, or where an earlier version's lies today.
 
     Args:
         path: as it was named.
@@ -29,10 +29,18 @@ def find_config(path: str, asked: str = "") -> str:
         raise ConfigError(f"the config {path}{asked} is a folder; {_in_folder(full)}")
     if os.path.isfile(full):
         return full
-    today = moved_config(full)
+    today = find_shipped(full) or moved_config(full) or _moved_by_name(full)
     if not today:
         raise ConfigError(f"the config {path}{asked} does not exist{_nearest(full)}")
     return today
+
+
+def _moved_by_name(name: str) -> str:
+    """Return where a config lies today that an earlier version had by this bare name; "" where none did."""
+    if os.path.dirname(name):
+        return ""
+    folders = (root() / "configs", *sorted(root().glob("projects/*/configs")))
+    return next(filter(None, (moved_config(str(folder / name)) for folder in folders)), "")
 
 
 def find_base(path: str, folder: str) -> str:
@@ -84,7 +92,7 @@ def _in_folder(folder: str) -> str:
 
 def _nearest(path: str) -> str:
     """The configs with the most similar names: in the folder, below it, and in this project."""
-    project = Path(__file__).resolve().parents[2]
+    project = root()
     folders = [Path(os.path.dirname(path)), project / "configs", *project.glob("projects/*/configs")]
     names: dict[str, str] = {}
     for folder in folders:

@@ -198,7 +198,7 @@ class FolderReID(ImageDataset):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Check a folder: every row, every picture, and that there is something to rank."""
-    from fastreid_projects.commands import one_sentence
+    from fastreid_projects.command_line.one_sentence import one_sentence
 
     parser = argparse.ArgumentParser(description="Check own pictures for DATASETS.NAMES \"('FolderReID',)\"")
     parser.add_argument("folder", help="with labels.csv, or with the folders train, query and gallery")

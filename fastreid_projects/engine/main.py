@@ -1,4 +1,4 @@
-"""The command line of ``tools/train_net.py``: the host's arguments, one sentence for a mistake."""
+"""The command that trains and evaluates: from its arguments to a run in one process or several."""
 
 from __future__ import annotations
 
@@ -6,45 +6,29 @@ import argparse
 import textwrap
 from collections.abc import Sequence
 
-from fastreid.engine import default_argument_parser
-
-from fastreid_projects.commands import one_sentence
+from fastreid_projects.command_line.one_sentence import one_sentence
 from fastreid_projects.config import load_config
 from fastreid_projects.config.reading import load_with_sources
 from fastreid_projects.config.show import show_config
+from fastreid_projects.engine.arguments import argument_parser
 from fastreid_projects.engine.processes.launch import launch
 from fastreid_projects.engine.run import run
-from fastreid_projects.engine.seeds import SeedParser, add_seeds_argument, run_seeds
+from fastreid_projects.engine.seeds import run_seeds
 from fastreid_projects.engine.stages import build_stages
-
-
-def argument_parser() -> argparse.ArgumentParser:
-    """The host's arguments, ``--seeds`` and ``--debug``."""
-    host_parser = default_argument_parser()
-    parser = SeedParser(
-        description="Train or evaluate any architecture of FastReID or of this project",
-        parents=[host_parser],
-        add_help=False,  # the host's
-    )
-    add_seeds_argument(parser)
-    parser.add_argument(
-        "--show-config",
-        nargs="?",
-        const="changed",
-        choices=("changed", "all"),
-        help="print the merged config with the file and line of each value, and train nothing: the keys that differ "
-        "from their defaults, or all",
-    )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``train_net.py``; returns the exit code."""
     args = argument_parser().parse_args(argv)
+    return one_sentence(lambda: run_arguments(args), debug=args.debug)
+
+
+def run_arguments(args: argparse.Namespace) -> None:
+    """Do what the parsed arguments say."""
     if args.show_config:
-        return one_sentence(lambda: print(_shown(args)), debug=args.debug)
-    return one_sentence(lambda: launch(_work, args), debug=args.debug)
+        print(_shown(args))
+    else:
+        launch(_work, args)
 
 
 def _shown(args: argparse.Namespace) -> str:

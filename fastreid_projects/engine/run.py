@@ -13,7 +13,7 @@ from typing import Any
 from fastreid.utils import comm
 
 from fastreid_projects import interrupts
-from fastreid_projects.command_line import pasteable
+from fastreid_projects.command_line.pasteable import pasteable
 from fastreid_projects.engine.load_model import load_trained
 from fastreid_projects.engine.processes.agreement import main_value, require_same
 from fastreid_projects.engine.same_config import config_there, differences

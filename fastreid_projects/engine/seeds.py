@@ -6,17 +6,13 @@ import argparse
 import copy
 import logging
 import os
-import re
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fastreid.utils import comm
 
-from fastreid_projects.commands import AnyOrderParser
 from fastreid_projects.config import load_config
-from fastreid_projects.config.ranges import MAX_SEED
 from fastreid_projects.engine.trainer import final_weights
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.files import write_aside
@@ -24,50 +20,6 @@ from fastreid_projects.records.record import write_record
 from fastreid_projects.records.tables import markdown_table, read_record, spread
 
 logger = logging.getLogger("fastreid.projects.seeds")
-
-_FLAG = "--seeds"
-
-
-class SeedParser(AnyOrderParser):
-    """A parser that takes only numbers for ``--seeds 0 1 2``, not the ``KEY VALUE`` pairs behind them."""
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Read the arguments; see argparse."""
-        return super().parse_known_args(_join_seeds(sys.argv[1:] if args is None else args), namespace)
-
-
-def add_seeds_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--seeds``; the parser has to be a :class:`SeedParser`."""
-    parser.add_argument(
-        _FLAG,
-        type=_seeds,
-        metavar="N [N ...]",
-        help="run once for each SEED into OUTPUT_DIR/seed_N, then write the mean and standard deviation of the "
-        "metrics to OUTPUT_DIR/seeds.md and seeds.json",
-    )
-
-
-def _join_seeds(args: Sequence[str]) -> list[str]:
-    """``--seeds 0 1 KEY VALUE`` -> ``--seeds=0,1 KEY VALUE``: argparse would take KEY for a seed."""
-    words = list(args)
-    if _FLAG not in words:
-        return words
-    start = words.index(_FLAG)
-    end = start + 1
-    while end < len(words) and re.fullmatch(r"-?\d+", words[end]):
-        end += 1
-    return [f"{_FLAG}={','.join(words[start + 1 : end])}", *words[:start], *words[end:]]
-
-
-def _seeds(text: str) -> list[int]:
-    if not re.fullmatch(r"\d+(,\d+)*", text):
-        raise argparse.ArgumentTypeError("name one seed or more, 0 or above, e.g. --seeds 0 1 2")
-    seeds = [int(word) for word in text.split(",")]
-    if max(seeds) > MAX_SEED:
-        raise argparse.ArgumentTypeError(f"{max(seeds)} is too large: a seed has to be at most {MAX_SEED}")
-    if len(set(seeds)) < len(seeds):
-        raise argparse.ArgumentTypeError("each seed has to be named once: two equal runs say nothing new")
-    return seeds
 
 
 def run_seeds(once: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:

@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.extras import need
 from fastreid_projects.modeling.modes import evaluating
 from fastreid_projects.visualization.tokens import patch_grid, token_gradcam, token_layer
 
@@ -156,7 +156,8 @@ def _map_of(model: nn.Module, scores: Score, name: str, layer: nn.Module, images
         grid = patch_grid(model, shape[1], (images.shape[2], images.shape[3]))
         maps = token_gradcam(scores, layer, images, grid)
     elif len(shape) == 4 and shape[2] * shape[3] > 1:
-        maps = LayerGradCam(scores, layer).attribute(images, relu_attributions=True)
+        captum = need("captum.attr", "gradcam", "Grad-CAM")
+        maps = captum.LayerGradCam(scores, layer).attribute(images, relu_attributions=True)
     else:
         what = "a map of one cell" if len(shape) == 4 else "no feature map (N, C, h, w)"
         raise ConfigError(

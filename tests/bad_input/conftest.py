@@ -1,7 +1,6 @@
 """A bench for bad input: a tiny dataset, config and weights, and the tools called in this process."""
 
 import contextlib
-import importlib.util
 import io
 import logging
 import os
@@ -18,10 +17,12 @@ from PIL import Image
 from scipy.io import savemat
 
 import fastreid_projects  # noqa: F401
+from fastreid_projects.commands.table import run_command
 from fastreid_projects.data.attributes import MARKET1501
 from tests.conftest import build_tiny_backbone, write_market
 
 ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = {"train_net": "train"}  # tools whose command has another name
 MOST_SECONDS = 20
 TINY = """
 MODEL:
@@ -128,24 +129,9 @@ class Bench:
 
 def _call(name: str, words: Sequence[str]) -> int:
     try:
-        return _main(name)(words)
+        return run_command(COMMANDS.get(name, name.replace("_", "-")), words, f"{name}.py")
     except SystemExit as exit_:  # argparse
         return exit_.code if isinstance(exit_.code, int) else 1
-
-
-def _main(name: str) -> Callable[[Sequence[str]], int]:
-    if name == "train_net":
-        from fastreid_projects.engine.main import main
-    elif name == "explain":
-        from fastreid_projects.amd.explain.command import main
-    else:
-        spec = importlib.util.spec_from_file_location(f"tool_{name}", ROOT / "tools" / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        main = module.main
-    return main
 
 
 @pytest.fixture(scope="session")

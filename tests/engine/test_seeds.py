@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fastreid_projects.engine.main import argument_parser, main
+from fastreid_projects.engine.arguments import argument_parser
+from fastreid_projects.engine.main import main
 from fastreid_projects.records.tables import markdown_table, read_runs, total_seconds
 from tests.conftest import write_market
 

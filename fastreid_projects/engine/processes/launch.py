@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from fastreid.engine import default_argument_parser
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 from fastreid_projects import interrupts
 from fastreid_projects.config import load_config
+from fastreid_projects.engine.arguments import default_url
 from fastreid_projects.engine.processes.failure import Board, Failure, OtherProcessFailed, end_now
 from fastreid_projects.engine.processes.supervise import supervise
 from fastreid_projects.errors import ConfigError, UserError
@@ -153,7 +153,7 @@ def _meeting_place(args: argparse.Namespace) -> str:
     """``--dist-url``; on one machine a free port, so that two runs do not meet each other."""
     if args.num_machines > 1 or args.dist_url not in (
         "auto",
-        default_argument_parser().get_default("dist_url"),
+        default_url(),
     ):
         return str(args.dist_url)
     with socket.socket() as probe:

@@ -54,7 +54,7 @@ from .targets import FrozenTarget
 _CONFIGS = Path("projects") / "AMD" / "configs"
 
 
-def decomposition(quick: bool, device: str, root: Path) -> list[Measurement]:
+def decomposition(quick: bool, device: str) -> list[Measurement]:
     """AMD's attribute features, forward and backward: N=24, C=2048, 16x8, M=26."""
     features, attention = _maps(quick, device)
     pooling = Pooling("mean", 3.0, floor=1e-6)
@@ -73,7 +73,7 @@ def decomposition(quick: bool, device: str, root: Path) -> list[Measurement]:
     return compare("AMD decomposition", ways, repeats=3 if quick else 5, device=device)
 
 
-def interpreter_step(quick: bool, device: str, root: Path) -> list[Measurement]:
+def interpreter_step(quick: bool, device: str) -> list[Measurement]:
     """A training step behind the backbone: head, attribute features, all pairs' distances, losses, backward."""
     features, attention = _maps(quick, device)
     n, m = attention.shape[:2]
@@ -108,7 +108,7 @@ def interpreter_step(quick: bool, device: str, root: Path) -> list[Measurement]:
     return compare("AMD, behind the backbone", ways, repeats=3 if quick else 5, device=device)
 
 
-def attribute_metrics(quick: bool, device: str, root: Path) -> list[Measurement]:
+def attribute_metrics(quick: bool, device: str) -> list[Measurement]:
     """AMD's whole evaluation of random float16 features, and its matrix products alone.
 
     Market-1501's gallery, M=26, 2048-d, a tenth of the queries: time grows with the queries, memory does not.
@@ -137,12 +137,12 @@ def attribute_metrics(quick: bool, device: str, root: Path) -> list[Measurement]
     return compare("AMD evaluation", ways, repeats=1 if quick else 3, device=device)
 
 
-def explaining(quick: bool, device: str, root: Path) -> list[Measurement]:
+def explaining(quick: bool, device: str) -> list[Measurement]:
     """A warm model explains a pair, and the top 10 of a query in a gallery of known features, with the report.
 
     ResNet-50 at 256x128, a gallery of 20,000 images; the second includes search, pictures and all files.
     """
-    explainer = _explainer(quick, device, root)
+    explainer = _explainer(quick, device)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         photos = _drawn_photos(folder, 12)
@@ -173,12 +173,12 @@ def _maps(quick: bool, device: str) -> tuple[Tensor, Tensor]:
     return features, attention.requires_grad_()
 
 
-def _explainer(quick: bool, device: str, root: Path) -> Explainer:
+def _explainer(quick: bool, device: str) -> Explainer:
     """An untrained interpreter: of ResNet-18 if quick, else of ResNet-50 at 256x128."""
     name = "demo/amd_target_r18_demo.yml" if quick else "market1501/amd_target_r50_market1501.yml"
     size = [] if quick else ["INPUT.SIZE_TEST", "[256,128]"]
     options = ["MODEL.DEVICE", device, "MODEL.BACKBONE.PRETRAIN", "False", "MODEL.HEADS.NUM_CLASSES", "2"]
-    cfg = load_config(str(root / _CONFIGS / name), [*options, *size])
+    cfg = load_config(str(_CONFIGS / name), [*options, *size])
     target = FrozenTarget(build_model(cfg), 3)
     head = AttributeDecompositionHead(in_channels=cfg.MODEL.BACKBONE.FEAT_DIM, num_attributes=len(MARKET1501))
     stages = nn.ModuleList(target.stages[3:])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastreid_projects.config import load_config
-from fastreid_projects.engine.main import argument_parser
+from fastreid_projects.engine.arguments import argument_parser
 from fastreid_projects.engine.run import run
 from fastreid_projects.engine.same_config import config_there, differences
 from fastreid_projects.engine.stages import build_stages, check_stages, is_finished

@@ -17,15 +17,19 @@ from fastreid_projects.amd.explain import files as explanation_files
 from fastreid_projects.amd.explain import search as search_module
 from fastreid_projects.amd.explain import sources
 from fastreid_projects.amd.explain.average_attention import average_attention
-from fastreid_projects.amd.explain.command import main
 from fastreid_projects.amd.explain.explainer import Explainer
 from fastreid_projects.amd.explain.files import Explanation, write_explanation
 from fastreid_projects.amd.explain.search import Found, check_search, choose_queries, features_key, search
 from fastreid_projects.amd.explain.sources import Photo, read_source
+from fastreid_projects.commands.table import run_command
 from fastreid_projects.config import load_config
 from fastreid_projects.data.attributes import MARKET1501
 from fastreid_projects.errors import ConfigError, DataError
 from tests.amd.conftest import INTERPRETER
+
+
+def explain(words):
+    return run_command("explain", words, "explain.py")
 
 
 @pytest.fixture
@@ -45,7 +49,7 @@ def tool(build_amd, tmp_path, target_files, tiny_market):
 
     def call(*args, config=INTERPRETER, opts=(), weights=weights):
         output = ["OUTPUT_DIR", str(tmp_path / "run")]
-        return main(["--config-file", config, "--weights", str(weights), *args, *own, *output, *opts])
+        return explain(["--config-file", config, "--weights", str(weights), *args, *own, *output, *opts])
 
     call.folder = tmp_path / "run" / "explain"
     call.images = tmp_path / "data" / "Market-1501-v15.09.15"
@@ -245,7 +249,7 @@ def test_a_run_is_explained_from_another_folder(tool, amd_config, tmp_path, monk
     a, b = sorted(tool.images.rglob("*.jpg"))[:2]
     monkeypatch.chdir(tmp_path)
     call = ["--query", str(a), "--gallery", str(b)]
-    assert main(["--config-file", str(run / "config.yaml"), *call]) == 0
+    assert explain(["--config-file", str(run / "config.yaml"), *call]) == 0
     first = json.loads((run / "explain" / "report.json").read_text())
     assert first["weights"] == str(run / "model_final.pth")
     # another run and another target, which the paths in config.yaml lead to from here
@@ -253,10 +257,10 @@ def test_a_run_is_explained_from_another_folder(tool, amd_config, tmp_path, monk
     other.mkdir(parents=True)
     (other / "model_final.pth").write_bytes(b"another run's")
     (tmp_path / "t.yaml").write_text("MODEL:\n  META_ARCHITECTURE: MGN\n")
-    assert main(["--config-file", str(run / "config.yaml"), *call]) == 0
+    assert explain(["--config-file", str(run / "config.yaml"), *call]) == 0
     assert json.loads((run / "explain" / "report.json").read_text()) == first
     monkeypatch.chdir(run)
-    assert main(["--config-file", "config.yaml", *call]) == 0
+    assert explain(["--config-file", "config.yaml", *call]) == 0
 
 
 def test_average_maps(tool, monkeypatch):

@@ -15,9 +15,10 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from fastreid_projects.commands import one_sentence
+from fastreid_projects.command_line.one_sentence import one_sentence
 from fastreid_projects.config import load_config
-from fastreid_projects.engine.main import argument_parser, main
+from fastreid_projects.engine.arguments import argument_parser
+from fastreid_projects.engine.main import main
 from fastreid_projects.engine.processes import supervise
 from fastreid_projects.engine.processes.launch import cores_for, launch
 from fastreid_projects.engine.run import run

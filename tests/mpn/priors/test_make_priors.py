@@ -1,6 +1,6 @@
 """The folder of masks: made, resumed, summed up, shown; and the providers behind it."""
 
-import runpy
+import functools
 import sys
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fastreid_projects.commands.table import run_command
 from fastreid_projects.data.demo.figure import PART
 from fastreid_projects.data.demo.masks import DemoMasks
 from fastreid_projects.data.demo.masks import mask_path as drawn_path
@@ -254,7 +255,7 @@ def test_torchvision_never_downloads_unasked(random_weights, monkeypatch, tmp_pa
 
 
 def test_the_command(images, tmp_path, monkeypatch, capsys):
-    main = runpy.run_path(str(ROOT / "tools" / "make_part_priors.py"), run_name="tool")["main"]
+    main = functools.partial(run_command, "make-part-priors", program="make_part_priors.py")
     folder = str(Path(images[0]).parent)
     given = ["drawn", "--images", folder, "--workers", "1", "--contact-sheet", str(tmp_path / "s.png")]
     monkeypatch.setattr(sys, "argv", ["make_part_priors.py", *given])

@@ -2,7 +2,6 @@
 
 import os
 import re
-import runpy
 import subprocess
 from pathlib import Path
 
@@ -10,14 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fastreid_projects.commands.table import run_command
 from fastreid_projects.errors import ConfigError, DataError, WeightsError
 from fastreid_projects.mpn.data.part_masks import HEAD, LEG, mask_path, read_mask, write_mask
 from fastreid_projects.mpn.priors import make_priors as priors
 from fastreid_projects.mpn.providers import Found, base, blazepose, build_provider
 
-ROOT = Path(__file__).resolve().parents[3]
-MAIN = runpy.run_path(str(ROOT / "tools" / "make_part_priors.py"), run_name="tool")["main"]
 H, W = 64, 32
+
+
+def make_masks(words):
+    return run_command("make-part-priors", words, "make_part_priors.py")
 
 
 class Halves:
@@ -163,14 +165,14 @@ def test_a_sheet_replaces_no_image_and_no_mask(images, capsys):
     before = Path(images[0]).read_bytes()
     for sheet in (images[0], mask_path(images[0]), Path(images[0]).parent):
         words = ["drawn", "--images", str(Path(images[0]).parent), "--contact-sheet", str(sheet)]
-        assert MAIN(words) == 2
+        assert make_masks(words) == 2
         assert re.match(r"error: .*name (another|a) file", capsys.readouterr().err)
     assert Path(images[0]).read_bytes() == before
 
 
 @pytest.mark.parametrize("device", ["foo", "cuda:77", "meta"])
 def test_a_device_that_is_not_there(images, capsys, device):
-    assert MAIN(["torchvision", "--images", str(Path(images[0]).parent), "--device", device]) == 2
+    assert make_masks(["torchvision", "--images", str(Path(images[0]).parent), "--device", device]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: --device '{device}' is no device")
 
 

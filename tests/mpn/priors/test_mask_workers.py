@@ -44,7 +44,7 @@ from fastreid_projects.mpn.providers import base
 base.PROVIDERS["slow"] = "slow_provider:Slow"
 if __name__ == "__main__":
     os.cpu_count = lambda: 2
-    sys.exit(runpy.run_path(sys.argv.pop(1), run_name="tool")["main"]())
+    runpy.run_path(sys.argv.pop(1), run_name="__main__")
 """
 
 

@@ -1,4 +1,4 @@
-"""The command line of ``tools/explain.py``: search a gallery, explain what was found, write the report."""
+"""What the command ``explain`` does: search a gallery, explain what was found, write the report."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fastreid_projects.commands import one_sentence
 from fastreid_projects.config import load_config
 from fastreid_projects.data.attributes import UNKNOWN
 from fastreid_projects.engine.trainer import final_weights
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.evaluation.index import KINDS
 
 from ..build import RUN_CONFIG
+from ..command import TOP_K
 from .average_attention import average_attention
 from .explainer import Explainer, Pair, explained_config, to_pil
 from .explanation import PairExplanation
@@ -37,45 +36,7 @@ from .search import (
 )
 from .sources import Photo, read_source
 
-_TOP_K = 10
 _PLACES = {"OUTPUT_DIR", "MODEL.WEIGHTS"}
-
-
-def argument_parser() -> argparse.ArgumentParser:
-    """The tool's arguments."""
-    parser = argparse.ArgumentParser(
-        description="Explain why two images are near or far, attribute by attribute",
-        epilog="Images, folders and registered datasets may be named. Trailing KEY VALUE pairs override the config.",
-    )
-    parser.add_argument(
-        "--config-file", required=True, help="the interpreter's yaml, or its run's config.yaml"
-    )
-    parser.add_argument(
-        "--weights", default="", help="its checkpoint; by default model_final.pth of OUTPUT_DIR"
-    )
-    parser.add_argument("--query", default="", help="by default the query set of the config's first test set")
-    parser.add_argument("--gallery", default="", help="by default the gallery of the query's dataset")
-    parser.add_argument(
-        "--top-k",
-        type=int,
-        help=f"gallery images to find and explain for a query; by default {_TOP_K} or all",
-    )
-    parser.add_argument("--queries", type=int, default=9, help="queries to show: best, worst and random ones")
-    parser.add_argument("--attributes", type=int, default=4, help="heat maps a pair")
-    parser.add_argument("--average-maps", action="store_true", help="mean attention of each attribute, too")
-    parser.add_argument("--index-type", choices=KINDS, default="flat", help="ivfpq for very large galleries")
-    parser.add_argument("--index", default="", help="where the gallery's features are kept; OUTPUT_DIR/index")
-    parser.add_argument("--output", default="", help="folder to write; by default OUTPUT_DIR/explain")
-    parser.add_argument("--seed", type=int, default=0, help="of the random queries")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ...")
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``explain.py``; returns the exit code."""
-    args = argument_parser().parse_args(argv)
-    return one_sentence(lambda: explain(args), debug=args.debug)
 
 
 def explain(args: argparse.Namespace) -> Path:
@@ -95,7 +56,7 @@ def explain(args: argparse.Namespace) -> Path:
     if cfg.TEST.SAME_CAMERA:  # no camera is then the query's own
         queries = [replace(photo, camid=None) for photo in queries]
     gallery = read_source(_gallery(args.gallery, query), "gallery", explainer.model.attribute_set)
-    args.top_k = min(_TOP_K, len(gallery)) if args.top_k is None else args.top_k
+    args.top_k = min(TOP_K, len(gallery)) if args.top_k is None else args.top_k
     check_depth(args.top_k, gallery)
     if args.average_maps and all(set(photo.attributes) == {UNKNOWN} for photo in queries):
         raise ConfigError(

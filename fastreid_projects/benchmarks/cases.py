@@ -1,0 +1,145 @@
+"""Cases of the benchmark that belong to no single paper, and where those of the papers are found."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from fastreid.engine.train_loop import SimpleTrainer
+from fastreid.evaluation.rank import evaluate_py
+from fastreid.modeling.meta_arch import build_model
+from fastreid.solver import build_optimizer
+from fastreid.utils.compute_dist import compute_jaccard_distance
+from fastreid.utils.events import EventStorage
+
+from fastreid_projects.benchmarks.measure import Measurement, compare
+from fastreid_projects.benchmarks.throughput import compare_processes
+from fastreid_projects.config import load_config
+from fastreid_projects.evaluation.ranking import RankingMeter
+from fastreid_projects.evaluation.reranking import FASTREID, iter_jaccard_distances
+from fastreid_projects.plugins import PAPERS
+
+Case = Callable[[bool, str], list[Measurement]]
+
+
+def ranking(quick: bool, device: str) -> list[Measurement]:
+    """CMC, mAP and mINP of a distance matrix; Market-1501's size, a tenth of the queries."""
+    queries, gallery = (60, 500) if quick else (336, 15913)
+    rng = np.random.default_rng(0)
+    labels = [rng.integers(0, 751, queries), rng.integers(0, 751, gallery)]
+    cameras = [rng.integers(0, 6, queries), rng.integers(0, 6, gallery)]
+    distances = rng.random((queries, gallery), dtype=np.float32)
+
+    def ours() -> None:
+        meter = RankingMeter(labels[1], cameras[1])
+        for start in range(0, queries, 256):
+            rows = slice(start, start + 256)
+            meter.update(distances[rows], labels[0][rows], cameras[0][rows])
+        meter.compute()
+
+    def host() -> None:
+        evaluate_py(distances, labels[0], labels[1], cameras[0], cameras[1], 50, False)
+
+    return compare(
+        "ranking", [("vectorised, chunked", ours), ("host, Python", host)], repeats=1 if quick else 3
+    )
+
+
+def training_step(quick: bool, device: str) -> list[Measurement]:
+    """A step of SBS with ResNet-18 by the patched trainer, and by a plain torch loop of the same model."""
+    size, batch = ((64, 32), 8) if quick else ((128, 64), 32)
+    opts: list[str] = ["MODEL.DEVICE", device, "MODEL.HEADS.NUM_CLASSES", "100"]
+    cfg = load_config("configs/demo/sbs_r18_demo.yml", opts)
+    data = {"images": torch.rand(batch, 3, *size) * 255, "targets": torch.arange(batch) // 4}
+
+    def trainer() -> Callable[[], None]:
+        model = build_model(cfg)
+        loop = SimpleTrainer(model, _Forever(data), *build_optimizer(cfg, model))
+        loop.iter = 0
+
+        def run() -> None:
+            with EventStorage(0) as loop.storage:
+                loop.run_step()
+
+        return run
+
+    def plain() -> Callable[[], None]:
+        model = build_model(cfg).train()
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.Adam(parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+
+        def run() -> None:
+            with EventStorage(0):
+                loss = sum(model(data).values())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        return run
+
+    ways = [("patched trainer", trainer()), ("plain torch loop", plain())]
+    return compare("training step", ways, repeats=3 if quick else 15, device=device)
+
+
+def reranking(quick: bool, device: str) -> list[Measurement]:
+    """k-reciprocal re-ranking of random features at Market-1501's size; both have to give the same distances."""
+    queries, gallery, size = (40, 400, 64) if quick else (3368, 15913, 512)
+    features = torch.randn(queries + gallery, size, generator=torch.Generator().manual_seed(0))
+    features = torch.nn.functional.normalize(features, dim=1)
+    last: dict[str, Any] = {}
+
+    def ours() -> None:
+        chunks = iter_jaccard_distances(
+            features[:queries], features[queries:], device=device, formula=FASTREID
+        )
+        last["ours"] = next(rows for _, rows in chunks)[:40].copy()
+        for _ in chunks:
+            pass
+
+    def host() -> None:
+        whole = compute_jaccard_distance(features, k1=20, k2=6, search_option=3)
+        last["host"] = whole[:40, queries:].copy()
+
+    measured = compare("re-ranking", [("sparse, chunked", ours), ("host", host)], repeats=1, device=device)
+    np.testing.assert_allclose(last["ours"], last["host"], atol=1e-4)
+    return measured
+
+
+def processes(quick: bool, device: str) -> list[Measurement]:
+    """Training steps of BoT with ResNet-18 on the CPU: two processes that share the cores, and one that has all."""
+    batch, steps, size = (16, 1, "[64, 32]") if quick else (64, 20, "[256, 128]")
+    config = "configs/demo/bagtricks_r18_demo.yml"
+    return compare_processes(config, (2, 1), batch=batch, steps=steps, opts=["INPUT.SIZE_TRAIN", size])
+
+
+class _Forever:
+    """The same batch again and again."""
+
+    def __init__(self, batch: dict[str, Any]) -> None:
+        self.batch = batch
+
+    def __iter__(self) -> _Forever:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        return self.batch
+
+
+CASES: dict[str, Case] = {
+    "ranking": ranking,
+    "training_step": training_step,
+    "reranking": reranking,
+    "processes": processes,
+}
+
+
+def all_cases() -> dict[str, Case]:
+    """Return the cases by name: the papers' own, then the core's."""
+    found: dict[str, Case] = {}
+    for paper in PAPERS.values():
+        if paper.benchmark:
+            found |= importlib.import_module(paper.benchmark).CASES
+    return {**found, **CASES}

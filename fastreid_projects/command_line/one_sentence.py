@@ -1,0 +1,45 @@
+"""What all commands share: one sentence for a mistake, and the exit code that goes with it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from fastreid_projects.errors import InterruptedRunError, UserError
+
+
+def one_sentence(work: Callable[[], Any], *, debug: bool) -> int:
+    """Do the work; a mistake of the user's ends it with one line on stderr and exit code 2, any other error with 1.
+
+    A signal ends it with 128 and its number.
+    """
+    try:
+        work()
+    except InterruptedRunError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("Interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except UserError as error:
+        if debug:
+            raise
+        _say(f"error: {error}")
+        return error.exit_code
+    except Exception as error:
+        if debug:
+            raise
+        reason = " ".join(str(error).split()) or "no reason given"
+        _say(
+            f"internal error: {type(error).__name__}: {reason}; run again with --debug to see where it happened"
+        )
+        return 1
+    return 0
+
+
+def _say(sentence: str) -> None:
+    """Print the last line, on stderr, after all that waits in stdout's buffer."""
+    sys.stdout.flush()
+    print(sentence, file=sys.stderr)

@@ -1,0 +1,39 @@
+"""Measure ratios of time and peak memory, side by side in one process."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--case", metavar="NAME", action="append", help="one of the cases; all by default")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
+    parser.add_argument(
+        "--processor-time", action="store_true", help="count computing, not waiting: on a busy CPU"
+    )
+    parser.add_argument("--output", default="logs/benchmark.json", help="JSON with versions and hardware")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the chosen cases, print a table and write a JSON file."""
+    import torch
+
+    from fastreid_projects.benchmarks.cases import all_cases
+    from fastreid_projects.benchmarks.measure import count_processor_time, report
+    from fastreid_projects.errors import ConfigError
+    from fastreid_projects.files import check_writable
+
+    cases = all_cases()
+    unknown = [name for name in args.case or () if name not in cases]
+    if unknown:
+        raise ConfigError(f"there is no case {unknown[0]}; the cases are {', '.join(cases)}")
+    check_writable(args.output)
+    if args.processor_time:
+        count_processor_time()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    measured = [m for name in args.case or cases for m in cases[name](args.quick, device)]
+    print(report(measured, args.output))

@@ -1,0 +1,22 @@
+"""Check a folder of own pictures for DATASETS.NAMES "('FolderReID',)"."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", help="with labels.csv, or with the folders train, query and gallery")
+    parser.add_argument("--same-camera", action="store_true", help="tests are with TEST.SAME_CAMERA True")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Check every row and every picture, and that there is something to rank."""
+    from fastreid_projects.data.folder import check
+
+    check(Path(args.folder), args.same_camera)

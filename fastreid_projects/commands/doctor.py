@@ -1,0 +1,18 @@
+"""Say what is wrong with an installation, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    return argparse.ArgumentParser(description=__doc__)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the findings; the exit code counts what is to be mended."""
+    from fastreid_projects.doctor import report
+
+    sys.exit(report())

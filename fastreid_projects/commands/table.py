@@ -1,0 +1,107 @@
+"""Which commands there are, and how one is run."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import importlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from fastreid_projects.command_line.one_sentence import one_sentence
+from fastreid_projects.host_import import HOW_TO_INSTALL, has_host
+
+
+class Command(NamedTuple):
+    """A command.
+
+    Attributes:
+        module: has ``argument_parser()``, ``run(args)`` and, if it is slow to import what it runs, ``prepare()``.
+        summary: what it does, in a few words.
+        needs_host: it cannot do without FastReID.
+    """
+
+    module: str
+    summary: str
+    needs_host: bool = True
+
+
+_HERE = "fastreid_projects.commands"
+COMMANDS = {
+    "train": Command(f"{_HERE}.train", "train or evaluate any config"),
+    "export": Command(f"{_HERE}.export", "write a trained model as ONNX, compared with the model"),
+    "gradcam": Command(f"{_HERE}.gradcam", "Grad-CAM of images, or of the similarity of two"),
+    "results-table": Command(f"{_HERE}.results_table", "a Markdown table from run records"),
+    "benchmark": Command(f"{_HERE}.benchmark", "ratios of time and memory, side by side"),
+    "check-data": Command(f"{_HERE}.check_data", "check a folder of own pictures"),
+    "draw-demo": Command(f"{_HERE}.draw_demo", "draw the synthetic demo set", needs_host=False),
+    "doctor": Command(f"{_HERE}.doctor", "say what is wrong with an installation", needs_host=False),
+}
+
+
+def commands() -> dict[str, Command]:
+    """Return all commands by name: the core's, then the papers'."""
+    from fastreid_projects.plugins import PAPERS
+
+    found = dict(COMMANDS)
+    for paper in PAPERS.values():
+        found |= {name: Command(module, summary) for name, module, summary in paper.commands}
+    return found
+
+
+def run_command(name: str, argv: Sequence[str], program: str) -> int:
+    """Parse the words behind a command's name and run it.
+
+    Args:
+        name: one of :func:`commands`; of an unknown one the nearest is named.
+        argv: the words.
+        program: what the usage begins with.
+
+    Returns:
+        The exit code: 0, 1 for an error of ours, 2 for a mistake, else 128 and the number of the signal.
+    """
+    known = commands()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(known)}"
+        print(f"error: there is no command {name}; {hint}", file=sys.stderr)
+        return 2
+    command = known[name]
+    with _ended_at_once():
+        module = importlib.import_module(command.module)
+        parser: argparse.ArgumentParser = module.argument_parser()
+        parser.prog = program
+        args = parser.parse_args(list(argv))
+        if command.needs_host and not has_host():
+            print(f"error: {HOW_TO_INSTALL}", file=sys.stderr)
+            return 2
+        getattr(module, "prepare", lambda: None)()
+    return one_sentence(lambda: module.run(args), debug=getattr(args, "debug", False))
+
+
+@contextlib.contextmanager
+def _ended_at_once() -> Iterator[None]:
+    """Let Ctrl-C print one line: importing takes seconds, and there is nothing yet to stop."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    answer = signal.signal(signal.SIGINT, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, answer)
+
+
+def _end(signum: int, frame: object) -> None:
+    os.write(2, b"Interrupted\n")
+    os._exit(128 + signum)
+
+
+def run_tool(name: str) -> int:
+    """Run a command from ``tools/``, whose files are called by the command's name."""
+    return run_command(name, sys.argv[1:], os.path.basename(sys.argv[0]))
