@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     cases = all_cases()
     unknown = [name for name in args.case or () if name not in cases]
     if unknown:
-        raise ConfigError(f"there is no case {unknown[0]}; the cases are {', '.join(cases)}")
+        raise ConfigError(f"--case {unknown[0]} names no case; the cases are {', '.join(cases)}")
     check_writable(args.output)
     if args.processor_time:
         count_processor_time()

@@ -72,14 +72,14 @@ def run_command(name: str, argv: Sequence[str], program: str) -> int:
         print(f"error: there is no command {name}; {hint}", file=sys.stderr)
         return 2
     command = known[name]
+    if command.needs_host and not has_host() and not {"-h", "--help"} & set(argv):
+        print(f"error: {HOW_TO_INSTALL}", file=sys.stderr)
+        return 2
     with _ended_at_once():
         module = importlib.import_module(command.module)
         parser: argparse.ArgumentParser = module.argument_parser()
         parser.prog = program
         args = parser.parse_args(list(argv))
-        if command.needs_host and not has_host():
-            print(f"error: {HOW_TO_INSTALL}", file=sys.stderr)
-            return 2
         getattr(module, "prepare", lambda: None)()
     return one_sentence(lambda: module.run(args), debug=getattr(args, "debug", False))
 

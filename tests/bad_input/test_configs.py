@@ -216,7 +216,7 @@ FILES = [
     ("_BASE_: wrong.yml\n", "_BASE_ circle"),
     ("_BASE_: missing.yml\n", "missing.yml _BASE_ exist"),
     ("_BASE_: 3\n", "_BASE_ path 3"),
-    ("_BASE_: [a.yml, b.yml]\n", "_BASE_ path"),
+    ("_BASE_: [missing.yml]\n", "missing.yml _BASE_ exist"),
     ("[" * 3000, "nested"),
     ("!!python/object/apply:os.system ['exit 3']\n", "yaml"),
 ]

@@ -90,7 +90,9 @@ def test_runs_of_all_seeds_and_their_table(market, tmp_path, capsys):
     assert run("--resume", "--seeds", "3", "5", out=out) == 0
     for seed, before in records.items():
         after = record(out / f"seed_{seed}")
-        assert after["training"] == {k: v for k, v in before.items() if k not in ("config", "metrics")}
+        assert after["training"] == {
+            k: v for k, v in before.items() if k not in ("config", "metrics", "counts")
+        }
         assert total_seconds(after) == before["seconds"], "the training's, after two evaluations"
     other = str(out / "seed_3" / "model_final.pth")
     assert (

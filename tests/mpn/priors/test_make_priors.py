@@ -1,6 +1,5 @@
 """The folder of masks: made, resumed, summed up, shown; and the providers behind it."""
 
-import functools
 import sys
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fastreid_projects.commands.table import run_command
+from fastreid_projects.commands.table import run_tool
 from fastreid_projects.data.demo.figure import PART
 from fastreid_projects.data.demo.masks import DemoMasks
 from fastreid_projects.data.demo.masks import mask_path as drawn_path
@@ -255,17 +254,16 @@ def test_torchvision_never_downloads_unasked(random_weights, monkeypatch, tmp_pa
 
 
 def test_the_command(images, tmp_path, monkeypatch, capsys):
-    main = functools.partial(run_command, "make-part-priors", program="make_part_priors.py")
     folder = str(Path(images[0]).parent)
     given = ["drawn", "--images", folder, "--workers", "1", "--contact-sheet", str(tmp_path / "s.png")]
     monkeypatch.setattr(sys, "argv", ["make_part_priors.py", *given])
-    assert main() == 0
+    assert run_tool("make-part-priors") == 0
     printed = capsys.readouterr()
     assert "44 masks (44 new): 4 images" in printed.out
     assert "44/44" in printed.err, "a progress bar"
     assert (tmp_path / "s.png").is_file()
     monkeypatch.setattr(sys, "argv", ["make_part_priors.py", "drawn", "--images", str(tmp_path / "nowhere")])
-    assert main() == 2
+    assert run_tool("make-part-priors") == 2
     assert capsys.readouterr().err.startswith("error: the folder")
 
 

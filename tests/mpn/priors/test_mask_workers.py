@@ -14,7 +14,6 @@ from PIL import Image
 from fastreid_projects.mpn.data.part_masks import mask_path
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).resolve().parents[3]
 # A provider that takes its time, leaves the number of its process, and is killed at one image if asked to.
 PROVIDER = """
 import os, signal, time
@@ -37,14 +36,14 @@ class Slow:
         return Found.nothing(image)
 """
 COMMAND = """
-import fastreid_projects.required
-import os, runpy, sys
+import os, sys
+from fastreid_projects.commands.table import run_tool
 from fastreid_projects.mpn.providers import base
 
 base.PROVIDERS["slow"] = "slow_provider:Slow"
 if __name__ == "__main__":
     os.cpu_count = lambda: 2
-    runpy.run_path(sys.argv.pop(1), run_name="__main__")
+    sys.exit(run_tool("make-part-priors"))
 """
 
 
@@ -67,7 +66,7 @@ def start(images, tmp_path):
     started = []
 
     def run(**env):
-        words = [str(ROOT / "tools" / "make_part_priors.py"), "slow", "--images", str(images[0].parent)]
+        words = ["slow", "--images", str(images[0].parent)]
         started.append(
             subprocess.Popen(
                 [sys.executable, str(tmp_path / "command.py"), *words, "--workers", "2"],
