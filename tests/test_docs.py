@@ -14,6 +14,9 @@ DOCUMENTS = sorted(
 )
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 FENCE = re.compile(r"```(\w*)\n(.*?)```", re.S)
+RUN_ELSEWHERE = (
+    "plugins.md",
+)  # its commands are run by test_plugin_page.py, beside the files that they name
 TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
 
 
@@ -45,7 +48,7 @@ def test_commands_are_understood(document, monkeypatch):
     from fastreid_projects.engine.main import argument_parser
 
     monkeypatch.chdir(ROOT)
-    for words in commands(document):
+    for words in commands(document) if document.name not in RUN_ELSEWHERE else ():
         if words[0] == "make":
             for target in words[1:]:
                 assert "=" in target or target in TARGETS, words
