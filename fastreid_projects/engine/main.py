@@ -53,7 +53,9 @@ def _shown(args: argparse.Namespace) -> str:
     """The run's config as YAML; that of a stage with a config of its own follows as a comment."""
     cfg, sources = load_with_sources(args.config_file, args.opts or [])
     stages, everything = build_stages(cfg), args.show_config == "all"
-    text = show_config(cfg, sources, _defaults(cfg), title=args.config_file or "defaults", everything=everything)
+    text = show_config(
+        cfg, sources, _defaults(cfg), title=args.config_file or "defaults", everything=everything
+    )
     for stage in stages:
         if stage.config_file:
             title = f"Stage {stage.name} trains {stage.config_file}"

@@ -118,7 +118,7 @@ def test_a_file_that_was_moved_is_named_anew_on_the_command_line(write, tmp_path
     [
         (
             "loss.py",
-            "PLUGINS has to be of type list like its default [], but it is 'loss.py'; write ['loss.py']",
+            "PLUGINS has to be of type list like its default [], but it is 'loss.py'; write ",
         ),
         ("[3]", "PLUGINS holds 3; name a module or the path of a Python file"),
         ("['']", "PLUGINS holds ''"),
@@ -162,6 +162,23 @@ def test_the_plug_in_of_another_key_is_refused_as_ever(write, tmp_path):
     )
 
 
+def test_show_config_gives_keys_of_plug_ins_their_sources(write, tmp_path, capsys):
+    path = str(write_loss(tmp_path / "loss.py"))
+    write_loss(tmp_path / "first.py", name="FirstLoss", node="FIRST")
+    stage = write("PLUGINS: [first.py]\nMODEL: {LOSSES: {FIRST: {MARGIN: 2.0}}}\n", "first.yml")
+    config = write(
+        "PLUGINS: [loss.py]\nMODEL: {LOSSES: {PLUGIN: {MARGIN: 2.0}}}\n"
+        "STAGES: [{NAME: a, CONFIG: first.yml}, {NAME: b}]"
+    )
+    assert main(["--config-file", config, "--show-config"]) == 0
+    own, first = capsys.readouterr().out.split("# Stage a trains")
+    lines = [" ".join(line.split()) for line in own.splitlines()]
+    assert f"MARGIN: 2.0 # {config}:2; default 0.5" in lines
+    assert f"PLUGINS: [{path}] # {config}:1; default []" in lines
+    assert yaml.safe_load(own)["PLUGINS"] == [path]
+    assert f"{Path(stage).name}:2; default 0.5" in first
+
+
 # Runs
 
 
@@ -196,7 +213,7 @@ def tiny(tiny_market, tmp_path, monkeypatch):
     ]
 
 
-CONFIG = str(ROOT / "configs" / "bagtricks_r18_demo.yml")
+CONFIG = str(ROOT / "configs" / "demo" / "bagtricks_r18_demo.yml")
 
 
 def records(*folders):
