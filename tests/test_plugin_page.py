@@ -20,6 +20,7 @@ from fastreid_projects.config import load_config
 from fastreid_projects.engine.main import main as train_net
 from tests.amd.conftest import INTERPRETER
 from tests.conftest import write_market
+from tests.plugin_files import restored_registries
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "plugins.md"
@@ -72,7 +73,8 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     write_page(folder)
     write_shop(write_market(folder / "datasets", ids=4, size=(32, 64)), folder / "datasets" / "shop")
-    return folder
+    with restored_registries():
+        yield folder
 
 
 @pytest.fixture(autouse=True)
