@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fastreid_projects.plugin_modules.loading import registries
+from fastreid_projects.plugins import register_all
 
 LOSS = """
 from fastreid.config import CfgNode
@@ -41,6 +42,7 @@ def write_loss(path: Path, name: str = "PluginLoss", node: str = "PLUGIN", more:
 @contextlib.contextmanager
 def restored_registries() -> Iterator[None]:
     """Take back what is registered meanwhile."""
+    register_all()
     before = [dict(registry) for registry in registries()]
     try:
         yield

@@ -98,7 +98,13 @@ def trained(folder):
 
 
 def tool(name, *words):
-    return runpy.run_path(str(ROOT / "tools" / f"{name}.py"))["main"]([str(word) for word in words])
+    """Run ``python tools/<name>.py`` in this process; returns its exit code."""
+    path = str(ROOT / "tools" / f"{name}.py")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [path, *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(path, run_name="__main__")
+    return end.value.code
 
 
 NAMES = [Path(folder_of(words)).name for words in commands()]

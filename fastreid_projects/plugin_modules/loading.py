@@ -27,6 +27,7 @@ from fastreid_projects.plugin_modules import module_name
 logger = logging.getLogger("fastreid.projects.plugins")
 
 GROUP = "fastreid_projects.plugins"
+LEFT_OUT: dict[str, str] = {}  # installed package -> why its plug-in is not used
 _SUFFIX = ".py"
 
 
@@ -95,15 +96,18 @@ def installed_plugins() -> tuple[Plugin, ...]:
     return tuple(plugins)
 
 
-@functools.cache
 def leave_out(package: str, reason: str) -> None:
-    """Warn, once, of an installed package whose plug-in is not used."""
-    logger.warning(
-        "The plug-in of the installed package %s is left out: %s; update the package, or run 'pip uninstall %s'",
-        package,
-        reason,
-        package.partition(" ")[0],
-    )
+    """Warn, once, of an installed package whose plug-in is not used, and keep the reason in LEFT_OUT."""
+    if package not in LEFT_OUT:
+        LEFT_OUT[package] = reason
+        logger.warning(
+            "The plug-in of the installed package %s is left out: %s; %s", package, reason, way_out(package)
+        )
+
+
+def way_out(package: str) -> str:
+    """Return what to do about a package whose plug-in is left out."""
+    return f"update the package, or run 'pip uninstall {package.partition(' ')[0]}'"
 
 
 def _package(point: importlib.metadata.EntryPoint) -> str:

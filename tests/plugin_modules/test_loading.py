@@ -212,13 +212,15 @@ def install(folder, package, module, code, value=None):
 SHOW = """
 import json
 from fastreid_projects.config import load_config
+from fastreid_projects.doctor import _plugins
 from fastreid_projects.losses import LOSSES
 from fastreid_projects.plugins import used_plugins
 
 cfg = load_config()
 cfg = load_config("", ["MODEL.LOSSES.SOUND.MARGIN", "0.25"])
 plugins = [plugin.facts() for plugin in used_plugins(cfg)]
-print(json.dumps([cfg.MODEL.LOSSES.SOUND, cfg.SOLVER.BASE_LR, sorted(LOSSES), plugins]))
+findings = [list(finding) for finding in _plugins()]
+print(json.dumps([cfg.MODEL.LOSSES.SOUND, cfg.SOLVER.BASE_LR, sorted(LOSSES), plugins, findings]))
 """
 
 
@@ -231,7 +233,7 @@ def test_entry_points_are_known_and_broken_ones_left_out_by_name(tmp_path, run_p
     install(tmp_path, "function-reid", "function", "", "function:plugin")
     done = run_python(SHOW, PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
-    node, rate, losses, plugins = json.loads(done.stdout.splitlines()[-1])
+    node, rate, losses, plugins, findings = json.loads(done.stdout.splitlines()[-1])
     assert node == {"SCALE": 1.0, "MARGIN": 0.25}
     assert rate != 7.0
     assert "SoundLoss" in losses
@@ -249,3 +251,6 @@ def test_entry_points_are_known_and_broken_ones_left_out_by_name(tmp_path, run_p
         (warning,) = [line for line in warnings if package in line]
         assert reason in warning
         assert f"pip uninstall {package.split()[0]}" in warning
+        (advice,) = [advice for what, found, advice in findings if package in what and reason in found]
+        assert advice == f"Update the package, or run 'pip uninstall {package.split()[0]}'"
+    assert ["plug-in own", f"sound-reid 1.2 at {tmp_path / 'sound.py'}", ""] in findings
