@@ -166,6 +166,7 @@ def test_an_architecture_has_grad_cam(trained, folder, tmp_path):
     assert list((tmp_path / "branches").glob("*.html"))
 
 
+@pytest.mark.slow
 def test_an_architecture_is_explained_in_a_new_process(trained, folder, tmp_path):
     """Only the target's config names the plug-in."""
     target = trained(NAMES.index("my_architecture"))

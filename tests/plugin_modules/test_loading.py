@@ -224,6 +224,7 @@ print(json.dumps([cfg.MODEL.LOSSES.SOUND, cfg.SOLVER.BASE_LR, sorted(LOSSES), pl
 """
 
 
+@pytest.mark.slow
 def test_entry_points_are_known_and_broken_ones_left_out_by_name(tmp_path, run_python):
     sound = write_loss(tmp_path / "sound.py", name="SoundLoss", node="SOUND").read_text()
     install(tmp_path, "sound-reid", "sound", sound)
