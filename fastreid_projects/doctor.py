@@ -65,6 +65,7 @@ def examine() -> Iterator[Finding]:
     yield host
     if host.advice or any(finding.advice for finding in torch_findings):
         return
+    yield from _plugins()
     yield from _datasets()
     yield _training()
 
@@ -139,6 +140,19 @@ def _tried(what: str, look: Callable[[], str], advice: str) -> Finding:
     except Exception as error:  # whatever is broken has to be told, not raised
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return Finding(what, f"not usable: {reason}", advice or reason)
+
+
+def _plugins() -> Iterator[Finding]:
+    """What other installed packages announce; nothing where there are none."""
+    from fastreid_projects.plugin_modules.loading import LEFT_OUT, installed_plugins, way_out
+    from fastreid_projects.plugins import get_cfg
+
+    get_cfg()  # adds their keys
+    for plugin in installed_plugins():
+        if plugin.package not in LEFT_OUT:
+            yield Finding(f"plug-in {plugin.name}", f"{plugin.package} at {plugin.path}")
+    for package, reason in LEFT_OUT.items():
+        yield Finding(f"plug-in of {package}", f"left out: {reason}", way_out(package).capitalize())
 
 
 def _datasets() -> Iterator[Finding]:

@@ -3,6 +3,10 @@
 The tools print such an error as their last line, without a traceback (unless ``--debug``), and exit with 2.
 """
 
+from __future__ import annotations
+
+import sys
+
 
 class UserError(Exception):
     """Base of all errors that a user can mend; ``str(error)`` is one clear sentence.
@@ -60,3 +64,22 @@ class MissingExtraError(UserError, ModuleNotFoundError):
 
 class HostMissingError(UserError, ModuleNotFoundError):
     """FastReID itself is not installed."""
+
+
+class NameTakenError(UserError, ValueError, AssertionError):
+    """Two losses, pooling layers, backbones, heads, architectures or datasets of one name."""
+
+
+def name_taken(what: str, name: str, first: object) -> NameTakenError:
+    """Return the error for a second object of a name.
+
+    Args:
+        what: they are, e.g. ``"loss"``.
+        name: of both.
+        first: the class or function that has the name already, or the module that it is in.
+    """
+    module = first if isinstance(first, str) else str(getattr(first, "__module__", ""))
+    file = getattr(sys.modules.get(module), "__file__", None) or module
+    return NameTakenError(
+        f"the {what} {name} is registered already, by {file}; give one of the two another name"
+    )

@@ -1,10 +1,23 @@
-"""The papers of this project: the only shared file that names them."""
+"""What a config can name: the papers of this project, plug-ins of installed packages and those of ``PLUGINS``.
+
+It is the only shared file that names papers.
+"""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.plugin_modules.loading import (
+    Plugin,
+    canonical,
+    failing_in_one_sentence,
+    installed_plugins,
+    leave_out,
+    load_plugin,
+)
 
 
 class Paper(NamedTuple):
@@ -94,14 +107,75 @@ SHARED_KEYS = (
 
 
 def get_cfg() -> Any:
-    """The host's default config with this project's keys; everything is registered afterwards."""
+    """Return the host's defaults with the keys of all papers and of installed plug-ins; register what they hold."""
     from fastreid.config import get_cfg as host_cfg
 
     cfg = host_cfg()
     for name in (*SHARED_KEYS, *(paper.add_config for paper in PAPERS.values())):
         _resolve(name)(cfg)
     register_all()
+    for plugin in installed_plugins():
+        try:
+            _add_keys(cfg, plugin)
+        except ConfigError as error:
+            leave_out(plugin.package, str(error))
     return cfg
+
+
+def add_plugin(cfg: Any, name: str) -> None:
+    """Import a plug-in from outside, add its keys to a config, and its name to ``PLUGINS``.
+
+    Whatever it holds may be named afterwards. A plug-in that the config has already is left as it is.
+
+    Args:
+        cfg: not frozen.
+        name: a module, or the path of a Python file.
+
+    Raises:
+        ConfigError: there is none, it fails, or it changes a key that is not its own.
+    """
+    name = canonical(name)
+    if name not in cfg.PLUGINS:
+        _add_keys(cfg, load_plugin(name))
+        cfg.PLUGINS = [*cfg.PLUGINS, name]
+
+
+def used_plugins(cfg: Any) -> list[Plugin]:
+    """Return the plug-ins from outside that a config can draw on: those of installed packages, then its own."""
+    return [*installed_plugins(), *(load_plugin(name) for name in cfg.get("PLUGINS", []))]
+
+
+def _add_keys(cfg: Any, plugin: Plugin) -> None:
+    """Call the plug-in's ``add_config(cfg)``, if it has one; where that fails the config stays as it was."""
+    add_config = vars(plugin.module).get("add_config")
+    if add_config is None:
+        return
+    before = cfg.clone()
+    try:
+        with failing_in_one_sentence(plugin.name, plugin.module.__name__):
+            add_config(cfg)
+        changed = _changed_key(before, cfg)
+        if changed:
+            raise ConfigError(
+                f"{plugin.name} changes {changed} in its add_config, which is not its own key; set it in a config"
+            )
+    except ConfigError:
+        cfg.clear()
+        cfg.update(before)
+        raise
+
+
+def _changed_key(before: Any, after: Any, group: str = "") -> str:
+    """Return the first key that is gone or has another value, "" if there is none."""
+    for name, value in before.items():
+        key = f"{group}{name}"
+        if isinstance(value, dict) and isinstance(after.get(name), dict):
+            key = _changed_key(value, after[name], f"{key}.")
+            if key:
+                return key
+        elif name not in after or after[name] != value:
+            return key
+    return ""
 
 
 def register_all() -> None:

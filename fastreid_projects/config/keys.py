@@ -7,6 +7,9 @@ from fastreid.config import CfgNode as CN
 
 def add_common_config(cfg: CN) -> None:
     """Add the keys; with their defaults every config means what it means in the host."""
+    # Plug-ins from outside, see docs/plugins.md: modules ("my_pkg.my_losses") and paths of Python files ("my_loss.py").
+    # Those of a YAML come after those of its _BASE_, those of the command line after both.
+    cfg.PLUGINS = []
     # Trainings one after the other, see fastreid_projects.engine.stages: a list of overrides of this config, each with
     # a NAME. Each stage starts from the weights that the one before ended with.
     cfg.STAGES = []

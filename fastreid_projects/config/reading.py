@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from fastreid_projects import plugins
 from fastreid_projects.config.finding import find_file
 from fastreid_projects.config.old_paths import moved_config
+from fastreid_projects.config.plugin_names import PLUGINS, add_named_plugins
 from fastreid_projects.config.show import COMMAND_LINE
 from fastreid_projects.config.values import all_keys, config_leaves, get_key, parse, set_key
 from fastreid_projects.config.yaml_files import YamlFile, read_with_bases
@@ -55,14 +56,16 @@ def load_with_sources(config_file: str = "", opts: Sequence[str] = ()) -> Source
     """Read a config as :func:`load_config` does, and say where each value comes from."""
     cfg = plugins.get_cfg()
     sources: dict[str, str] = {}
-    for file in read_with_bases(config_file) if config_file else ():
+    files = read_with_bases(config_file) if config_file else []
+    add_named_plugins(cfg, files, opts)
+    for file in files:
         sources.update(merge_file(cfg, file))
     sources.update(merge_pairs(cfg, opts))
     return SourcedConfig(cfg, sources)
 
 
 def merge_file(cfg: Any, file: YamlFile) -> dict[str, str]:
-    """Set what a file says, not what it builds on.
+    """Set what a file says, not what it builds on; its plug-ins are there already.
 
     Returns:
         The source of each key that it sets.
@@ -73,6 +76,8 @@ def merge_file(cfg: Any, file: YamlFile) -> dict[str, str]:
     sources = {}
     for key, value in config_leaves(file.values):
         sources[key] = file.source(key)
+        if key == PLUGINS:
+            continue
         if key == _STAGES and isinstance(value, list):
             sources.update(_sources_of_stages(file, value))
             value = _merge_stages(cfg[_STAGES], value)
@@ -98,6 +103,8 @@ def merge_pairs(cfg: Any, opts: Sequence[str]) -> dict[str, str]:
     """
     _check_pairs(cfg, opts)
     for key, text in zip(opts[0::2], opts[1::2], strict=True):
+        if key == PLUGINS:
+            continue
         if key.startswith(f"{_STAGES}."):
             _set_in_stage(cfg, key, parse(text))
         else:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 from fastreid_projects.command_line.one_sentence import one_sentence
 from fastreid_projects.config import load_config
+from fastreid_projects.config.plugin_names import PLUGINS, plugin_opts
 from fastreid_projects.config.reading import load_with_sources
 from fastreid_projects.config.show import show_config
 from fastreid_projects.engine.arguments import argument_parser
@@ -34,14 +36,25 @@ def run_arguments(args: argparse.Namespace) -> None:
 def _shown(args: argparse.Namespace) -> str:
     """The run's config as YAML; that of a stage with a config of its own follows as a comment."""
     cfg, sources = load_with_sources(args.config_file, args.opts or [])
-    stages, defaults, everything = build_stages(cfg), load_config(), args.show_config == "all"
-    text = show_config(cfg, sources, defaults, title=args.config_file or "defaults", everything=everything)
+    stages, everything = build_stages(cfg), args.show_config == "all"
+    text = show_config(
+        cfg, sources, _defaults(cfg), title=args.config_file or "defaults", everything=everything
+    )
     for stage in stages:
         if stage.config_file:
             title = f"Stage {stage.name} trains {stage.config_file}"
-            own = show_config(stage.cfg, stage.sources, defaults, title=title, everything=everything)
+            own = show_config(
+                stage.cfg, stage.sources, _defaults(stage.cfg), title=title, everything=everything
+            )
             text += "\n\n#" + textwrap.indent(own, "# ").removeprefix("# #")
     return text
+
+
+def _defaults(cfg: Any) -> Any:
+    """Return a config without any file, which has the keys of the same plug-ins."""
+    defaults = load_config("", plugin_opts(cfg))
+    defaults[PLUGINS] = []
+    return defaults
 
 
 def _work(args: argparse.Namespace) -> None:

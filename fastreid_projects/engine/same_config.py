@@ -17,6 +17,7 @@ from fastreid_projects.records.tables import read_record
 # What does not change the numbers of a training, or is written by it.
 WHERE = (
     "OUTPUT_DIR",
+    "PLUGINS",
     "MODEL.DEVICE",
     "MODEL.HEADS.NUM_CLASSES",
     "SOLVER.AMP.ENABLED",

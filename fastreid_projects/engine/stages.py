@@ -37,6 +37,7 @@ from fastreid.utils import comm
 
 from fastreid_projects.config import all_keys, config_leaves, get_key, set_key
 from fastreid_projects.config.checks import check_host_config, check_training_config
+from fastreid_projects.config.plugin_names import PLUGINS, plugin_opts
 from fastreid_projects.config.reading import load_with_sources
 from fastreid_projects.engine.rehearsal import rehearse, rehearse_first, write_stand_in
 from fastreid_projects.engine.trainer import final_weights
@@ -95,7 +96,7 @@ def _check_entries(entries: Any) -> None:
             raise ConfigError(
                 f"STAGES holds {entry!r}; a stage is a mapping with a NAME of letters and digits"
             )
-        for key in ("OUTPUT_DIR", "STAGES"):
+        for key in ("OUTPUT_DIR", PLUGINS, "STAGES"):
             if key in entry:
                 raise ConfigError(f"STAGES {name}: {key} belongs to the whole run; leave it out of the stage")
         names.append(name)
@@ -117,10 +118,12 @@ def _build_stage(cfg: Any, entry: Mapping[str, Any], *, last: bool) -> Stage:
     path = get_key(cfg, given) if given in all_keys(cfg) else given
     sources: dict[str, str] = {}
     if given:
-        stage, sources = load_with_sources(path)
+        stage, sources = load_with_sources(path, plugin_opts(cfg))
         for key in _taken(cfg, stage, entry):
             set_key(stage, key, get_key(cfg, key), f"STAGES {name}: ")
             sources[key] = "the run's"
+        if cfg[PLUGINS]:
+            sources[PLUGINS] = "the run's"
     else:
         stage = cfg.clone()
         stage.defrost()

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from torch import nn
 
-from fastreid_projects.errors import ConfigError
+from fastreid_projects.errors import ConfigError, name_taken
 
 LOSSES: dict[str, Any] = {}
 
@@ -46,7 +46,7 @@ class NamedLoss(NamedTuple):
 def register_loss(cls: _L) -> _L:
     """Class decorator: make a loss known by its class name. A second class of that name is an error."""
     if cls.__name__ in LOSSES:
-        raise ValueError(f"a loss named {cls.__name__} is registered already")
+        raise name_taken("loss", cls.__name__, LOSSES[cls.__name__])
     for attribute in ("inputs", "config_node", "from_config"):
         if not hasattr(cls, attribute):
             raise TypeError(f"the loss {cls.__name__} has no '{attribute}'")

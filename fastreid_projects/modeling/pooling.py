@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from fastreid_projects.errors import ConfigError
+from fastreid_projects.errors import ConfigError, name_taken
 
 HOST_POOLING = (
     "Identity",
@@ -43,7 +43,7 @@ POOLING: dict[str, type[nn.Module]] = {}
 def register_pooling(cls: _P) -> _P:
     """Class decorator: a pooling layer that ``MODEL.HEADS.POOL_LAYER`` may name; a name taken twice is an error."""
     if cls.__name__ in POOLING or cls.__name__ in HOST_POOLING:
-        raise ValueError(f"a pooling layer named {cls.__name__} is registered already")
+        raise name_taken("pooling layer", cls.__name__, POOLING.get(cls.__name__, "fastreid.layers.pooling"))
     POOLING[cls.__name__] = cls
     return cls
 

@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 
 from fastreid_projects.files import write_aside
+from fastreid_projects.plugins import used_plugins
 
 _PACKAGES = ("fastreid-projects", "fastreid", "torch", "torchvision", "numpy", "faiss-gpu", "faiss-cpu")
 
@@ -66,6 +67,7 @@ class RunRecord:
             "command": self.command,
             "date": datetime.fromtimestamp(self.start, UTC).isoformat(timespec="seconds"),
             "config": self.cfg.dump(),
+            "plugins": [plugin.facts() for plugin in used_plugins(self.cfg)],
             "seed": self.cfg.SEED,
             "processes": dist.get_world_size() if dist.is_initialized() else 1,
             **self.environment,

@@ -1,4 +1,4 @@
-"""Patch of utils/registry.py: a registry names what it knows."""
+"""Patch of utils/registry.py: a registry names what it knows, and who has a name already."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from fastreid.utils.registry import Registry
 
 from fastreid_projects.config.names import unknown_name
+from fastreid_projects.errors import name_taken
 
 _REGISTRY_KEYS = {
     "META_ARCH": "MODEL.META_ARCHITECTURE",
@@ -14,11 +15,24 @@ _REGISTRY_KEYS = {
     "HEADS": "MODEL.HEADS.NAME",
     "DATASET": "Dataset",
 }
+_KINDS = {"META_ARCH": "architecture", "BACKBONE": "backbone", "HEADS": "head", "DATASET": "dataset"}
 
 
 def patch_registry() -> None:
-    """Let every registry of the host name what it knows (utils/registry.py:77 does not)."""
+    """Let every registry of the host name what it knows (utils/registry.py:71) and who has a name (:33)."""
     Registry.get = registry_get
+    Registry._do_register = do_register
+
+
+def do_register(self: Any, name: str, obj: object) -> None:
+    """Register an object under a name.
+
+    Raises:
+        NameTakenError: another one has the name.
+    """
+    if name in self._obj_map:
+        raise name_taken(_KINDS.get(self._name, self._name), name, self._obj_map[name])
+    self._obj_map[name] = obj
 
 
 def registry_get(self: Any, name: str) -> Any:

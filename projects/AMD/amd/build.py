@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fastreid_projects.checkpoints.dialects import in_own_names
 from fastreid_projects.checkpoints.weights import load_state_dict_file
 from fastreid_projects.config import load_config
+from fastreid_projects.config.plugin_names import plugin_opts
 from fastreid_projects.data.attribute_dataset import attribute_set_of
 from fastreid_projects.data.attributes import ATTRIBUTE_SETS, AttributeSet
 from fastreid_projects.errors import ConfigError, WeightsError
@@ -72,7 +73,7 @@ def target_config(cfg: Any) -> Any:
             f"MODEL.AMD.TARGET.CONFIG names {path}, which does not exist; name the yaml of the model to explain, or "
             "start from the folder that the path is relative to"
         )
-    target = load_config(path)
+    target = load_config(path, plugin_opts(cfg))
     if target.MODEL.META_ARCHITECTURE == "AMD":
         raise ConfigError(
             f"MODEL.AMD.TARGET.CONFIG names {path}, which is an interpreter, not a model to explain"

@@ -22,11 +22,11 @@ from fastreid_projects.engine.main import main
 from fastreid_projects.engine.processes import supervise
 from fastreid_projects.engine.processes.launch import cores_for, launch
 from fastreid_projects.engine.run import run
-from tests.architectures import ROOT, small_configs
+from tests.architectures import small_configs
 from tests.conftest import write_market
 from tests.engine import process_work
 from tests.engine.test_run import write_attributes
-from tests.yaml_files import config_file
+from tests.yaml_files import ROOT, config_file
 
 PRELOAD = [process_work.__name__, "fastreid_projects.engine.processes.launch", "torch._dynamo"]
 SBS = str(ROOT / "configs" / "demo" / "sbs_r18_demo.yml")
