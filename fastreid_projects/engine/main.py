@@ -19,7 +19,7 @@ from fastreid_projects.engine.stages import build_stages
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """The host's arguments, ``--seeds`` and ``--debug``."""
+    """The host's arguments, ``--seeds``, ``--show-config`` and ``--debug``."""
     host_parser = default_argument_parser()
     parser = SeedParser(
         description="Train or evaluate any architecture of FastReID or of this project",
@@ -56,7 +56,8 @@ def _shown(args: argparse.Namespace) -> str:
         if stage.config_file:
             title = f"Stage {stage.name} trains {stage.config_file}"
             own = show_config(stage.cfg, stage.sources, defaults, title=title, everything=everything)
-            text += "\n\n#" + textwrap.indent(own, "# ").removeprefix("# #")
+            head, _, body = own.partition("\n")
+            text += f"\n\n{head}\n{textwrap.indent(body, '# ')}"
     return text
 
 
