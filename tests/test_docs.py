@@ -92,3 +92,22 @@ def test_paths_named_in_text_exist():
         text = document.read_text()
         for path in re.findall(r"`((?:configs|tools|projects|tests|docs)/[\w./-]+)`", text):
             assert (ROOT / path).exists() or path in WRITTEN.findall(text), f"{document.name}: {path}"
+
+
+def test_configs_of_ones_own_load_beside_those_here(tmp_path):
+    """Those with a ``_BASE_``, as files in the folder that holds ``configs/`` and ``projects/``."""
+    from fastreid_projects.config import load_config
+
+    for folder in ("configs", "projects"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    found = [
+        text
+        for document in DOCUMENTS
+        for text in blocks(document, "yaml")
+        if "_BASE_" in text and "logs/mine" in text
+    ]
+    assert found
+    for text in found:
+        own = tmp_path / "own.yml"
+        own.write_text(text)
+        assert load_config(str(own)).OUTPUT_DIR == "logs/mine"

@@ -46,7 +46,8 @@ def _shown(args: argparse.Namespace) -> str:
             own = show_config(
                 stage.cfg, stage.sources, _defaults(stage.cfg), title=title, everything=everything
             )
-            text += "\n\n#" + textwrap.indent(own, "# ").removeprefix("# #")
+            head, _, body = own.partition("\n")
+            text += f"\n\n{head}\n{textwrap.indent(body, '# ')}"
     return text
 
 

@@ -216,7 +216,11 @@ FILES = [
     ("_BASE_: wrong.yml\n", "_BASE_ circle"),
     ("_BASE_: missing.yml\n", "missing.yml _BASE_ exist"),
     ("_BASE_: 3\n", "_BASE_ path 3"),
-    ("_BASE_: [missing.yml]\n", "missing.yml _BASE_ exist"),
+    ("_BASE_: [tiny.yml, missing.yml]\n", "missing.yml _BASE_ exist"),
+    ("_BASE_: [tiny.yml, tiny.yml]\n", "tiny.yml _BASE_ remove"),
+    ("_BASE_: [tiny.yml, wrong.yml]\n", "_BASE_ circle"),
+    ("_BASE_: [tiny.yml, [3]]\n", "_BASE_ path [3]"),
+    ("_BASE_: {a: tiny.yml}\n", "_BASE_ path"),
     ("[" * 3000, "nested"),
     ("!!python/object/apply:os.system ['exit 3']\n", "yaml"),
 ]

@@ -40,7 +40,9 @@ def test_an_old_path_leads_to_the_config_with_one_line_in_the_log(caplog):
         ("configs/Base-SBS.yml", "configs/_blocks/sbs.yml"),
         ("projects/AIRNet/configs/airnet_r50_msmt17.yml", "msmt17/airnet_context_blocks_r50_msmt17.yml"),
         ("projects/AIRNet/configs/airnet_r50ibn_msmt17.yml", "msmt17/airnet_r50ibn_msmt17.yml"),
-        ("projects/FIDI/configs/Base-MGN.yml", "projects/FIDI/configs/_blocks/mgn.yml"),
+        ("projects/FIDI/configs/Base-MGN.yml", "projects/FIDI/configs/_blocks/fidi_mgn.yml"),
+        ("configs/Base-MGN.yml", "configs/_blocks/mgn.yml"),
+        ("projects/SAL/configs/Base-SAL-market1501.yml", "market1501/sal_r50_market1501.yml"),
         ("projects/MPN/configs/mpn_soft1_001_r50_market1501.yml", "mpn_soft_conv1_w0p01_r50_market1501.yml"),
         ("projects/MPN/configs/mpn_soft2_10_r50_market1501.yml", "mpn_soft_conv2_w10_r50_market1501.yml"),
         (
@@ -56,7 +58,7 @@ def test_moved_and_renamed(old, new):
 def test_every_renamed_config_is_there():
     stems = [path.stem for path in ALL]
     for new in old_paths._NAMES.values():
-        assert new in stems
+        assert new.removeprefix("*") in stems
     for new in old_paths._METHODS.values():
         assert any(stem.startswith(f"{new}_") for stem in stems), new
 

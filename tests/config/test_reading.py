@@ -11,7 +11,7 @@ from fastreid_projects import plugins
 from fastreid_projects.config import all_keys, load_config
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = sorted((ROOT / "configs").rglob("*.yml"))
+BASELINES = [ROOT / "configs" / "_blocks" / f"{name}.yml" for name in ("bagtricks", "agw", "sbs", "mgn")]
 
 
 @pytest.fixture
@@ -48,8 +48,9 @@ def test_without_arguments_it_is_the_defaults():
     assert not load_config().is_frozen()
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", BASELINES, ids=lambda path: path.stem)
 def test_merges_like_the_hosts_own_loader(path):
+    """Where each file builds on one other, which is all that it can read."""
     expected = plugins.get_cfg()
     expected.merge_from_file(str(path))
     assert load_config(str(path)).dump() == expected.dump()
