@@ -19,17 +19,36 @@ from typing import NamedTuple
 
 from tabulate import tabulate
 
-# The folder of a dataset below FASTREID_DATASETS -> its registered name; of several, the first is the one that is used.
+# The folder of a dataset below FASTREID_DATASETS -> its registered name.
 FOLDERS = {
     "Market-1501-v15.09.15": "Market1501",
     "DukeMTMC-reID": "DukeMTMC",
     "MSMT17_V2": "MSMT17",
     "MSMT17_V1": "MSMT17",
     "cuhk03": "CUHK03",
+    "cuhk03-np": "CUHK03",
     "veri": "VeRi",
     "VeRi": "VeRi",
     "vehicleid": "VehicleID",
     "VehicleID": "VehicleID",
+    "VERI-Wild": "VeRiWild",
+    "AirportALERT": "AirportALERT",
+    "CAVIARa": "CAVIARa",
+    "cuhk_sysu": "cuhkSYSU",
+    "underground_reid": "GRID",
+    "iLIDS": "iLIDS",
+    "pep_256x128": "LPW",
+    "3DPeS": "PeS3D",
+    "PKUv1a_128x48": "PKU",
+    "PRAI-1581": "PRAI",
+    "prid_2011": "PRID",
+    "SAIVT-SoftBio": "SAIVT",
+    "SenseReID": "SenseReID",
+    "shinpuhkan": "Shinpuhkan",
+    "SYSU-MM01": "SYSU_mm",
+    "thermalworld_rgb": "Thermalworld",
+    "VIPeR": "VIPeR",
+    "Wildtrack_crop_dataset": "WildTrackCrop",
     "FolderReID": "FolderReID",
     "DemoReID": "DemoReID",
     "DemoReID-B": "DemoReIDB",
@@ -161,10 +180,7 @@ def _datasets() -> Iterator[Finding]:
 
     get_cfg()  # registers ours
     root = Path(dataset_root())
-    present: dict[str, str] = {}
-    for folder, name in FOLDERS.items():
-        if (root / folder).is_dir():
-            present.setdefault(name, folder)
+    present = dict.fromkeys(name for folder, name in FOLDERS.items() if (root / folder).is_dir())
     variable = "FASTREID_DATASETS" if os.environ.get("FASTREID_DATASETS") else "FASTREID_DATASETS is not set"
     lost = (
         ""
@@ -173,27 +189,26 @@ def _datasets() -> Iterator[Finding]:
     )
     asked = bool(os.environ.get("FASTREID_DATASETS"))  # without it there may be no datasets at all yet
     yield Finding("datasets", f"{len(present)} in {root.resolve()} ({variable})", lost if asked else "")
-    for name, folder in present.items():
-        yield _tried(
-            f"- {name}", partial(_count, name), f"Look into {root / folder}: it cannot be used as it is"
-        )
+    for name in present:
+        yield _tried(f"- {name}", partial(_count, name), "")
 
 
 def _count(name: str) -> str:
     from fastreid_projects.data.datasets import build_dataset, check_matches, subset
 
     dataset = build_dataset(name)
-    for part in ("train", "query", "gallery"):
-        subset(dataset, name, part)
-    identities = len({item[1] for item in dataset.train})
+    own = name == "FolderReID"  # it may be for a training or for tests alone
+    if not (own and dataset.query):
+        subset(dataset, name, "train")
+    kind = "classes" if name in _CLASSIFICATION else "identities"
+    counts = [f"{len(dataset.train)} training images of {len({item[1] for item in dataset.train})} {kind}"]
     if name in _CLASSIFICATION:
-        tests = len(dataset.query) + len(dataset.gallery)
-        return f"{len(dataset.train)} training images of {identities} classes, {tests} test images"
-    check_matches(name, [*dataset.query, *dataset.gallery], len(dataset.query))
-    return (
-        f"{len(dataset.train)} training images of {identities} identities, {len(dataset.query)} queries, "
-        f"{len(dataset.gallery)} gallery images"
-    )
+        counts.append(f"{len(dataset.query) + len(dataset.gallery)} test images")
+    elif not (getattr(dataset, "trains_only", False) or (own and not dataset.query)):
+        query, gallery = subset(dataset, name, "query"), subset(dataset, name, "gallery")
+        check_matches(name, [*query, *gallery], len(query))
+        counts += [f"{len(query)} queries", f"{len(gallery)} gallery images"]
+    return ", ".join(counts)
 
 
 def _training() -> Finding:

@@ -120,3 +120,44 @@ def test_datasets_are_registered(folder):
     from fastreid.data.datasets import DATASET_REGISTRY
 
     assert doctor.FOLDERS[folder] in DATASET_REGISTRY._obj_map
+
+
+def test_every_dataset_of_the_host_is_found_and_counted(tmp_path, monkeypatch):
+    from tests.layouts import LAYOUTS
+
+    monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
+    for layout in dict.fromkeys(LAYOUTS.values()):
+        layout(tmp_path)
+    findings = {finding.what.removeprefix("- "): finding for finding in doctor._datasets()}
+    assert not [finding for finding in findings.values() if finding.advice]
+    sizes = ("Small", "Medium", "Large")  # other tests of the same folder
+    assert {name for name in LAYOUTS if not name.startswith(sizes)} <= set(findings)
+    assert findings["VIPeR"].found == "16 training images of 4 identities"
+    assert findings["CUHK03"].found == "16 training images of 4 identities, 8 queries, 8 gallery images"
+
+
+def test_a_mat_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    from tests.layouts import cuhk03
+
+    monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
+    cuhk03(tmp_path)
+    (tmp_path / "cuhk03" / "cuhk03_release" / "cuhk-03.mat").write_text("<html>")
+    finding = {finding.what: finding for finding in doctor._datasets()}["- CUHK03"]
+    assert "cuhk-03.mat" in finding.advice
+    assert "publishers" in finding.advice
+
+
+def test_own_pictures_for_tests_or_training_alone(tmp_path, monkeypatch):
+    from tests.layouts import named
+
+    monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
+    for part in ("query", "gallery"):
+        named(tmp_path / "FolderReID" / part, "{pid}/c{cam}_{n}.jpg")
+    finding = {finding.what: finding for finding in doctor._datasets()}["- FolderReID"]
+    assert finding.found == "0 training images of 0 identities, 16 queries, 16 gallery images"
+    for part in ("query", "gallery"):
+        (tmp_path / "FolderReID" / part).rename(tmp_path / part)
+    (tmp_path / "FolderReID" / "train").mkdir()
+    (tmp_path / "gallery").rename(tmp_path / "FolderReID" / "train" / "gallery")
+    finding = {finding.what: finding for finding in doctor._datasets()}["- FolderReID"]
+    assert finding.found == "16 training images of 1 identities"

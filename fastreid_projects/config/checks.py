@@ -20,6 +20,7 @@ from fastreid_projects.config.names import unknown_name
 from fastreid_projects.config.needs import check_needs
 from fastreid_projects.config.ranges import check_run_values, check_training_values
 from fastreid_projects.config.solvers import SCHEDULES, optimizer_names
+from fastreid_projects.data.own.names import own_folder
 from fastreid_projects.device import AMP_DTYPES
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.modeling.pooling import pooling_layers
@@ -118,7 +119,8 @@ def _check_name(key: str, value: Any, known: Iterable[str]) -> None:
 
 def _check_datasets(key: str, names: Sequence[str]) -> None:
     for number, name in enumerate(names):
-        _check_name(key, name, sorted(DATASET_REGISTRY._obj_map))
+        if own_folder(name) is None:
+            _check_name(key, name, sorted(DATASET_REGISTRY._obj_map))
         if name in names[:number]:
             raise ConfigError(
                 f"{key} names {name} twice: its images would count twice; leave one of them out."

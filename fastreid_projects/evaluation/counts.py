@@ -7,7 +7,8 @@ from typing import Any
 
 from fastreid_projects.evaluation.ranking import RankingResult
 
-Counts = dict[str, int]
+_SHOWN = 0.01  # per cent, the last digit of the tables
+Counts = dict[str, Any]
 
 
 class Results(OrderedDict[str, Any]):
@@ -30,15 +31,18 @@ def count(result: RankingResult, gallery: int) -> Counts:
         gallery: its images.
 
     Returns:
-        ``queries``; ``counted``, those with a match; ``tied``, those whose ranks equal distances decide; ``gallery``;
-        ``distractors``, its images of identities that no query has.
+        ``queries``; ``counted``, those with a match; ``gallery``; ``distractors``, its images of identities that no
+        query has; ``tied``, queries of which a match is exactly as far as another image, with ``mAP_by_order`` and
+        ``Rank-1_by_order``: the least and the greatest that another order of the gallery would give, in per cent.
     """
     return {
         "queries": len(result.valid),
         "counted": result.num_valid,
-        "tied": int(result.tied.sum()),
         "gallery": gallery,
         "distractors": result.distractors,
+        "tied": result.ties.queries,
+        "mAP_by_order": [100 * value for value in result.ties.mAP],
+        "Rank-1_by_order": [100 * value for value in result.ties.rank_1],
     }
 
 
@@ -50,7 +54,7 @@ def in_words(counts: Counts) -> str:
             splits the metrics are averaged.
 
     Example:
-        >>> print(in_words(dict(queries=80, counted=11, tied=0, gallery=40, distractors=29)))
+        >>> print(in_words(dict(queries=80, counted=11, gallery=40, distractors=29)))
         Counted: 11 of 80 queries; the others have no match in the gallery and are left out, as the protocol asks.
         Gallery: 40 images, 29 of them distractors, whose identities no query has.
     """
@@ -64,9 +68,11 @@ def in_words(counts: Counts) -> str:
         lines[1] += f"; {counts['junk']} junk images are left out"
     if counts.get("draws", 1) > 1:
         lines.append(f"The metrics are means over {counts['draws']} draws of the gallery")
-    if counts["tied"]:
-        lines.append(
-            f"Equal distances decide ranks of {counts['tied']} queries: another order of the gallery gives other "
-            "numbers"
-        )
+    for name in ("mAP", "Rank-1"):
+        least, greatest = counts.get(f"{name}_by_order", (0, 0))
+        if greatest - least >= _SHOWN:
+            lines.append(
+                f"{name} lies between {least:.2f} and {greatest:.2f} by the order of the gallery, as {counts['tied']} "
+                "queries have a match that is exactly as far as another image"
+            )
     return "\n".join(f"{line}." for line in lines)

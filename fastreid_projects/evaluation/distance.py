@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from fastreid_projects.errors import ConfigError, DataError
 
 METRICS = ("euclidean", "cosine")
+_MOST_DISTANCES = 2**24  # 64 MiB, and twice as much for their order
 
 
 @torch.no_grad()
@@ -39,7 +40,7 @@ def iter_distances(
         query: (Q, D) features of any floating type.
         gallery: (G, D) features.
         metric: ``"euclidean"`` or ``"cosine"``.
-        chunk: largest C.
+        chunk: largest C; it is smaller for large galleries, see :func:`row_chunks`.
         device: where to compute; by default where ``query`` lies.
 
     Yields:
@@ -60,8 +61,7 @@ def iter_distances(
     others, shift = comparable(gallery, metric, device=device)
     others_squared = others.pow(2).sum(dim=1)
     others_blank = _blank(gallery).to(device)
-    for start in range(0, len(query), chunk):
-        part = slice(start, min(start + chunk, len(query)))
+    for part in row_chunks(len(query), len(gallery), chunk):
         features, _ = comparable(query[part], metric, shift, device)
         distances = features.pow(2).sum(dim=1, keepdim=True) + others_squared
         distances.addmm_(features, others.t(), beta=1, alpha=-2).clamp_(min=0)
@@ -71,6 +71,19 @@ def iter_distances(
             blank = _blank(query[part]).to(device)[:, None]
             distances.mul_(0.5).add_((blank + others_blank) / 2)
         yield part, distances.cpu().numpy()
+
+
+def row_chunks(queries: int, gallery: int, chunk: int) -> Iterator[slice]:
+    """Yield slices of the queries (Q,) whose distances to the gallery (G,) are in memory together.
+
+    Args:
+        queries: Q.
+        gallery: G.
+        chunk: largest C; C x G stays below 2 ** 24, which half a million distractors would exceed by far.
+    """
+    rows = max(1, min(chunk, _MOST_DISTANCES // max(1, gallery)))
+    for start in range(0, queries, rows):
+        yield slice(start, min(start + rows, queries))
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ import numpy.typing as npt
 import torch
 
 from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.evaluation.ties import TiedQuery, Ties, tied_queries
 
 Distances = npt.NDArray[np.floating[Any]] | torch.Tensor
 Labels = npt.ArrayLike | torch.Tensor
@@ -38,7 +39,7 @@ class RankingResult:
         inp: (V,) inverse negative penalty of each valid query.
         valid: (Q,) bool, whether the query has a match at all.
         first_hit: (Q,) 0-based position of the first match among the kept gallery images, -1 where not valid.
-        tied: (Q,) bool, whether a match is exactly as far as another image, so that the gallery's order ranks them.
+        ties: what equal distances can do.
         distractors: gallery images whose identity no query has.
     """
 
@@ -47,7 +48,7 @@ class RankingResult:
     inp: npt.NDArray[np.float64]
     valid: npt.NDArray[np.bool_]
     first_hit: npt.NDArray[np.int64]
-    tied: npt.NDArray[np.bool_]
+    ties: Ties
     distractors: int
 
     @property
@@ -92,7 +93,8 @@ class RankingMeter:
         self._ap: list[npt.NDArray[np.float64]] = []
         self._inp: list[npt.NDArray[np.float64]] = []
         self._first: list[npt.NDArray[np.int64]] = []
-        self._tied: list[npt.NDArray[np.bool_]] = []
+        # With average precision and first hit by the order at hand.
+        self._tied: list[tuple[float, bool, TiedQuery]] = []
         self._id_seen = False
         self._query_pids: list[npt.NDArray[Any]] = []
 
@@ -126,8 +128,8 @@ class RankingMeter:
         ordered = np.take_along_axis(same_id, order, axis=1)
         rows, positions = np.nonzero(ordered)
         self._id_seen |= bool(len(rows))
-        self._tied.append(_tied(matrix, order, ordered, rows, positions, self._camids, camids))
         same_camera = self._camids[order[rows, positions]] == camids[rows]
+        tied = tied_queries(matrix, order, ordered, ~same_camera)
         left_out_before = _cumulative_in_row(same_camera, rows)
         rows, positions = rows[~same_camera], (positions - left_out_before)[~same_camera]
 
@@ -140,6 +142,7 @@ class RankingMeter:
         first[valid] = positions[starts[valid]]
         last = positions[(starts + count - 1)[valid]]
         self._ap.append(precision_sum[valid] / count[valid])
+        self._tied += [(precision_sum[q.row] / count[q.row], first[q.row] == 0, q) for q in tied]
         self._inp.append(count[valid] / (last + 1.0))
         self._first.append(first)
 
@@ -161,9 +164,23 @@ class RankingMeter:
             inp=np.concatenate(self._inp),
             valid=valid,
             first_hit=first_hit,
-            tied=np.concatenate(self._tied),
+            ties=self._ties(first_hit[valid]),
             distractors=int((~np.isin(self._pids, queries)).sum()),
         )
+
+    def _ties(self, first_hit: npt.NDArray[np.int64]) -> Ties:
+        """What equal distances can do to mAP and Rank-1; ``first_hit`` (V,) is of the order at hand."""
+        count = len(first_hit)
+        precision = float(sum(ap.sum() for ap in self._ap) - sum(ap for ap, _, _ in self._tied))
+        hits = int((first_hit == 0).sum()) - sum(hit for _, hit, _ in self._tied)
+
+        def end(side: int) -> tuple[float, float]:
+            ap = sum(query.ap[side] for *_, query in self._tied)
+            hit = sum(query.hit[side] for *_, query in self._tied)
+            return (precision + ap) / count, (hits + hit) / count
+
+        (least_map, least_hit), (greatest_map, greatest_hit) = end(0), end(1)
+        return Ties(len(self._tied), (least_map, greatest_map), (least_hit, greatest_hit))
 
 
 def own_cameras(count: int, paths: Sequence[str] = ()) -> npt.NDArray[np.int64]:
@@ -250,41 +267,6 @@ def _matrix(distances: Distances) -> npt.NDArray[Any]:
         tensor = distances.detach().cpu()
         return (tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor).numpy()
     return np.asarray(distances)
-
-
-def _tied(
-    matrix: npt.NDArray[Any],
-    order: npt.NDArray[np.int64],
-    same_id: npt.NDArray[np.bool_],
-    rows: npt.NDArray[np.int64],
-    positions: npt.NDArray[np.int64],
-    gallery_camids: npt.NDArray[Any],
-    camids: npt.NDArray[Any],
-) -> npt.NDArray[np.bool_]:
-    """Return for each query (C,) whether a match has exactly the distance of an image of another identity.
-
-    Args:
-        matrix: (C, G) distances.
-        order: (C, G) the gallery's indices by distance.
-        same_id: (C, G) in that order, whether the identity is the query's.
-        rows: of each image with the query's identity, the query.
-        positions: of each such image, its place in the order.
-        gallery_camids: (G,).
-        camids: (C,).
-    """
-    tied = np.zeros(len(matrix), dtype=bool)
-    here = matrix[rows, order[rows, positions]]
-    for step in (-1, 1):
-        beside = np.clip(positions + step, 0, order.shape[1] - 1)
-        other = ~same_id[rows, beside] & (matrix[rows, order[rows, beside]] == here)
-        tied[rows[other]] = True
-    # Ties are rare: only where one is near is it looked at whether a counted match takes part.
-    for row in np.flatnonzero(tied):
-        own = order[row][same_id[row]]
-        matches = own[gallery_camids[own] != camids[row]]
-        others = order[row][~same_id[row]]
-        tied[row] = bool(np.isin(matrix[row, matches], matrix[row, others]).any())
-    return tied
 
 
 def _cumulative_in_row(flags: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

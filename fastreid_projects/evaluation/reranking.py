@@ -28,7 +28,7 @@ import torch
 from scipy import sparse
 
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.evaluation.distance import comparable
+from fastreid_projects.evaluation.distance import comparable, row_chunks
 
 ZHONG, FASTREID = "zhong2017", "fastreid"
 FORMULAS = (ZHONG, FASTREID)
@@ -70,8 +70,7 @@ def iter_encoded_distances(
 ) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
     """Do the same from the encodings (N, N) of the queries followed by the gallery images."""
     by_neighbour = encodings[num_query:].tocsc()
-    for start in range(0, num_query, chunk):
-        part = slice(start, min(start + chunk, num_query))
+    for part in row_chunks(num_query, encodings.shape[0] - num_query, chunk):
         rows = [_jaccard_row(encodings, by_neighbour, row) for row in range(part.start, part.stop)]
         yield part, np.stack(rows)
 

@@ -24,7 +24,9 @@ def rank(distances, query, gallery, query_cams=None, gallery_cams=None):
 def test_queries_without_a_match_and_distractors_are_counted():
     result = rank(np.arange(12).reshape(3, 4), [1, 2, 3], [1, 1, 0, 7])
     counts = count(result, 4)
-    assert counts == {"queries": 3, "counted": 1, "tied": 0, "gallery": 4, "distractors": 2}
+    assert {name: counts[name] for name in ("queries", "counted", "tied", "gallery", "distractors")} == {
+        "queries": 3, "counted": 1, "tied": 0, "gallery": 4, "distractors": 2,
+    }  # fmt: skip
     words = in_words({**counts, "junk": 5})
     assert "Counted: 1 of 3 queries; the others have no match in the gallery" in words
     assert "Gallery: 4 images, 2 of them distractors, whose identities no query has; 5 junk images" in words
@@ -61,7 +63,24 @@ def test_ties_against_all_orders():
         gallery[0], cams[0] = 1, 1
         orders = [list(order) for order in itertools.permutations(range(5))]
         found = [rank(distances[None, o], [1], gallery[o], [0], cams[o]) for o in orders]
-        assert bool(found[0].tied[0]) == (len({round(result.mAP, 9) for result in found}) > 1)
+        ties = found[0].ties
+        assert bool(ties.queries) == (len({round(result.mAP, 9) for result in found}) > 1)
+        precisions, firsts = [result.mAP for result in found], [result.rank(1) for result in found]
+        assert ties.mAP == pytest.approx((min(precisions), max(precisions)))
+        assert ties.rank_1 == (min(firsts), max(firsts))
+
+
+def test_the_ends_of_several_queries_in_chunks_are_means():
+    meter = RankingMeter([1, 1, 2, 2], [1] * 4)
+    meter.update(np.array([[1, 2, 3, 4.0]]), [1], [0])  # 1
+    meter.update(np.array([[2, 2, 2, 4.0], [5, 6, 5, 5]]), [1, 2], [0, 0])  # 7/12 to 1, twice 7/12 to 1
+    ties = meter.compute().ties
+    assert ties.queries == 2
+    assert ties.mAP == pytest.approx(((1 + 7 / 12 + 7 / 12) / 3, 1))
+    assert ties.rank_1 == pytest.approx((1 / 3, 1))
+    words = in_words(count(meter.compute(), 4))
+    assert "mAP lies between 72.22 and 100.00 by the order of the gallery, as 2 queries have a match" in words
+    assert "Rank-1 lies between 33.33 and 100.00" in words
 
 
 def test_a_picture_that_is_query_and_gallery_is_never_its_own_match():

@@ -74,3 +74,14 @@ def test_check_finite_names_the_images():
         check_finite(features, [f"{letter}.jpg" for letter in "abcde"])
     with pytest.raises(DataError, match="number 1, number 3"):
         check_finite(features)
+
+
+def test_large_galleries_are_compared_with_fewer_queries_at_a_time():
+    """Half a million distractors: the distances that are in memory together stay as many."""
+    from fastreid_projects.evaluation.distance import row_chunks
+
+    chunks = list(row_chunks(3368, 520_000, 256))
+    assert max(part.stop - part.start for part in chunks) * 520_000 <= 2**24
+    assert [i for part in chunks for i in range(part.start, part.stop)] == list(range(3368))
+    assert list(row_chunks(300, 15_913, 256)) == [slice(0, 256), slice(256, 300)]
+    assert list(row_chunks(2, 2**25, 256)) == [slice(0, 1), slice(1, 2)]

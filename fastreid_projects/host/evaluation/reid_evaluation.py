@@ -138,13 +138,24 @@ def _collect(predictions: list[dict[str, Any]]) -> tuple[_Images, list[str]]:
     """All images and, where they are known, their paths."""
     if not predictions:
         raise DataError("There are no features to evaluate: the test set is empty.")
-    features, pids, camids = (
-        torch.cat([prediction[key] for prediction in predictions]) for key in ("feats", "pids", "camids")
-    )
+    features = _joined_features(predictions)
+    pids, camids = (torch.cat([prediction[key] for prediction in predictions]) for key in ("pids", "camids"))
     paths = list(itertools.chain.from_iterable(prediction.get("paths", ()) for prediction in predictions))
     paths = paths if len(paths) == len(features) else []
     check_finite(features, paths or None)
     return _Images(features, pids.numpy(), camids.numpy()), paths
+
+
+def _joined_features(predictions: list[dict[str, Any]]) -> torch.Tensor:
+    """All features, (N, D); the batches' own become parts of them, so that no feature is in memory twice."""
+    first = predictions[0]["feats"]
+    features = first.new_empty(sum(len(prediction["feats"]) for prediction in predictions), *first.shape[1:])
+    start = 0
+    for prediction in predictions:
+        part = features[start : start + len(prediction["feats"])]
+        prediction["feats"] = part.copy_(prediction["feats"])
+        start += len(part)
+    return features
 
 
 def _merge_queries(images: _Images, num_query: int, metric: str) -> tuple[_Images, int]:

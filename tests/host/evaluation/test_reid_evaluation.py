@@ -166,3 +166,12 @@ def test_the_functions_that_others_import_are_mended():
     assert len(rank.evaluate_rank(jaccard, *labels)[0]) == 50
     expanded = reid_evaluation.aqe(query, gallery, 1, 100, 3.0)
     assert [part.shape for part in expanded] == [query.shape, gallery.shape]
+
+
+def test_no_feature_is_in_memory_twice():
+    """The batches' features become parts of the joined ones, and the evaluation can be repeated."""
+    evaluator = make_evaluator(make_data())
+    expected = evaluator.evaluate()
+    storages = {prediction["feats"].untyped_storage().data_ptr() for prediction in evaluator._predictions}
+    assert len(storages) == 1
+    assert evaluator.evaluate() == expected

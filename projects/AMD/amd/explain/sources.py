@@ -17,9 +17,9 @@ from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid_projects.data.attribute_dataset import item_attributes
 from fastreid_projects.data.attributes import UNKNOWN, AttributeSet
 from fastreid_projects.data.datasets import build_dataset
+from fastreid_projects.data.images import is_picture
+from fastreid_projects.data.own.names import NAME
 from fastreid_projects.errors import ConfigError, DataError
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,11 @@ def read_source(source: str, part: str, attribute_set: AttributeSet) -> list[Pho
     if os.path.isfile(path):
         return [_unknown(path, attribute_set)]
     if os.path.isdir(path):
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        files = sorted(p for p in path.rglob("*") if is_picture(p.name) and p.is_file())
         if not files:
-            raise DataError(f"the folder {source} holds no image ({', '.join(SUFFIXES)})")
+            raise DataError(f"the folder {source} holds no image that Pillow reads")
         return [_unknown(file, attribute_set) for file in files]
-    if source not in DATASET_REGISTRY._obj_map:
+    if source not in DATASET_REGISTRY._obj_map and not source.startswith(f"{NAME}:"):
         raise ConfigError(f"'{source}' is no image, no folder and no registered dataset")
     dataset = build_dataset(source)
     items = list(getattr(dataset, part))

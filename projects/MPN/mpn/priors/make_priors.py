@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from fastreid_projects.data.datasets import build_dataset, subset
 from fastreid_projects.data.demo import masks as drawn_masks
-from fastreid_projects.data.images import read_image
+from fastreid_projects.data.images import is_picture, read_image
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.files import check_writable, remove_unfinished, write_aside
 from fastreid_projects.visualization.spread import evenly_spread
@@ -28,7 +28,6 @@ from ..providers.base import provider_class
 from ..regions import find_regions, has_head_and_leg, has_part
 from .mask_workers import make_masks
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 SPLITS = ("train", "query", "gallery")
 MAP = (24, 8)
 """Height and width of the map of a 384 x 128 image, on which the regions are found for the summary and the sheet."""
@@ -91,9 +90,9 @@ def folder_images(folder: str | Path) -> list[str]:
         what = "is a file, not a folder of images" if Path(folder).exists() else "does not exist"
         raise DataError(f"the folder {folder} {what}: name a folder with --images")
     absolute = Path(os.path.abspath(folder))  # masks lie beside the folder, whose name "." does not tell
-    found = sorted(str(p) for p in absolute.glob("*") if p.suffix.lower() in SUFFIXES)
+    found = sorted(str(p) for p in absolute.glob("*") if is_picture(p.name))
     if not found:
-        raise DataError(f"the folder {folder} holds no image ({', '.join(SUFFIXES)})")
+        raise DataError(f"the folder {folder} holds no image that Pillow reads")
     return found
 
 

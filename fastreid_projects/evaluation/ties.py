@@ -1,0 +1,86 @@
+"""Matches that are exactly as far as other images: their ranks follow from the order of the gallery.
+
+| letter | meaning                        |
+| ------ | ------------------------------ |
+| C      | queries of one chunk           |
+| G      | gallery images                 |
+| M      | counted matches of one query   |
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Ties(NamedTuple):
+    """What equal distances can do to a ranking.
+
+    Attributes:
+        queries: how many have a match that is as far as another image.
+        mAP: least and greatest, by the least and the most favourable order of the gallery, 0..1.
+        rank_1: the same of Rank-1.
+    """
+
+    queries: int
+    mAP: tuple[float, float]
+    rank_1: tuple[float, float]
+
+
+class TiedQuery(NamedTuple):
+    """One query of which a match is as far as another image.
+
+    Attributes:
+        row: its number in the chunk.
+        ap: least and greatest average precision.
+        hit: whether a match comes first, by the least and the most favourable order.
+    """
+
+    row: int
+    ap: tuple[float, float]
+    hit: tuple[bool, bool]
+
+
+def tied_queries(
+    distances: npt.NDArray[Any],
+    order: npt.NDArray[np.int64],
+    same_id: npt.NDArray[np.bool_],
+    counted: npt.NDArray[np.bool_],
+) -> list[TiedQuery]:
+    """Find the queries whose ranks the order of the gallery decides.
+
+    Args:
+        distances: (C, G).
+        order: (C, G) the gallery's indices by distance.
+        same_id: (C, G) in that order, whether the identity is the query's.
+        counted: for each true entry of ``same_id``, row by row, whether it counts as a match.
+    """
+    rows, positions = np.nonzero(same_id)
+    near = np.zeros(len(distances), dtype=bool)
+    here = distances[rows, order[rows, positions]]
+    for step in (-1, 1):
+        beside = np.clip(positions + step, 0, order.shape[1] - 1)
+        equal = distances[rows, order[rows, beside]] == here
+        near[rows[equal & ~same_id[rows, beside]]] = True
+    found = []
+    for row in np.flatnonzero(near):  # few: the others are not looked at
+        own = same_id[row]
+        matches = distances[row, order[row, positions[(rows == row) & counted]]]
+        extremes = _extremes(matches, distances[row, order[row, ~own]])
+        if extremes is not None:
+            found.append(TiedQuery(int(row), *extremes))
+    return found
+
+
+def _extremes(
+    matches: npt.NDArray[Any], others: npt.NDArray[Any]
+) -> tuple[tuple[float, float], tuple[bool, bool]] | None:
+    """Average precision and first hit of sorted distances (M,) among others', as in `TiedQuery`; None without a tie."""
+    before, until = (np.searchsorted(others, matches, side) for side in ("left", "right"))
+    if np.array_equal(before, until):
+        return None
+    number = np.arange(1, len(matches) + 1)
+    least, greatest = (float(np.mean(number / (number + ahead))) for ahead in (until, before))
+    return (least, greatest), (bool(until[0] == 0), bool(before[0] == 0))
