@@ -22,6 +22,7 @@ $(STAMP): requirements.txt setup.py pyproject.toml
 
 demo: $(STAMP)
 	$(RUN) tools/train_net.py --config-file projects/AMD/configs/demo/amd_r18_demo.yml
+	@echo "Open logs/demo/amd/report/report.html in a browser: why two images are near or far"
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope

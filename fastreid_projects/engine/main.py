@@ -9,6 +9,7 @@ from typing import Any
 
 from fastreid_projects.command_line.one_sentence import one_sentence
 from fastreid_projects.config import load_config
+from fastreid_projects.config.finding import find_config
 from fastreid_projects.config.plugin_names import PLUGINS, plugin_opts
 from fastreid_projects.config.reading import load_with_sources
 from fastreid_projects.config.show import show_config
@@ -26,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_arguments(args: argparse.Namespace) -> None:
-    """Do what the parsed arguments say."""
+    """Do what the parsed arguments say; the config may be named by its name alone."""
+    if args.config_file:
+        args.config_file = find_config(args.config_file)  # the host opens it by this path
     if args.show_config:
         print(_shown(args))
     else:
