@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,11 @@ HOSTS = sorted(
 def test_every_dataset_has_a_layout():
     assert set(LAYOUTS) == set(HOSTS)
     assert len(HOSTS) == 30
+
+
+def test_the_table_of_datasets_names_them_all():
+    text = (Path(__file__).resolve().parents[4] / "docs" / "datasets.md").read_text()
+    assert not [name for name in HOSTS if f"`{name}`" not in text]
 
 
 def opened(name, seed):
