@@ -15,7 +15,7 @@ from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils import comm
 
-from fastreid_projects.config.data_checks import check_test_sets
+from fastreid_projects.config.data_checks import check_test_sets, check_training_sets
 from fastreid_projects.config.names import unknown_name
 from fastreid_projects.config.needs import check_needs
 from fastreid_projects.config.ranges import check_run_values, check_training_values
@@ -25,7 +25,7 @@ from fastreid_projects.device import AMP_DTYPES
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.modeling.pooling import pooling_layers
 
-IDENTITY_SAMPLERS = ["NaiveIdentitySampler", "BalancedIdentitySampler"]
+IDENTITY_SAMPLERS = ["NaiveIdentitySampler", "BalancedIdentitySampler", "SetReWeightSampler"]
 SAMPLERS = ["TrainingSampler", *IDENTITY_SAMPLERS, "ImbalancedDatasetSampler"]
 # MODEL.BACKBONE.DEPTH by MODEL.BACKBONE.NAME; the host looks it up in a dict of each builder (resnet.py:312).
 DEPTHS = {
@@ -107,6 +107,7 @@ def check_training_config(cfg: Any) -> None:
         raise ConfigError("DATASETS.NAMES is empty: name at least one dataset to train on.")
     check_training_values(cfg)
     check_needs(cfg)
+    check_training_sets(cfg)
     _check_batch(cfg)
     if cfg.MODEL.META_ARCHITECTURE == "Distiller":
         _check_teachers(cfg.KD)

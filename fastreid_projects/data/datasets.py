@@ -160,6 +160,19 @@ def check_matches(name: str, items: Sequence[Any], num_query: int, *, same_camer
     raise DataError(f"Dataset {name} cannot be evaluated. {reason}{example}")
 
 
+def trained_tests(cfg: Any) -> list[str]:
+    """Return the test sets whose people the training sees: DATASETS.COMBINEALL adds query and gallery to it."""
+    if not cfg.DATASETS.COMBINEALL:
+        return []
+    trained = {_people(name) for name in cfg.DATASETS.NAMES}
+    return [name for name in cfg.DATASETS.TESTS if _people(name) in trained]
+
+
+def _people(name: str) -> str:
+    """Return the name that a dataset's identities have in training: that of Market1501 and of its variants is one."""
+    return str(getattr(DATASET_REGISTRY.get(name), "dataset_name", name))
+
+
 def training_items(cfg: Any, data: Any, name: str) -> list[Any]:
     """The training images of a built dataset, of the share of its identities that DATASETS.ID_FRACTION leaves."""
     return keep_identities(

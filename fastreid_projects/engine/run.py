@@ -14,6 +14,7 @@ from fastreid.utils import comm
 
 from fastreid_projects import interrupts
 from fastreid_projects.command_line.pasteable import pasteable
+from fastreid_projects.data.datasets import trained_tests
 from fastreid_projects.engine.load_model import load_trained
 from fastreid_projects.engine.processes.agreement import main_value, require_same
 from fastreid_projects.engine.same_config import config_there, differences
@@ -106,11 +107,17 @@ def _run_one(
 ) -> dict[str, Any]:
     cfg = setup_run(cfg, args)
     record = RunRecord(cfg, pasteable(sys.argv))
+    if trained_tests(cfg):
+        logger.warning(
+            "DATASETS.COMBINEALL trains on the query and gallery people of %s: scores there are not those of a test",
+            ", ".join(trained_tests(cfg)),
+        )
     results, trained = (evaluate(cfg), False) if args.eval_only else train(cfg, resume)
     if comm.is_main_process():
         stages = [(stage.name, stage.cfg.OUTPUT_DIR) for stage in earlier]
         training = None if trained else _training_of(cfg, own=not args.eval_only)
-        logger.info("Run record written to %s", record.finish(results, stages, training))
+        path = record.finish(results, stages, training, trained_tests(cfg))
+        logger.info("Run record written to %s", path)
     return results
 
 

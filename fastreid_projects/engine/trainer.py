@@ -90,6 +90,7 @@ class Trainer(DefaultTrainer):
         transforms = build_transforms(cfg, is_train=False)
         attributes = item_attributes(dataset, items, attribute_set)
         test_set = AttributeDataset(items, attributes, transforms, relabel=False)
+        test_set.junk = getattr(dataset, "junk", 0)
         return build_reid_test_loader(cfg, test_set=test_set, num_query=len(dataset.query))
 
     @classmethod
@@ -115,6 +116,7 @@ class Trainer(DefaultTrainer):
         dataset = open_dataset(cfg, dataset_name)
         query, gallery = (subset(dataset, dataset_name, part) for part in ("query", "gallery"))
         test_set = make(query + gallery, build_transforms(cfg, is_train=False))
+        test_set.junk = getattr(dataset, "junk", 0)
         return build_reid_test_loader(cfg, test_set=test_set, num_query=len(query))
 
     @classmethod

@@ -53,6 +53,7 @@ class RunRecord:
         metrics: Mapping[str, Any],
         stages: Sequence[tuple[str, str]] = (),
         training: Mapping[str, Any] | None = None,
+        trained_tests: Sequence[str] = (),
     ) -> Path:
         """Write ``run.json``.
 
@@ -61,6 +62,7 @@ class RunRecord:
                 stand beside them by dataset.
             stages: (name, OUTPUT_DIR) of the stages before this one; their records' seconds and metrics are kept.
             training: :func:`training_facts` of the model, where this run only evaluated it.
+            trained_tests: test sets whose people were trained on; their scores are not those of a test.
         """
         path = Path(self.cfg.OUTPUT_DIR) / "run.json"
         record = {
@@ -76,6 +78,8 @@ class RunRecord:
             "metrics": dict(metrics),
             "counts": getattr(metrics, "counts", {}),
         }
+        if trained_tests:
+            record["trained_tests"] = list(trained_tests)
         if stages:
             record["stages"] = [{"name": name, **_stage_facts(folder)} for name, folder in stages]
         if training is not None:

@@ -118,7 +118,7 @@ TRAINING = [
     (empty_gallery_folder, "Market1501 no gallery images"),
     (only_other_endings, "bounding_box_train no train images"),
     (training_folder_is_a_file, "bounding_box_train"),
-    (one_identity, "identities"),
+    (one_identity, "Market1501 one identity"),
     (a_name_without_identity, "IMG_1234.jpg identity rename"),
     (a_camera_out_of_range, "0002_c9s1_000001_00.jpg camera"),
     (an_identity_out_of_range, "9999_c1s1_000001_00.jpg identity"),

@@ -43,7 +43,7 @@ def test_names_of_every_run(key, value, nearest, tiny_cfg, resnet18):
     ("key", "value", "nearest"),
     [
         ("DATALOADER.SAMPLER_TRAIN", "NaiveSampler", "NaiveIdentitySampler"),
-        ("DATALOADER.SAMPLER_TRAIN", "SetReWeightSampler", "Sampler"),
+        ("DATALOADER.SAMPLER_TRAIN", "SetWeightSampler", "SetReWeightSampler"),
         ("SOLVER.OPT", "adam", "Adam"),
         ("SOLVER.SCHED", "MultiStep", "MultiStepLR"),
         ("SOLVER.WARMUP_METHOD", "linar", "linear"),

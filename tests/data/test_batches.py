@@ -11,11 +11,13 @@ from torch.utils.data import BatchSampler, Dataset
 
 from fastreid_projects.data.batches import NumberedBatches, numbered
 from fastreid_projects.data.device_loader import DeviceLoader
+from fastreid_projects.data.set_sampler import SetSampler
 
 ITEMS = [("a.jpg", number % 6, number % 2) for number in range(24)]
 SAMPLERS = {
     "TrainingSampler": lambda: TrainingSampler(len(ITEMS), seed=3),
     "NaiveIdentitySampler": lambda: NaiveIdentitySampler(ITEMS, 8, 2, seed=3),
+    "SetSampler": lambda: SetSampler(ITEMS, [item[1] % 2 for item in ITEMS], 8, 2, seed=3),
     "ImbalancedDatasetSampler": lambda: ImbalancedDatasetSampler(ITEMS, seed=3),
 }
 

@@ -310,6 +310,7 @@ class TestDataset:
         assert re.fullmatch(r"demo_\d", camera)
         assert all(isinstance(pid, int) and pid >= 0 for _, pid, _ in drawn.query + drawn.gallery)
         assert {pid for _, pid, _ in drawn.gallery} >= {0}
+        assert drawn.junk == 3
         assert [item[0] for item in drawn.gallery] == sorted(item[0] for item in drawn.gallery)
 
 

@@ -1,6 +1,7 @@
 """The main job on a tiny Market-1501: IDE, then MPN with masks, by one command; resumed, evaluated, refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -73,10 +74,13 @@ def weights(path):
 
 
 def test_the_main_job(market, tmp_path):
+    junk = market / "bounding_box_test" / "-1_c1s1_000001_00.jpg"
+    shutil.copy(min((market / "bounding_box_test").glob("*.jpg")), junk)
     assert run(tmp_path, "DATALOADER.NUM_INSTANCE", "4") == 0
     out = tmp_path / "out"
     record = json.loads((out / "run.json").read_text())
     assert {"Rank-1", "mAP", "mINP"} <= set(record["metrics"])
+    assert record["counts"]["Market1501"]["junk"] == 1, "counted also in a dataset of the architecture's own"
     ide, final = weights(out / "ide" / "model_final.pth"), weights(out / "model_final.pth")
     assert "heads.weight" in ide
     assert "heads.conv1.weight" in final

@@ -42,6 +42,7 @@ class DemoReID(ImageDataset):
             DataError: the images cannot be drawn, or a file in the folders has a foreign name.
         """
         self.data_dir = ensure_drawn(self.spec, root)
+        self.junk = 0  # test images of identity -1, which are left out
         self.train_dir, self.query_dir, self.gallery_dir = (str(self.data_dir / split) for split in SPLITS)
         train, query, gallery = (
             self.list_images(self.data_dir / split, split == SPLITS[0]) for split in SPLITS
@@ -62,6 +63,7 @@ class DemoReID(ImageDataset):
                 raise DataError(f"the image {path} is not named as 0002_c1s1_000451_00.jpg")
             pid, camera = int(match[1]), int(match[2]) - 1
             if pid < 0:
+                self.junk += not is_train
                 continue
             labels = (
                 (f"{self.dataset_name}_{pid}", f"{self.dataset_name}_{camera}") if is_train else (pid, camera)

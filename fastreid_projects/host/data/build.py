@@ -14,6 +14,7 @@ from fastreid.data import data_utils
 from fastreid.data.transforms import build_transforms
 from fastreid.utils import comm
 
+from fastreid_projects.data import set_sampler
 from fastreid_projects.data.collate import fast_batch_collator
 from fastreid_projects.data.datasets import open_dataset, subset, training_items
 from fastreid_projects.data.device_loader import DeviceLoader, builders_device
@@ -80,6 +81,8 @@ def build_reid_train_loader(*args: Any, **kwargs: Any) -> DeviceLoader:
         train_set = _train_set(cfg, options.get("transforms"), **kwargs)
     _check_batch(cfg, train_set)
     workers = options.pop("num_workers", cfg.DATALOADER.NUM_WORKERS)
+    if options.get("sampler") is None and cfg.DATALOADER.SAMPLER_TRAIN == set_sampler.NAME:
+        options["sampler"] = _set_sampler(cfg, train_set)
     explicit = host_build._train_loader_from_config(cfg, train_set=train_set, **options)
     return _host_train_loader(**{**explicit, "num_workers": workers})
 
@@ -94,10 +97,27 @@ def _train_set(cfg: Any, transforms: Any, **kwargs: Any) -> Any:
     return host_build.CommDataset(items, transforms or build_transforms(cfg, is_train=True), relabel=True)
 
 
+def _set_sampler(cfg: Any, train_set: Any) -> set_sampler.SetSampler:
+    """The sampler that weighs the sets of DATASETS.NAMES; the host's (triplet_sampler.py:185) never works."""
+    items = train_set.img_items
+    return set_sampler.SetSampler(
+        items,
+        set_sampler.sets_of(items, cfg.DATASETS.NAMES),
+        cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size(),
+        cfg.DATALOADER.NUM_INSTANCE,
+        cfg.DATALOADER.SET_WEIGHT,
+    )
+
+
 def _check_batch(cfg: Any, train_set: Any) -> None:
     batch, world = cfg.SOLVER.IMS_PER_BATCH, comm.get_world_size()
     if len(train_set) == 0:
         raise DataError(f"The training set ({', '.join(cfg.DATASETS.NAMES)}) has no images.")
+    if len(getattr(train_set, "pids", (1, 2))) < 2:
+        raise DataError(
+            f"The training set ({', '.join(cfg.DATASETS.NAMES)}) has images of one identity alone: a training learns "
+            "to tell identities apart, add images of others."
+        )
     if batch % world:
         raise ConfigError(f"SOLVER.IMS_PER_BATCH {batch} is not divisible by the {world} processes.")
     if len(train_set) < batch:

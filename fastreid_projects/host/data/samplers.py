@@ -91,6 +91,6 @@ def _not_empty(init: Callable[..., None]) -> Callable[..., None]:
 def refuse_set_reweight(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
     """triplet_sampler.py:185-197 takes camera names for numbers and never works."""
     raise ConfigError(
-        "DATALOADER.SAMPLER_TRAIN SetReWeightSampler does not work in FastReID: use NaiveIdentitySampler, "
-        "BalancedIdentitySampler or ImbalancedDatasetSampler."
+        "FastReID's SetReWeightSampler does not work: let DATALOADER.SAMPLER_TRAIN SetReWeightSampler build one that "
+        "does, or make a fastreid_projects.data.set_sampler.SetSampler."
     )

@@ -87,5 +87,5 @@ def test_nothing_to_sample(unpatched):
 
 def test_the_sampler_that_never_works(unpatched):
     assert unpatched["set_reweight"].startswith(("ValueError", "TypeError", "hangs"))
-    with pytest.raises(ConfigError, match=r"SetReWeightSampler does not work .* use NaiveIdentitySampler"):
+    with pytest.raises(ConfigError, match=r"FastReID's SetReWeightSampler does not work: let DATALOADER"):
         SetReWeightSampler(items(16), 16, 2, [1, 1, 1, 1])

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,16 +12,40 @@ import torch
 from fastreid.data.datasets import DATASET_REGISTRY
 
 from fastreid_projects.data.datasets import build_dataset
-from tests.layouts import LAYOUTS, TRAIN_ONLY, market
+from fastreid_projects.plugins import get_cfg
+from tests.layouts import LAYOUTS, TRAIN_ONLY, market, three_folders
 
 HOSTS = sorted(
     name for name, kind in DATASET_REGISTRY._obj_map.items() if kind.__module__.startswith("fastreid.data")
 )
 
 
+# This project's, read from the same folders or from own pictures.
+OURS = {
+    "CUHK03Detected": LAYOUTS["CUHK03"],
+    "Market1501MultiQuery": market,
+    "Market1501Distractors500k": market,
+    "FolderReID": lambda root: three_folders(
+        root / "FolderReID", "{pid}/c{cam}_{n}.jpg", ("train", "query", "gallery")
+    ),
+}
+# Drawn by a program, or read by torchvision: their own tests compare them image by image.
+DRAWN = {"DemoReID", "DemoReIDB", "DemoReIDMisaligned", "CIFAR100", "DrawnCIFAR100"}
+
+
 def test_every_dataset_has_a_layout():
+    get_cfg()  # registers ours
+    ours = {
+        n for n, kind in DATASET_REGISTRY._obj_map.items() if kind.__module__.startswith("fastreid_projects.")
+    }
+    assert ours == set(OURS) | DRAWN
     assert set(LAYOUTS) == set(HOSTS)
     assert len(HOSTS) == 30
+
+
+def test_the_table_of_datasets_names_them_all():
+    text = (Path(__file__).resolve().parents[4] / "docs" / "datasets.md").read_text()
+    assert not [name for name in HOSTS if f"`{name}`" not in text]
 
 
 def opened(name, seed):
@@ -31,9 +56,10 @@ def opened(name, seed):
     return [[tuple(item) for item in part] for part in (data.train, data.query, data.gallery)]
 
 
-@pytest.mark.parametrize("name", HOSTS)
+@pytest.mark.parametrize("name", [*HOSTS, *OURS])
 def test_the_items_depend_on_no_generator_and_no_order_of_the_files(name, tmp_path, monkeypatch):
-    LAYOUTS[name](tmp_path)
+    get_cfg()
+    {**LAYOUTS, **OURS}[name](tmp_path)
     monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
     first = opened(name, 1)
     listdir, scandir = os.listdir, os.scandir
