@@ -207,7 +207,10 @@ def test_setup_maps_every_folder_with_code(monkeypatch):
 
     code = text.replace("from setuptools import find_packages, setup", "from setuptools import find_packages")
     monkeypatch.chdir(ROOT)
-    exec(compile(code, "setup.py", "exec"), {"setup": setup, "__name__": "setup"})
+    exec(
+        compile(code, "setup.py", "exec"),
+        {"setup": setup, "__name__": "setup", "__file__": str(ROOT / "setup.py")},
+    )
     folders = {path.parent for path in sources(CORE, *PAPERS.values())}
     packages = {".".join(module_name(folder / "x").split(".")[:-1]) for folder in folders}
     assert packages == set(listed["packages"])

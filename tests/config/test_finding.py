@@ -33,7 +33,33 @@ def test_a_misspelt_path_gets_the_nearest_one(wrong, right):
 
 
 def test_a_right_name_in_the_wrong_place_is_the_only_answer():
-    assert refusal("mpn_r18_demo.yml").endswith("did you mean projects/MPN/configs/demo/mpn_r18_demo.yml?")
+    wrong = "projects/SAL/configs/demo/mpn_r18_demo.yml"
+    assert refusal(wrong).endswith("did you mean projects/MPN/configs/demo/mpn_r18_demo.yml?")
+
+
+@pytest.mark.parametrize(
+    "name", ["mpn_r18_demo.yml", "mpn_r18_demo", "projects/MPN/configs/demo/mpn_r18_demo.yml"]
+)
+def test_a_config_of_the_project_is_found_from_any_folder(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_config(name) == str(ROOT / "projects/MPN/configs/demo/mpn_r18_demo.yml")
+    (tmp_path / "mpn_r18_demo.yml").write_text("SEED: 1\n")
+    assert find_config("mpn_r18_demo.yml") == "mpn_r18_demo.yml", "one's own comes first"
+
+
+def test_a_name_that_several_have_is_refused(tmp_path, monkeypatch):
+    for folder in ("configs/a", "configs/b"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "same.yml").touch()
+    monkeypatch.setattr("fastreid_projects.shipped.root", lambda: tmp_path)
+    assert (
+        refusal("same.yml")
+        == "several configs are called same.yml: name one of configs/a/same.yml, configs/b/same.yml"
+    )
+
+
+def test_an_earlier_name_alone_leads_to_todays():
+    assert find_config("amd_demo.yml").endswith("projects/AMD/configs/demo/amd_r18_demo.yml")
 
 
 def test_files_of_ones_own_are_near_too(tmp_path, monkeypatch):

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -60,11 +62,14 @@ def test_train_net_explains_itself_and_its_mistakes(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_ctrl_c_while_train_net_imports_is_one_line(tmp_path):
-    (tmp_path / "fastreid_projects").mkdir()
-    (tmp_path / "fastreid_projects" / "__init__.py").write_text(
+@pytest.mark.parametrize("tool", ["train_net", "export", "explain"])
+def test_ctrl_c_while_a_tool_imports_is_one_line(tool, tmp_path):
+    """The host is imported by a signal to oneself."""
+    (tmp_path / "fastreid").mkdir()
+    (tmp_path / "fastreid" / "__init__.py").write_text(
         "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(30)\n"
     )
-    done = run(ROOT / "tools" / "train_net.py", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    words = ["--config-file", "x.yml"]
+    done = run(ROOT / "tools" / f"{tool}.py", *words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 130
     assert done.stderr == "Interrupted\n"

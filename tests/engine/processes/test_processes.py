@@ -140,7 +140,9 @@ def models(files):
     found = {}
     for name, path in small_configs().items():
         size = "[96, 32]" if name.startswith("MGN") else "[64, 32]"
-        found[name] = Model(load_config(str(path), small(str(path), **classes, **{"INPUT.SIZE_TRAIN": size})))
+        own = {"INPUT.SIZE_TRAIN": size}
+        own |= {"MODEL.MPN.PRIOR.TYPE": "uniform"} if name.startswith("MPN") else {}  # the batch holds no masks
+        found[name] = Model(load_config(str(path), small(str(path), **classes, **own)))
     amd = jobs(files)["amd"]
     weights = ["MODEL.AMD.TARGET.WEIGHTS", str(files / "amd" / "target" / "model_final.pth")]
     found["AMD"] = Model(load_config(amd.config_file, [*amd.opts, *weights]))
