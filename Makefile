@@ -31,6 +31,7 @@ check: $(STAMP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
 
 format: $(STAMP)
 	$(RUN) -m ruff check --fix .

@@ -6,8 +6,8 @@ from typing import Any
 
 from fastreid.data.datasets import DATASET_REGISTRY
 
-from fastreid_projects.data.draws import draws_gallery
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.evaluation.draws import draws_gallery
 
 
 def check_test_sets(cfg: Any) -> None:

@@ -13,9 +13,9 @@ from fastreid.data.datasets import (
     DATASET_REGISTRY,
 )
 
-from fastreid_projects.data.draws import draws_gallery
 from fastreid_projects.data.identities import keep_identities
 from fastreid_projects.errors import DataError
+from fastreid_projects.evaluation.draws import draws_gallery
 from fastreid_projects.evaluation.ranking import why_no_match
 
 ROOT_VARIABLE = "FASTREID_DATASETS"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastreid_projects.data.draws import draws
+from fastreid_projects.evaluation.draws import draws
 
 
 def fit_evaluator(evaluator: Any, cfg: Any, dataset: Any, images: Any) -> None:

@@ -141,7 +141,9 @@ def models(files):
     for name, path in small_configs().items():
         size = "[96, 32]" if name.startswith("MGN") else "[64, 32]"
         own = {"INPUT.SIZE_TRAIN": size}
-        own |= {"MODEL.MPN.PRIOR.TYPE": "uniform"} if name.startswith("MPN") else {}  # the batch holds no masks
+        own |= (
+            {"MODEL.MPN.PRIOR.TYPE": "uniform"} if name.startswith("MPN") else {}
+        )  # the batch holds no masks
         found[name] = Model(load_config(str(path), small(str(path), **classes, **own)))
     amd = jobs(files)["amd"]
     weights = ["MODEL.AMD.TARGET.WEIGHTS", str(files / "amd" / "target" / "model_final.pth")]

@@ -11,8 +11,8 @@ from fastreid.data.datasets.msmt17 import MSMT17
 from fastreid.data.datasets.vehicleid import VehicleID
 from fastreid.data.datasets.veriwild import VeRiWild
 
-from fastreid_projects.data.draws import draw_gallery
 from fastreid_projects.errors import DataError
+from fastreid_projects.evaluation.draws import draw_gallery
 
 T = TypeVar("T")
 _LEAST_AIRPORT_PERSON = 11001  # AirportALERT.py:47 leaves out those before

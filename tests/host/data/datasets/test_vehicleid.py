@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fastreid_projects.data.draws import draw_gallery
+from fastreid_projects.evaluation.draws import draw_gallery
 from fastreid_projects.plugins import get_cfg
 from tests.layouts import draw, vehicleid
 
