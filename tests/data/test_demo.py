@@ -6,6 +6,8 @@ import dataclasses
 import filecmp
 import json
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -349,3 +351,25 @@ def test_counterfactuals_are_fixed_and_go_through_the_attributes(changes):
 def test_few_images_give_few_counterfactuals(changes):
     spec, paths, _ = changes
     assert len(list(counterfactuals(spec, paths[:2], 12))) <= 2
+
+
+def test_a_script_without_a_guard_draws_in_several_processes(tmp_path):
+    """Each worker would run it again, and wait for the lock of the first."""
+    (tmp_path / "six_lines.py").write_text(
+        "import os\n"
+        "os.cpu_count = lambda: 2\n"
+        "from fastreid_projects.data.demo import DemoSpec, ensure_drawn\n"
+        "spec = DemoSpec('Tiny', train_ids=12, test_ids=12, distractors=8, junk=3)\n"
+        "print('began')\n"
+        "print(len(list((ensure_drawn(spec, 'data', 2) / 'query').glob('*.jpg'))) > 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "six_lines.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["began", "True"]
