@@ -59,7 +59,12 @@ def load_with_sources(config_file: str = "", opts: Sequence[str] = ()) -> Source
 
 
 def merge_config(cfg: Any, config_file: str = "", opts: Sequence[str] = ()) -> dict[str, str]:
-    """Merge a file with all that it builds on, and then ``[KEY, VALUE, ...]``, into a config that has this project's keys.
+    """Merge a file with all that it builds on, and then ``KEY VALUE`` pairs.
+
+    Args:
+        cfg: not frozen, with this project's keys.
+        config_file: as of :func:`load_config`.
+        opts: as of :func:`load_config`.
 
     Returns:
         The source of each key that they set.
