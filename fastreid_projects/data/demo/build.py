@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import os
 import shutil
 import tempfile
@@ -23,6 +22,7 @@ from fastreid_projects.data.demo.photo import encode_jpeg
 from fastreid_projects.data.demo.plan import SPLITS, DemoPlan, DemoSpec, Frame, plan_dataset
 from fastreid_projects.errors import DataError
 from fastreid_projects.files import locked
+from fastreid_projects.workers import WorkerContext
 
 MARKER = "demo.json"
 _CHUNK = 32
@@ -127,7 +127,7 @@ def _draw_frames(plan: DemoPlan, folder: Path, workers: int | None) -> None:
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     """Processes that use one thread each; started afresh, as a fork of a process with threads may hang."""
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), cv2.setNumThreads, (1,))
+    return ProcessPoolExecutor(workers, WorkerContext(), cv2.setNumThreads, (1,))
 
 
 def _draw_chunk(frames: list[Frame], folder: Path) -> int:
