@@ -11,6 +11,7 @@ import pytest
 
 from fastreid_projects import host_import as imports
 from fastreid_projects.patches import patch_host
+from tests.test_house import CORE, PAPERS, module_name, sources
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 
@@ -132,14 +133,24 @@ def test_a_git_checkout_on_the_path_is_a_host(run_python, tmp_path: Path):
 
 
 HEAVY = ("fastreid", "faiss", "sklearn", "cv2", "scipy", "matplotlib", "tensorboard", "torchvision", "PIL")
+# Every module with a loss.
 LOSSES = """
-from fastreid_projects.amd.losses import AttributePriorLoss, MetricDistillationLoss
-from fastreid_projects.fidi import BatchHardContrastiveLoss, FIDILoss
-from fastreid_projects.losses import BatchHardTripletLoss
+from fastreid_projects.losses import euclidean_distances
 from fastreid_projects.losses.cross_entropy import cross_entropy
+from fastreid_projects.fidi import FIDILoss
 from fastreid_projects.mpn.alignment import alignment_loss
-from fastreid_projects.sal.losses import QuadrupletHardLoss, SelfAttentionConstraint
+import fastreid_projects.amd.losses
+import fastreid_projects.fidi.contrastive, fastreid_projects.fidi.losses
+import fastreid_projects.losses.batch_hard, fastreid_projects.losses.host_losses
+import fastreid_projects.sal.losses
 """
+
+
+def test_no_module_with_a_loss_is_left_out():
+    texts = {module_name(path): path.read_text() for path in sources(CORE, *PAPERS.values())}
+    registering = [name for name, text in texts.items() if "\n@register_loss\n" in text]
+    assert registering
+    assert [name for name in registering if name not in LOSSES] == []
 
 
 def test_a_loss_costs_torch_and_that_loss(run_python):

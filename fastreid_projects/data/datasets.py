@@ -8,11 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from fastreid.data import build as host_build
-from fastreid.data.datasets import (
-    DATASET_REGISTRY,
-)
-
 from fastreid_projects.data.identities import keep_identities
 from fastreid_projects.errors import DataError
 from fastreid_projects.evaluation.draws import draws_gallery
@@ -53,7 +48,9 @@ def _names(folder: str, wanted: str, most: int = 5) -> str:
 
 def dataset_root() -> str:
     """Return the folder of all datasets; the host reads the variable once, at import (data/build.py:27)."""
-    return os.path.expanduser(os.environ.get(ROOT_VARIABLE) or str(host_build._root))
+    from fastreid.data import build  # here, since the host's patches import this module
+
+    return os.path.expanduser(os.environ.get(ROOT_VARIABLE) or str(build._root))
 
 
 def build_dataset(name: str, **kwargs: Any) -> Any:
@@ -63,6 +60,8 @@ def build_dataset(name: str, **kwargs: Any) -> Any:
         ConfigError: no dataset of this name is registered.
         DataError: its files are not there.
     """
+    from fastreid.data.datasets import DATASET_REGISTRY
+
     factory = DATASET_REGISTRY.get(name)
     root = dataset_root()
     try:
@@ -82,6 +81,8 @@ def open_dataset(cfg: Any, name: str, **kwargs: Any) -> Any:
     Raises:
         ConfigError, DataError: see :func:`build_dataset`.
     """
+    from fastreid.data.datasets import DATASET_REGISTRY
+
     if draws_gallery(DATASET_REGISTRY.get(name)):
         kwargs.setdefault("split_seed", cfg.DATASETS.SPLIT_SEED)
     return build_dataset(name, **kwargs)
