@@ -53,6 +53,12 @@ def dataset_root() -> str:
     return os.path.expanduser(os.environ.get(ROOT_VARIABLE) or str(build._root))
 
 
+def _registered(name: str) -> Any:
+    from fastreid.data.datasets import DATASET_REGISTRY
+
+    return DATASET_REGISTRY.get(name)
+
+
 def build_dataset(name: str, **kwargs: Any) -> Any:
     """Build a registered dataset below `dataset_root`.
 
@@ -60,9 +66,7 @@ def build_dataset(name: str, **kwargs: Any) -> Any:
         ConfigError: no dataset of this name is registered.
         DataError: its files are not there.
     """
-    from fastreid.data.datasets import DATASET_REGISTRY
-
-    factory = DATASET_REGISTRY.get(name)
+    factory = _registered(name)
     root = dataset_root()
     try:
         return factory(root=root, **kwargs)
@@ -81,9 +85,7 @@ def open_dataset(cfg: Any, name: str, **kwargs: Any) -> Any:
     Raises:
         ConfigError, DataError: see :func:`build_dataset`.
     """
-    from fastreid.data.datasets import DATASET_REGISTRY
-
-    if draws_gallery(DATASET_REGISTRY.get(name)):
+    if draws_gallery(_registered(name)):
         kwargs.setdefault("split_seed", cfg.DATASETS.SPLIT_SEED)
     return build_dataset(name, **kwargs)
 
@@ -171,7 +173,7 @@ def trained_tests(cfg: Any) -> list[str]:
 
 def _people(name: str) -> str:
     """Return the name that a dataset's identities have in training: that of Market1501 and of its variants is one."""
-    return str(getattr(DATASET_REGISTRY.get(name), "dataset_name", name))
+    return str(getattr(_registered(name), "dataset_name", name))
 
 
 def training_items(cfg: Any, data: Any, name: str) -> list[Any]:
