@@ -11,7 +11,7 @@ import importlib.util
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from typing import Any
 
@@ -44,17 +44,31 @@ class _PatchingLoader(importlib.abc.Loader):
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
+        before = set(sys.modules)
         self._loader.exec_module(module)
         try:
             self._patch()
         except BaseException:
-            for name in [name for name in sys.modules if name.startswith(f"{HOST}.")]:
-                del sys.modules[name]
+            _forget(
+                [name for name in sys.modules if name not in before and (_is_hosts(name) or _is_own(name))]
+            )
             raise
 
 
+def _forget(modules: Iterable[str]) -> None:
+    """Unload modules, so that the next import runs them anew."""
+    for name in modules:
+        package, _, short = name.rpartition(".")
+        if package in sys.modules:
+            vars(sys.modules[package]).pop(short, None)
+        del sys.modules[name]
+
+
 class _WatchedHost(importlib.abc.MetaPathFinder):
-    """The first finder of all: gives the host's spec a loader that patches; to find is not yet to patch."""
+    """The first finder of all: gives the host's spec a loader that patches; to find is not yet to patch.
+
+    A folder ``fastreid`` without an ``__init__.py`` is not the host.
+    """
 
     def __init__(self, patch: Callable[[], None]) -> None:
         self._patch = patch
@@ -62,33 +76,29 @@ class _WatchedHost(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find the host by all other finders; leave every other name to them."""
+        """Find the host by all other finders; leave every other name to them.
+
+        Raises:
+            HostMissingError: none of them finds it.
+        """
         if fullname != HOST:
             return None
-        others = (finder for finder in sys.meta_path if finder is not self)
+        others = (finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec"))
         found = (finder.find_spec(fullname, path, target) for finder in others)
         spec = next((spec for spec in found if spec is not None), None)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _PatchingLoader(spec.loader, self._patch)
+        if spec is None or spec.loader is None:
+            raise HostMissingError(HOW_TO_INSTALL, name=HOST)
+        spec.loader = _PatchingLoader(spec.loader, self._patch)
         return spec
 
 
 def patch_when_imported(patch: Callable[[], None]) -> None:
-    """Call ``patch`` right after the host's first import, before the import statement returns."""
+    """Call ``patch`` right after the host's first import, before the import statement returns.
+
+    Without a host, its import raises `HostMissingError` instead of a bare ModuleNotFoundError.
+    """
     if not any(isinstance(finder, _WatchedHost) for finder in sys.meta_path):
         sys.meta_path.insert(0, _WatchedHost(patch))
-
-
-class MissingHost(importlib.abc.MetaPathFinder):
-    """The last finder of all: what it is asked for, nobody else has found."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Raise where the host is looked for; leave every other name alone."""
-        if fullname == HOST:
-            raise HostMissingError(HOW_TO_INSTALL, name=HOST)
-        return None
 
 
 def has_host() -> bool:
@@ -97,12 +107,6 @@ def has_host() -> bool:
         return importlib.util.find_spec(HOST) is not None
     except (HostMissingError, ValueError):
         return False
-
-
-def announce_missing_host() -> None:
-    """Let a later ``import fastreid`` raise `HostMissingError` instead of a bare ModuleNotFoundError."""
-    if not any(isinstance(finder, MissingHost) for finder in sys.meta_path):
-        sys.meta_path.append(MissingHost())
 
 
 @contextlib.contextmanager
@@ -158,26 +162,36 @@ def _is_hosts(module: str) -> bool:
     return module == HOST or module.startswith(f"{HOST}.")
 
 
+def _is_own(module: str) -> bool:
+    return module.partition(".")[0] == __name__.partition(".")[0]
+
+
 def stale_names() -> list[str]:
-    """Names of other modules, each once, that still hold what is replaced in the host: ``["__main__.build_model"]``."""
-    own = __name__.split(".", 1)[0]
-    stale = []
-    for name, module in {
-        id(module): (name, module) for name, module in reversed(sys.modules.items())
-    }.values():
-        if _is_hosts(name) or name.split(".", 1)[0] == own:
-            continue
-        names = list(getattr(module, "__dict__", {}).items())
-        stale += [f"{name}.{key}" for key, value in names if any(value is original for original in _replaced)]
-    return sorted(stale)
+    """Return the names outside of the host that still refer to what is replaced in it: ``["__main__.build_model"]``.
+
+    A class that derives from a replaced one is among them.
+    """
+    replaced = {id(original) for original in _replaced}
+    loaded = reversed(list(sys.modules.items()))
+    modules = {id(module): (name, module) for name, module in loaded}  # each once, by its first name
+    stale = [
+        f"{name}.{key}"
+        for name, module in modules.values()
+        for key, value in list(getattr(module, "__dict__", {}).items())
+        if id(value) in replaced
+    ]
+    for original in _replaced:
+        derived: list[type] = original.__subclasses__() if isinstance(original, type) else []
+        stale += [f"{cls.__module__}.{cls.__qualname__}" for cls in derived]
+    return sorted({name for name in stale if not (_is_hosts(name) or _is_own(name))})
 
 
 def warn_of_stale_names() -> None:
-    """Warn of what was imported from the host too early."""
+    """Warn, where this package is imported, of what was imported from the host too early."""
     stale = stale_names()
     if stale:
         warnings.warn(
-            f"fastreid was imported before fastreid_projects, so that {', '.join(stale)} is FastReID's own, unpatched: "
-            "import fastreid_projects first",
-            stacklevel=2,
+            "fastreid was imported before fastreid_projects, and these names still refer to its unpatched code: "
+            f"{', '.join(stale)}. Import fastreid_projects first",
+            stacklevel=4,  # of watch_host, of this package, of the import statement
         )

@@ -12,6 +12,7 @@ from fastreid_projects import host_import
 
 # "module:function", in the order in which they are applied.
 PATCHES = (
+    "fastreid_projects.host.config.config:patch_config",
     "fastreid_projects.host.utils.registry:patch_registry",
     "fastreid_projects.host.data.data_utils:patch_images",
     "fastreid_projects.host.data.common:patch_dataset",
@@ -49,21 +50,24 @@ def watch_host() -> None:
     Modules of the host that were imported before are patched too, but not what others have already taken from them by
     name: a warning names it.
     """
+    host_import.patch_when_imported(_patch_once)
     if host_import.HOST in sys.modules:
-        patch_host()
-    elif host_import.has_host():
-        host_import.patch_when_imported(patch_host)
-    else:
-        host_import.announce_missing_host()
+        _patch_once()
+        host_import.warn_of_stale_names()
 
 
 def patch_host() -> None:
-    """Import the host and patch it, in place and once; nothing where there is none."""
+    """Import the host, which patches it; nothing where there is none.
+
+    A thread that comes while another one patches waits for it.
+    """
+    if host_import.has_host():
+        importlib.import_module(host_import.HOST)
+        _patch_once()  # somebody's own finder may have come before that of watch_host
+
+
+def _patch_once() -> None:
     global _done
-    if _done or not host_import.has_host():
-        return
-    late = host_import.HOST in sys.modules
-    importlib.import_module(host_import.HOST)  # patches it by way of watch_host, if this is the first import
     if _done:
         return
     _done = True  # a patch may import what asks for the patched host
@@ -73,8 +77,6 @@ def patch_host() -> None:
     except BaseException:
         _done = False
         raise
-    if late:
-        host_import.warn_of_stale_names()
 
 
 def apply_patches() -> None:

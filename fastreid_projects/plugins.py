@@ -109,9 +109,9 @@ SHARED_KEYS = (
 
 def get_cfg() -> Any:
     """Return the host's defaults with the keys of all papers and of installed plug-ins; register what they hold."""
-    from fastreid.config import get_cfg as host_cfg
+    from fastreid.config.defaults import _C
 
-    cfg = host_cfg()
+    cfg = _C.clone()
     for name in (*SHARED_KEYS, *(paper.add_config for paper in PAPERS.values())):
         _resolve(name)(cfg)
     register_all()

@@ -11,6 +11,7 @@ import pytest
 
 from fastreid_projects import host_import as imports
 from fastreid_projects.patches import patch_host
+from tests.test_house import CORE, PAPERS, module_name, sources
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 
@@ -132,14 +133,24 @@ def test_a_git_checkout_on_the_path_is_a_host(run_python, tmp_path: Path):
 
 
 HEAVY = ("fastreid", "faiss", "sklearn", "cv2", "scipy", "matplotlib", "tensorboard", "torchvision", "PIL")
+# Every module with a loss.
 LOSSES = """
-from fastreid_projects.amd.losses import AttributePriorLoss, MetricDistillationLoss
-from fastreid_projects.fidi import BatchHardContrastiveLoss, FIDILoss
-from fastreid_projects.losses import BatchHardTripletLoss
+from fastreid_projects.losses import euclidean_distances
 from fastreid_projects.losses.cross_entropy import cross_entropy
+from fastreid_projects.fidi import FIDILoss
 from fastreid_projects.mpn.alignment import alignment_loss
-from fastreid_projects.sal.losses import QuadrupletHardLoss, SelfAttentionConstraint
+import fastreid_projects.amd.losses
+import fastreid_projects.fidi.contrastive, fastreid_projects.fidi.losses
+import fastreid_projects.losses.batch_hard, fastreid_projects.losses.host_losses
+import fastreid_projects.sal.losses
 """
+
+
+def test_no_module_with_a_loss_is_left_out():
+    texts = {module_name(path): path.read_text() for path in sources(CORE, *PAPERS.values())}
+    registering = [name for name, text in texts.items() if "\n@register_loss\n" in text]
+    assert registering
+    assert [name for name in registering if name not in LOSSES] == []
 
 
 def test_a_loss_costs_torch_and_that_loss(run_python):
@@ -164,58 +175,156 @@ def test_a_loss_does_not_need_the_host(run_python):
     assert done.stderr == ""
 
 
+# Imports of a user who does not know of this project.
+OWN = """
+import collections, collections.abc, sys, types
+six = types.ModuleType("torch._six")  # as the versions had it that FastReID was written for
+six.string_classes = (str, bytes)
+sys.modules["torch._six"], collections.Mapping = six, collections.abc.Mapping
+from fastreid.data import CommDataset, build_reid_train_loader
+import fastreid.data.build as build
+from fastreid.evaluation.rank import evaluate_rank
+from fastreid.modeling.losses import cross_entropy_loss as loss
+class Pictures(CommDataset):
+    pass
+"""
+
+
 def test_the_host_is_patched_when_it_is_imported(run_python):
+    """Not when it is looked for; and to load it again changes nothing."""
+    code = """
+import importlib, importlib.util, sys
+import fastreid_projects
+print(importlib.util.find_spec("fastreid").name, "fastreid" in sys.modules)
+import fastreid.config
+"""
+    after = """
+importlib.reload(sys.modules["fastreid"])
+from fastreid_projects import host_import
+print(CommDataset.__module__, type(fastreid.__spec__.loader).__name__, host_import.stale_names())
+"""
+    done = run_python(code + OWN + after, "-W", "error::UserWarning")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "fastreid False",
+        "fastreid_projects.host.data.common SourceFileLoader []",
+    ]
+
+
+def test_what_was_imported_too_early_is_named(run_python, tmp_path):
+    """The host is imported first, and this package second."""
+    script = tmp_path / "own.py"
+    script.write_text(f"{OWN}import fastreid_projects.losses\nprint(build.DataLoaderX.__module__)\n")
+    code = f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')"
+    done = run_python(code, "-W", "ignore::SyntaxWarning")
+    assert done.returncode == 0, done.stderr
+    names = done.stderr.partition("unpatched code: ")[2].partition(". Import fastreid_projects first")[0]
+    own = ("CommDataset", "Pictures", "build_reid_train_loader", "evaluate_rank", "loss")
+    assert names.split(", ") == [f"__main__.{name}" for name in own]
+    line = script.read_text().splitlines().index("import fastreid_projects.losses") + 1
+    assert f"{script}:{line}: UserWarning: fastreid was imported before fastreid_projects" in done.stderr
+    assert done.stdout.strip() == "fastreid_projects.data.device_loader"  # a module is patched in place
+
+
+def test_a_folder_of_its_name_is_not_the_host(run_python, tmp_path):
+    (tmp_path / "fastreid").mkdir()
+    code = f"""
+import importlib.machinery
+find = importlib.machinery.PathFinder.find_spec
+importlib.machinery.PathFinder.find_spec = classmethod(
+    lambda cls, name, path=None, *rest: find(name, [{str(tmp_path)!r}] if name == "fastreid" else path, *rest)
+)
+from fastreid_projects import host_import
+print(host_import.has_host())
+import fastreid.config
+"""
+    done = run_python(code)
+    assert done.stdout.strip() == "False"
+    assert f"HostMissingError: {imports.HOW_TO_INSTALL}" in done.stderr
+
+
+def test_a_host_that_is_installed_later_is_patched(run_python):
+    """As in a notebook that met the sentence."""
     code = """
 import fastreid_projects
-import fastreid.config
+try:
+    import fastreid
+except ModuleNotFoundError:
+    importlib.machinery.PathFinder.find_spec = find
 from fastreid.data import CommDataset
-print(CommDataset.__module__, type(fastreid.__loader__).__name__)
+print(CommDataset.__module__)
 """
-    done = run_python(code, "-W", "error::UserWarning")
+    done = run_python(WITHOUT_HOST + "import importlib" + code)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["fastreid_projects.host.data.common", "SourceFileLoader"]
+    assert done.stdout.strip() == "fastreid_projects.host.data.common"
 
 
-TOO_LATE = """
-import collections, collections.abc, sys, types, warnings
-warnings.simplefilter("ignore")
-from fastreid_projects import host_import as imports
-with imports.legacy_names():
-    sys.meta_path = [finder for finder in sys.meta_path if type(finder).__name__ != "_WatchedHost"]
-    from fastreid.data import build_reid_train_loader
-    import fastreid.data.build as build
-    from fastreid.modeling.losses import cross_entropy_loss as loss
-warnings.simplefilter("always")
+def test_threads_wait_for_the_patches(run_python):
+    code = """
+import sys, threading
 import fastreid_projects
-fastreid_projects.patch_host()
+sys.setswitchinterval(1e-5)
+start, found = threading.Barrier(4), []
+def load(first):
+    start.wait()
+    first()
+    from fastreid.data import CommDataset
+    from fastreid.engine import DefaultTrainer
+    trainer_init = sys.modules["fastreid_projects.host.engine.defaults"].trainer_init
+    found.append((CommDataset.__module__, DefaultTrainer.__init__ is trainer_init))
+firsts = [fastreid_projects.patch_host, lambda: __import__("fastreid")]
+threads = [threading.Thread(target=load, args=(first,)) for first in firsts * 2]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(set(found), len(found))
 """
-
-
-def test_what_was_imported_too_early_is_named(run_python):
-    """As by a user who imports fastreid (of a version that can be imported) first, and this package second."""
-    done = run_python(TOO_LATE)
+    done = run_python(code, "-W", "ignore")
     assert done.returncode == 0, done.stderr
-    assert "__main__.build_reid_train_loader, __main__.loss is FastReID's own, unpatched" in done.stderr
-    assert "import fastreid_projects first" in done.stderr
-    assert "__main__.build," not in done.stderr  # a module is patched in place
+    assert done.stdout.strip() == "{('fastreid_projects.host.data.common', True)} 4", done.stderr
+
+
+def test_a_spawned_process_patches_before_it_unpickles(run_python):
+    """It imports nothing but what its arguments ask for: the main module of ``python -c`` has no file."""
+    code = """
+import multiprocessing
+import fastreid_projects
+from fastreid.data import CommDataset
+from fastreid_projects.errors import DataError
+data = CommDataset([("x.jpg", "a", "c")], transform=None, relabel=True)
+with multiprocessing.get_context("spawn").Pool(1) as pool:
+    try:
+        pool.apply(data.__getitem__, (0,))
+    except DataError as error:
+        print(error)
+"""
+    done = run_python(code, "-W", "ignore")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Image x.jpg does not exist")
 
 
 def test_a_patch_that_fails_leaves_no_half_patched_host(run_python):
     code = """
 import sys
-from fastreid_projects import patches as host
-apply, host.apply_patches = host.apply_patches, lambda: 1 / 0
+from fastreid_projects import patches
+whole = patches.PATCHES
+patches.PATCHES = list(whole)
+patches.PATCHES[12] = "fastreid_projects.errors:no_such_patch"
 try:
     import fastreid.data
-except ZeroDivisionError:
+except AttributeError:
     print([name for name in sys.modules if name.split(".")[0] == "fastreid"])
-host.apply_patches = apply
+patches.PATCHES = whole
 from fastreid.data import CommDataset
-print(CommDataset.__module__)
+from fastreid.engine.defaults import DefaultTrainer, build_lr_scheduler
+trainer_init = sys.modules["fastreid_projects.host.engine.defaults"].trainer_init
+print(CommDataset.__module__, DefaultTrainer.__init__ is trainer_init, build_lr_scheduler.__module__)
 """
     done = run_python(code, "-W", "ignore")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["[]", "fastreid_projects.host.data.common"]
+    left, patched = done.stdout.splitlines()
+    assert left == "[]"
+    host = "fastreid_projects.host"
+    assert patched == f"{host}.data.common True {host}.solver.build"
 
 
 @pytest.mark.slow

@@ -55,13 +55,29 @@ def load_config(config_file: str = "", opts: Sequence[str] = ()) -> Any:
 def load_with_sources(config_file: str = "", opts: Sequence[str] = ()) -> SourcedConfig:
     """Read a config as :func:`load_config` does, and say where each value comes from."""
     cfg = plugins.get_cfg()
+    return SourcedConfig(cfg, merge_config(cfg, config_file, opts))
+
+
+def merge_config(cfg: Any, config_file: str = "", opts: Sequence[str] = ()) -> dict[str, str]:
+    """Merge a file with all that it builds on, and then ``KEY VALUE`` pairs.
+
+    Args:
+        cfg: not frozen, with this project's keys.
+        config_file: as of :func:`load_config`.
+        opts: as of :func:`load_config`.
+
+    Returns:
+        The source of each key that they set.
+
+    Raises:
+        ConfigError: as of :func:`load_config`.
+    """
     sources: dict[str, str] = {}
     files = read_with_bases(config_file) if config_file else []
     add_named_plugins(cfg, files, opts)
     for file in files:
         sources.update(merge_file(cfg, file))
-    sources.update(merge_pairs(cfg, opts))
-    return SourcedConfig(cfg, sources)
+    return {**sources, **merge_pairs(cfg, opts)}
 
 
 def merge_file(cfg: Any, file: YamlFile) -> dict[str, str]:

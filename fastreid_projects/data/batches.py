@@ -11,7 +11,6 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from fastreid.utils import comm
 from torch.utils.data import BatchSampler
 
 from fastreid_projects.data.generators import IMAGES, SAMPLER, Generators
@@ -49,6 +48,8 @@ class NumberedBatches(BatchSampler):
     """
 
     def __init__(self, batches: BatchSampler) -> None:
+        from fastreid.utils import comm  # here, since the host's patches import this module
+
         super().__init__(batches.sampler, batches.batch_size, batches.drop_last)
         self.start = 0
         self._seed = comm.shared_random_seed() if not hasattr(self.sampler, "_seed") else 0
@@ -64,6 +65,8 @@ class NumberedBatches(BatchSampler):
         holder._seed = value
 
     def __iter__(self) -> Iterator[Any]:
+        from fastreid.utils import comm
+
         own, batches = Generators(self.seed, SAMPLER), super().__iter__()
         for number in itertools.count():
             with own.used():

@@ -8,11 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from fastreid.data import build as host_build
-from fastreid.data.datasets import (
-    DATASET_REGISTRY,
-)
-
 from fastreid_projects.data.identities import keep_identities
 from fastreid_projects.errors import DataError
 from fastreid_projects.evaluation.draws import draws_gallery
@@ -53,7 +48,15 @@ def _names(folder: str, wanted: str, most: int = 5) -> str:
 
 def dataset_root() -> str:
     """Return the folder of all datasets; the host reads the variable once, at import (data/build.py:27)."""
-    return os.path.expanduser(os.environ.get(ROOT_VARIABLE) or str(host_build._root))
+    from fastreid.data import build  # here, since the host's patches import this module
+
+    return os.path.expanduser(os.environ.get(ROOT_VARIABLE) or str(build._root))
+
+
+def _registered(name: str) -> Any:
+    from fastreid.data.datasets import DATASET_REGISTRY
+
+    return DATASET_REGISTRY.get(name)
 
 
 def build_dataset(name: str, **kwargs: Any) -> Any:
@@ -63,7 +66,7 @@ def build_dataset(name: str, **kwargs: Any) -> Any:
         ConfigError: no dataset of this name is registered.
         DataError: its files are not there.
     """
-    factory = DATASET_REGISTRY.get(name)
+    factory = _registered(name)
     root = dataset_root()
     try:
         return factory(root=root, **kwargs)
@@ -82,7 +85,7 @@ def open_dataset(cfg: Any, name: str, **kwargs: Any) -> Any:
     Raises:
         ConfigError, DataError: see :func:`build_dataset`.
     """
-    if draws_gallery(DATASET_REGISTRY.get(name)):
+    if draws_gallery(_registered(name)):
         kwargs.setdefault("split_seed", cfg.DATASETS.SPLIT_SEED)
     return build_dataset(name, **kwargs)
 
@@ -170,7 +173,7 @@ def trained_tests(cfg: Any) -> list[str]:
 
 def _people(name: str) -> str:
     """Return the name that a dataset's identities have in training: that of Market1501 and of its variants is one."""
-    return str(getattr(DATASET_REGISTRY.get(name), "dataset_name", name))
+    return str(getattr(_registered(name), "dataset_name", name))
 
 
 def training_items(cfg: Any, data: Any, name: str) -> list[Any]:

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from fastreid.engine.train_loop import HookBase
-from fastreid.utils import comm
 
 SAMPLER, IMAGES, STEP = range(3)  # what the numbers of one seed are drawn for
 
@@ -35,7 +33,7 @@ class Generators:
         """Go on where the last use ended, and leave all others' random numbers alone."""
         outside = _get()
         if self._state is None:
-            torch.default_generator.manual_seed(_seed(*self._words))
+            torch.default_generator.manual_seed(seed_two(*self._words))
         else:
             _set(self._state)
         try:
@@ -45,8 +43,12 @@ class Generators:
             _set(outside)
 
 
-def _seed(*words: int) -> int:
-    """Seed ``random`` and NumPy; returns the seed for PyTorch."""
+def seed_two(*words: int) -> int:
+    """Seed ``random`` and NumPy by whole numbers from 0.
+
+    Returns:
+        The seed for PyTorch, which has a generator for each device.
+    """
     first, second, third = np.random.SeedSequence(words).generate_state(3).tolist()
     random.seed(first)
     np.random.seed(second)
@@ -61,12 +63,3 @@ def _set(state: Any) -> None:
     random.setstate(state[0])
     np.random.set_state(state[1])
     torch.set_rng_state(state[2])
-
-
-class SeedSteps(HookBase):
-    """Seed all generators before each step by the run's seed, the process and the iteration."""
-
-    def before_step(self) -> None:
-        """Seed, also on CUDA."""
-        trainer = self.trainer
-        torch.manual_seed(_seed(trainer.progress.seed, STEP, comm.get_rank(), trainer.iter))

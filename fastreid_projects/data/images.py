@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from fastreid.data import data_utils
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from fastreid_projects.errors import DataError
@@ -40,7 +39,9 @@ def read_image(file_name: str, format: str | None = None) -> Image.Image:
     Raises:
         DataError: the file is missing, cut off or no image.
     """
-    with _naming(file_name), data_utils.PathManager.open(file_name, "rb") as file:
+    from fastreid.utils.file_io import PathManager  # here, since the host's patches import this module
+
+    with _naming(file_name), PathManager.open(file_name, "rb") as file:
         image = Image.open(file)
         with contextlib.suppress(Exception):  # a broken tag; broken pixels are met again below
             ImageOps.exif_transpose(image, in_place=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from fastreid.config import CfgNode as CN
 
 
-def add_loss_config(cfg: Any) -> None:
+def add_loss_config(cfg: CN) -> None:
     """Add ``MODEL.LOSSES.BATCH_HARD``."""
-    from yacs.config import CfgNode as CN
-
     node = cfg.MODEL.LOSSES.BATCH_HARD = CN()
     # BatchHardTripletLoss: weight in the total loss.
     node.SCALE = 1.0

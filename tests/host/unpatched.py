@@ -54,6 +54,27 @@ def import_probes():
     collections.Mapping = collections.abc.Mapping
 
 
+def config_probes():
+    from fastreid.config import get_cfg
+
+    def merge(text):
+        path = FOLDER / "own.yml"
+        path.write_text(text)
+        get_cfg().merge_from_file(str(path))
+
+    @probe
+    def own_key():
+        merge("MODEL:\n  LOSSES:\n    FIDI:\n      ALPHA: 1.5\n")
+
+    @probe
+    def list_of_bases():
+        merge("_BASE_: [one.yml]\n")
+
+    @probe
+    def integer_for_a_float():
+        merge("SOLVER:\n  BASE_LR: 1\n")
+
+
 def optimizer_probes(nn, torch):
     from fastreid.config import get_cfg
     from fastreid.engine.train_loop import AMPTrainer, SimpleTrainer
@@ -409,6 +430,7 @@ def main():
     import torch
 
     import_probes()
+    config_probes()
     optimizer_probes(torch.nn, torch)
     model_probes(torch)
     data_probes(np, torch)

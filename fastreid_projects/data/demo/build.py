@@ -7,9 +7,11 @@ import json
 import os
 import shutil
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import cv2
 from tqdm import tqdm
 
 from fastreid_projects.data.attributes import DEMO
@@ -18,9 +20,9 @@ from fastreid_projects.data.demo.draw import draw_person
 from fastreid_projects.data.demo.masks import mask_path
 from fastreid_projects.data.demo.photo import encode_jpeg
 from fastreid_projects.data.demo.plan import SPLITS, DemoPlan, DemoSpec, Frame, plan_dataset
-from fastreid_projects.data.demo.workers import drawing_pool, without_main_script
 from fastreid_projects.errors import DataError
 from fastreid_projects.files import locked
+from fastreid_projects.workers import WorkerContext
 
 MARKER = "demo.json"
 _CHUNK = 32
@@ -115,14 +117,17 @@ def _draw_frames(plan: DemoPlan, folder: Path, workers: int | None) -> None:
     done = 0
     with tqdm(total=len(frames), desc=f"drawing {plan.spec.name}", unit="image") as progress:
         if workers > 1:
-            with contextlib.suppress(BrokenProcessPool), drawing_pool(workers) as pool:
-                with without_main_script():
-                    counts = pool.map(_draw_chunk, chunks, [folder] * len(chunks))
-                for count in counts:
+            with contextlib.suppress(BrokenProcessPool), _pool(workers) as pool:
+                for count in pool.map(_draw_chunk, chunks, [folder] * len(chunks)):
                     done += 1
                     progress.update(count)
         for chunk in chunks[done:]:  # all of them when alone, the rest when a worker could not start
             progress.update(_draw_chunk(chunk, folder))
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """Processes that use one thread each; started afresh, as a fork of a process with threads may hang."""
+    return ProcessPoolExecutor(workers, WorkerContext(), cv2.setNumThreads, (1,))
 
 
 def _draw_chunk(frames: list[Frame], folder: Path) -> int:

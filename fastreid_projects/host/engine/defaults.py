@@ -18,11 +18,11 @@ from fastreid.utils.file_io import PathManager
 
 from fastreid_projects.config.checks import check_host_config, check_training_config
 from fastreid_projects.config.ranges import MAX_SEED
-from fastreid_projects.data.generators import SeedSteps
 from fastreid_projects.device import resolve_device
 from fastreid_projects.errors import ConfigError, UserError
 from fastreid_projects.files import write_aside
 from fastreid_projects.host.engine.ddp import EqualStatistics
+from fastreid_projects.host.engine.seed_steps import SeedSteps
 from fastreid_projects.host.engine.train_loop.amp import set_amp_dtype
 from fastreid_projects.host.engine.train_loop.loop import Progress, forget_later_lines
 from fastreid_projects.host.engine.update_check import UpdateCheck

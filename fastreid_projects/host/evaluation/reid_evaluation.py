@@ -38,6 +38,7 @@ from fastreid_projects.evaluation.reranking import ZHONG
 from fastreid_projects.evaluation.roc import tpr_at_fpr
 from fastreid_projects.host.evaluation.query_expansion import aqe
 from fastreid_projects.host.utils.compute_dist import build_dist
+from fastreid_projects.host_import import rebind
 
 logger = logging.getLogger("fastreid.projects.evaluation")
 
@@ -66,9 +67,9 @@ def patch_evaluation() -> None:
     evaluator._compile_dependencies = _compile_nothing
     evaluator.process = process
     evaluator.evaluate = evaluate
-    rank.evaluate_rank = evaluate_rank
-    query_expansion.aqe = reid_evaluation.aqe = aqe
-    compute_dist.build_dist = reid_evaluation.build_dist = build_dist
+    rebind(rank.evaluate_rank, evaluate_rank)
+    rebind(query_expansion.aqe, aqe)
+    rebind(compute_dist.build_dist, build_dist)
 
 
 def _compile_nothing(self: Any) -> None:

@@ -22,18 +22,12 @@ import torch
 from fastreid_projects.checkpoints.pretrained import load_pretrained, load_pretrained_file
 from fastreid_projects.checkpoints.weights import load_state_dict_file
 from fastreid_projects.errors import WeightsError
+from fastreid_projects.host_import import rebind
 
 logger = logging.getLogger(__name__)
 
 _BACKBONES = "fastreid.modeling.backbones"
 _WITH_DOWNLOAD = ("resnet", "resnext", "osnet", "regnet.regnet", "regnet.effnet")
-_IMPORTERS = (
-    f"{_BACKBONES}.build",
-    _BACKBONES,
-    "fastreid.modeling",
-    "fastreid.modeling.meta_arch.baseline",
-    "fastreid.modeling.meta_arch.mgn",
-)
 _WAY_OUT = (
     "give a local file as MODEL.BACKBONE.PRETRAIN_PATH, or start from random weights with "
     "MODEL.BACKBONE.PRETRAIN False"
@@ -48,9 +42,7 @@ def patch_pretrain() -> None:
     for name in _WITH_DOWNLOAD:
         module: Any = importlib.import_module(f"{_BACKBONES}.{name}")
         module.init_pretrained_weights = _patched_download(module)
-    patched = _patched_build_backbone(build.build_backbone)
-    for name in _IMPORTERS:
-        importlib.import_module(name).build_backbone = patched  # type: ignore[attr-defined]
+    rebind(build.build_backbone, _patched_build_backbone(build.build_backbone))
 
 
 def _patched_build_backbone(original: Callable[[Any], torch.nn.Module]) -> Callable[[Any], torch.nn.Module]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import threading
@@ -20,9 +19,10 @@ import torch
 from fastreid_projects.data.images import read_image
 from fastreid_projects.errors import DataError
 from fastreid_projects.files import remove_unfinished
+from fastreid_projects.workers import WorkerContext
 
 from ..data.part_masks import mask_path, write_mask
-from ..providers.base import Provider, build_provider
+from ..providers.base import PROVIDERS, Provider, build_provider
 
 
 def make_masks(
@@ -67,9 +67,10 @@ def make_masks(
 @contextlib.contextmanager
 def _pool(workers: int, provider: str, options: Mapping[str, Any]) -> Iterator[ProcessPoolExecutor]:
     """Processes that end as soon as this one leaves the block by an error, or is gone itself."""
-    context = multiprocessing.get_context("spawn")
+    context = WorkerContext()
     lifeline, held = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, _start, (provider, dict(options), lifeline))
+    arguments = (provider, PROVIDERS[provider], dict(options), lifeline)
+    pool = ProcessPoolExecutor(workers, context, _start, arguments)
     try:
         yield pool
         pool.shutdown()
@@ -92,8 +93,9 @@ def _submit(pool: ProcessPoolExecutor, chunks: Sequence[list[str]], folder: str)
 _built: list[Provider] = []
 
 
-def _start(provider: str, options: Mapping[str, Any], lifeline: Connection) -> None:
-    """A worker: one thread for the work, one that ends it, one provider."""
+def _start(provider: str, place: str, options: Mapping[str, Any], lifeline: Connection) -> None:
+    """A worker: one thread for the work, one that ends it, one provider, which a script may have added."""
+    PROVIDERS[provider] = place
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import detection, segmentation
 
 from fastreid_projects.checkpoints.weights import load_state_dict_file
 from fastreid_projects.errors import ConfigError, WeightsError
@@ -20,9 +19,6 @@ from fastreid_projects.errors import ConfigError, WeightsError
 from .base import Found
 from .skeleton import paint_parts
 
-SEGMENTATION = segmentation.DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1
-KEYPOINTS = detection.KeypointRCNN_ResNet50_FPN_Weights.COCO_V1
-PERSON = SEGMENTATION.meta["categories"].index("person")
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _HEIGHT = 384  # crops of pedestrians are small; both models were trained on larger people
 _LEAST_SCORE = 0.5
@@ -41,20 +37,25 @@ class TorchvisionProvider:
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
+        # Here: they are slow to import, and a command line's options do without them.
+        from torchvision.models import detection, segmentation
+
+        segmentation_weights = segmentation.DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1
+        self.person = segmentation_weights.meta["categories"].index("person")
         self.device = _device(options.get("device") or "cpu")
         download = bool(options.get("download"))
         self.segmentation = _load(
             segmentation.deeplabv3_mobilenet_v3_large(
                 weights=None, weights_backbone=None, num_classes=21, aux_loss=True
             ),
-            SEGMENTATION.url,
+            segmentation_weights.url,
             options.get("segmentation_weights", ""),
             "--segmentation-weights",
             download,
         ).to(self.device)
         self.keypoints = _load(
             detection.keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None),
-            KEYPOINTS.url,
+            detection.KeypointRCNN_ResNet50_FPN_Weights.COCO_V1.url,
             options.get("keypoint_weights", ""),
             "--keypoint-weights",
             download,
@@ -89,7 +90,7 @@ class TorchvisionProvider:
         mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (_MEAN, _STD))
         logits = self.segmentation((image - mean) / std)["out"]
         logits = F.interpolate(logits, size, mode="bilinear", antialias=True)
-        person: np.ndarray = (logits.argmax(1)[0] == PERSON).cpu().numpy()
+        person: np.ndarray = (logits.argmax(1)[0] == self.person).cpu().numpy()
         return person
 
 
