@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from pathlib import Path
 
@@ -58,11 +57,3 @@ def find_shipped(path: str) -> str:
         names = ", ".join(config.relative_to(root()).as_posix() for config in found)
         raise ConfigError(f"several configs are called {name}: name one of {names}")
     return str(found[0]) if found else ""
-
-
-def nearest_shipped(path: str, count: int = 3) -> list[str]:
-    """Return the paths, from the project's root, of the configs with the most similar names."""
-    names = {config.name: config.relative_to(root()).as_posix() for config in all_configs()}
-    wanted = f"{Path(path).stem}.yml"
-    near = [wanted] if wanted in names else difflib.get_close_matches(wanted, names, n=count, cutoff=0.6)
-    return [names[name] for name in near]

@@ -219,6 +219,19 @@ def test_setup_maps_every_folder_with_code(monkeypatch):
         assert listed["package_dir"][f"{PACKAGE}.{name}"] == relative(folder)
 
 
+def test_no_sentence_of_what_is_installed_names_tools():
+    """A wheel has no ``tools/``: sentences name ``fastreid-projects <command>``; docstrings may name both."""
+    for path in sources(CORE, *PAPERS.values()):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        holders = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        docstrings = {
+            id(n.body[0].value) for n in ast.walk(tree) if isinstance(n, holders) and ast.get_docstring(n)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+                assert "tools/" not in node.value, f"{relative(path)}:{node.lineno}: {node.value}"
+
+
 def test_every_package_has_its_init_and_tools_have_none():
     for path in sources(CORE, *PAPERS.values()):
         assert (path.parent / "__init__.py").is_file(), relative(path)

@@ -91,7 +91,7 @@ def _in_folder(folder: str) -> str:
 
 
 def _nearest(path: str) -> str:
-    """The configs with the most similar names: in the folder, below it, and in this project."""
+    """Return the question which config of the folder, below it, or of this project is meant; "" for none."""
     project = root()
     folders = [Path(os.path.dirname(path)), project / "configs", *project.glob("projects/*/configs")]
     names: dict[str, str] = {}
@@ -109,7 +109,9 @@ def _yaml_files(folder: Path) -> list[Path]:
 
 
 def _short(path: str) -> str:
-    """The path from the working folder where it is below that."""
+    """Return how a config can be named: from the project's root, or from the working folder where it is below that."""
+    if Path(path).is_relative_to(root()):
+        return Path(path).relative_to(root()).as_posix()
     relative = os.path.relpath(path)
     return path if relative.startswith(os.pardir) else relative
 

@@ -1,4 +1,4 @@
-"""Pictures of Grad-CAM maps: the command behind ``tools/gradcam.py``."""
+"""Pictures of Grad-CAM maps: the command behind ``fastreid-projects gradcam``."""
 
 from __future__ import annotations
 

@@ -250,7 +250,11 @@ def test_pretrained_free_stages(build_amd, target_files, tmp_path):
 @pytest.mark.parametrize(
     "opts, error, words",
     [
-        (("MODEL.AMD.TARGET.WEIGHTS", "nowhere.pth"), WeightsError, ("nowhere.pth", "tools/train_net.py")),
+        (
+            ("MODEL.AMD.TARGET.WEIGHTS", "nowhere.pth"),
+            WeightsError,
+            ("nowhere.pth", "fastreid-projects train"),
+        ),
         (("MODEL.AMD.TARGET.CONFIG", ""), ConfigError, ("MODEL.AMD.TARGET.CONFIG",)),
         (("MODEL.AMD.TARGET.CONFIG", INTERPRETER), ConfigError, ("interpreter",)),
         (("MODEL.AMD.SHARED_STAGES", "6"), ConfigError, ("MODEL.AMD.SHARED_STAGES", "1 to 5")),

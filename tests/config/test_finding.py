@@ -1,5 +1,7 @@
 """Names that lead nowhere: the sentence says what may be meant."""
 
+import re
+
 import pytest
 
 from fastreid_projects.config.finding import find_config
@@ -30,6 +32,16 @@ def refusal(path):
 )
 def test_a_misspelt_path_gets_the_nearest_one(wrong, right):
     assert f"the config {wrong} does not exist; did you mean {right}" in refusal(wrong)
+
+
+def test_a_misspelt_name_gets_names_that_work_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sentence = refusal("mpn_r18_dmo.yml")
+    assert sentence.startswith("the config mpn_r18_dmo.yml does not exist; did you mean ")
+    names = re.findall(r"projects/MPN/configs/demo/\w+\.yml", sentence)
+    assert "projects/MPN/configs/demo/mpn_r18_demo.yml" in names
+    assert str(ROOT) not in sentence
+    assert all(find_config(name) == str(ROOT / name) for name in names)
 
 
 def test_a_right_name_in_the_wrong_place_is_the_only_answer():

@@ -161,7 +161,7 @@ def test_same_seed_same_weights(market, tmp_path):
         (["MODEL.LOSSES.NAME", "('TripletLos',)"], ["MODEL.LOSSES.NAME", "TripletLoss"]),
         (["SOLVER.NOPE", "1"], ["SOLVER.NOPE"]),
         (["SOLVER.IMS_PER_BATCH"], ["SOLVER.IMS_PER_BATCH", "alone"]),
-        (["MODEL.AMD.TARGET.WEIGHTS", "nothing.pth"], ["nothing.pth", "tools/train_net.py"]),
+        (["MODEL.AMD.TARGET.WEIGHTS", "nothing.pth"], ["nothing.pth", "fastreid-projects train"]),
         (["--eval-only"], ["MODEL.WEIGHTS"]),
         (["SOLVER.IMS_PER_BATCH", "6"], ["NUM_INSTANCE"]),
         (["SOLVER.IMS_PER_BATCH", "800"], ["SOLVER.IMS_PER_BATCH"]),

@@ -110,7 +110,7 @@ def test_strict(market, tmp_path, capsys):
     assert last.startswith("error: STAGES mpn: 1 of 24 images have no usable mask"), (
         "before the IDE is trained"
     )
-    assert "tools/make_part_priors.py" in last
+    assert "fastreid-projects make-part-priors" in last
 
 
 def test_errors_of_the_training_images_where_tests_need_masks(market):

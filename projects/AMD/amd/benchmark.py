@@ -1,4 +1,4 @@
-"""AMD's cases of ``tools/benchmark.py``.
+"""AMD's cases of ``fastreid-projects benchmark``.
 
 | letter | meaning                                |
 | ------ | -------------------------------------- |

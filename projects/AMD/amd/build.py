@@ -154,7 +154,7 @@ def _target_state(cfg: Any) -> tuple[str, dict[str, Tensor]]:
 def _how_to_train(cfg: Any) -> str:
     config = cfg.MODEL.AMD.TARGET.CONFIG
     return (
-        f"train the target with 'python tools/train_net.py --config-file {config}' and name the model_final.pth of "
+        f"train the target with 'fastreid-projects train --config-file {config}' and name the model_final.pth of "
         "its OUTPUT_DIR"
     )
 

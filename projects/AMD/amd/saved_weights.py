@@ -31,7 +31,7 @@ def check_explainable(cfg: Any) -> None:
     path = cfg.MODEL.WEIGHTS
     if not os.path.isfile(path):
         raise WeightsError(
-            f"the interpreter's weights '{path}' do not exist; train it with tools/train_net.py, or name its "
+            f"the interpreter's weights '{path}' do not exist; train it with 'fastreid-projects train', or name its "
             "checkpoint with --weights"
         )
     if _LAST not in load_state_dict_file(path):

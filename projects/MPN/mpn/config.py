@@ -33,7 +33,7 @@ def add_mpn_config(cfg: CN) -> None:
     node.PRIOR = CN()
     # "mask" (the paper's: masked, cut and resized), "roi" (cut and resized), "uniform" (even division).
     node.PRIOR.TYPE = "mask"
-    # Folder of the masks: a name beside the image folders, or a path. tools/make_part_priors.py makes it.
+    # Folder of the masks: a name beside the image folders, or a path. fastreid-projects make-part-priors makes it.
     node.PRIOR.FOLDER = "part_masks"
     # A missing, empty or wrong-sized mask: even division and a counted warning, or (True) an error.
     node.PRIOR.STRICT = False

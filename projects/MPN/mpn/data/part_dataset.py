@@ -156,7 +156,9 @@ def _check_masks(paths: Sequence[str], folder: str, strict: bool) -> set[str]:
     )
     sentence = f"{count} of {len(paths)} images have no usable mask of body parts ({kinds})"
     if strict:
-        raise DataError(f"{sentence}: make them with tools/make_part_priors.py, or switch STRICT off")
+        raise DataError(
+            f"{sentence}: make them with 'fastreid-projects make-part-priors', or switch STRICT off"
+        )
     if comm.is_main_process():
         logger.warning("%s: they are divided evenly", sentence)
     return {path for images in found.values() for path in images}

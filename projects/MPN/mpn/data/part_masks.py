@@ -61,7 +61,7 @@ def read_mask(path: str | Path) -> np.ndarray:
         raise DataError(f"the mask {path} cannot be read: {error}") from error
     if parts.ndim != 2 or parts.dtype != np.uint8:
         raise DataError(
-            f"the mask {path} is no 8-bit PNG of one channel: make it with tools/make_part_priors.py"
+            f"the mask {path} is no 8-bit PNG of one channel: make it with 'fastreid-projects make-part-priors'"
         )
     if drawn and parts.max(initial=0) < len(FROM_DRAWN):
         return FROM_DRAWN[parts]
