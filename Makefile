@@ -6,6 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 HOST := fastreid==1.4.0
+REPORT := logs/demo/amd/report/report.html
 
 .PHONY: install demo test check format clean
 
@@ -22,7 +23,7 @@ $(STAMP): requirements.txt setup.py pyproject.toml
 
 demo: $(STAMP)
 	$(RUN) tools/train_net.py --config-file projects/AMD/configs/demo/amd_r18_demo.yml
-	@echo "Open logs/demo/amd/report/report.html in a browser: why two images are near or far"
+	@test ! -f $(REPORT) || echo "Open $(REPORT)"
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope

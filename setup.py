@@ -1,6 +1,8 @@
-"""Maps the papers of ``projects/`` into the package, and takes all configs into a wheel."""
+"""Maps the papers of ``projects/`` into the package; takes all configs into a wheel, the README to a package index."""
 
+import re
 import shutil
+import tomllib
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -26,8 +28,21 @@ class BuildWithConfigs(build_py):
         if self.editable_mode:
             return
         target = Path(self.build_lib) / "fastreid_projects" / "shipped"
+        shutil.rmtree(target, ignore_errors=True)  # an earlier build's, whose configs may have moved
         for folder in (ROOT / "configs", *sorted(ROOT.glob("projects/*/configs"))):
             shutil.copytree(folder, target / folder.relative_to(ROOT), dirs_exist_ok=True)
+
+
+def long_description() -> str:
+    """Return the README; its relative links and images lead to the repository, as they have to on a package index."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    def absolute(link: re.Match[str]) -> str:
+        view = "raw" if link["image"] else "blob"
+        return f"{link['image']}[{link['text']}]({project['urls']['Homepage']}/{view}/main/{link['path']})"
+
+    relative = r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?!https?://|#)(?P<path>[^)\s]+)\)"
+    return re.sub(relative, absolute, (ROOT / "README.md").read_text(encoding="utf-8"))
 
 
 packages = find_packages(include=["fastreid_projects", "fastreid_projects.*"])
@@ -40,10 +55,13 @@ for name, folder in PAPERS.items():
 setup(
     packages=packages,
     package_dir={f"fastreid_projects.{name}": folder for name, folder in PAPERS.items()},
+    include_package_data=False,  # what package_data names, not all that MANIFEST.in does
     package_data={
         "fastreid_projects": ["py.typed"],
         "fastreid_projects.visualization": ["templates/*"],
         "fastreid_projects.amd.explain": ["templates/*"],
     },
+    long_description=long_description(),
+    long_description_content_type="text/markdown",
     cmdclass={"build_py": BuildWithConfigs},
 )

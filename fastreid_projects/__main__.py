@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def overview() -> str:
-    """Commands, papers and configs, a line each."""
+    """Return commands, papers and configs, a line each."""
     from fastreid_projects.plugins import PAPERS
     from fastreid_projects.shipped import shipped_configs
 

@@ -135,7 +135,7 @@ def _faiss() -> Finding:
         faiss = importlib.import_module("faiss")
         return f"{faiss.__version__}, {getattr(faiss, 'get_num_gpus', int)()} GPU(s)"
 
-    return _tried("faiss", look, "Install faiss: pip install faiss-gpu on Linux x86-64, faiss-cpu elsewhere")
+    return _tried("faiss", look, "Install faiss: pip install faiss-cpu, or on Linux x86-64 faiss-gpu")
 
 
 def _host() -> Finding:

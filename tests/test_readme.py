@@ -2,38 +2,44 @@
 
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from fastreid_projects.commands.table import commands
+from tests.shortened import SMALL_MODEL, shortened
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.S)
-ROWS = re.findall(r"\| `(python tools/[^`]*)` \|", README)
-# What makes minutes of a training seconds.
-SMALL = (
-    "MODEL.DEVICE cpu MODEL.BACKBONE.PRETRAIN False MODEL.BACKBONE.DEPTH 18x MODEL.BACKBONE.FEAT_DIM 512 "
-    "INPUT.SIZE_TRAIN '[32, 16]' INPUT.SIZE_TEST '[32, 16]' SOLVER.IMS_PER_BATCH 8 SOLVER.MAX_EPOCH 1 "
-    "SOLVER.WARMUP_ITERS 0 SOLVER.STEPS '()' DATALOADER.NUM_WORKERS 0 SOLVER.AMP.ENABLED False"
-)
+FENCE = re.compile(r"```sh\n(.*?)```", re.S)
+BLOCKS = FENCE.findall(README)
+INLINE = re.findall(r"`((?:python tools/|fastreid-projects)[^`]*)`", FENCE.sub("", README))
+TRAININGS = [line for line in INLINE if line.startswith("python tools/train_net.py --config-file")]
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not (ROOT / ".venv/bin/activate").is_file(), reason="make has not made .venv"),
+    pytest.mark.skipif(
+        not (ROOT / ".venv/bin/fastreid-projects").is_file(), reason="make has not made .venv"
+    ),
 ]
 
 
-def type_in(lines, cwd=ROOT):
-    """Run lines in a shell that knows no Python of ours; only a line of the README activates one."""
-    env = {"PATH": "/usr/bin:/bin", "HOME": os.environ.get("HOME", "/"), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        ["bash", "-e", "-c", "\n".join(lines)], cwd=cwd, env=env, capture_output=True, text=True, timeout=900
-    )
+def type_in(lines, **env):
+    """Run lines in a shell that knows no Python of ours, after the README's line that activates one."""
+    (activate,) = [block.strip() for block in BLOCKS if "activate" in block]
+    env |= {"PATH": "/usr/bin:/bin", "HOME": os.environ.get("HOME", "/"), "OMP_NUM_THREADS": "1"}
+    words = ["bash", "-e", "-c", "\n".join([activate, *lines])]
+    done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-def activation():
-    return next(block.strip() for block in BLOCKS if "activate" in block)
+def short(line, **more):
+    """Return the line with pairs that make seconds of its training."""
+    config = re.search(r"--config-file (\S+)", line)
+    return f"{line} {shlex.join(shortened(config[1], **more))}" if config else line
 
 
 def test_its_own_training(market_writer, tmp_path):
@@ -43,30 +49,40 @@ def test_its_own_training(market_writer, tmp_path):
     block = block.replace("/path/to/datasets", str(tmp_path / "datasets")).replace(
         "logs/", f"{tmp_path}/logs/"
     )
-    lines = [re.sub(r"(train_net\.py .*)", rf"\1 {SMALL}", line) for line in block.splitlines()]
-    done = type_in([activation(), *lines])
-    assert done.returncode == 0, done.stderr
+    type_in([short(line, **SMALL_MODEL) for line in block.splitlines()])
     assert (tmp_path / "logs" / "bot" / "model_best.pth").is_file()
 
 
-@pytest.mark.parametrize("command", ROWS)
-def test_the_papers_commands_start(command):
-    """Each of them trains for minutes: here it prints the config that it would train."""
-    done = type_in([activation(), f"{command} --show-config"])
-    assert done.returncode == 0, done.stderr
-    assert "SOLVER:" in done.stdout
+@pytest.mark.parametrize("line", TRAININGS, ids=lambda line: Path(line.split()[-1]).stem)
+def test_the_papers_commands_train(line, drawn_demo, tmp_path):
+    """Each of them, on a tenth of the demo's identities and for one epoch."""
+    line = short(line, DATASETS__ID_FRACTION="0.1", OUTPUT_DIR=str(tmp_path))
+    assert "mAP" in type_in([line], FASTREID_DATASETS=str(drawn_demo))
+    assert (tmp_path / "run.json").is_file()
 
 
 def test_the_command_without_words_says_what_there_is():
-    done = type_in([activation(), "fastreid-projects", "fastreid-projects --version"])
-    assert done.returncode == 0, done.stderr
-    for word in ("train", "explain", "AMD", "projects/AMD/configs/demo"):
-        assert word in done.stdout
+    said = type_in(["fastreid-projects", "fastreid-projects --version"])
+    for word in (*commands(), "AMD", "projects/AMD/configs/demo"):
+        assert word in said
 
 
-def test_every_block_is_tried():
-    assert len(ROWS) == 5
-    tried = [
-        block for block in BLOCKS if "FASTREID_DATASETS" in block or "activate" in block or "make" in block
-    ]
+def test_the_doctor_finds_the_environment_sound():
+    assert "fastreid-projects doctor" in INLINE
+    said = type_in(["fastreid-projects doctor"])
+    assert "weights moved" in said
+    assert "to mend" not in said
+
+
+def test_every_command_of_it_is_tried():
+    assert len(TRAININGS) == 5
+    tried = [block for block in BLOCKS if re.search("FASTREID_DATASETS|activate|make", block)]
     assert tried == BLOCKS
+    rest = {line for line in INLINE if line not in TRAININGS}
+    named = {
+        "fastreid-projects",
+        "fastreid-projects train",
+        "fastreid-projects doctor",
+        "python tools/train_net.py",
+    }
+    assert rest <= named

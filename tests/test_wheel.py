@@ -1,34 +1,31 @@
-"""The wheel, installed in an environment of its own: commands and configs from another folder."""
+"""The wheel: what it holds, and its commands and configs in an environment of its own, from another folder."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
 
+from fastreid_projects.shipped import all_configs
+from tests.shortened import SMALL_MODEL, shortened
+from tests.yaml_files import ALL
+
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ("fastreid_projects", "projects", "configs", "tools")
-SMALL = [
-    *("MODEL.DEVICE", "cpu", "INPUT.SIZE_TRAIN", "[32, 16]", "INPUT.SIZE_TEST", "[32, 16]"),
-    *("SOLVER.IMS_PER_BATCH", "8", "SOLVER.MAX_EPOCH", "1", "SOLVER.WARMUP_ITERS", "0", "SOLVER.STEPS", "()"),
-    *(
-        "DATASETS.NAMES",
-        "('Market1501',)",
-        "DATASETS.TESTS",
-        "('Market1501',)",
-        "DATALOADER.NUM_WORKERS",
-        "0",
-    ),
-    *("OUTPUT_DIR", "out"),
-]
+PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+REPOSITORY = "https://github.com/fastreid-projects/fastreid-projects/"
 
 pytestmark = pytest.mark.slow
 
 
-def run(*words, cwd, **env):
+def run(*words, cwd, code=0, **env):
+    """Run a command that ends with the exit code; return what it printed, of a failure the last line of stderr."""
     done = subprocess.run(
         list(map(str, words)),
         cwd=cwd,
@@ -37,75 +34,184 @@ def run(*words, cwd, **env):
         text=True,
         timeout=900,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stderr.strip().splitlines()[-1] if code else done.stdout
+
+
+def build_wheel(source, folder):
+    """Build the wheel of a tree or of a source distribution; return its path."""
+    folder.mkdir()
+    run(*PIP, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", folder, source, cwd=folder)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """The command ``fastreid-projects`` of an environment that has this wheel and the packages of ours."""
-    folder = tmp_path_factory.mktemp("wheel")
-    tree = folder / "tree"
+def tree(tmp_path_factory):
+    """A copy of what is packed, with what an earlier build has left."""
+    tree = tmp_path_factory.mktemp("tree") / "with a space"
     skip = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
     for name in KEPT:
         shutil.copytree(ROOT / name, tree / name, ignore=skip)
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, tree / name)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", folder, tree, cwd=folder)
-    (wheel,) = folder.glob("*.whl")
+    left = tree / "build" / "lib" / "fastreid_projects" / "shipped" / "configs" / "demo" / "moved.yml"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    return tree
+
+
+@pytest.fixture(scope="module")
+def wheel(tree):
+    return build_wheel(tree, tree.parent / "dist")
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The command ``fastreid-projects`` of an environment that has this wheel and the packages of ours."""
+    folder = tmp_path_factory.mktemp("wheel")
     run(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
     python = folder / "venv" / "bin" / "python"
-    own = Path(
-        run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
-    )
+    purelib = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder)
     paths = [sysconfig.get_path("purelib"), *(path for path in sys.path if path.endswith("site-packages"))]
-    (own / "ours.pth").write_text("\n".join(dict.fromkeys(paths)))
-    run(*pip, "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=folder)
+    (Path(purelib.strip()) / "ours.pth").write_text("\n".join(dict.fromkeys(paths)))
+    run(*PIP, "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=folder)
     return folder / "venv" / "bin" / "fastreid-projects"
 
 
-@pytest.fixture
-def elsewhere(tmp_path, market_writer):
-    market_writer(tmp_path / "data", ids=8, images=4)
-    return tmp_path
+def names(wheel):
+    with zipfile.ZipFile(wheel) as file:
+        return {name for name in file.namelist() if ".dist-info/" not in name}
 
 
-def test_it_says_what_there_is(installed, elsewhere):
-    said = run(installed, cwd=elsewhere)
-    assert "configs/demo" in said
-    assert str(ROOT) not in run(
-        installed.with_name("python"),
+def metadata(wheel):
+    with zipfile.ZipFile(wheel) as file:
+        (name,) = [name for name in file.namelist() if name.endswith(".dist-info/METADATA")]
+        return message_from_bytes(file.read(name))
+
+
+def test_it_holds_configs_templates_and_types(wheel):
+    found = names(wheel)
+    shipped = "fastreid_projects/shipped/"
+    configs = {name.removeprefix(shipped) for name in found if name.startswith(shipped)}
+    assert configs == {path.relative_to(ROOT).as_posix() for path in ALL}
+    templates = {path.name for folder in KEPT for path in (ROOT / folder).rglob("*.jinja")}
+    assert {Path(name).name for name in found if name.endswith(".jinja")} == templates
+    assert "fastreid_projects/py.typed" in found
+    assert {name.split("/")[0] for name in found} == {"fastreid_projects"}
+
+
+def test_a_source_distribution_makes_the_same_wheel(tree, wheel, tmp_path):
+    run(
+        sys.executable,
         "-c",
-        "import fastreid_projects.amd as a; print(a.__file__)",
-        cwd=elsewhere,
+        f"from setuptools import build_meta as b; b.build_sdist({str(tmp_path)!r})",
+        cwd=tree,
     )
+    (source,) = tmp_path.glob("*.tar.gz")
+    assert names(build_wheel(source, tmp_path / "again")) == names(wheel)
 
 
-@pytest.mark.parametrize(
-    "name", ["amd_demo.yml", "amd_r18_demo", "projects/AMD/configs/demo/amd_r18_demo.yml"]
-)
-def test_a_config_is_found_by_name_and_by_its_path(installed, elsewhere, name):
-    assert "META_ARCHITECTURE: AMD" in run(
-        installed, "train", "--config-file", name, "--show-config", "all", cwd=elsewhere
+def test_its_page_on_an_index_has_no_relative_links(wheel):
+    page = metadata(wheel)
+    assert page["Description-Content-Type"] == "text/markdown"
+    links = re.findall(r"\]\(([^)\s]+)\)", page.get_payload())
+    assert len(links) == len(re.findall(r"\]\(([^)\s]+)\)", (ROOT / "README.md").read_text()))
+    ours = [link.removeprefix(REPOSITORY) for link in links if link.startswith(REPOSITORY)]
+    assert {"raw/main/docs/images/explanation.png", "blob/main/docs/install.md"} <= set(ours)
+    assert all((ROOT / link.split("/main/")[1]).exists() for link in ours)
+    assert all(link.startswith("https://") for link in links)
+
+
+def test_its_metadata_says_who_and_where(wheel):
+    page = metadata(wheel)
+    assert page["License-Expression"] == "Apache-2.0"
+    assert page["License-File"] == "LICENSE"
+    assert page["Author"]
+    assert f"Homepage, {REPOSITORY[:-1]}" in page.get_all("Project-URL")
+    assert {"all", "export", "gradcam"} <= set(page.get_all("Provides-Extra"))
+
+
+def test_twine_accepts_it(wheel):
+    pytest.importorskip("twine")
+    run(sys.executable, "-m", "twine", "check", "--strict", wheel, cwd=wheel.parent)
+
+
+def test_it_says_what_there_is(installed, tmp_path):
+    assert "configs/demo" in run(installed, cwd=tmp_path)
+    where = "import fastreid_projects.amd as a; print(a.__file__)"
+    assert str(ROOT) not in run(installed.with_name("python"), "-c", where, cwd=tmp_path)
+
+
+def test_all_its_configs_are_read(installed, tmp_path):
+    """From another folder, by name; ``_BASE_`` leads to the wheel's own files."""
+    code = (
+        "import pathlib, fastreid_projects.shipped as s; from fastreid_projects.config import load_config\n"
+        "for path in s.all_configs(): print(path.name, load_config(path.name).OUTPUT_DIR)"
     )
+    read = run(installed.with_name("python"), "-c", code, cwd=tmp_path)
+    assert len(read.splitlines()) == len(all_configs())
 
 
-def test_it_trains_evaluates_and_exports_from_another_folder(installed, elsewhere):
-    env = {"FASTREID_DATASETS": str(elsewhere / "data")}
-    run(installed, "train", "--config-file", "bagtricks_r18_demo.yml", *SMALL, cwd=elsewhere, **env)
-    assert (elsewhere / "out" / "run.json").is_file()
-    weights = ["MODEL.WEIGHTS", "out/model_final.pth"]
-    run(installed, "train", "--config-file", "out/config.yaml", "--eval-only", *weights, cwd=elsewhere, **env)
+@pytest.mark.parametrize("name", ["amd_demo.yml", "projects/AMD/configs/demo/amd_r18_demo.yml"])
+def test_a_config_is_found_by_an_earlier_name_and_by_its_path(installed, tmp_path, name):
+    words = ("train", "--config-file", name, "--show-config", "all")
+    assert "META_ARCHITECTURE: AMD" in run(installed, *words, cwd=tmp_path)
+
+
+def test_a_misspelt_config_gets_the_nearest_names(installed, tmp_path):
+    last = run(installed, "train", "--config-file", "mpn_r18_dmo.yml", cwd=tmp_path, code=2)
+    assert "projects/MPN/configs/demo/mpn_r18_demo.yml" in last
+    assert str(installed.parents[1]) not in last
+
+
+def test_a_config_of_ones_own_is_trained_evaluated_and_exported(installed, tmp_path, market_writer):
+    market_writer(tmp_path / "data", ids=8, images=4)
+    (tmp_path / "own.yml").write_text("_BASE_: bagtricks_r50_market1501.yml\nOUTPUT_DIR: out\n")
+    env = {"FASTREID_DATASETS": str(tmp_path / "data")}
+    pairs = shortened("bagtricks_r50_market1501.yml", **SMALL_MODEL)
+    run(installed, "train", "--config-file", "own.yml", *pairs, cwd=tmp_path, **env)
+    assert (tmp_path / "out" / "run.json").is_file()
+    model = ["--config-file", "out/config.yaml", "MODEL.WEIGHTS", "out/model_final.pth"]
+    run(installed, "train", *model, "--eval-only", cwd=tmp_path, **env)
+    run(installed, "export", *model, "--output", "m.onnx", cwd=tmp_path, **env)
+    assert (tmp_path / "m.onnx").is_file()
+    without = (
+        "import sys; from fastreid_projects.__main__ import main; sys.modules.update(onnx=None, captum=None)"
+    )
+    image = next((tmp_path / "data").rglob("*.jpg"))
+    for extra, words in (("export", []), ("gradcam", ["--images", image])):
+        code = f"{without}; sys.exit(main({[extra, *map(str, words), *model]!r}))"
+        last = run(installed.with_name("python"), "-c", code, cwd=tmp_path, code=2, **env)
+        assert last.endswith(f"which is not installed: pip install 'fastreid-projects[{extra}]'")
+
+
+def test_the_demo_is_trained_explained_and_exported(installed, tmp_path, drawn_demo):
+    env = {"FASTREID_DATASETS": str(drawn_demo)}
+    pairs = shortened("amd_r18_demo.yml", DATASETS__ID_FRACTION="0.1", OUTPUT_DIR="out")
+    run(installed, "train", "--config-file", "amd_r18_demo.yml", *pairs, cwd=tmp_path, **env)
+    assert (tmp_path / "out" / "report" / "report.html").is_file()
     run(
         installed,
         "export",
         "--config-file",
         "out/config.yaml",
-        *weights,
-        "--output",
-        "m.onnx",
-        cwd=elsewhere,
-        **env,
+        "MODEL.WEIGHTS",
+        "out/model_final.pth",
+        cwd=tmp_path,
     )
-    assert (elsewhere / "m.onnx").is_file()
+    assert (tmp_path / "out" / "model.onnx").is_file()
+    one, other = sorted((drawn_demo / "DemoReID" / "query").glob("*.jpg"))[:2]
+    words = (
+        "explain",
+        "--config-file",
+        "out/config.yaml",
+        "--query",
+        one,
+        "--gallery",
+        other,
+        "--output",
+        "why",
+    )
+    run(installed, *words, cwd=tmp_path, **env)
+    assert list((tmp_path / "why").glob("*.html"))

@@ -6,7 +6,7 @@ import argparse
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the command's parser."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", metavar="NAME", action="append", help="one of the cases; all by default")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the command's parser."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", help="with labels.csv, or with the folders train, query and gallery")
     parser.add_argument("--same-camera", action="store_true", help="tests are with TEST.SAME_CAMERA True")

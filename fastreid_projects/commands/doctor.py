@@ -7,7 +7,7 @@ import sys
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the command's parser."""
     return argparse.ArgumentParser(description=__doc__)
 
 

@@ -6,7 +6,7 @@ import argparse
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the command's parser."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--root", default="", help="folder of all datasets (default: FASTREID_DATASETS or datasets)"

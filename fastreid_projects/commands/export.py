@@ -8,7 +8,7 @@ from fastreid_projects.command_line.any_order import AnyOrderParser, add_config_
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the command's parser."""
     parser = AnyOrderParser(description=__doc__)
     parser.add_argument(
         "--output", help="the ONNX file (default: OUTPUT_DIR/model.onnx); a .json comes beside it"

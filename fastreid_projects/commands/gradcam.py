@@ -9,7 +9,7 @@ from fastreid_projects.errors import ConfigError
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the command's parser."""
     parser = AnyOrderParser(description=__doc__)
     parser.add_argument("--images", nargs="+", required=True, help="pictures of persons")
     parser.add_argument("--pair", action="store_true", help="where the two images are alike")

@@ -8,7 +8,7 @@ from fastreid_projects.engine.arguments import argument_parser as train_parser
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """FastReID's arguments, ``--seeds``, ``--show-config`` and ``--debug``."""
+    """Return the parser of FastReID's arguments, ``--seeds``, ``--show-config`` and ``--debug``."""
     return train_parser()
 
 

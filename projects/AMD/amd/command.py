@@ -10,7 +10,7 @@ TOP_K = 10
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """The tool's arguments."""
+    """Return the command's parser."""
     parser = AnyOrderParser(
         description="Explain why two images are near or far, attribute by attribute",
         epilog="Images, folders and registered datasets may be named. Trailing KEY VALUE pairs override the config.",

@@ -12,7 +12,7 @@ from fastreid_projects.command_line.any_order import AnyOrderParser
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the command's parser."""
     parser = AnyOrderParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-file", default="", help="a YAML that trains on FIDILoss")
     parser.add_argument("--alphas", nargs="*", type=float, default=[1.01, 1.05, 1.2, 1.5, 2.0, 5.0])

@@ -8,7 +8,7 @@ from fastreid_projects.command_line.any_order import AnyOrderParser, add_config_
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the command's parser."""
     parser = AnyOrderParser(description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--dataset", help="a registered dataset below FASTREID_DATASETS")

@@ -8,7 +8,7 @@ from fastreid_projects.command_line.any_order import AnyOrderParser
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the command's parser."""
     parser = AnyOrderParser(description=__doc__)
     parser.add_argument(
         "--model",

@@ -12,7 +12,7 @@ SPLITS = ("train", "query", "gallery")
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """One subcommand for each provider."""
+    """Return the command's parser, with a subcommand for each provider."""
     built = argparse.ArgumentParser(description=__doc__)
     commands = built.add_subparsers(dest="provider", required=True, metavar="|".join(PROVIDERS))
     for name in PROVIDERS:
