@@ -88,18 +88,6 @@ def tiny_market(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     return make
 
 
-@pytest.fixture(scope="session")
-def drawn_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of datasets that holds the whole synthetic demo set; drawn once for all workers of pytest-xdist."""
-    from fastreid_projects.data.demo.build import ensure_drawn
-    from fastreid_projects.data.demo.plan import SPECS
-
-    base = tmp_path_factory.getbasetemp()
-    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "drawn"
-    ensure_drawn(SPECS["A"], root)
-    return root
-
-
 def build_tiny_backbone(cfg: Any) -> torch.nn.Module:
     """One convolution with a stride of 4 and 16 channels, in the host's registry of backbones."""
     from torch import nn

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fastreid_projects.data.demo.build import MARKER, ensure_drawn
-from fastreid_projects.data.demo.plan import SPECS, DemoSpec
+from tests.shortened import draw_few
 
 pytestmark = pytest.mark.slow
 
@@ -103,14 +102,6 @@ class Copy:
             return
         assert words[0] == "python", words
         self.run(self.python, *words[1:], *(SMALL if "tools/train_net.py" in words else ()))
-
-
-def draw_few(root):
-    """Draw a few people where the whole demo set is looked for, and call them complete."""
-    folder = ensure_drawn(DemoSpec(train_ids=4, test_ids=2, distractors=2, junk=1), root, workers=1)
-    images = json.loads((folder / MARKER).read_text())["images"]
-    (folder / MARKER).write_text(json.dumps({**SPECS["A"].marker(), "images": images}))
-    return root
 
 
 @pytest.fixture(scope="module")

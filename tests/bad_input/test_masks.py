@@ -91,7 +91,9 @@ def mask(bench):
 @pytest.mark.parametrize(("break_it", "words"), CASES, ids=[case[0].__name__ for case in CASES])
 def test_a_mask_that_cannot_be_used_is_refused(bench, refused, mask, break_it, words):
     break_it(mask)
-    refused(bench.train(*MPN, *STRICT), mask.name, words, "1 of 16 images", "make_part_priors.py")
+    refused(
+        bench.train(*MPN, *STRICT), mask.name, words, "1 of 16 images", "fastreid-projects make-part-priors"
+    )
 
 
 def test_without_strict_it_is_a_warning(bench, worked, mask):
