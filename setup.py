@@ -57,7 +57,7 @@ setup(
     package_dir={f"fastreid_projects.{name}": folder for name, folder in PAPERS.items()},
     include_package_data=False,  # what package_data names, not all that MANIFEST.in does
     package_data={
-        "fastreid_projects": ["py.typed"],
+        "fastreid_projects": ["py.typed", "typed_config.pyi"],
         "fastreid_projects.visualization": ["templates/*"],
         "fastreid_projects.amd.explain": ["templates/*"],
     },

@@ -194,6 +194,7 @@ def _datasets() -> Iterator[Finding]:
 
 
 def _count(name: str) -> str:
+    from fastreid_projects.contract import TrainsOnly
     from fastreid_projects.data.datasets import build_dataset, check_matches, subset
 
     dataset = build_dataset(name)
@@ -204,7 +205,7 @@ def _count(name: str) -> str:
     counts = [f"{len(dataset.train)} training images of {len({item[1] for item in dataset.train})} {kind}"]
     if name in _CLASSIFICATION:
         counts.append(f"{len(dataset.query) + len(dataset.gallery)} test images")
-    elif not (getattr(dataset, "trains_only", False) or (own and not dataset.query)):
+    elif not (isinstance(dataset, TrainsOnly) or (own and not dataset.query)):
         query, gallery = subset(dataset, name, "query"), subset(dataset, name, "gallery")
         check_matches(name, [*query, *gallery], len(query))
         counts += [f"{len(query)} queries", f"{len(gallery)} gallery images"]
@@ -228,10 +229,10 @@ def _train_two_iterations() -> str:
     from fastreid.utils.events import EventStorage
 
     from fastreid_projects.config import load_config
-    from fastreid_projects.device import resolve_device
+    from fastreid_projects.config.ready import on_this_machine
 
     sizes = ["MODEL.BACKBONE.DEPTH", "18x", "MODEL.BACKBONE.FEAT_DIM", "512", "MODEL.HEADS.NUM_CLASSES", "4"]
-    cfg = resolve_device(load_config("", [*sizes, "MODEL.HEADS.WITH_BNNECK", "True"]))
+    cfg = on_this_machine(load_config("", [*sizes, "MODEL.HEADS.WITH_BNNECK", "True"]))
     model = build_model(cfg)
     batch = {"images": torch.rand(8, 3, 64, 32) * 255, "targets": torch.arange(8) // 2}
     before = [p.detach().clone() for p in model.parameters() if p.requires_grad]

@@ -15,7 +15,8 @@ import torch
 from fastreid.modeling.heads.clas_head import ClasHead
 from torch import Tensor, nn
 
-from fastreid_projects.config.checks import check_host_config
+from fastreid_projects.config.ready import ready
+from fastreid_projects.contract import DescribesOutput, output_kind
 from fastreid_projects.engine.load_model import load_trained
 from fastreid_projects.errors import ConfigError, ExportError
 from fastreid_projects.extras import need
@@ -108,8 +109,7 @@ def _load(cfg: Any) -> nn.Module:
             f"INPUT.SIZE_TEST is {list(cfg.INPUT.SIZE_TEST)}; an exported model needs one fixed [height, width]"
         )
     cfg.MODEL.DEVICE = "cpu"
-    check_host_config(cfg)
-    return load_trained(cfg).eval()
+    return load_trained(ready(cfg)).eval()
 
 
 def to_onnx(model: nn.Module, size: tuple[int, int]) -> bytes:
@@ -225,7 +225,7 @@ def _describe_input(cfg: Any, height: int, width: int) -> dict[str, Any]:
 def _describe_output(cfg: Any, model: nn.Module, shape: list[int]) -> dict[str, Any]:
     output = {"name": OUTPUT, "type": "float32", "shape": ["batch", *shape], "normalised": False}
     classifies = any(isinstance(module, ClasHead) for module in model.modules())
-    kind = getattr(model, "output_kind", "logits" if classifies else "features")
+    kind = "logits" if classifies else output_kind(model)
     output |= {"kind": kind, "metric": cfg.TEST.METRIC} if kind == "features" else {"kind": kind}
-    names = getattr(model, "output_names", None)
-    return {**output, "axis_1": names()} if names is not None else output
+    names = model.output_names if isinstance(model, DescribesOutput) else ()
+    return {**output, "axis_1": list(names)} if names else output

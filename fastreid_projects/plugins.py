@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.plugin_modules.loading import (
@@ -18,6 +18,9 @@ from fastreid_projects.plugin_modules.loading import (
     leave_out,
     load_plugin,
 )
+
+if TYPE_CHECKING:
+    from fastreid_projects.typed_config import Config
 
 
 class Paper(NamedTuple):
@@ -107,11 +110,11 @@ SHARED_KEYS = (
 )
 
 
-def get_cfg() -> Any:
+def get_cfg() -> Config:
     """Return the host's defaults with the keys of all papers and of installed plug-ins; register what they hold."""
     from fastreid.config.defaults import _C
 
-    cfg = _C.clone()
+    cfg: Any = _C.clone()
     for name in (*SHARED_KEYS, *(paper.add_config for paper in PAPERS.values())):
         _resolve(name)(cfg)
     register_all()

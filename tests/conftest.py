@@ -173,7 +173,7 @@ def unpatched(tmp_path_factory: pytest.TempPathFactory, market_writer: Callable[
         [sys.executable, "-W", "ignore", str(script), str(folder)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         env={**os.environ, "PYTHONPATH": ""},
         cwd=folder,
     )

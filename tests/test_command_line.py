@@ -41,7 +41,7 @@ def test_a_module_is_started_as_one(tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=True,
     )
     assert done.stdout.strip() == "python -m own 'a b'"

@@ -18,7 +18,7 @@ def demo(tmp_path):
 
     def make(training):
         words = ["make", "-f", MAKEFILE, "-o", ".venv/.installed", "demo", f"RUN={training}"]
-        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=900)
 
     return make
 

@@ -182,7 +182,7 @@ def test_an_architecture_is_explained_in_a_new_process(trained, folder, tmp_path
         [sys.executable, str(ROOT / "tools" / "explain.py"), *words, *own],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "explain" / "report.html").is_file()

@@ -16,6 +16,7 @@ from fastreid.utils.compute_dist import compute_jaccard_distance
 from fastreid.utils.events import EventStorage
 
 from fastreid_projects.benchmarks.measure import Measurement, compare
+from fastreid_projects.benchmarks.steps import plain_step
 from fastreid_projects.benchmarks.throughput import compare_processes
 from fastreid_projects.config import load_config
 from fastreid_projects.evaluation.ranking import RankingMeter
@@ -70,15 +71,7 @@ def training_step(quick: bool, device: str) -> list[Measurement]:
         model = build_model(cfg).train()
         parameters = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
-
-        def run() -> None:
-            with EventStorage(0):
-                loss = sum(model(data).values())
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-        return run
+        return plain_step(model, data, optimizer)
 
     ways = [("patched trainer", trainer()), ("plain torch loop", plain())]
     return compare("training step", ways, repeats=3 if quick else 15, device=device)

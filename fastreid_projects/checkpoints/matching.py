@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from fastreid_projects.contract import not_pretrained, output_kind
 from fastreid_projects.errors import WeightsError
 
 State = Mapping[str, Any]
@@ -88,7 +89,7 @@ def require_whole(model: torch.nn.Module, file_state: State, path: str, classes:
         WeightsError: an entry is missing or has another shape; names one.
     """
     state = model.state_dict()
-    logits = getattr(model, "output_kind", "") == "logits"
+    logits = output_kind(model) == "logits"
     names = [
         name
         for name in counted_names(state)
@@ -146,7 +147,7 @@ def summarize_match(model_state: State, file_state: State) -> str:
 
 
 def check_weights(model: torch.nn.Module, file_state: dict[str, torch.Tensor], path: str) -> None:
-    """See that weights are this model's; layers named by its ``added_layers`` may be missing.
+    """See that weights are this model's; those of its ``not_pretrained`` may be missing.
 
     Args:
         model: whose weights they are to be.
@@ -156,7 +157,7 @@ def check_weights(model: torch.nn.Module, file_state: dict[str, torch.Tensor], p
     Raises:
         WeightsError: they belong to another model, or hold NaN.
     """
-    added = tuple(getattr(model, "added_layers", ()))  # what a pretrained backbone does not have
+    added = not_pretrained(model)
     expected = {name: value for name, value in model.state_dict().items() if not name.startswith(added)}
     require_match(expected, file_state, path, "backbone.")
     require_numbers(file_state, path)

@@ -9,6 +9,7 @@ import torch
 
 from fastreid_projects.checkpoints.matching import require_match, summarize_match
 from fastreid_projects.checkpoints.weights import load_state_dict_file
+from fastreid_projects.contract import not_pretrained
 from fastreid_projects.errors import WeightsError
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def load_pretrained(backbone: torch.nn.Module, file_state: dict[str, torch.Tenso
     """
     model_state = backbone.state_dict()
     file_state = _fit_transformer(backbone, file_state)
-    own = ("NL_", *getattr(backbone, "not_pretrained", ()))
+    own = ("NL_", *not_pretrained(backbone))
     counted = {name: value for name, value in model_state.items() if not name.startswith(own)}
     require_match(counted, file_state, path, key="MODEL.BACKBONE.PRETRAIN_PATH")
     logger.info("Pretrained model from %s. %s", path, summarize_match(model_state, file_state))

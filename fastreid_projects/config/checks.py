@@ -20,6 +20,7 @@ from fastreid_projects.config.names import unknown_name
 from fastreid_projects.config.needs import check_needs
 from fastreid_projects.config.ranges import check_run_values, check_training_values
 from fastreid_projects.config.solvers import SCHEDULES, optimizer_names
+from fastreid_projects.contract import BelongsTo
 from fastreid_projects.data.own.names import own_folder
 from fastreid_projects.device import AMP_DTYPES
 from fastreid_projects.errors import ConfigError
@@ -166,7 +167,8 @@ def _check_backbone(backbone: Any) -> None:
 def _check_heads(model: Any) -> None:
     """A head says by ``architecture`` that another cannot use it; FrozenBN fails at layers/weight_init.py:25."""
     heads, own = model.HEADS, model.META_ARCHITECTURE
-    needed = getattr(REID_HEADS_REGISTRY.get(heads.NAME), "architecture", own)
+    head = REID_HEADS_REGISTRY.get(heads.NAME)
+    needed = head.architecture if isinstance(head, BelongsTo) else own
     if needed != own:
         raise ConfigError(
             f"MODEL.HEADS.NAME {heads.NAME} belongs to MODEL.META_ARCHITECTURE {needed}, not to {own}: use "

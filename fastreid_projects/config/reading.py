@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastreid_projects import plugins
 from fastreid_projects.config.finding import find_file
@@ -16,6 +16,9 @@ from fastreid_projects.config.show import COMMAND_LINE
 from fastreid_projects.config.values import all_keys, config_leaves, get_key, parse, set_key
 from fastreid_projects.config.yaml_files import YamlFile, read_with_bases
 from fastreid_projects.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fastreid_projects.typed_config import Config
 
 _STAGES = "STAGES"
 
@@ -29,11 +32,11 @@ class SourcedConfig(NamedTuple):
             are called ``STAGES.<name>.KEY``.
     """
 
-    cfg: Any
+    cfg: Config
     sources: dict[str, str]
 
 
-def load_config(config_file: str = "", opts: Sequence[str] = ()) -> Any:
+def load_config(config_file: str = "", opts: Sequence[str] = ()) -> Config:
     """Host defaults and every paper's keys, overridden by a yaml and then by ``KEY VALUE`` pairs.
 
     An integer is taken for a float key, where yacs alone refuses it.
@@ -43,7 +46,7 @@ def load_config(config_file: str = "", opts: Sequence[str] = ()) -> Any:
         opts: ``[KEY, VALUE, KEY, VALUE, ...]``.
 
     Returns:
-        The config, not frozen.
+        The config, not frozen; an editor knows its keys and their types.
 
     Raises:
         ConfigError: a file is missing, empty or no yaml, its ``_BASE_`` goes round in circles, a key is unknown or a

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from fastreid_projects.contract import NamesPeople, SharesPeople, TrainsOnly
 from fastreid_projects.data.identities import keep_identities
 from fastreid_projects.errors import DataError
 from fastreid_projects.evaluation.draws import draws_gallery
@@ -94,12 +95,13 @@ def subset(data: Any, name: str, part: str) -> list[Any]:
     """Return ``data.train``, ``.query`` or ``.gallery``, which must hold images."""
     items = list(getattr(data, part))
     if not items:
-        if part != "train" and getattr(data, "trains_only", False):
+        if part != "train" and isinstance(data, TrainsOnly):
             raise DataError(
                 f"Dataset {name} has no {part} images: FastReID has it for training alone; name another dataset in "
                 "DATASETS.TESTS."
             )
-        folder = getattr(data, f"{part}_dir", None) or getattr(data, "dataset_dir", "") or dataset_root()
+        known = vars(data)
+        folder = known.get(f"{part}_dir") or known.get("dataset_dir") or dataset_root()
         raise DataError(
             f"Dataset {name} has no {part} images: {folder} names or holds none{_suffixes(folder)}; add some, or name "
             "another dataset."
@@ -167,13 +169,16 @@ def trained_tests(cfg: Any) -> list[str]:
     """Return the test sets whose people the training sees: DATASETS.COMBINEALL adds query and gallery to it."""
     if not cfg.DATASETS.COMBINEALL:
         return []
-    trained = {_people(name) for name in cfg.DATASETS.NAMES}
-    return [name for name in cfg.DATASETS.TESTS if _people(name) in trained]
+    trained = {people_of(name) for name in cfg.DATASETS.NAMES}
+    return [name for name in cfg.DATASETS.TESTS if people_of(name) in trained]
 
 
-def _people(name: str) -> str:
-    """Return the name that a dataset's identities have in training: that of Market1501 and of its variants is one."""
-    return str(getattr(_registered(name), "dataset_name", name))
+def people_of(name: str) -> str:
+    """Return a name for a dataset's people: that of Market1501 and of its variants is one."""
+    dataset = _registered(name)
+    if isinstance(dataset, SharesPeople):
+        return people_of(dataset.people) if dataset.people != name else name
+    return dataset.dataset_name if isinstance(dataset, NamesPeople) else name
 
 
 def training_items(cfg: Any, data: Any, name: str) -> list[Any]:

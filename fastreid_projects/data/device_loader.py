@@ -20,7 +20,7 @@ from fastreid_projects.errors import UserError
 builders_device: contextvars.ContextVar[torch.device | None] = contextvars.ContextVar("device", default=None)
 
 
-class DeviceLoader(DataLoader):
+class DeviceLoader(DataLoader[Any]):
     """A DataLoader that brings its batches to a device; stands in for the host's DataLoaderX.
 
     On the CPU it is a plain DataLoader. On CUDA memory is pinned, and while a batch is trained the next one

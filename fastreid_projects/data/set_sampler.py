@@ -49,7 +49,7 @@ def sets_of(items: Sequence[Any], names: Sequence[str]) -> list[int]:
     return [found[str(item[1])] for item in items]
 
 
-class SetSampler(Sampler):
+class SetSampler(Sampler[int]):
     """Sample identities of each set in fixed shares, and some images of each.
 
     It stands in for FastReID's SetReWeightSampler, which never works, and can be one of many processes: each draws the

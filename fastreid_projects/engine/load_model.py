@@ -10,6 +10,7 @@ from fastreid.utils.checkpoint import Checkpointer
 from torch import nn
 
 from fastreid_projects.config import load_config
+from fastreid_projects.contract import HasTestConfig
 from fastreid_projects.engine.stages import build_stages
 from fastreid_projects.engine.trainer import Trainer
 from fastreid_projects.errors import ConfigError
@@ -18,7 +19,7 @@ from fastreid_projects.errors import ConfigError
 def load_trained(cfg: Any) -> nn.Module:
     """Build the config's model on its device and load ``MODEL.WEIGHTS``; no pretrained weights are asked for.
 
-    Of a config with STAGES it is the last stage's model. An architecture with a ``test_config`` (config -> config) is
+    Of a config with STAGES it is the last stage's model. An architecture with a ``test_config`` is
     built without what only training needs.
 
     Raises:
@@ -28,9 +29,9 @@ def load_trained(cfg: Any) -> nn.Module:
     cfg = build_stages(cfg)[-1].cfg.clone()
     cfg.defrost()
     cfg.MODEL.BACKBONE.PRETRAIN = False
-    test_config = getattr(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), "test_config", None)
-    if test_config is not None:
-        cfg = test_config(cfg)
+    architecture = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
+    if isinstance(architecture, HasTestConfig):
+        cfg = architecture.test_config(cfg)
     model = Trainer.build_model(cfg)
     checkpointer = Checkpointer(model)
     checkpointer.classes = cfg.MODEL.HEADS.NUM_CLASSES

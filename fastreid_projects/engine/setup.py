@@ -14,8 +14,7 @@ from fastreid.engine import default_setup
 from fastreid.utils import comm
 from fastreid.utils.logger import setup_logger
 
-from fastreid_projects.config.checks import check_host_config
-from fastreid_projects.device import resolve_device
+from fastreid_projects.config.ready import ready
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.files import remove_unfinished
 
@@ -29,9 +28,8 @@ def setup_run(cfg: Any, args: argparse.Namespace) -> Any:
     Raises:
         ConfigError: a key contradicts another or names what does not exist; OUTPUT_DIR cannot be written.
     """
-    check_host_config(cfg)
+    cfg = ready(cfg)
     check_output_dir(cfg.OUTPUT_DIR)
-    cfg = resolve_device(cfg)
     cfg.freeze()
     close_log()
     if comm.is_main_process():

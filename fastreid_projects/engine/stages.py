@@ -36,9 +36,10 @@ from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils import comm
 
 from fastreid_projects.config import all_keys, config_leaves, get_key, set_key
-from fastreid_projects.config.checks import check_host_config, check_training_config
 from fastreid_projects.config.plugin_names import PLUGINS, plugin_opts
 from fastreid_projects.config.reading import load_with_sources
+from fastreid_projects.config.ready import ready
+from fastreid_projects.contract import ChecksConfig
 from fastreid_projects.engine.rehearsal import rehearse, rehearse_first, write_stand_in
 from fastreid_projects.engine.trainer import final_weights
 from fastreid_projects.errors import ConfigError, DataError, WeightsError
@@ -164,14 +165,13 @@ def check_stages(stages: Sequence[Stage]) -> None:
     """
     for stage in stages:
         with _named(stage):
-            check_host_config(stage.cfg)
-            check_training_config(stage.cfg)
+            ready(stage.cfg, training=True)
             names = known_losses(stage.cfg.MODEL.LOSSES.NAME, stage.cfg.MODEL.META_ARCHITECTURE)
             check_loss_names(names, {loss.inputs for loss in LOSSES.values()}, "")
             build_losses(stage.cfg, names)
-            own = getattr(META_ARCH_REGISTRY.get(stage.cfg.MODEL.META_ARCHITECTURE), "check_config", None)
-            if own is not None:
-                own(stage.cfg)
+            architecture = META_ARCH_REGISTRY.get(stage.cfg.MODEL.META_ARCHITECTURE)
+            if isinstance(architecture, ChecksConfig):
+                architecture.check_config(stage.cfg)
     if len(stages) < 2:
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -1,14 +1,13 @@
-"""The host's trainer with attributes in its loaders and the architecture's own evaluator."""
+"""The host's trainer with the architecture's own dataset and evaluator."""
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from fastreid.data import CommDataset, build_reid_test_loader, build_reid_train_loader
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.transforms import build_transforms
@@ -19,8 +18,7 @@ from fastreid.utils import comm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from fastreid_projects.data.attribute_dataset import AttributeDataset, check_some_complete, item_attributes
-from fastreid_projects.data.attributes import AttributeSet
+from fastreid_projects.contract import CountsItems, DatasetMaker, HasDataset, HasEvaluator, Source, junk_of
 from fastreid_projects.data.datasets import check_matches, open_dataset, subset, training_items
 from fastreid_projects.evaluation.counts import Results
 from fastreid_projects.evaluation.fidelity_evaluator import TrainFidelityEvaluator
@@ -36,12 +34,8 @@ _WRITE_PERIOD = 50
 class Trainer(DefaultTrainer):
     """Trains and tests any architecture of the host or of this project.
 
-    An architecture may ask for more than the host gives:
-
-    - ``own_dataset(cfg, is_train)`` (static): (items, transforms) -> its own dataset, or None for the host's;
-    - ``wanted_attributes(cfg)`` (static): the :class:`AttributeSet` whose labels it wants in ``batch["attributes"]``,
-      with ``attributes_key``: the config key that names the set;
-    - ``build_evaluator(cfg, dataset_name, loader, num_query)``: its own evaluator instead of the host's.
+    An architecture may bring its own dataset and evaluator: see :class:`fastreid_projects.contract.HasDataset` and
+    :class:`fastreid_projects.contract.HasEvaluator`.
     """
 
     @classmethod
@@ -56,67 +50,29 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg: Any) -> Any:
-        """The host's loader; its batches carry attributes where the architecture wants them."""
-        attribute_set = wanted_attributes(cfg)
-        if attribute_set is None:
-            own = cls._own_train_loader(cfg)
-            return own if own is not None else super().build_train_loader(cfg)
-        logger.info("Prepare training set with attributes")
-        items, attributes = [], []
-        for name in cfg.DATASETS.NAMES:
-            dataset = open_dataset(cfg, name, combineall=cfg.DATASETS.COMBINEALL)
-            if comm.is_main_process():
-                dataset.show_train()
-            kept = training_items(cfg, dataset, name)
-            items += kept
-            attributes.append(item_attributes(dataset, kept, attribute_set))
-        key = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE).attributes_key
-        check_some_complete(attributes, cfg.DATASETS.NAMES, attribute_set, key)
-        transforms = build_transforms(cfg, is_train=True)
-        train_set = AttributeDataset(items, np.concatenate(attributes), transforms, relabel=True)
-        return build_reid_train_loader(cfg, train_set=train_set)
+        """The host's loader; of the architecture's own dataset where it has one."""
+        make = own_dataset(cfg, is_train=True)
+        if make is None:
+            return super().build_train_loader(cfg)
+        sources = training_sources(cfg)
+        if comm.is_main_process():
+            for source in sources:
+                source.dataset.show_train()
+        return build_reid_train_loader(cfg, train_set=make(sources, build_transforms(cfg, is_train=True)))
 
     @classmethod
     def build_test_loader(cls, cfg: Any, dataset_name: str) -> tuple[Any, int]:
-        """The host's test loader and the number of queries; with attributes where they are wanted."""
-        attribute_set = wanted_attributes(cfg)
-        if attribute_set is None:
-            own = cls._own_test_loader(cfg, dataset_name)
-            return own if own is not None else super().build_test_loader(cfg, dataset_name)
+        """The host's test loader and the number of queries; of the architecture's own dataset where it has one."""
+        make = own_dataset(cfg, is_train=False)
+        if make is None:
+            return super().build_test_loader(cfg, dataset_name)
         dataset = open_dataset(cfg, dataset_name)
         if comm.is_main_process():
             dataset.show_test()
-        items = dataset.query + dataset.gallery
-        transforms = build_transforms(cfg, is_train=False)
-        attributes = item_attributes(dataset, items, attribute_set)
-        test_set = AttributeDataset(items, attributes, transforms, relabel=False)
-        test_set.junk = getattr(dataset, "junk", 0)
-        return build_reid_test_loader(cfg, test_set=test_set, num_query=len(dataset.query))
-
-    @classmethod
-    def _own_train_loader(cls, cfg: Any) -> Any:
-        """A loader of the architecture's own dataset; None where it has none."""
-        make = own_dataset(cfg, is_train=True)
-        if make is None:
-            return None
-        items: list[Any] = []
-        for name in cfg.DATASETS.NAMES:
-            dataset = open_dataset(cfg, name, combineall=cfg.DATASETS.COMBINEALL)
-            items += training_items(cfg, dataset, name)
-            if comm.is_main_process():
-                dataset.show_train()
-        return build_reid_train_loader(cfg, train_set=make(items, build_transforms(cfg, is_train=True)))
-
-    @classmethod
-    def _own_test_loader(cls, cfg: Any, dataset_name: str) -> Any:
-        """A test loader of the architecture's own dataset and the number of queries; None where it has none."""
-        make = own_dataset(cfg, is_train=False)
-        if make is None:
-            return None
-        dataset = open_dataset(cfg, dataset_name)
         query, gallery = (subset(dataset, dataset_name, part) for part in ("query", "gallery"))
-        test_set = make(query + gallery, build_transforms(cfg, is_train=False))
-        test_set.junk = getattr(dataset, "junk", 0)
+        source = Source(dataset_name, dataset, query + gallery)
+        test_set = make([source], build_transforms(cfg, is_train=False))
+        test_set.junk = junk_of(dataset)
         return build_reid_test_loader(cfg, test_set=test_set, num_query=len(query))
 
     @classmethod
@@ -128,7 +84,7 @@ class Trainer(DefaultTrainer):
             loader, evaluator = cls._open_test(cfg, model, name)
             result = inference_on_dataset(model, loader, evaluator, flip_test=cfg.TEST.FLIP.ENABLED)
             results[name] = result = Results(result, **training)
-            results.counts[name] = getattr(evaluator, "counts", {})
+            results.counts[name] = evaluator.counts if isinstance(evaluator, CountsItems) else {}
             if comm.is_main_process():
                 logger.info("Evaluation results for %s in csv format:", name)
                 print_csv_format(OrderedDict(result, dataset=name))
@@ -150,9 +106,9 @@ class Trainer(DefaultTrainer):
     def _open_test(cls, cfg: Any, model: nn.Module, name: str) -> tuple[Any, Any]:
         """Loader and evaluator of a test set; the architecture's own evaluator where it has one."""
         loader, num_query = cls.build_test_loader(cfg, name)
-        own = getattr(unwrap(model), "build_evaluator", None)
-        if own is not None:
-            return loader, own(cfg, name, loader, num_query)
+        architecture = unwrap(model)
+        if isinstance(architecture, HasEvaluator):
+            return loader, architecture.build_evaluator(cfg, name, loader, num_query)
         check_matches(name, loader.dataset.img_items, num_query, same_camera=cfg.TEST.SAME_CAMERA)
         evaluator = ReidEvaluator(cfg, num_query, cfg.OUTPUT_DIR)
         fit_evaluator(evaluator, cfg, DATASET_REGISTRY.get(name), loader.dataset)
@@ -171,16 +127,18 @@ class Trainer(DefaultTrainer):
     @classmethod
     def _open_train_fidelity(cls, cfg: Any) -> Any:
         """Loader of the training images as tests have them: by number, in the architecture's own dataset."""
-        items: list[Any] = []
-        for name in cfg.DATASETS.NAMES:
-            items += training_items(cfg, open_dataset(cfg, name, combineall=cfg.DATASETS.COMBINEALL), name)
+        sources = training_sources(cfg)
+        items = [item for source in sources for item in source.items]
         people, cameras = (
             {value: number for number, value in enumerate(sorted({item[i] for item in items}))}
             for i in (1, 2)
         )
-        items = [(item[0], people[item[1]], cameras[item[2]]) for item in items]
-        make = own_dataset(cfg, is_train=False) or functools.partial(CommDataset, relabel=False)
-        images = make(items, build_transforms(cfg, is_train=False))
+        numbered = [
+            source._replace(items=[(item[0], people[item[1]], cameras[item[2]]) for item in source.items])
+            for source in sources
+        ]
+        make = own_dataset(cfg, is_train=False) or _host_dataset
+        images = make(numbered, build_transforms(cfg, is_train=False))
         return build_reid_test_loader(cfg, test_set=images, num_query=1)[0]
 
     def build_hooks(self) -> list[Any]:
@@ -192,19 +150,25 @@ class Trainer(DefaultTrainer):
         return built
 
 
-def wanted_attributes(cfg: Any) -> AttributeSet | None:
-    """The attributes that the config's architecture wants in its batches."""
-    wanted = getattr(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), "wanted_attributes", None)
-    return wanted(cfg) if wanted is not None else None
+def own_dataset(cfg: Any, is_train: bool) -> DatasetMaker | None:
+    """Return what makes the dataset that the config's architecture wants; None for the host's."""
+    architecture = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
+    return architecture.own_dataset(cfg, is_train) if isinstance(architecture, HasDataset) else None
 
 
-def own_dataset(cfg: Any, is_train: bool) -> Any:
-    """A function (items, transforms) -> the dataset that the config's architecture wants; None for the host's."""
-    own = getattr(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), "own_dataset", None)
-    return own(cfg, is_train) if own is not None else None
+def training_sources(cfg: Any) -> list[Source]:
+    """Open the training sets with the images that DATASETS.ID_FRACTION leaves."""
+    opened = [
+        (name, open_dataset(cfg, name, combineall=cfg.DATASETS.COMBINEALL)) for name in cfg.DATASETS.NAMES
+    ]
+    return [Source(name, dataset, training_items(cfg, dataset, name)) for name, dataset in opened]
 
 
-def unwrap(model: nn.Module) -> Any:
+def _host_dataset(sources: Sequence[Source], transforms: Any) -> CommDataset:
+    return CommDataset([item for source in sources for item in source.items], transforms, relabel=False)
+
+
+def unwrap(model: nn.Module) -> nn.Module:
     """The model inside a DistributedDataParallel."""
     return model.module if isinstance(model, DistributedDataParallel) else model
 

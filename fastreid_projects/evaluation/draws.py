@@ -10,6 +10,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from fastreid_projects.contract import DrawsGallery
+
 
 def draw_gallery(items: Sequence[Any], seed: int) -> tuple[list[int], list[int]]:
     """Draw one image of each identity for the gallery; the others are queries.
@@ -54,4 +56,4 @@ def draws(cfg: Any, dataset: Any, items: Sequence[Any]) -> list[tuple[list[int],
 
 def draws_gallery(dataset: Any) -> bool:
     """Return whether a dataset's class draws its gallery at random, and so takes ``split_seed``."""
-    return getattr(dataset, "draws_gallery", False)
+    return isinstance(dataset, DrawsGallery) and dataset.draws_gallery

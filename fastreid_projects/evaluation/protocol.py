@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastreid_projects.contract import AsksWithSeveral, junk_of
 from fastreid_projects.evaluation.draws import draws
 
 
@@ -19,6 +20,6 @@ def fit_evaluator(evaluator: Any, cfg: Any, dataset: Any, images: Any) -> None:
     Raises:
         ConfigError: see :func:`.draws.draws`.
     """
-    evaluator.multi_query = getattr(dataset, "multi_query", False)
+    evaluator.multi_query = isinstance(dataset, AsksWithSeveral) and dataset.multi_query
     evaluator.draws = draws(cfg, dataset, images.img_items)
-    evaluator.junk = getattr(images, "junk", 0)
+    evaluator.junk = junk_of(images)

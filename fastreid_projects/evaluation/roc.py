@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,10 +33,10 @@ Distances = npt.NDArray[np.floating]
 
 def tpr_at_fpr(
     chunks: Callable[[], Chunks],
-    query_pids: npt.NDArray,
-    gallery_pids: npt.NDArray,
-    query_camids: npt.NDArray,
-    gallery_camids: npt.NDArray,
+    query_pids: npt.NDArray[Any],
+    gallery_pids: npt.NDArray[Any],
+    query_camids: npt.NDArray[Any],
+    gallery_camids: npt.NDArray[Any],
     fprs: Sequence[float] = (1e-4, 1e-3, 1e-2),
 ) -> dict[float, float]:
     """Return for each of ``fprs`` the greatest TPR whose FPR is not above it.
@@ -70,7 +71,9 @@ def tpr_at_fpr(
     return {fpr: float((same < different[int(fpr * total)]).mean()) for fpr in fprs}
 
 
-def _decisive(chunks: Chunks, labels: tuple[npt.NDArray, ...], count: int) -> tuple[Distances, Distances]:
+def _decisive(
+    chunks: Chunks, labels: tuple[npt.NDArray[Any], ...], count: int
+) -> tuple[Distances, Distances]:
     """Return the distances (P,) of one person's pairs, and the ``count`` smallest of different persons, sorted.
 
     One infinite distance is added behind these: an FPR of 1 accepts all.

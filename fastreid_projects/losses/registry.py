@@ -1,14 +1,7 @@
 """Losses by their name in ``MODEL.LOSSES.NAME``.
 
-A registered loss is an ``nn.Module`` class with
-
-- ``inputs``: what its first argument is: ``"features"`` (N, D), ``"logits"`` (N, classes), or a name of its own
-  that only the architecture offering it knows,
-- ``config_node``: its node below ``MODEL.LOSSES`` (which has a ``SCALE``), or "" for none,
-- ``from_config(cfg)``: a class method that builds it,
-- ``forward(inputs, labels)``: a scalar.
-
-This module needs torch alone.
+A registered loss is an ``nn.Module`` class that offers :class:`fastreid_projects.contract.Loss`. This module
+needs torch alone.
 """
 
 from __future__ import annotations
@@ -20,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from torch import nn
 
+from fastreid_projects.contract_checks import check_offers
 from fastreid_projects.errors import ConfigError, name_taken
 
 LOSSES: dict[str, Any] = {}
@@ -44,12 +38,15 @@ class NamedLoss(NamedTuple):
 
 
 def register_loss(cls: _L) -> _L:
-    """Class decorator: make a loss known by its class name. A second class of that name is an error."""
+    """Class decorator: make a loss known by its class name.
+
+    Raises:
+        NameTakenError: another class has the name.
+        TypeError: it lacks a part of :class:`fastreid_projects.contract.Loss`, or has another form of it.
+    """
     if cls.__name__ in LOSSES:
         raise name_taken("loss", cls.__name__, LOSSES[cls.__name__])
-    for attribute in ("inputs", "config_node", "from_config"):
-        if not hasattr(cls, attribute):
-            raise TypeError(f"the loss {cls.__name__} has no '{attribute}'")
+    check_offers("loss", cls.__name__, cls)
     LOSSES[cls.__name__] = cls
     return cls
 

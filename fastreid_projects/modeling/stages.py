@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from fastreid_projects.contract import CutsItself
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.modeling.modes import evaluating
 
@@ -28,9 +28,9 @@ def split_stages(backbone: nn.Module) -> list[nn.Module]:
     Raises:
         ConfigError: the backbone has no feature map or cannot be cut into five stages.
     """
-    own: Any = getattr(backbone, "five_stages", None)
-    if own is not None:
-        blocks = own() or []
+    blocks: list[nn.Module] | None
+    if isinstance(backbone, CutsItself):
+        blocks = backbone.five_stages() or []
     else:
         blocks = resnet_stages(backbone) if hasattr(backbone, "layer1") else _named_stages(backbone)
     if blocks is None:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from fastreid_projects.contract import CountsItems
 from fastreid_projects.files import write_aside
 from fastreid_projects.plugins import used_plugins
 
@@ -76,7 +77,7 @@ class RunRecord:
             "seconds": round(time.time() - self.start, 2),
             "peak_memory_mib": peak_memory_mib(),
             "metrics": dict(metrics),
-            "counts": getattr(metrics, "counts", {}),
+            "counts": metrics.counts if isinstance(metrics, CountsItems) else {},
         }
         if trained_tests:
             record["trained_tests"] = list(trained_tests)

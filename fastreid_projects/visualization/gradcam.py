@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fastreid_projects.contract import HasMaps, compared_model
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.extras import need
 from fastreid_projects.modeling.modes import evaluating
@@ -53,8 +54,9 @@ def identity_logit(model: nn.Module, identities: Tensor) -> Score:
     Raises:
         ConfigError: the model has no such classifier, or not that many identities.
     """
-    weight = getattr(getattr(model, "heads", None), "weight", None)
-    if not isinstance(weight, Tensor):
+    heads = dict(model.named_children()).get("heads")
+    weight = dict(heads.named_parameters(recurse=False)).get("weight") if heads is not None else None
+    if weight is None:
         raise ConfigError(
             f"{type(model).__name__} has no single classifier on its feature; ask for the feature's strength instead"
         )
@@ -62,11 +64,6 @@ def identity_logit(model: nn.Module, identities: Tensor) -> Score:
         raise ConfigError(f"training identities are 0..{len(weight) - 1}, not {identities.tolist()}")
     chosen = weight.detach()[identities.to(weight.device)]
     return lambda features: (features * chosen).sum(dim=1)
-
-
-def scored_model(model: Any) -> nn.Module:
-    """The model whose features are compared: an interpreter's (AMD's) target, otherwise the model itself."""
-    return getattr(getattr(model, "target", None), "model", model)
 
 
 def map_layers(model: Any) -> dict[str, nn.Module]:
@@ -78,18 +75,18 @@ def map_layers(model: Any) -> dict[str, nn.Module]:
     Raises:
         ConfigError: the model has none of these.
     """
-    own: Any = getattr(model, "map_layers", None) or getattr(
-        getattr(model, "backbone", None), "map_layers", None
-    )
-    if own is not None:
-        return dict(own())
-    if hasattr(model, "b1"):
-        return {name: getattr(model, name) for name in ("b1", "b2", "b3") if hasattr(model, name)}
-    if isinstance(getattr(model, "branches", None), nn.ModuleList):
-        return {f"branch{i}": branch for i, branch in enumerate(model.branches, start=1)}
-    if hasattr(model, "backbone"):
-        patches = token_layer(model.backbone)
-        return {"backbone": model.backbone} if patches is None else {"patches": patches}
+    children = dict(model.named_children())
+    backbone, branches = children.get("backbone"), children.get("branches")
+    for owner in (model, backbone):
+        if isinstance(owner, HasMaps):
+            return owner.map_layers()
+    if "b1" in children:
+        return {name: children[name] for name in ("b1", "b2", "b3") if name in children}
+    if isinstance(branches, nn.ModuleList):
+        return {f"branch{i}": branch for i, branch in enumerate(branches, start=1)}
+    if backbone is not None:
+        patches = token_layer(backbone)
+        return {"backbone": backbone} if patches is None else {"patches": patches}
     raise ConfigError(f"{type(model).__name__} has no backbone whose map could be shown; name a layer of it")
 
 
@@ -128,7 +125,7 @@ def gradcam(
     Raises:
         ConfigError: a layer gives no map, or the model no features.
     """
-    score, model = score or strength(), scored_model(model)
+    score, model = score or strength(), compared_model(model)
 
     def scores(batch: Tensor) -> Tensor:
         features = model(batch)
@@ -196,7 +193,7 @@ def gradcam_pair(
     Returns:
         similarities (N,), and the maps of the first and of the second images.
     """
-    model = scored_model(model)
+    model = compared_model(model)
     device = next(model.parameters()).device
     with evaluating(model), torch.no_grad():
         features = [model(images.to(device)) for images in (first, second)]

@@ -8,20 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from fastreid.data.transforms import build_transforms
 from torch import Tensor
 
-from fastreid_projects.config.checks import check_host_config
-from fastreid_projects.data.images import read_image
-from fastreid_projects.device import resolve_device
-from fastreid_projects.engine.load_model import load_trained
+from fastreid_projects.contract import compared_model
+from fastreid_projects.engine.open_model import open_model
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.visualization.gradcam import (
     gradcam,
     gradcam_pair,
     map_layers,
     named_layer,
-    scored_model,
 )
 from fastreid_projects.visualization.heatmap import overlay, pair_scale, save_png
 
@@ -46,15 +42,10 @@ def write_gradcam(
         DataError: an image that cannot be read.
         WeightsError: weights that cannot be used.
     """
-    if not cfg.MODEL.WEIGHTS:
-        raise ConfigError("Grad-CAM needs MODEL.WEIGHTS, e.g. MODEL.WEIGHTS logs/my_run/model_final.pth")
     if pair and len(images) != 2:
         raise ConfigError(f"a similarity is of two images, but {len(images)} are named")
-    check_host_config(cfg)
-    cfg = resolve_device(cfg)
-    transform = build_transforms(cfg, is_train=False)
-    batch = torch.stack([transform(read_image(path, format="RGB")) for path in images])
-    model = scored_model(load_trained(cfg))
+    opened = open_model(cfg, "Grad-CAM needs")
+    batch, model = opened.read(images), compared_model(opened.model)
     layers = named_layer(model, layer) if layer else map_layers(model)
     names = [Path(path).stem for path in images]
     if not pair:

@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from fastreid.data.transforms import build_transforms
+from fastreid.modeling.meta_arch.mgn import MGN
 from torch import Tensor, nn
 
-from fastreid_projects.config.checks import check_host_config
+from fastreid_projects.contract import HasParts, Part, compared_model
 from fastreid_projects.data.images import read_image
-from fastreid_projects.device import resolve_device
-from fastreid_projects.engine.load_model import load_trained
-from fastreid_projects.errors import ConfigError
+from fastreid_projects.engine.open_model import open_model
 from fastreid_projects.files import write_aside
 from fastreid_projects.visualization.gradcam import gradcam, map_layers, strength
 from fastreid_projects.visualization.heatmap import (
@@ -36,18 +33,6 @@ from fastreid_projects.visualization.heatmap import (
 from fastreid_projects.visualization.pages import render
 
 _GAP = 4  # white pixels between the tiles of a PNG
-
-
-class Part(NamedTuple):
-    """A branch's part of the feature.
-
-    Attributes:
-        layer: the module whose output is the branch's last map.
-        numbers: which of the D numbers are the branch's.
-    """
-
-    layer: nn.Module
-    numbers: slice
 
 
 class Row(NamedTuple):
@@ -73,11 +58,11 @@ def saliency_parts(model: Any) -> dict[str, Part]:
     Raises:
         ConfigError: the model has no map that could be shown.
     """
-    if hasattr(model, "saliency_parts"):
-        return {name: Part(*part) for name, part in model.saliency_parts().items()}
+    if isinstance(model, HasParts):
+        return model.saliency_parts()
     layers = map_layers(model)
     names = ("b1", "b2", "b3", "b21", "b22", "b31", "b32", "b33")
-    if all(hasattr(model, f"{name}_head") for name in names):
+    if isinstance(model, MGN):
         size = model.b1_head.weight.shape[1]
         return {name: Part(layers[name[:2]], slice(i * size, (i + 1) * size)) for i, name in enumerate(names)}
     return {name: Part(layer, slice(None)) for name, layer in layers.items()}
@@ -132,15 +117,8 @@ def write_saliency(models: Mapping[str, Any], images: Sequence[str], output: str
 
 
 def _maps_of(cfg: Any, images: Sequence[str]) -> dict[str, Tensor]:
-    if not cfg.MODEL.WEIGHTS:
-        raise ConfigError("saliency needs MODEL.WEIGHTS, e.g. MODEL.WEIGHTS logs/my_run/model_final.pth")
-    check_host_config(cfg)
-    cfg = resolve_device(cfg)
-    transform = build_transforms(cfg, is_train=False)
-    batch = torch.stack([transform(read_image(path, format="RGB")) for path in images])
-    model: Any = load_trained(cfg)
-    explained = model.saliency_model() if hasattr(model, "saliency_model") else model
-    return saliency(explained, batch)
+    opened = open_model(cfg, "saliency needs")
+    return saliency(compared_model(opened.model), opened.read(images))
 
 
 def _strip(tiles: Sequence[Image]) -> Image:

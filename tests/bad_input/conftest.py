@@ -5,7 +5,6 @@ import io
 import logging
 import os
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +22,6 @@ from tests.conftest import build_tiny_backbone, write_market
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {"train_net": "train"}  # tools whose command has another name
-MOST_SECONDS = 20
 TINY = """
 MODEL:
   DEVICE: cpu
@@ -46,14 +44,12 @@ class Outcome(NamedTuple):
         code: its exit code.
         last: the last line on stderr.
         text: all that it printed.
-        seconds: how long it took.
         output: the folder that it was to write to.
     """
 
     code: int
     last: str
     text: str
-    seconds: float
     output: Path
 
 
@@ -117,14 +113,10 @@ class Bench:
         if name == "train_net" and "OUTPUT_DIR" not in words and len(words):
             words += ["OUTPUT_DIR", str(self.output)]
         out, err = io.StringIO(), io.StringIO()
-        started = time.perf_counter()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = _call(name, words)
-        seconds = time.perf_counter() - started
         lines = err.getvalue().strip().splitlines()
-        return Outcome(
-            code, lines[-1] if lines else "", out.getvalue() + err.getvalue(), seconds, self.output
-        )
+        return Outcome(code, lines[-1] if lines else "", out.getvalue() + err.getvalue(), self.output)
 
 
 def _call(name: str, words: Sequence[str]) -> int:
@@ -180,14 +172,13 @@ def refused() -> Callable[..., None]:
     """A check: the command ended with one sentence that holds all words, and left nothing that looks finished."""
 
     def check(outcome: Outcome, *words: str) -> None:
-        print(f"\nLAST[{outcome.code}] {outcome.seconds:.1f}s: {outcome.last}")
+        print(f"\nLAST[{outcome.code}]: {outcome.last}")
         assert outcome.code not in (0, None), outcome.text[-600:]
         assert "Traceback" not in outcome.text
         assert "internal error" not in outcome.last, outcome.last
         assert "error: " in outcome.last, outcome.text[-600:]
         for word in words:
             assert word in outcome.last
-        assert outcome.seconds < MOST_SECONDS
         for name in ("model_final.pth", "run.json", "report", "explain", "model.onnx"):
             assert not list(outcome.output.rglob(name)), name
 
@@ -200,6 +191,5 @@ def worked() -> Callable[[Outcome], None]:
 
     def check(outcome: Outcome) -> None:
         assert outcome.code == 0, outcome.text[-600:]
-        assert outcome.seconds < MOST_SECONDS
 
     return check

@@ -287,7 +287,7 @@ def test_several_processes(tiny, tmp_path, start):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     (record,) = records(tmp_path / "run")

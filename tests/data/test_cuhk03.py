@@ -101,7 +101,7 @@ def test_several_processes_unpack_once(root):
     workers = [context.Process(target=_open, args=(str(root), queue)) for _ in range(3)]
     for worker in workers:
         worker.start()
-    assert [queue.get(timeout=300) for _ in workers] == [[16, 8, 8]] * 3
+    assert [queue.get(timeout=900) for _ in workers] == [[16, 8, 8]] * 3
     for worker in workers:
         worker.join(300)
 

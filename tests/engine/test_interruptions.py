@@ -34,7 +34,7 @@ def test_a_killed_training_comes_to_the_same(tmp_path):
     drivers = {project: start(project, tmp_path / project) for project in kill_driver.PROJECTS}
     try:
         for project, driver in drivers.items():
-            output, _ = driver.communicate(timeout=180 + 60 * KILLS)
+            output, _ = driver.communicate(timeout=900 + 60 * KILLS)
             assert driver.returncode == 0, output
             found = json.loads(output.splitlines()[-1])
             assert found["different"] == [], project

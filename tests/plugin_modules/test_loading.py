@@ -107,7 +107,7 @@ if __name__ == "__main__":
 """,
     )
     done = subprocess.run(
-        [sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        [sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=900
     )
     assert done.stdout == "0.5\n", done.stderr
 

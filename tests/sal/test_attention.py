@@ -91,7 +91,7 @@ def test_the_command(weights, tmp_path):
         [*command, "--output", str(tmp_path / "maps.png")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
         check=False,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
     )
@@ -99,7 +99,7 @@ def test_the_command(weights, tmp_path):
     assert "SAL: L_sac" in done.stdout
     assert (tmp_path / "maps.png").is_file()
     done = subprocess.run(
-        [*command[:-1], "none.jpg"], capture_output=True, text=True, timeout=120, check=False
+        [*command[:-1], "none.jpg"], capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 2
     assert "none.jpg" in done.stderr.strip().splitlines()[-1]

@@ -18,7 +18,7 @@ def run(*words, cwd, **env):
         env={**os.environ, **env},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=1800,
         check=False,
     )
 

@@ -243,7 +243,7 @@ def test_the_command_writes_pictures(tmp_path):
 
     def run(*words):
         return subprocess.run(
-            [*command, *words], cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
+            [*command, *words], cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False
         )
 
     done = run("--pair", *opts, "--images", "a.png", "b.png")

@@ -14,11 +14,12 @@ from fastreid.data import data_utils
 from fastreid.data.transforms import build_transforms
 from fastreid.utils import comm
 
+from fastreid_projects.config.ready import on_this_machine
+from fastreid_projects.contract import junk_of
 from fastreid_projects.data import set_sampler
 from fastreid_projects.data.collate import fast_batch_collator
 from fastreid_projects.data.datasets import open_dataset, subset, training_items
 from fastreid_projects.data.device_loader import DeviceLoader, builders_device
-from fastreid_projects.device import resolve_device
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.host_import import rebind
 
@@ -50,7 +51,7 @@ def _with_device(builder: Callable[..., Any]) -> Callable[..., Any]:
         cfg = kwargs.get("cfg", args[0] if args else None)
         if not hasattr(cfg, "MODEL"):
             return builder(*args, **kwargs)
-        token = builders_device.set(torch.device(resolve_device(cfg).MODEL.DEVICE))
+        token = builders_device.set(torch.device(on_this_machine(cfg).MODEL.DEVICE))
         try:
             return builder(*args, **kwargs)
         finally:
@@ -161,5 +162,5 @@ def build_reid_test_loader(*args: Any, **kwargs: Any) -> tuple[DeviceLoader, int
             data.show_test()
         transforms = transforms or build_transforms(cfg, is_train=False)
         test_set, num_query = host_build.CommDataset(query + gallery, transforms, relabel=False), len(query)
-        test_set.junk = getattr(data, "junk", 0)
+        test_set.junk = junk_of(data)
     return _host_test_loader(test_set, cfg.TEST.IMS_PER_BATCH, num_query, num_workers=workers)

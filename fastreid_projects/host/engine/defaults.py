@@ -16,9 +16,8 @@ from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
 from fastreid.utils.file_io import PathManager
 
-from fastreid_projects.config.checks import check_host_config, check_training_config
 from fastreid_projects.config.ranges import MAX_SEED
-from fastreid_projects.device import resolve_device
+from fastreid_projects.config.ready import on_this_machine, ready
 from fastreid_projects.errors import ConfigError, UserError
 from fastreid_projects.files import write_aside
 from fastreid_projects.host.engine.ddp import EqualStatistics
@@ -84,9 +83,7 @@ def _replaced(path: str) -> Iterator[IO[str]]:
 @functools.wraps(_host_init)
 def trainer_init(self: Any, cfg: Any) -> None:
     """Check the config, fit it to the machine, and save the scaler and the progress (defaults.py:222-229)."""
-    check_host_config(cfg)
-    check_training_config(cfg)
-    cfg = resolve_device(cfg)
+    cfg = ready(cfg, training=True)
     if cfg.OUTPUT_DIR and comm.is_main_process():
         os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
     _host_init(self, cfg)
@@ -117,7 +114,7 @@ def auto_scale(cfg: Any, num_classes: int) -> Any:
 @functools.wraps(_host_predictor_init)
 def predictor_init(self: Any, cfg: Any) -> None:
     """Predict on a device that exists (defaults.py:141)."""
-    _host_predictor_init(self, resolve_device(cfg))
+    _host_predictor_init(self, on_this_machine(cfg))
 
 
 @functools.wraps(_host_build_hooks)

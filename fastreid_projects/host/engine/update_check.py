@@ -7,11 +7,11 @@ from collections.abc import Iterable
 import torch
 from fastreid.engine.train_loop import HookBase
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from fastreid_projects.contract import moves_without_gradient
 from fastreid_projects.errors import TrainingError
 
-# Set on a module whose weights move without a gradient (a momentum encoder): they are not looked at.
-MOVES_WITHOUT_GRADIENT = "moves_without_gradient"
 # So many steps without any gradient (a pair loss without pairs) are let pass.
 PATIENCE = 50
 _INTEGER = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -62,7 +62,7 @@ class UpdateCheck(HookBase):
         if frozen:
             raise TrainingError(
                 f"The update of iteration {self.trainer.iter} changed frozen weights ({_some(frozen)}): set "
-                f"{MOVES_WITHOUT_GRADIENT} = True on their module if this is meant."
+                "moves_without_gradient = True on their module if this is meant."
             )
         if moved:
             self._check_reach(parameters)
@@ -110,11 +110,11 @@ class UpdateCheck(HookBase):
 
 def _watched(model: nn.Module) -> dict[str, nn.Parameter]:
     """Parameters by name, without those that move by themselves."""
-    model = getattr(model, "module", model)
+    model = model.module if isinstance(model, DistributedDataParallel) else model
     own = {
         parameter
         for module in model.modules()
-        if getattr(module, MOVES_WITHOUT_GRADIENT, False)
+        if moves_without_gradient(module)
         for parameter in module.parameters()
     }
     return {name: p for name, p in model.named_parameters() if p not in own}

@@ -64,6 +64,7 @@ def patch_evaluation() -> None:
         # Alpha query expansion as published (Radenovic et al. 2018), or "fastreid": the host's.
         _C.TEST.AQE.FORMULA = RADENOVIC
     evaluator = reid_evaluation.ReidEvaluator
+    evaluator.multi_query, evaluator.draws, evaluator.junk = False, (), 0  # see fit_evaluator
     evaluator._compile_dependencies = _compile_nothing
     evaluator.process = process
     evaluator.evaluate = evaluate
@@ -109,15 +110,15 @@ def evaluate(self: Any) -> dict[str, float]:
             "test set, or evaluate it by an evaluator of its own."
         )
     fidelity = _fidelity(images, split, cfg) if cfg.TEST.FIDELITY.ENABLED else {}
-    if getattr(self, "multi_query", False):
+    if self.multi_query:
         images, split = _merge_queries(images, split, cfg.TEST.METRIC)
         paths = []
     if cfg.TEST.SAME_CAMERA:
         images = images._replace(camids=own_cameras(len(images.pids), paths))
-    splits = getattr(self, "draws", None) or [(slice(split), slice(split, None))]
+    splits = self.draws or [(slice(split), slice(split, None))]
     scores = [_score(images.part(query), images.part(gallery), cfg) for query, gallery in splits]
     means = {name: sum(score[name] for score, _ in scores) / len(scores) for name in scores[0][0]}
-    self.counts = {**scores[0][1], "junk": getattr(self, "junk", 0), "draws": len(scores)}
+    self.counts = {**scores[0][1], "junk": self.junk, "draws": len(scores)}
     logger.info(in_words(self.counts))
     self._results = OrderedDict(means, **fidelity)
     return OrderedDict(self._results)

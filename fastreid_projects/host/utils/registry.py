@@ -7,6 +7,7 @@ from typing import Any
 from fastreid.utils.registry import Registry
 
 from fastreid_projects.config.names import unknown_name
+from fastreid_projects.contract_checks import check_offers
 from fastreid_projects.errors import name_taken
 
 _REGISTRY_KEYS = {
@@ -29,9 +30,12 @@ def do_register(self: Any, name: str, obj: object) -> None:
 
     Raises:
         NameTakenError: another one has the name.
+        TypeError: it does not keep what it offers, see :mod:`fastreid_projects.contract`.
     """
+    kind = _KINDS.get(self._name, self._name)
     if name in self._obj_map:
-        raise name_taken(_KINDS.get(self._name, self._name), name, self._obj_map[name])
+        raise name_taken(kind, name, self._obj_map[name])
+    check_offers(kind, name, obj)
     self._obj_map[name] = obj
 
 

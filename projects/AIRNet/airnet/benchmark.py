@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from fastreid.modeling.meta_arch import build_model
-from fastreid.utils.events import EventStorage
 
 from fastreid_projects.benchmarks.cost import model_cost
 from fastreid_projects.benchmarks.measure import Measurement, compare
+from fastreid_projects.benchmarks.steps import plain_step
 from fastreid_projects.config import load_config
 
 from .pooling import attention_pool_plain
@@ -59,15 +59,7 @@ def models_training(quick: bool, device: str) -> list[Measurement]:
     def step(name: str) -> Callable[[], None]:
         model = _model(name, size, classes=751, device=device).train()
         optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-5)
-
-        def run() -> None:
-            with EventStorage(0):
-                loss = sum(model(data).values())
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-        return run
+        return plain_step(model, data, optimizer)
 
     return compare(
         "models, training step", [(n, step(n)) for n in MODELS], repeats=1 if quick else 3, device=device

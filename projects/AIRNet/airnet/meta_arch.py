@@ -13,7 +13,7 @@ from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.modeling.meta_arch.baseline import Baseline
 from torch import Tensor, nn
 
-from fastreid_projects.contract import Branch
+from fastreid_projects.contract import Branch, Part
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
 from fastreid_projects.modeling.batch import move_batch
 from fastreid_projects.modeling.stages import resnet_stages
@@ -95,12 +95,12 @@ class AIRNet(Baseline):
         heads = self.heads.items()
         return [Branch(made[self._branch_of(name)], head.pool_layer, head.bottleneck) for name, head in heads]
 
-    def saliency_parts(self) -> dict[str, tuple[nn.Module, slice]]:
+    def saliency_parts(self) -> dict[str, Part]:
         """The last map of each representation, and which numbers of the feature it is (fig. 4)."""
         parts, start = {}, 0
         for name, head in self.heads.items():
             size = head.weight.shape[1]
-            parts[name] = (self._branch_of(name), slice(start, start + size))
+            parts[name] = Part(self._branch_of(name), slice(start, start + size))
             start += size
         return parts
 

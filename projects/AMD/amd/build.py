@@ -13,12 +13,12 @@ from fastreid_projects.checkpoints.dialects import in_own_names
 from fastreid_projects.checkpoints.weights import load_state_dict_file
 from fastreid_projects.config import load_config
 from fastreid_projects.config.plugin_names import plugin_opts
-from fastreid_projects.data.attribute_dataset import attribute_set_of
 from fastreid_projects.data.attributes import ATTRIBUTE_SETS, AttributeSet
 from fastreid_projects.errors import ConfigError, WeightsError
 from fastreid_projects.files import write_aside
 
 from .checks import warn_of_another_size
+from .data.attribute_dataset import attribute_set_of
 from .saved_weights import require_finite
 from .targets import FrozenTarget, trunk
 

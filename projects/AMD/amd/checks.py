@@ -9,6 +9,7 @@ from typing import Any
 from fastreid.data.datasets import DATASET_REGISTRY
 
 from fastreid_projects.config import get_key
+from fastreid_projects.contract import AsksWithSeveral
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.modeling.stages import NUM_STAGES
 
@@ -67,7 +68,8 @@ def check_keys(cfg: Any) -> None:
 def _check_single_queries(names: Iterable[str]) -> None:
     """See that each query of the test sets is one image, whose pairs can be explained."""
     for name in names:
-        if getattr(DATASET_REGISTRY._obj_map.get(name), "multi_query", False):
+        dataset = DATASET_REGISTRY.get(name)
+        if isinstance(dataset, AsksWithSeveral) and dataset.multi_query:
             raise ConfigError(
                 f"DATASETS.TESTS holds {name}, whose queries are means of several images, but AMD explains pairs of "
                 "images; leave it out, and evaluate the target's own config on it"

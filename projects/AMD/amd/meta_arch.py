@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,12 +14,14 @@ from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from fastreid_projects.contract import DatasetMaker
 from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
 from fastreid_projects.modeling.stages import run_stages
 
 from .build import build_free_stages, build_target, resolve_attribute_set
 from .checks import check_keys
+from .data.attribute_dataset import with_attributes
 from .decomposition import pairwise_distances
 from .losses import PairDistances, exclusive_attributes
 from .saved_weights import check_saved
@@ -90,9 +93,13 @@ class AMD(nn.Module):
             "normalize": node.NORMALIZE,
         }
 
-    wanted_attributes = staticmethod(resolve_attribute_set)
-    attributes_key = "MODEL.AMD.ATTRIBUTES"
+    output_kind = "features"
     check_config = staticmethod(check_keys)
+
+    @staticmethod
+    def own_dataset(cfg: Any, is_train: bool) -> DatasetMaker:
+        """Return what makes images with the attributes of their identities."""
+        return functools.partial(with_attributes, attribute_set=resolve_attribute_set(cfg), is_train=is_train)
 
     def build_evaluator(self, cfg: Any, dataset_name: str, loader: Any, num_query: int) -> Any:
         """The evaluator of target and interpreter; see :mod:`fastreid_projects.amd.evaluation.build`."""
@@ -100,10 +107,12 @@ class AMD(nn.Module):
 
         return build_attribute_evaluator(self, cfg, dataset_name, loader, num_query)
 
-    def saliency_model(self) -> nn.Module:
-        """The model whose saliency is asked for with an interpreter's: its target."""
+    @property
+    def compared_model(self) -> nn.Module:
+        """The model whose features are compared: the target."""
         return self.target.model
 
+    @property
     def output_names(self) -> list[str]:
         """What lies along axis 1 of the evaluation's output."""
         return ["target", *self.attribute_set.names]

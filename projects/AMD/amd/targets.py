@@ -23,7 +23,7 @@ from fastreid.modeling.meta_arch.baseline import Baseline
 from fastreid.modeling.meta_arch.mgn import MGN
 from torch import Tensor, nn
 
-from fastreid_projects.contract import Branch, Explainable
+from fastreid_projects.contract import Branch, Explainable, output_kind
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.modeling.stages import split_stages
 
@@ -136,22 +136,22 @@ _Opener = Callable[[Sequence[Tensor]], list[Branch]]
 
 def _opener(model: nn.Module) -> _Opener:
     """What makes branches of the maps after the five stages."""
-    if getattr(model, "output_kind", "features") != "features":
+    if output_kind(model) != "features":
         raise ConfigError(
-            f"AMD cannot explain the architecture {type(model).__name__}: it returns {model.output_kind}, not a "
+            f"AMD cannot explain the architecture {type(model).__name__}: it returns {output_kind(model)}, not a "
             "feature with distances; let MODEL.AMD.TARGET.CONFIG name a model that returns features"
         )
     if isinstance(model, Explainable):
         return model.explained_branches
     if isinstance(model, MGN):
         return partial(_mgn_branches, model)
-    heads = getattr(model, "heads", None)
+    heads: Any = dict(model.named_children()).get("heads")
     if isinstance(heads, ClasHead):
         raise ConfigError(
             "AMD cannot explain a target whose MODEL.HEADS.NAME is ClasHead: it returns logits of classes, not a "
             "feature with distances; name a model with an EmbeddingHead"
         )
-    if isinstance(model, Baseline) and hasattr(heads, "pool_layer") and hasattr(heads, "bottleneck"):
+    if isinstance(model, Baseline) and {"pool_layer", "bottleneck"} <= dict(heads.named_children()).keys():
         return partial(_baseline_branches, model)
     raise ConfigError(
         f"AMD cannot explain the architecture {type(model).__name__}; the target's MODEL.META_ARCHITECTURE has to be "
@@ -183,5 +183,6 @@ def _mgn_branches(model: Any, maps: Sequence[Tensor]) -> list[Branch]:
         *((f"b2{i + 1}", b2, (i, 2)) for i in range(2)),
         *((f"b3{i + 1}", b3, (i, 3)) for i in range(3)),
     ]
-    heads = [(getattr(model, f"{name}_head"), features, stripe) for name, features, stripe in parts]
-    return [Branch(features, head.pool_layer, head.bottleneck, stripe) for head, features, stripe in heads]
+    heads: Any = dict(model.named_children())
+    made = [(heads[f"{name}_head"], features, stripe) for name, features, stripe in parts]
+    return [Branch(features, head.pool_layer, head.bottleneck, stripe) for head, features, stripe in made]

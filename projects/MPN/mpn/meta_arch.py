@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from fastreid.modeling.losses.cross_entroy_loss import log_accuracy
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline
 from torch import Tensor, nn
 
-from fastreid_projects.contract import Branch
+from fastreid_projects.contract import Branch, DatasetMaker
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
 from fastreid_projects.modeling.batch import move_batch
@@ -22,7 +22,7 @@ from fastreid_projects.modeling.stem import pad_stem
 from fastreid_projects.modeling.unlabelled import training_targets
 
 from .alignment import ALIGNMENTS, alignment_loss, soft_sharing_loss
-from .data.part_dataset import PartMaskDataset, Translation
+from .data.part_dataset import Translation, with_part_masks
 from .heads import MPNHead, PartFeatures
 from .regions import Regions, find_regions
 from .rga import add_spatial_attention
@@ -48,7 +48,7 @@ class MPN(Baseline):
         align_weight: lambda (Eq. 10).
         soft_pairs: ``"conv1"``, ``"conv2"``: layers that are softly shared.
         soft_weight: of soft parameter sharing.
-        added_layers: beginnings of the names of layers that an IDE does not have.
+        not_pretrained: prefixes of parameters that an IDE does not have.
     """
 
     @configurable
@@ -65,7 +65,7 @@ class MPN(Baseline):
         align_weight: float = 1.0,
         soft_pairs: tuple[str, ...] = (),
         soft_weight: float = 1.0,
-        added_layers: tuple[str, ...] = (),
+        not_pretrained: tuple[str, ...] = (),
     ) -> None:
         super().__init__(
             backbone=backbone, heads=heads, pixel_mean=pixel_mean, pixel_std=pixel_std, loss_kwargs=None
@@ -74,7 +74,7 @@ class MPN(Baseline):
         self.named_losses = losses
         self.prior, self.align, self.align_weight = prior, align, align_weight
         self.soft_pairs, self.soft_weight = soft_pairs, soft_weight
-        self.added_layers = added_layers
+        self.not_pretrained = not_pretrained
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class MPN(Baseline):
             "align_weight": node.LAMBDA,
             "soft_pairs": soft if node.TASKS == "both" else (),
             "soft_weight": node.SOFT_WEIGHT,
-            "added_layers": tuple(f"backbone.{name}" for name in added),
+            "not_pretrained": tuple(f"backbone.{name}" for name in added),
         }
 
     @staticmethod
@@ -131,8 +131,8 @@ class MPN(Baseline):
         return cfg
 
     @staticmethod
-    def own_dataset(cfg: Any, is_train: bool) -> Callable[..., PartMaskDataset] | None:
-        """(items, transforms) -> images with masks of body parts or shifts, where the config needs these.
+    def own_dataset(cfg: Any, is_train: bool) -> DatasetMaker | None:
+        """Return what makes images with masks of body parts or shifts, where the config needs these.
 
         Masks are needed in training by the auxiliary tasks, and in tests where these are all there is.
         """
@@ -143,7 +143,7 @@ class MPN(Baseline):
         if not masked and translation is None:
             return None
         return functools.partial(
-            PartMaskDataset,
+            with_part_masks,
             relabel=is_train,
             folder=node.PRIOR.FOLDER if masked else None,
             strict=node.PRIOR.STRICT,
@@ -163,7 +163,9 @@ class MPN(Baseline):
 
     def explained_stages(self) -> list[nn.Module]:
         """The backbone's stages, for AMD."""
-        plain = hasattr(self.backbone, "layer1")  # also with RGA-S, which knows one size of image alone
+        plain = "layer1" in dict(
+            self.backbone.named_children()
+        )  # also with RGA-S, which knows one size of image alone
         return resnet_stages(self.backbone) if plain else split_stages(self.backbone)
 
     def explained_branches(self, maps: Sequence[Tensor]) -> list[Branch]:

@@ -17,14 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from fastreid.data.transforms import build_transforms
 from tabulate import tabulate
 from torch import Tensor
 
-from fastreid_projects.config.checks import check_host_config
-from fastreid_projects.data.images import read_image
-from fastreid_projects.device import resolve_device
-from fastreid_projects.engine.load_model import load_trained
+from fastreid_projects.engine.open_model import open_model
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.visualization.gradcam import Score, gradcam, map_layers, strength
 from fastreid_projects.visualization.heatmap import overlay, save_png
@@ -32,6 +28,7 @@ from fastreid_projects.visualization.spread import evenly_spread
 
 from .data.part_dataset import unusable_mask
 from .data.part_masks import mask_path, read_mask
+from .meta_arch import MPN
 from .regions import has_head_and_leg
 
 _BATCH = 32
@@ -95,7 +92,7 @@ def part_maps(model: Any, images: Tensor, identities: Tensor | None = None) -> T
     Raises:
         ConfigError: the model is no MPN.
     """
-    if not hasattr(getattr(model, "heads", None), "parts"):
+    if not isinstance(model, MPN):
         raise ConfigError(f"{type(model).__name__} has no body parts; MODEL.META_ARCHITECTURE has to be MPN")
     layers = map_layers(model)
     found = [
@@ -145,22 +142,17 @@ def write_part_maps(
         DataError: an image that cannot be read.
         WeightsError: weights that cannot be used.
     """
-    if not cfg.MODEL.WEIGHTS:
-        raise ConfigError("part maps need MODEL.WEIGHTS, e.g. MODEL.WEIGHTS logs/my_run/model_final.pth")
     if pictures < 0:
         raise ConfigError(f"--pictures is {pictures} but has to be at least 0")
-    check_host_config(cfg)
-    cfg = resolve_device(cfg)
-    transform = build_transforms(cfg, is_train=False)
-    model = load_trained(cfg)
+    opened = open_model(cfg, "part maps need")
     folder = cfg.MODEL.MPN.PRIOR.FOLDER
     shown = set(evenly_spread(images, pictures))
     files: list[Path] = []
     maps, masks = [], []
     for start in range(0, len(images), _BATCH):
         paths = images[start : start + _BATCH]
-        batch = torch.stack([transform(read_image(path, format="RGB")) for path in paths])
-        found = part_maps(model, batch)
+        batch = opened.read(paths)
+        found = part_maps(opened.model, batch)
         for path, image, own in zip(paths, batch, found, strict=True):
             if path in shown:
                 name = f"{len(files):03d}_{Path(path).stem}.png"  # images of several folders may share a name

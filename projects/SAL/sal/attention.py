@@ -9,19 +9,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from fastreid.data.transforms import build_transforms
 from torch import Tensor, nn
 
-from fastreid_projects.config.checks import check_host_config
 from fastreid_projects.data.datasets import open_dataset, subset
 from fastreid_projects.data.images import read_image
-from fastreid_projects.device import resolve_device
-from fastreid_projects.engine.load_model import load_trained
+from fastreid_projects.engine.open_model import open_model
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.files import check_writable, write_aside
 from fastreid_projects.losses.feature_maps import FeatureMaps
 from fastreid_projects.visualization.heatmap import overlay, pair_scale
 
+from .backbone import DilatedResNet
 from .losses import attention_map, self_attention_constraint
 
 _KEY = "MODEL.LOSSES.SAC.LAYERS"
@@ -57,7 +55,8 @@ def attention_of(model: nn.Module, images: Tensor, layers: Sequence[str] = ("bac
     model.eval()({"images": images.to(device, torch.float32, copy=True)})
     model.train(was_training)
     features = watched.take()
-    levels = getattr(getattr(model, "backbone", None), "levels", ())
+    backbone = dict(model.named_children()).get("backbone")
+    levels = backbone.levels if isinstance(backbone, DilatedResNet) else ()
     named = tuple(layers) == ("backbone",) and len(levels) == len(features)
     titles = (
         [f"stage{level}" for level in levels] if named else [f"map {i + 1}" for i in range(len(features))]
@@ -113,13 +112,8 @@ def queries(cfg: Any, count: int) -> list[str]:
 
 
 def _attention(cfg: Any, paths: Sequence[str]) -> Attention:
-    if not cfg.MODEL.WEIGHTS:
-        raise ConfigError("attention maps need trained weights, e.g. logs/my_run/model_final.pth")
-    check_host_config(cfg)
-    cfg = resolve_device(cfg)
-    transform = build_transforms(cfg, is_train=False)
-    images = torch.stack([transform(read_image(path, format="RGB")) for path in paths])
-    return attention_of(load_trained(cfg), images, cfg.MODEL.LOSSES.SAC.LAYERS)
+    opened = open_model(cfg, "attention maps need")
+    return attention_of(opened.model, opened.read(paths), cfg.MODEL.LOSSES.SAC.LAYERS)
 
 
 def _check_picture(path: Path) -> None:

@@ -16,6 +16,7 @@ from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from torch import Tensor, nn
 
 from fastreid_projects.checkpoints.pretrained import load_pretrained
+from fastreid_projects.contract import TakesLevels
 from fastreid_projects.errors import ConfigError
 
 BLOCKS: dict[str, tuple[Any, tuple[int, ...]]] = {
@@ -193,7 +194,7 @@ def _check(backbone: Any, node: Any) -> None:
 
 def _check_head(cfg: Any, model: DilatedResNet) -> None:
     head = REID_HEADS_REGISTRY.get(cfg.MODEL.HEADS.NAME)
-    if len(model.levels) > 1 and not getattr(head, "takes_levels", False):
+    if len(model.levels) > 1 and not isinstance(head, TakesLevels):
         raise ConfigError(
             f"MODEL.HEADS.NAME {cfg.MODEL.HEADS.NAME} takes a single feature map, but MODEL.SAL.LEVELS "
             f"{model.levels} gives {len(model.levels)}: use MultiLevelHead, or a single level"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from fastreid.utils.events import EventStorage
 
 from fastreid_projects.benchmarks.measure import Measurement, compare
+from fastreid_projects.benchmarks.steps import plain_step
 from fastreid_projects.config import load_config
 from fastreid_projects.engine.trainer import Trainer
 
@@ -29,15 +29,7 @@ def sal_training(quick: bool, device: str) -> list[Measurement]:
         opts = [text for key, value in keys for text in (f"MODEL.{key}", value)]
         model = Trainer.build_model(load_config(f"projects/SAL/configs/{config}.yml", opts)).train()
         optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-5)
-
-        def run() -> None:
-            with EventStorage(0):
-                loss = sum(model(data).values())
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-        return run
+        return plain_step(model, data, optimizer)
 
     ways = [(name, step(*model)) for name, model in SAL_MODELS.items()]
     return compare("SAL, training step", ways, repeats=1, device=device)

@@ -7,6 +7,7 @@ wants queries and a gallery: these are the two halves of the test images, and th
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision.datasets import CIFAR100 as TorchvisionCIFAR100
 
+from fastreid_projects.contract import Source
 from fastreid_projects.errors import DataError
 
 from .shapes import draw_shapes
@@ -85,6 +87,11 @@ class DrawnCIFAR100(ClassImages):
         super().__init__("drawn", draw_shapes(20, seed=0), draw_shapes(10, seed=1), **kwargs)
 
 
+def with_classes(sources: Sequence[Source], transform: Any) -> ClassDataset:
+    """Return the sources' pictures as a dataset for the host's loaders."""
+    return ClassDataset([item for source in sources for item in source.items], transform)
+
+
 class ClassDataset(CommDataset):
     """The host's dataset for pictures that are no files; classes are never renumbered.
 
@@ -93,7 +100,7 @@ class ClassDataset(CommDataset):
         transform: the host's transform list.
     """
 
-    def __init__(self, img_items: list[Item], transform: Any = None) -> None:
+    def __init__(self, img_items: Sequence[Any], transform: Any = None) -> None:
         super().__init__(img_items, transform, relabel=False)
 
     def __getitem__(self, index: int) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,16 +15,18 @@ from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline
 from fastreid.utils import comm
 from torch import Tensor
 
+from fastreid_projects.contract import DatasetMaker
 from fastreid_projects.errors import ConfigError, DataError
 
-from .classification import ClassDataset
+from .classification import with_classes
 
 
 @META_ARCH_REGISTRY.register()
 class SALClassifier(Baseline):
     """The host's Baseline that gives logits (N, classes) in evaluation instead of features."""
 
-    output_kind = "logits"  # for the description of an exported file
+    output_kind = "logits"
+    output_names = ()
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
@@ -39,9 +40,9 @@ class SALClassifier(Baseline):
         return super().from_config(cfg)
 
     @staticmethod
-    def own_dataset(cfg: Any, is_train: bool) -> Callable[..., ClassDataset]:
-        """(items, transforms) -> images with classes."""
-        return ClassDataset
+    def own_dataset(cfg: Any, is_train: bool) -> DatasetMaker:
+        """Return what makes images with classes."""
+        return with_classes
 
     def build_evaluator(self, cfg: Any, dataset_name: str, loader: Any, num_query: int) -> ErrorEvaluator:
         """The evaluator of all test images."""

@@ -8,6 +8,7 @@ from typing import Any
 from fastreid.config.defaults import _C
 from fastreid.data.datasets import bases
 
+from fastreid_projects.contract import NamesPeople
 from fastreid_projects.host.data.datasets.cuhk03 import patch_cuhk03
 from fastreid_projects.host.data.datasets.folders import patch_folders
 from fastreid_projects.host.data.datasets.listing import patch_listing
@@ -41,7 +42,7 @@ def patch_datasets() -> None:
 def combine_all(self: Any) -> None:
     """Add query and gallery to the training images; bases.py:117 fails for items of more fields."""
     combined = copy.deepcopy(self.train)
-    name = getattr(self, "dataset_name", "Unknown")
+    name = self.dataset_name if isinstance(self, NamesPeople) else "Unknown"
     for path, pid, camid, *rest in [*self.query, *self.gallery]:
         if pid not in self._junk_pids:
             combined.append((path, f"{name}_test_{pid}", f"{name}_test_{camid}", *rest))

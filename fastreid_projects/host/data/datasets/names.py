@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from fastreid.data.datasets import cuhk_sysu, dukemtmcreid, market1501, veri
 
+from fastreid_projects.contract import junk_of
 from fastreid_projects.errors import DataError
 
 
@@ -114,7 +115,7 @@ def _counting_junk(process_dir: Callable[..., Any], reader: _FileNameRe) -> Call
         before = reader.searched
         items = process_dir(self, dir_path, *is_train, **kwargs)
         if not all((*is_train, *kwargs.values())):
-            self.junk = getattr(self, "junk", 0) + reader.searched - before - len(items)
+            self.junk = junk_of(self) + reader.searched - before - len(items)
         return items
 
     return wrapped

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from fastreid.modeling.meta_arch import build as host_build
 
-from fastreid_projects.device import resolve_device
+from fastreid_projects.config.ready import on_this_machine
 from fastreid_projects.host_import import rebind
 from fastreid_projects.modeling.stem import pad_stem
 
@@ -19,7 +19,7 @@ def build_model(cfg: Any) -> torch.nn.Module:
 
     ``MODEL.BACKBONE.PADDED_STEM``, where the config has it, gives a ResNet torchvision's stem.
     """
-    model = _host_build_model(resolve_device(cfg))
+    model = _host_build_model(on_this_machine(cfg))
     return pad_stem(model) if cfg.MODEL.BACKBONE.get("PADDED_STEM", False) else model
 
 

@@ -20,12 +20,13 @@ from fastreid.data.transforms import build_transforms
 from fastreid.utils import comm
 from torch import Tensor
 
-from fastreid_projects.data.attribute_dataset import attribute_set_of
+from fastreid_projects.contract import ChangesAttributes, KnowsPixels
 from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.data.datasets import check_matches
 from fastreid_projects.evaluation.chunks import make_chunks
 
 from ..build import save_target_config
+from ..data.attribute_dataset import attribute_set_of
 from ..explain.explainer import Explainer
 from ..explain.run_report import RunReport
 from .counterfactual import Changer, CounterfactualStudy
@@ -77,9 +78,9 @@ def _studies(model: AMD, cfg: Any, dataset_name: str) -> Iterator[Study]:
         flip=cfg.TEST.FLIP.ENABLED,
         cosine=cfg.TEST.METRIC == "cosine",
     )
-    change = getattr(DATASET_REGISTRY.get(dataset_name), "counterfactuals", None)
-    if node.TEST.COUNTERFACTUALS and change is not None:
-        change = changes_by_name(change, _places(dataset_name, model.attribute_set))
+    dataset = DATASET_REGISTRY.get(dataset_name)
+    if node.TEST.COUNTERFACTUALS and isinstance(dataset, ChangesAttributes):
+        change = changes_by_name(dataset.counterfactuals, _places(dataset_name, model.attribute_set))
         yield CounterfactualStudy(explainer, change, node.TEST.COUNTERFACTUALS)
     if node.TEST.DELETION_PAIRS:
         curves = Path(cfg.OUTPUT_DIR) / "inference"
@@ -127,10 +128,10 @@ def _mask_attention(model: AMD, dataset_name: str, *, flip: bool) -> MaskAttenti
         dataset_name: registered name of the test set.
         flip: batches come mirrored, as the host leaves them (evaluation/evaluator.py:120); masks do not.
     """
-    read_masks = getattr(DATASET_REGISTRY.get(dataset_name), "attribute_masks", None)
-    if read_masks is None:
+    dataset = DATASET_REGISTRY.get(dataset_name)
+    if not isinstance(dataset, KnowsPixels):
         return None
-    read_masks = masks_by_name(read_masks, _places(dataset_name, model.attribute_set))
+    read_masks = masks_by_name(dataset.attribute_masks, _places(dataset_name, model.attribute_set))
 
     def attend(inputs: dict[str, Any]) -> Tensor:
         images = inputs["images"].flip(3) if flip else inputs["images"]

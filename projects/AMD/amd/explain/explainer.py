@@ -245,14 +245,14 @@ class Explainer:
 def explained_config(config: str, weights: str, opts: Sequence[str] = ()) -> Any:
     """The interpreter's config with its weights and a device that is there; see :meth:`Explainer.from_config`."""
     from fastreid_projects.config import load_config
-    from fastreid_projects.device import resolve_device
+    from fastreid_projects.config.ready import ready
     from fastreid_projects.engine.stages import build_stages
 
     from ..saved_weights import check_explainable
 
     cfg = build_stages(load_config(config, [*opts, "MODEL.WEIGHTS", str(weights)]))[-1].cfg.clone()
     cfg.defrost()
-    cfg = resolve_device(cfg)
+    cfg = ready(cfg)
     check_explainable(cfg)
     return cfg
 

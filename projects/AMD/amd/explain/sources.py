@@ -14,12 +14,13 @@ from typing import Any
 
 from fastreid.data.datasets import DATASET_REGISTRY
 
-from fastreid_projects.data.attribute_dataset import item_attributes
 from fastreid_projects.data.attributes import UNKNOWN, AttributeSet
-from fastreid_projects.data.datasets import build_dataset
+from fastreid_projects.data.datasets import build_dataset, people_of
 from fastreid_projects.data.images import is_picture
 from fastreid_projects.data.own.names import NAME
 from fastreid_projects.errors import ConfigError, DataError
+
+from ..data.attribute_dataset import item_attributes
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def read_source(source: str, part: str, attribute_set: AttributeSet) -> list[Pho
     dataset = build_dataset(source)
     items = list(getattr(dataset, part))
     attributes = _attributes(dataset, items, attribute_set)
-    people = getattr(dataset, "people", source)
+    people = people_of(source)
     return [
         Photo(str(path), int(pid), int(camid), tuple(row), people)
         for (path, pid, camid, *_), row in zip(items, attributes, strict=True)

@@ -13,6 +13,7 @@ from fastreid.data.build import CommDataset
 from fastreid.utils import comm
 from PIL import Image
 
+from fastreid_projects.contract import Source
 from fastreid_projects.data.images import upright_size
 from fastreid_projects.errors import ConfigError, DataError
 
@@ -77,6 +78,17 @@ def shifted(image: Image.Image, right: int, down: int) -> Image.Image:
     """The image moved, with 0 where nothing was."""
     width, height = image.size
     return image.transform((width, height), Image.Transform.AFFINE, (1, 0, -right, 0, 1, -down))
+
+
+def with_part_masks(sources: Sequence[Source], transform: Any, **arguments: Any) -> PartMaskDataset:
+    """Return the sources' images with masks or shifts, as a dataset for the host's loaders.
+
+    Args:
+        sources: the opened datasets.
+        transform: the host's transform list.
+        **arguments: of :class:`PartMaskDataset`.
+    """
+    return PartMaskDataset([item for source in sources for item in source.items], transform, **arguments)
 
 
 class PartMaskDataset(CommDataset):

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from fastreid.data.build import CommDataset
 
+from fastreid_projects.contract import Source
 from fastreid_projects.data.attributes import (
     DEMO,
     DUKEMTMC,
@@ -25,6 +26,7 @@ from fastreid_projects.data.attributes import (
 )
 from fastreid_projects.errors import ConfigError, DataError
 
+_KEY = "MODEL.AMD.ATTRIBUTES"
 # Registered dataset -> its attributes.
 DATASET_ATTRIBUTES: dict[str, AttributeSet] = {
     "Market1501": MARKET1501,
@@ -84,8 +86,23 @@ def item_attributes(
     return columns
 
 
+def with_attributes(
+    sources: Sequence[Source], transform: Any, *, attribute_set: AttributeSet, is_train: bool
+) -> AttributeDataset:
+    """Return the sources' images with the attributes of their identities, as a dataset for the host's loaders.
+
+    Raises:
+        ConfigError, DataError: see :func:`check_some_complete`, in training.
+    """
+    attributes = [item_attributes(source.dataset, source.items, attribute_set) for source in sources]
+    if is_train:
+        check_some_complete(attributes, [source.name for source in sources], attribute_set)
+    items = [item for source in sources for item in source.items]
+    return AttributeDataset(items, np.concatenate(attributes), transform, relabel=is_train)
+
+
 def check_some_complete(
-    attributes: Sequence[np.ndarray], names: Sequence[str], attribute_set: AttributeSet, key: str
+    attributes: Sequence[np.ndarray], names: Sequence[str], attribute_set: AttributeSet
 ) -> None:
     """See that every training dataset has something to learn from: an image with all M attributes.
 
@@ -93,7 +110,6 @@ def check_some_complete(
         attributes: int8 (images, M) of each dataset.
         names: the datasets' names.
         attribute_set: the M attributes.
-        key: the config key that names the set.
 
     Raises:
         ConfigError: a dataset's own attributes are not all of the set's.
@@ -103,7 +119,7 @@ def check_some_complete(
         if (rows != UNKNOWN).all(axis=1).any():
             continue
         own = attribute_set_of(name)
-        _check_has_all(own, name, names, attribute_set, key)
+        _check_has_all(own, name, names, attribute_set)
         file_name = (own or attribute_set).file_name
         raise DataError(
             f"the identities of {name} have no attributes in {file_name}: is it another dataset's file? Its field "
@@ -111,18 +127,16 @@ def check_some_complete(
         )
 
 
-def _check_has_all(
-    own: AttributeSet | None, name: str, names: Sequence[str], wanted: AttributeSet, key: str
-) -> None:
+def _check_has_all(own: AttributeSet | None, name: str, names: Sequence[str], wanted: AttributeSet) -> None:
     """See that a dataset's own set has all attributes of another."""
     missing = [attribute for attribute in wanted.names if own is None or attribute not in own.names]
     if not missing:
         return
     way_out = f"leave {name} out of DATASETS.NAMES"
     if own is not None and len(names) == 1:
-        way_out = f"set {key} to {own.name}"
+        way_out = f"set {_KEY} to {own.name}"
     raise ConfigError(
-        f"{key} asks for the attributes of {wanted.name} (if it is empty, those of the first of DATASETS.NAMES), but "
+        f"{_KEY} asks for the attributes of {wanted.name} (if it is empty, those of the first of DATASETS.NAMES), but "
         f"the training set {name} lacks {len(missing)} of the {len(wanted)} ({', '.join(missing)}), so that none of "
         f"its images counts in a loss on attributes; {way_out}"
     )

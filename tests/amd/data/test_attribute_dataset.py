@@ -5,14 +5,14 @@ import pytest
 from fastreid.data import build_reid_train_loader
 from scipy.io import savemat
 
-from fastreid_projects.config import load_config
-from fastreid_projects.data.attribute_dataset import (
+from fastreid_projects.amd.data.attribute_dataset import (
     AttributeDataset,
     attribute_file,
     attribute_set_of,
     check_some_complete,
     item_attributes,
 )
+from fastreid_projects.config import load_config
 from fastreid_projects.data.attributes import DUKEMTMC, MARKET1501
 from fastreid_projects.data.datasets import build_dataset
 from fastreid_projects.engine.trainer import Trainer
@@ -138,8 +138,8 @@ def test_every_training_set_has_an_image_with_all_attributes(second, rows, error
     full = np.array([[-1] * 26, [1] * 26], dtype=np.int8)
     part = np.where([name in DUKEMTMC.names for name in MARKET1501.names], full, -1)
     names = ("Market1501", second)
-    check_some_complete([full, full], names, MARKET1501, KEY)
+    check_some_complete([full, full], names, MARKET1501)
     with pytest.raises(error) as caught:
-        check_some_complete([full, part if rows == "part" else -np.ones_like(full)], names, MARKET1501, KEY)
+        check_some_complete([full, part if rows == "part" else -np.ones_like(full)], names, MARKET1501)
     for word in words:
         assert word in str(caught.value)
