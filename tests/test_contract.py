@@ -163,6 +163,7 @@ def test_a_loss_that_cannot_be_called_is_refused():
 
 
 def test_people_are_those_of_the_dataset_that_is_named():
+    get_cfg()
     from fastreid_projects.data.datasets import people_of
 
     assert people_of("DemoReIDMisaligned") == people_of("DemoReID") == "DemoReID"

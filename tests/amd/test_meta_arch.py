@@ -21,7 +21,7 @@ from fastreid_projects.config import load_config
 from fastreid_projects.data.attributes import MARKET1501
 from fastreid_projects.engine.stages import build_stages, check_stages
 from fastreid_projects.errors import ConfigError, WeightsError
-from fastreid_projects.modeling.stages import run_stages, split_stages
+from fastreid_projects.modeling.backbone_stages import run_stages, split_stages
 from tests.amd.conftest import INTERPRETER, ROOT, save_target
 
 SIZE = (64, 32)

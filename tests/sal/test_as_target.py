@@ -7,7 +7,7 @@ from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid_projects.amd.targets import FrozenTarget, embed
 from fastreid_projects.config import load_config
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.modeling.stages import run_stages
+from fastreid_projects.modeling.backbone_stages import run_stages
 from tests.yaml_files import config_file
 
 

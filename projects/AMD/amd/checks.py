@@ -11,7 +11,7 @@ from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid_projects.config import get_key
 from fastreid_projects.contract import AsksWithSeveral
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.modeling.stages import NUM_STAGES
+from fastreid_projects.modeling.backbone_stages import NUM_STAGES
 
 logger = logging.getLogger("fastreid.projects.amd")
 

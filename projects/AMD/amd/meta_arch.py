@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fastreid_projects.contract import DatasetMaker
 from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
-from fastreid_projects.modeling.stages import run_stages
+from fastreid_projects.modeling.backbone_stages import run_stages
 
 from .build import build_free_stages, build_target, resolve_attribute_set
 from .checks import check_keys

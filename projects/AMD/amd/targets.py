@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from fastreid_projects.contract import Branch, Explainable, output_kind
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.modeling.stages import split_stages
+from fastreid_projects.modeling.backbone_stages import split_stages
 
 from .decomposition import Pooling, apply_neck, resize_attention
 

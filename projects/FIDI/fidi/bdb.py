@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from fastreid_projects.contract import Branch
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
+from fastreid_projects.modeling.backbone_stages import split_stages
 from fastreid_projects.modeling.pooling import check_channels, refuse_pooling
-from fastreid_projects.modeling.stages import split_stages
 from fastreid_projects.modeling.stem import pad_stem
 from fastreid_projects.modeling.unlabelled import training_targets
 

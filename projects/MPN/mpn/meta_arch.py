@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from fastreid_projects.contract import Branch, DatasetMaker
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
+from fastreid_projects.modeling.backbone_stages import resnet_stages, split_stages
 from fastreid_projects.modeling.batch import move_batch
-from fastreid_projects.modeling.stages import resnet_stages, split_stages
 from fastreid_projects.modeling.stem import pad_stem
 from fastreid_projects.modeling.unlabelled import training_targets
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from fastreid.data.datasets import DATASET_REGISTRY
 
+from fastreid_projects.contract import SharesPeople
 from fastreid_projects.data.attributes import UNKNOWN, AttributeSet
-from fastreid_projects.data.datasets import build_dataset, people_of
+from fastreid_projects.data.datasets import build_dataset
 from fastreid_projects.data.images import is_picture
 from fastreid_projects.data.own.names import NAME
 from fastreid_projects.errors import ConfigError, DataError
@@ -87,7 +88,7 @@ def read_source(source: str, part: str, attribute_set: AttributeSet) -> list[Pho
     dataset = build_dataset(source)
     items = list(getattr(dataset, part))
     attributes = _attributes(dataset, items, attribute_set)
-    people = people_of(source)
+    people = dataset.people if isinstance(dataset, SharesPeople) else source
     return [
         Photo(str(path), int(pid), int(camid), tuple(row), people)
         for (path, pid, camid, *_), row in zip(items, attributes, strict=True)
