@@ -59,6 +59,11 @@ def files_of(path):
     return read_with_bases(relative(path))
 
 
+@functools.cache
+def loaded(path):
+    return load_config(str(path))
+
+
 @pytest.fixture(autouse=True)
 def in_root(monkeypatch):
     monkeypatch.chdir(ROOT)
@@ -67,14 +72,14 @@ def in_root(monkeypatch):
 # They work
 
 
-@each_file
-def test_it_loads(path):
+@pytest.mark.parametrize("path", BLOCKS, ids=relative)
+def test_a_block_loads(path):
     load_config(str(path))
 
 
 @each_run
 def test_it_fits_the_host_and_its_losses_are_known_and_fed(path):
-    cfg = load_config(str(path))
+    cfg = loaded(path)
     check_host_config(cfg)
     check_training_config(cfg)
     assert cfg.DATASETS.NAMES
@@ -95,13 +100,13 @@ def build(cfg, device):
 
 @pytest.mark.parametrize("path", [path for path in RUNNABLE if path not in INTERPRETERS], ids=relative)
 def test_its_model_builds(path):
-    assert sum(parameter.numel() for parameter in build(load_config(str(path)), "meta").parameters()) > 1e5
+    assert sum(parameter.numel() for parameter in build(loaded(path).clone(), "meta").parameters()) > 1e5
 
 
 @pytest.mark.parametrize("path", INTERPRETERS, ids=relative)
 def test_every_interpreter_has_a_target(path):
     """Its weights are there only after a training; all else is."""
-    cfg = load_config(str(path))
+    cfg = loaded(path)
     assert len(resolve_attribute_set(cfg)) in (23, 26)
     target = target_config(cfg)
     assert cfg.INPUT.SIZE_TEST == target.INPUT.SIZE_TEST, "the target was trained at another size"
@@ -114,21 +119,17 @@ def test_every_interpreter_has_a_target(path):
 
 
 @each_run
-def test_its_name_is_method_backbone_dataset(path):
+def test_its_name_is_method_backbone_dataset_and_its_folder_that_of_its_dataset(path):
     name = NAME.fullmatch(path.stem)
     assert name, "call it <method>_<backbone>_<dataset>.yml"
     assert not re.search(r"_0\d", path.stem), "write a decimal such as 0.01 as 0p01"
-    cfg = load_config(str(path))
+    cfg = loaded(path)
     assert (DATASETS[name["train"]].replace("LargeVehicleID", "VehicleID"),) == cfg.DATASETS.NAMES
     assert cfg.DATASETS.TESTS[0] == DATASETS[name["test"] or name["train"]]
     model = (target_config(cfg) if path in INTERPRETERS else cfg).MODEL.BACKBONE
     assert f"{name['depth']}x" == model.DEPTH
     assert (name["ibn"] is not None) == model.WITH_IBN
-
-
-@each_run
-def test_its_folder_is_that_of_its_dataset(path):
-    name, folder = NAME.fullmatch(path.stem), path.parent.name
+    folder = path.parent.name
     demo = folder == "demo"
     assert demo == (name["train"] in ("demo", "cifar_demo"))
     assert demo or folder == "ablations" or folder == (name["test"] or name["train"])
@@ -142,7 +143,7 @@ def test_no_two_files_have_one_name():
 
 def test_every_run_has_a_folder_of_its_own():
     """A second run in the first one's folder would resume it."""
-    folders = [load_config(str(path)).OUTPUT_DIR for path in RUNNABLE]
+    folders = [loaded(path).OUTPUT_DIR for path in RUNNABLE]
     assert all(folders)
     assert load_config().OUTPUT_DIR not in folders
     assert not any(map(os.path.isabs, folders))
