@@ -13,6 +13,7 @@ from fastreid_projects import host_import
 # "module:function", in the order in which they are applied.
 PATCHES = (
     "fastreid_projects.host.config.config:patch_config",
+    "fastreid_projects.host.utils.logger:patch_logger",
     "fastreid_projects.host.utils.registry:patch_registry",
     "fastreid_projects.host.data.data_utils:patch_images",
     "fastreid_projects.host.data.common:patch_dataset",

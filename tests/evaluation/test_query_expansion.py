@@ -101,11 +101,11 @@ def test_equals_the_host(times):
         torch.testing.assert_close(own, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_more_neighbours_than_images_are_cut_with_a_warning(caplog):
+def test_more_neighbours_than_images_are_cut_with_a_warning(host_log):
     query, gallery = make_features(2)
-    with caplog.at_level(logging.WARNING):
+    with host_log.at_level(logging.WARNING):
         own = expand_queries(query, gallery, k=500)
-    assert "QE_K is 500" in caplog.text
+    assert "QE_K is 500" in host_log.text
     assert torch.equal(own[0], expand_queries(query, gallery, k=30)[0])
 
 
