@@ -5,9 +5,11 @@ import torch
 import torchvision
 from torch import nn
 
+from fastreid_projects.config import load_config
 from fastreid_projects.host.modeling.meta_arch.build import build_model
 from fastreid_projects.modeling.stem import pad_stem
 from fastreid_projects.plugins import get_cfg
+from tests.yaml_files import ROOT, RUNNABLE, config_file
 
 
 def resnet_cfg(arch="Baseline", padded=False):
@@ -48,3 +50,51 @@ def test_other_poolings_stay():
     before = list(model.children())
     assert pad_stem(model) is model
     assert list(model.children()) == before
+
+
+OWN = [
+    path
+    for path in RUNNABLE
+    if path.relative_to(ROOT).parts[1] in ("AIRNet", "MPN", "SAL") or "_bdb_" in path.stem
+]
+
+
+def padded_pools(cfg):
+    """Whether each pooling with overlap pads, in a model without weights."""
+    cfg.MODEL.BACKBONE.PRETRAIN = False
+    cfg.MODEL.HEADS.NUM_CLASSES = 4
+    cfg.MODEL.DEVICE = "meta"
+    with torch.device("meta"):
+        return [m.padding == 1 for m in build_model(cfg).modules() if isinstance(m, nn.MaxPool2d)]
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
+def test_configs_of_architectures_of_this_project_take_the_weights_as_they_were_trained(path, monkeypatch):
+    monkeypatch.setattr("fastreid_projects.host.modeling.meta_arch.build.resolve_device", lambda cfg: cfg)
+    cfg = load_config(str(path))
+    pools = padded_pools(cfg)
+    assert all(pools)
+    assert len(pools) == (0 if cfg.MODEL.SAL.SMALL_STEM else 1)
+
+
+def test_a_run_from_before_keeps_its_stem(tmp_path, monkeypatch):
+    monkeypatch.setattr("fastreid_projects.host.modeling.meta_arch.build.resolve_device", lambda cfg: cfg)
+    cfg = load_config(str(config_file("airnet_r18_demo")))
+    cfg.MODEL.BACKBONE.PADDED_STEM = False
+    saved = tmp_path / "config.yaml"
+    saved.write_text(cfg.dump())
+    assert padded_pools(load_config(str(saved))) == [False]
+
+
+def test_the_shared_stages_of_airnet_are_torchvisions():
+    torch.manual_seed(0)
+    theirs = torchvision.models.resnet18(weights=None).eval()
+    cfg = load_config(
+        str(config_file("airnet_r18_demo")), ["MODEL.HEADS.NUM_CLASSES", "3", "MODEL.DEVICE", "cpu"]
+    )
+    ours = build_model(cfg).backbone.eval()
+    ours.load_state_dict({k: v for k, v in theirs.state_dict().items() if k in ours.state_dict()})
+    images = torch.rand(2, 3, 64, 32)
+    with torch.no_grad():
+        expected = nn.Sequential(*list(theirs.children())[:-3])(images)
+        assert torch.allclose(ours(images), expected, atol=1e-5)
