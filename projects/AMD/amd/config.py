@@ -46,6 +46,9 @@ def add_amd_config(cfg: CN) -> None:
     node.TEST.HALF = True
     # Re-weighting (eq. 12): gamma, 1 in the paper; 0: not measured.
     node.TEST.GAMMA = 0.0
+    # X-mAP also of images without attributes, as if each attribute had its first value (no hat, no bag, ...): the authors'
+    # code takes Market-1501's distractors so.
+    node.TEST.COUNT_UNLABELLED = False
     # Pairs of different persons for the deletion and insertion curves; 0: not measured.
     node.TEST.DELETION_PAIRS = 0
     # Images that are drawn again with one attribute changed, on datasets that are drawn; 0: not measured.

@@ -121,6 +121,16 @@ def test_the_report_tells_the_distances_of_the_evaluation(build_amd, amd_config,
             assert gallery - QUERIES == others[ranked[query, others].argmin()]
 
 
+def test_what_the_config_and_the_test_set_say_of_counting_reaches_the_evaluator(build_amd, amd_config, paths):
+    model = build_amd()
+    loader = Loader(paths, build_transforms(amd_config(*SMALL), is_train=False))
+    loader.dataset.junk = 7
+    for counted in (False, True):
+        cfg = amd_config(*SMALL, "MODEL.AMD.TEST.COUNT_UNLABELLED", str(counted))
+        evaluator = model.build_evaluator(cfg, "Market1501", loader, QUERIES)
+        assert (evaluator.count_unlabelled, evaluator.junk) == (counted, 7)
+
+
 def test_pairs_are_chosen_by_the_metric_of_the_evaluation(tmp_path):
     """The nearest other person by direction lies far away."""
     embeddings = torch.tensor([[1.0, 0.0], [9.0, 0.0], [1.0, 1.0]])

@@ -136,6 +136,39 @@ def test_other_datasets_share_attributes_by_name():
     assert results["ADRE"] > 0
 
 
+def test_images_without_attributes_are_measured_only_if_asked_for():
+    """As the authors' code takes distractors: as persons whose every attribute has its first value."""
+    features, pids, camids, attributes = make_set()
+    attributes = attributes.clone()
+    pids[-6:], attributes[-6:] = 0, -1
+    pids[0] = 11  # no query is a distractor
+    plain = run(AttributeEvaluator(5, 45, DEMO, half=False), features, pids, camids, attributes)
+    counted = run(
+        AttributeEvaluator(5, 45, DEMO, half=False, count_unlabelled=True), features, pids, camids, attributes
+    )
+    written = attributes.clone()
+    written[-6:] = 0
+    expected = run(AttributeEvaluator(5, 45, DEMO, half=False), features, pids, camids, written)
+    assert counted == expected
+    assert counted["X-mAP_e"] != plain["X-mAP_e"]
+    for name in ("mAP", "ADRE", "target_Rank-1"):
+        assert counted[name] == plain[name]
+
+
+def test_what_the_scores_are_of_is_counted_and_said(host_log):
+    features, pids, camids, attributes = make_set()
+    pids[0], pids[-6:] = 77, 0  # a query without a match; distractors
+    pids[1:5] = torch.arange(1, 5)
+    evaluator = AttributeEvaluator(5, 45, DEMO, half=False, junk=3)
+    with host_log.at_level("INFO", logger="fastreid"):
+        run(evaluator, features, pids, camids, attributes)
+    names = ("queries", "counted", "gallery", "junk", "tied")
+    assert [evaluator.counts[name] for name in names] == [5, 4, 40, 3, 0]
+    assert evaluator.counts["distractors"] == int((~torch.isin(pids[5:], pids[:5])).sum()) > 6
+    assert "Counted: 4 of 5 queries; the others have no match" in host_log.text
+    assert "3 junk images are left out" in host_log.text
+
+
 def test_features_of_nan_name_the_image():
     features, *rest = make_set()
     features[11, 4, 2] = float("nan")

@@ -65,6 +65,8 @@ def build_attribute_evaluator(
         mask_attention=_mask_attention(model, dataset_name, flip=cfg.TEST.FLIP.ENABLED),
         same_camera=cfg.TEST.SAME_CAMERA,
         gamma=cfg.MODEL.AMD.TEST.GAMMA,
+        count_unlabelled=cfg.MODEL.AMD.TEST.COUNT_UNLABELLED,
+        junk=getattr(loader.dataset, "junk", 0),
         studies=list(_studies(model, cfg, dataset_name)),
     )
 

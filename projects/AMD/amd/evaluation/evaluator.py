@@ -22,6 +22,7 @@ from fastreid.utils import comm
 from torch import Tensor
 
 from fastreid_projects.data.attributes import AttributeSet
+from fastreid_projects.evaluation.counts import Counts, count, in_words
 from fastreid_projects.evaluation.distance import check_finite, iter_distances
 from fastreid_projects.evaluation.ranking import RankingMeter, RankingResult, own_cameras
 
@@ -62,6 +63,8 @@ class AttributeEvaluator(DatasetEvaluator):
         mask_attention: measures attention against true masks, or None.
         same_camera: a match by the query's own camera counts, too (``TEST.SAME_CAMERA``).
         gamma: also rank by distances re-weighted by Eq. 12 with this weight; 0 does not.
+        count_unlabelled: X-mAP also of images without attributes, as if each attribute had its first value.
+        junk: images that the dataset left out.
         studies: what else is measured or written once the scores are there, in this order.
     """
 
@@ -79,6 +82,8 @@ class AttributeEvaluator(DatasetEvaluator):
         mask_attention: MaskAttention | None = None,
         same_camera: bool = False,
         gamma: float = 0.0,
+        count_unlabelled: bool = False,
+        junk: int = 0,
         studies: Sequence[Study] = (),
     ) -> None:
         self.num_query = num_query
@@ -92,7 +97,10 @@ class AttributeEvaluator(DatasetEvaluator):
         self.mask_attention = mask_attention
         self.same_camera = same_camera
         self.gamma = gamma
+        self.count_unlabelled = count_unlabelled
+        self.junk = junk
         self.studies = studies
+        self.counts: Counts = {}
         self.reset()
 
     def reset(self) -> None:
@@ -148,6 +156,7 @@ class AttributeEvaluator(DatasetEvaluator):
                 "Attention by attribute:\n%s", attention_table(self.mask_attention, self.attribute_set)
             )
         logger.info("AMD evaluation:\n%s", results_table(results))
+        logger.info(in_words(self.counts))
         return results
 
     def evaluate_features(
@@ -187,7 +196,8 @@ class AttributeEvaluator(DatasetEvaluator):
         target, interpreter = self._ranking_meter(), self._ranking_meter()
         for rows, distances in self.target_distances(returned[:q], returned[q:]):
             target.update(distances, self.pids[:q][rows], self.camids[:q][rows])
-        meter = AttributeMeter(self.pids[q:], self.attributes[q:])
+        labels = self._measured_labels()
+        meter = AttributeMeter(self.pids[q:], labels[q:])
         reweighted = ReweightedRanking(self.pids, self.camids, self.attributes, q, self.gamma)
         known = self._known_columns()
         tiles = iter_attribute_distances(features[:, :q], features[:, q:], self.chunk, self.device)
@@ -198,7 +208,7 @@ class AttributeEvaluator(DatasetEvaluator):
             for _, columns, parts in chunk:
                 reconstructed[:, columns] = parts.sum(dim=0).cpu()
                 part = full[:, columns]
-                meter.update(part, parts, self.pids[:q][rows], self.attributes[:q][rows], known, columns)
+                meter.update(part, parts, self.pids[:q][rows], labels[:q][rows], known, columns)
                 if self.gamma:
                     reweighted.update(rows, columns, part, parts)
             interpreter.update(reconstructed, self.pids[:q][rows], self.camids[:q][rows])
@@ -207,6 +217,7 @@ class AttributeEvaluator(DatasetEvaluator):
         rankings = {"": interpreter.compute(), "target_": target.compute()}
         if self.gamma:
             rankings |= {f"reweighted_{name}_": ranking for name, ranking in reweighted.compute().items()}
+        self.counts = {**count(rankings[""], len(self.pids) - q), "junk": self.junk}
         return self._results(rankings, meter.compute())
 
     def _euclidean(self, embeddings: Tensor, rows: slice, device: torch.device) -> Tensor:
@@ -219,6 +230,13 @@ class AttributeEvaluator(DatasetEvaluator):
 
     def _ranking_meter(self) -> RankingMeter:
         return RankingMeter(self.pids[self.num_query :], self.camids[self.num_query :])
+
+    def _measured_labels(self) -> Tensor:
+        """The attributes (images, M) that X-mAP is taken over."""
+        if not self.count_unlabelled:
+            return self.attributes
+        unlabelled = (self.attributes < 0).all(dim=1, keepdim=True)
+        return torch.where(unlabelled, torch.zeros_like(self.attributes), self.attributes)
 
     def _known_columns(self) -> Tensor:
         """Attributes that the test set has at all: on another dataset, those whose names the two share."""
