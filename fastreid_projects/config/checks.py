@@ -24,6 +24,7 @@ from fastreid_projects.contract import BelongsTo
 from fastreid_projects.data.own.names import own_folder
 from fastreid_projects.device import AMP_DTYPES
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.evaluation.ties import TIES
 from fastreid_projects.modeling.pooling import pooling_layers
 
 IDENTITY_SAMPLERS = ["NaiveIdentitySampler", "BalancedIdentitySampler", "SetReWeightSampler"]
@@ -65,6 +66,7 @@ def check_host_config(cfg: Any) -> None:
         ("MODEL.BACKBONE.NORM", model.BACKBONE.NORM, NORMS),
         ("MODEL.HEADS.NORM", model.HEADS.NORM, NORMS),
         ("TEST.METRIC", cfg.TEST.METRIC, ("cosine", "euclidean")),
+        ("TEST.TIES", cfg.TEST.TIES, TIES),
         ("TEST.RERANK.FORMULA", cfg.TEST.RERANK.FORMULA, ("zhong2017", "fastreid")),
         ("TEST.AQE.FORMULA", cfg.TEST.AQE.FORMULA, ("radenovic2018", "fastreid")),
     ):

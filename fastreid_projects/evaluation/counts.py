@@ -73,6 +73,7 @@ def in_words(counts: Counts) -> str:
         if greatest - least >= _SHOWN:
             lines.append(
                 f"{name} lies between {least:.2f} and {greatest:.2f} by the order of the gallery, as {counts['tied']} "
-                "queries have a match that is exactly as far as another image"
+                "queries have a match that is exactly as far as another image; TEST.TIES expected gives the mean over "
+                "all orders"
             )
     return "\n".join(f"{line}." for line in lines)

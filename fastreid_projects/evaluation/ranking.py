@@ -9,7 +9,7 @@
 
 The protocol is Market-1501's: gallery images with the query's identity *and* camera are left out, and a query
 without any match left is skipped. The order is numpy's default ``argsort`` of each row, which is also the
-host's, so that tied distances rank alike.
+host's, so that tied distances rank alike; or all orders of tied images count alike (``expected_ties``).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy.typing as npt
 import torch
 
 from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.evaluation.expected import Expected
 from fastreid_projects.evaluation.ties import TiedQuery, Ties, tied_queries
 
 Distances = npt.NDArray[np.floating[Any]] | torch.Tensor
@@ -41,6 +42,8 @@ class RankingResult:
         first_hit: (Q,) 0-based position of the first match among the kept gallery images, -1 where not valid.
         ties: what equal distances can do.
         distractors: gallery images whose identity no query has.
+        expected: of the tied queries, where all orders count alike: the first match by the order at hand, and the
+            means, which ``cmc``, ``ap`` and ``inp`` hold.
     """
 
     cmc: npt.NDArray[np.float64]
@@ -50,6 +53,7 @@ class RankingResult:
     first_hit: npt.NDArray[np.int64]
     ties: Ties
     distractors: int
+    expected: tuple[tuple[int, Expected], ...] = ()
 
     @property
     def num_valid(self) -> int:
@@ -68,7 +72,9 @@ class RankingResult:
 
     def rank(self, k: int) -> float:
         """Share of the valid queries with a match among the first ``k`` (any ``k`` >= 1) gallery images."""
-        return float((self.first_hit[self.valid] < k).mean())
+        hits = int((self.first_hit[self.valid] < k).sum())
+        more = sum(means.within(k) - (first < k) for first, means in self.expected)
+        return float((hits + more) / self.num_valid)
 
 
 class RankingMeter:
@@ -78,14 +84,23 @@ class RankingMeter:
         gallery_pids: (G,) identities.
         gallery_camids: (G,) cameras.
         max_rank: length of the CMC curve.
+        expected_ties: the scores are means over all orders of equally distant images, instead of those of the order
+            that the sort leaves.
 
     Raises:
         DataError: the gallery is empty, or its labels differ in number.
     """
 
-    def __init__(self, gallery_pids: Labels, gallery_camids: Labels, max_rank: int = 50) -> None:
+    def __init__(
+        self,
+        gallery_pids: Labels,
+        gallery_camids: Labels,
+        max_rank: int = 50,
+        *,
+        expected_ties: bool = False,
+    ) -> None:
         self._pids, self._camids = _labels(gallery_pids), _labels(gallery_camids)
-        self._max_rank = max_rank
+        self._max_rank, self._expected_ties = max_rank, expected_ties
         if len(self._pids) != len(self._camids):
             raise DataError(f"The gallery has {len(self._pids)} identities but {len(self._camids)} cameras.")
         if len(self._pids) == 0:
@@ -93,8 +108,8 @@ class RankingMeter:
         self._ap: list[npt.NDArray[np.float64]] = []
         self._inp: list[npt.NDArray[np.float64]] = []
         self._first: list[npt.NDArray[np.int64]] = []
-        # With average precision and first hit by the order at hand.
-        self._tied: list[tuple[float, bool, TiedQuery]] = []
+        # With the average precision that counts, and the first hit by the order at hand.
+        self._tied: list[tuple[float, int, TiedQuery]] = []
         self._id_seen = False
         self._query_pids: list[npt.NDArray[Any]] = []
 
@@ -141,9 +156,15 @@ class RankingMeter:
         first = np.full(len(pids), -1, dtype=np.int64)
         first[valid] = positions[starts[valid]]
         last = positions[(starts + count - 1)[valid]]
-        self._ap.append(precision_sum[valid] / count[valid])
-        self._tied += [(precision_sum[q.row] / count[q.row], first[q.row] == 0, q) for q in tied]
-        self._inp.append(count[valid] / (last + 1.0))
+        ap, inp = precision_sum[valid] / count[valid], count[valid] / (last + 1.0)
+        number_valid = np.cumsum(valid) - 1
+        for query in tied:
+            place = number_valid[query.row]
+            if self._expected_ties:
+                ap[place], inp[place] = query.expected.ap, query.expected.inp
+            self._tied.append((ap[place], int(first[query.row]), query))
+        self._ap.append(ap)
+        self._inp.append(inp)
         self._first.append(first)
 
     def compute(self) -> RankingResult:
@@ -158,21 +179,26 @@ class RankingMeter:
         if not valid.any():
             raise DataError(why_no_match(queries, self._pids, self._camids, self._id_seen))
         hits = np.bincount(np.minimum(first_hit[valid], self._max_rank), minlength=self._max_rank + 1)
+        counts = np.cumsum(hits[: self._max_rank]).astype(np.float64)
+        expected = tuple((first, query.expected) for _, first, query in self._tied if self._expected_ties)
+        for first, means in expected:
+            counts += [means.within(k) - (first < k) for k in range(1, self._max_rank + 1)]
         return RankingResult(
-            cmc=np.cumsum(hits[: self._max_rank]) / valid.sum(),
+            cmc=counts / valid.sum(),
             ap=np.concatenate(self._ap),
             inp=np.concatenate(self._inp),
             valid=valid,
             first_hit=first_hit,
             ties=self._ties(first_hit[valid]),
             distractors=int((~np.isin(self._pids, queries)).sum()),
+            expected=expected,
         )
 
     def _ties(self, first_hit: npt.NDArray[np.int64]) -> Ties:
         """What equal distances can do to mAP and Rank-1; ``first_hit`` (V,) is of the order at hand."""
         count = len(first_hit)
         precision = float(sum(ap.sum() for ap in self._ap) - sum(ap for ap, _, _ in self._tied))
-        hits = int((first_hit == 0).sum()) - sum(hit for _, hit, _ in self._tied)
+        hits = int((first_hit == 0).sum()) - sum(first == 0 for _, first, _ in self._tied)
 
         def end(side: int) -> tuple[float, float]:
             ap = sum(query.ap[side] for *_, query in self._tied)

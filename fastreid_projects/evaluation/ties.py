@@ -14,6 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastreid_projects.evaluation.expected import Expected, expected_scores
+
+ORDER, EXPECTED = TIES = ("order", "expected")  # of TEST.TIES
+
 
 class Ties(NamedTuple):
     """What equal distances can do to a ranking.
@@ -36,11 +40,13 @@ class TiedQuery(NamedTuple):
         row: its number in the chunk.
         ap: least and greatest average precision.
         hit: whether a match comes first, by the least and the most favourable order.
+        expected: the means over all orders.
     """
 
     row: int
     ap: tuple[float, float]
     hit: tuple[bool, bool]
+    expected: Expected
 
 
 def tied_queries(
@@ -68,9 +74,10 @@ def tied_queries(
     for row in np.flatnonzero(near):  # few: the others are not looked at
         own = same_id[row]
         matches = distances[row, order[row, positions[(rows == row) & counted]]]
-        extremes = _extremes(matches, distances[row, order[row, ~own]])
+        others = distances[row, order[row, ~own]]
+        extremes = _extremes(matches, others)
         if extremes is not None:
-            found.append(TiedQuery(int(row), *extremes))
+            found.append(TiedQuery(int(row), *extremes, expected_scores(matches, others)))
     return found
 
 

@@ -36,6 +36,7 @@ from fastreid_projects.evaluation.query_expansion import RADENOVIC
 from fastreid_projects.evaluation.ranking import RankingMeter, RankingResult, evaluate_rank, own_cameras
 from fastreid_projects.evaluation.reranking import ZHONG
 from fastreid_projects.evaluation.roc import tpr_at_fpr
+from fastreid_projects.evaluation.ties import EXPECTED
 from fastreid_projects.host.evaluation.query_expansion import aqe
 from fastreid_projects.host.utils.compute_dist import build_dist
 from fastreid_projects.host_import import rebind
@@ -58,6 +59,9 @@ def patch_evaluation() -> None:
         # For data without camera ids: a gallery image of the query's person counts also if the query's own camera took
         # it. Market-1501's protocol, and every published number, is without it.
         _C.TEST.SAME_CAMERA = False
+        # Gallery images that are exactly as far: "order" ranks them as the sort leaves them, which depends on the order of
+        # the gallery (the host's way); "expected" gives the means over all orders.
+        _C.TEST.TIES = "order"
         # Re-ranking as published (Zhong et al. 2017), or "fastreid": the host's, whose result depends on the scale of
         # the features (with METRIC euclidean hardly any image changes its place).
         _C.TEST.RERANK.FORMULA = ZHONG
@@ -176,7 +180,7 @@ def _score(query: _Images, gallery: _Images, cfg: Any) -> tuple[OrderedDict[str,
     """All metrics of one split, and what they are of."""
     chunks = make_chunks(query.features, gallery.features, cfg.TEST, distance_device(cfg))
     labels = (query.pids, gallery.pids, query.camids, gallery.camids)
-    result = _rank(chunks, *labels)
+    result = _rank(chunks, *labels, expected_ties=cfg.TEST.TIES == EXPECTED)
     results = _metrics(result)
     if cfg.TEST.ROC.ENABLED:
         for fpr, tpr in tpr_at_fpr(chunks, *labels).items():
@@ -203,8 +207,10 @@ def _rank(
     gallery_pids: npt.NDArray[Any],
     query_camids: npt.NDArray[Any],
     gallery_camids: npt.NDArray[Any],
+    *,
+    expected_ties: bool,
 ) -> RankingResult:
-    meter = RankingMeter(gallery_pids, gallery_camids)
+    meter = RankingMeter(gallery_pids, gallery_camids, expected_ties=expected_ties)
     for part, distances in chunks():
         meter.update(distances, query_pids[part], query_camids[part])
     return meter.compute()

@@ -46,8 +46,8 @@ def add_amd_config(cfg: CN) -> None:
     node.TEST.HALF = True
     # Re-weighting (eq. 12): gamma, 1 in the paper; 0: not measured.
     node.TEST.GAMMA = 0.0
-    # X-mAP also of images without attributes, as if each attribute had its first value (no hat, no bag, ...): the authors'
-    # code takes Market-1501's distractors so.
+    # X-mAP also of images without attributes, as if each attribute had its first value (no hat, no bag, ...): so the
+    # authors' code takes Market-1501's distractors.
     node.TEST.COUNT_UNLABELLED = False
     # Pairs of different persons for the deletion and insertion curves; 0: not measured.
     node.TEST.DELETION_PAIRS = 0

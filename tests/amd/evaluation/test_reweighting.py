@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fastreid_projects.amd.evaluation.reweighting import ReweightedRanking, exclusive_by_label, reweight
-from fastreid_projects.evaluation.ranking import evaluate_rank
+from fastreid_projects.evaluation.ranking import RankingMeter, evaluate_rank
 
 
 def test_by_hand():
@@ -38,7 +38,9 @@ def test_tiles_rank_as_the_whole(gamma):
     camids = torch.cat([torch.zeros(q, dtype=torch.long), 1 + torch.arange(g) % 2])
     attributes = torch.randint(-1, 2, (q + g, m), generator=generator)
     distances, parts = torch.rand(q, g, generator=generator), torch.rand(m, q, g, generator=generator)
-    ranking = ReweightedRanking(pids, camids, attributes, q, gamma)
+    ranking = ReweightedRanking(
+        pids, camids, attributes, q, gamma, lambda: RankingMeter(pids[q:], camids[q:])
+    )
     for rows in (slice(0, 4), slice(4, 6)):
         ranking.start(rows)
         for columns in (slice(0, 11), slice(11, 30)):

@@ -65,6 +65,7 @@ class AttributeEvaluator(DatasetEvaluator):
         gamma: also rank by distances re-weighted by Eq. 12 with this weight; 0 does not.
         count_unlabelled: X-mAP also of images without attributes, as if each attribute had its first value.
         junk: images that the dataset left out.
+        expected_ties: scores are means over all orders of equally distant images (``TEST.TIES``).
         studies: what else is measured or written once the scores are there, in this order.
     """
 
@@ -84,6 +85,7 @@ class AttributeEvaluator(DatasetEvaluator):
         gamma: float = 0.0,
         count_unlabelled: bool = False,
         junk: int = 0,
+        expected_ties: bool = False,
         studies: Sequence[Study] = (),
     ) -> None:
         self.num_query = num_query
@@ -99,6 +101,7 @@ class AttributeEvaluator(DatasetEvaluator):
         self.gamma = gamma
         self.count_unlabelled = count_unlabelled
         self.junk = junk
+        self.expected_ties = expected_ties
         self.studies = studies
         self.counts: Counts = {}
         self.reset()
@@ -198,7 +201,9 @@ class AttributeEvaluator(DatasetEvaluator):
             target.update(distances, self.pids[:q][rows], self.camids[:q][rows])
         labels = self._measured_labels()
         meter = AttributeMeter(self.pids[q:], labels[q:])
-        reweighted = ReweightedRanking(self.pids, self.camids, self.attributes, q, self.gamma)
+        reweighted = ReweightedRanking(
+            self.pids, self.camids, self.attributes, q, self.gamma, self._ranking_meter
+        )
         known = self._known_columns()
         tiles = iter_attribute_distances(features[:, :q], features[:, q:], self.chunk, self.device)
         for rows, chunk in itertools.groupby(tiles, key=operator.itemgetter(0)):
@@ -229,7 +234,8 @@ class AttributeEvaluator(DatasetEvaluator):
         return squared.masked_fill_(squared < _ROUNDING * norms, 0.0).sqrt_()
 
     def _ranking_meter(self) -> RankingMeter:
-        return RankingMeter(self.pids[self.num_query :], self.camids[self.num_query :])
+        gallery = (self.pids[self.num_query :], self.camids[self.num_query :])
+        return RankingMeter(*gallery, expected_ties=self.expected_ties)
 
     def _measured_labels(self) -> Tensor:
         """The attributes (images, M) that X-mAP is taken over."""

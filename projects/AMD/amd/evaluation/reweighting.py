@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -46,16 +48,23 @@ class ReweightedRanking:
         attributes: (images, M) of 0, 1 or -1.
         num_query: number of queries.
         gamma: weight of Eq. 12.
+        meter: makes what ranks the gallery.
     """
 
     def __init__(
-        self, pids: Tensor, camids: Tensor, attributes: Tensor, num_query: int, gamma: float
+        self,
+        pids: Tensor,
+        camids: Tensor,
+        attributes: Tensor,
+        num_query: int,
+        gamma: float,
+        meter: Callable[[], RankingMeter],
     ) -> None:
         self.pids, self.camids, self.attributes = pids, camids, attributes
         self.num_query = num_query
         self.gamma = gamma
         names = ("label", "free") if (attributes >= 0).any() else ("free",)
-        self.meters = {name: RankingMeter(pids[num_query:], camids[num_query:]) for name in names}
+        self.meters = {name: meter() for name in names}
         self._rows: dict[str, Tensor] = {}
 
     def start(self, rows: slice) -> None:
