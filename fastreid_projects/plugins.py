@@ -110,13 +110,19 @@ SHARED_KEYS = (
 )
 
 
-def get_cfg() -> Config:
-    """Return the host's defaults with the keys of all papers and of installed plug-ins; register what they hold."""
+def own_cfg() -> Any:
+    """Return the host's defaults with the keys of this project and its papers."""
     from fastreid.config.defaults import _C
 
     cfg: Any = _C.clone()
     for name in (*SHARED_KEYS, *(paper.add_config for paper in PAPERS.values())):
         _resolve(name)(cfg)
+    return cfg
+
+
+def get_cfg() -> Config:
+    """Return the host's defaults with the keys of all papers and of installed plug-ins; register what they hold."""
+    cfg = own_cfg()
     register_all()
     for plugin in installed_plugins():
         try:

@@ -10,6 +10,8 @@ from fastreid.utils.checkpoint import Checkpointer
 from torch import nn
 
 from fastreid_projects.config import load_config
+from fastreid_projects.config.unread import warn_of_unread
+from fastreid_projects.config.watched import WatchedConfig
 from fastreid_projects.contract import HasTestConfig
 from fastreid_projects.engine.stages import build_stages
 from fastreid_projects.engine.trainer import Trainer
@@ -20,7 +22,8 @@ def load_trained(cfg: Any) -> nn.Module:
     """Build the config's model on its device and load ``MODEL.WEIGHTS``; no pretrained weights are asked for.
 
     Of a config with STAGES it is the last stage's model. An architecture with a ``test_config`` is
-    built without what only training needs.
+    built without what only training needs. Values without an effect are warned of, not refused: a model of an earlier
+    version may have been trained with them.
 
     Raises:
         WeightsError: the file is missing, unusable, belongs to another model, or lacks a part of this one; only a
@@ -32,7 +35,9 @@ def load_trained(cfg: Any) -> nn.Module:
     architecture = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
     if isinstance(architecture, HasTestConfig):
         cfg = architecture.test_config(cfg)
-    model = Trainer.build_model(cfg)
+    watched = WatchedConfig.of(cfg)
+    model = Trainer.build_for_tests(watched)
+    warn_of_unread(watched)
     checkpointer = Checkpointer(model)
     checkpointer.classes = cfg.MODEL.HEADS.NUM_CLASSES
     checkpointer.load(cfg.MODEL.WEIGHTS)

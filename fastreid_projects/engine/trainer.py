@@ -18,6 +18,8 @@ from fastreid.utils import comm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from fastreid_projects.config.unread import refuse_unread
+from fastreid_projects.config.watched import WatchedConfig
 from fastreid_projects.contract import CountsItems, DatasetMaker, HasDataset, HasEvaluator, Source, junk_of
 from fastreid_projects.data.datasets import check_matches, open_dataset, subset, training_items
 from fastreid_projects.evaluation.counts import Results
@@ -40,6 +42,18 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg: Any) -> nn.Module:
+        """Build a model to train: every value of ``MODEL`` has to have an effect on it.
+
+        Raises:
+            ConfigError: some have none, see :func:`.unread.refuse_unread`.
+        """
+        watched = WatchedConfig.of(cfg)
+        model = cls.build_for_tests(watched)
+        refuse_unread(watched)
+        return model
+
+    @classmethod
+    def build_for_tests(cls, cfg: Any) -> nn.Module:
         """The host's model with ``MODEL.BACKBONE.ZERO_INIT_RESIDUAL`` and ``ACTIVATION_CHECKPOINTING``."""
         model = super().build_model(cfg)
         if cfg.MODEL.BACKBONE.ZERO_INIT_RESIDUAL and not cfg.MODEL.BACKBONE.PRETRAIN:

@@ -59,8 +59,8 @@ def patch_evaluation() -> None:
         # For data without camera ids: a gallery image of the query's person counts also if the query's own camera took
         # it. Market-1501's protocol, and every published number, is without it.
         _C.TEST.SAME_CAMERA = False
-        # Gallery images that are exactly as far: "order" ranks them as the sort leaves them, which depends on the order of
-        # the gallery (the host's way); "expected" gives the means over all orders.
+        # Gallery images that are exactly as far: "order" ranks them as the sort leaves them, which depends on the order
+        # of the gallery (the host's way); "expected" gives the means over all orders.
         _C.TEST.TIES = "order"
         # Re-ranking as published (Zhong et al. 2017), or "fastreid": the host's, whose result depends on the scale of
         # the features (with METRIC euclidean hardly any image changes its place).
