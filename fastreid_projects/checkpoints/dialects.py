@@ -1,14 +1,15 @@
 """Weights under the names of other projects and of earlier FastReIDs, renamed to those of the model that takes them.
 
 Which dialect a file is in is not asked: each rule is tried, and the one after which most entries fit is taken, if
-nearly all of the file's do; else it keeps its own names.
+nearly all of the file's do; else it keeps its own names. An architecture may add its own, ``from_authors(weights)``
+(static): the weights of its authors' network -> its own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import torch
 
@@ -57,29 +58,48 @@ RULES = (
 )
 
 
-def in_own_names(model_state: State, file_state: State) -> tuple[dict[str, torch.Tensor], str]:
+def in_own_names(
+    model_state: State, file_state: State, architecture: Any = None
+) -> tuple[dict[str, torch.Tensor], str]:
     """Rename a file's entries to the model's names.
 
     Args:
         model_state: the model's state dict.
         file_state: the file's.
+        architecture: the model or its class, whose ``from_authors`` is tried, too.
 
     Returns:
         The entries, and the project whose names they had; "" where they had the model's, or where no rule helps.
     """
     dropped = set(_NOT_WEIGHTS) - model_state.keys()
     plain = {name: value for name, value in file_state.items() if name not in dropped}
-    best, project = plain, ""
-    most = max(_fitting(model_state, plain), REQUIRED_SHARE * len(plain))
-    unwrapped = {_WRAPPER.sub("", name): value for name, value in plain.items()}
-    candidates = [(Rule("a training framework", ()), unwrapped)] if unwrapped.keys() != plain.keys() else []
-    candidates += [(rule, state) for state in (plain, unwrapped) for rule in RULES]
-    for rule, state in candidates:
-        renamed = {rule.apply(name): value for name, value in state.items()}
-        fitting = _fitting(model_state, renamed)
-        if fitting > most and len(renamed) == len(plain):
-            best, project, most = renamed, rule.project, fitting
+    best, project, most = plain, "", _fitting(model_state, plain)
+    for name, state in _candidates(plain, architecture):
+        fitting = _fitting(model_state, state)
+        if fitting > most and fitting > REQUIRED_SHARE * len(state):
+            best, project, most = state, name, fitting
     return best, project
+
+
+def _candidates(
+    plain: dict[str, torch.Tensor], architecture: Any
+) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+    """Yield each project with the entries renamed from its names, where no two of them become one."""
+    unwrapped = {_WRAPPER.sub("", name): value for name, value in plain.items()}
+    if unwrapped.keys() != plain.keys() and len(unwrapped) == len(plain):
+        yield "a training framework", unwrapped
+    for state in (plain, unwrapped):
+        for rule in RULES:
+            renamed = {rule.apply(name): value for name, value in state.items()}
+            if len(renamed) == len(plain):
+                yield rule.project, renamed
+    yield "the authors' network", _of_the_authors(architecture, plain)
+
+
+def _of_the_authors(architecture: Any, state: State) -> dict[str, torch.Tensor]:
+    """The entries as the architecture reads its authors' network; {} where it does not know one."""
+    convert = getattr(architecture, "from_authors", None)
+    return dict(convert(state)) if convert is not None else {}
 
 
 def _fitting(model_state: State, state: State) -> int:

@@ -92,7 +92,7 @@ def _load_file(self: Any, f: str) -> dict[str, Any]:
 def _patched_load_model(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def load_model(self: Any, checkpoint: dict[str, Any]) -> Any:
         """Load the weights if they are this model's; see :func:`check_weights`."""
-        weights, project = in_own_names(self.model.state_dict(), checkpoint["model"])
+        weights, project = in_own_names(self.model.state_dict(), checkpoint["model"], self.model)
         checkpoint["model"] = weights
         if project:
             self.logger.info(f"The weights have the names of {project}: renamed")

@@ -117,7 +117,7 @@ def build_target(cfg: Any) -> nn.Module:
     classifier = next((v for k, v in state.items() if k.endswith(("heads.weight", "b1_head.weight"))), None)
     target.MODEL.HEADS.NUM_CLASSES = _PROBE if classifier is None else len(classifier)
     model = build(target)
-    state, _ = in_own_names(model.state_dict(), state)
+    state, _ = in_own_names(model.state_dict(), state, model)
     if classifier is None:  # classifiers of an architecture of this project, or other names
         target.MODEL.HEADS.NUM_CLASSES = _classes(model, state)
         model = build(target)

@@ -116,6 +116,25 @@ class BDBHeads(nn.Module):
         return {"global": self.global_softmax(features["global"]), "drop": self.softmax(features["drop"])}
 
 
+def from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the weights of the authors' network (github.com/daizuozhuo/batch-dropblock-network, class BFE).
+
+    Args:
+        weights: their state dictionary, with or without the prefix ``module.``.
+
+    Returns:
+        A state dictionary of `BDB` but for its pixel statistics.
+    """
+    renamed = {}
+    for key, value in weights.items():
+        name = key.removeprefix("module.")
+        ours = next(
+            (new + name[len(old) :] for old, new in _AUTHORS.items() if name.startswith(old)), f"heads.{name}"
+        )
+        renamed[ours] = value
+    return renamed
+
+
 @META_ARCH_REGISTRY.register()
 class BDB(Baseline):
     """Batch DropBlock: in training a dictionary of losses, in evaluation the features (N, 512 + 1024).
@@ -141,6 +160,8 @@ class BDB(Baseline):
         super().__init__(backbone=backbone, heads=heads, pixel_mean=pixel_mean, pixel_std=pixel_std)
         self.named_losses = losses
         self.loss_modules = nn.ModuleDict({loss.key: loss.module for loss in losses})
+
+    from_authors = staticmethod(from_authors)
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
@@ -220,22 +241,3 @@ class BDB(Baseline):
             for loss in self.named_losses
             for branch in outputs
         }
-
-
-def from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of the authors' network (github.com/daizuozhuo/batch-dropblock-network, class BFE).
-
-    Args:
-        weights: their state dictionary, with or without the prefix ``module.``.
-
-    Returns:
-        A state dictionary of :class:`BDB` but for its pixel statistics.
-    """
-    renamed = {}
-    for key, value in weights.items():
-        name = key.removeprefix("module.")
-        ours = next(
-            (new + name[len(old) :] for old, new in _AUTHORS.items() if name.startswith(old)), f"heads.{name}"
-        )
-        renamed[ours] = value
-    return renamed

@@ -22,6 +22,7 @@ from fastreid_projects.modeling.stem import pad_stem
 from fastreid_projects.modeling.unlabelled import training_targets
 
 from .alignment import ALIGNMENTS, alignment_loss, soft_sharing_loss
+from .authors import from_authors
 from .data.part_dataset import Translation, with_part_masks
 from .heads import MPNHead, PartFeatures
 from .regions import Regions, find_regions
@@ -120,6 +121,8 @@ class MPN(Baseline):
             "soft_weight": node.SOFT_WEIGHT,
             "not_pretrained": tuple(f"backbone.{name}" for name in added),
         }
+
+    from_authors = staticmethod(from_authors)
 
     @staticmethod
     def test_config(cfg: Any) -> Any:
