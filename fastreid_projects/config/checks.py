@@ -24,6 +24,7 @@ from fastreid_projects.contract import BelongsTo
 from fastreid_projects.data.own.names import own_folder
 from fastreid_projects.device import AMP_DTYPES
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.evaluation.precision import FORMULAS
 from fastreid_projects.evaluation.ties import TIES
 from fastreid_projects.modeling.pooling import pooling_layers
 
@@ -67,6 +68,7 @@ def check_host_config(cfg: Any) -> None:
         ("MODEL.HEADS.NORM", model.HEADS.NORM, NORMS),
         ("TEST.METRIC", cfg.TEST.METRIC, ("cosine", "euclidean")),
         ("TEST.TIES", cfg.TEST.TIES, TIES),
+        ("TEST.AP", cfg.TEST.AP, FORMULAS),
         ("TEST.RERANK.FORMULA", cfg.TEST.RERANK.FORMULA, ("zhong2017", "fastreid")),
         ("TEST.AQE.FORMULA", cfg.TEST.AQE.FORMULA, ("radenovic2018", "fastreid")),
     ):

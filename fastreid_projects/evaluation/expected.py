@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastreid_projects.evaluation.precision import precisions
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -37,12 +39,15 @@ class Expected(NamedTuple):
         return float(self.first[: max(k - self.start, 0)].sum())
 
 
-def expected_scores(matches: npt.NDArray[Any], others: npt.NDArray[Any]) -> Expected:
+def expected_scores(
+    matches: npt.NDArray[Any], others: npt.NDArray[Any], *, trapezoids: bool = False
+) -> Expected:
     """Return the means over all orders of equal distances, each as likely.
 
     Args:
         matches: (M,) ascending distances, M at least 1.
         others: (E,) ascending distances.
+        trapezoids: as of :func:`.precision.precisions`.
 
     Example:
         >>> expected_scores(np.array([1.0]), np.array([1.0, 2.0])).ap
@@ -52,7 +57,7 @@ def expected_scores(matches: npt.NDArray[Any], others: npt.NDArray[Any]) -> Expe
     ahead, until = (np.searchsorted(others, values, side) for side in ("left", "right"))
     precision, found = 0.0, 0
     for before, after, m in zip(ahead, until, sizes, strict=True):
-        precision += _precisions(int(m), int(m + after - before), int(before) + found, found)
+        precision += _precisions(int(m), int(m + after - before), int(before) + found, found, trapezoids)
         found += int(m)
     first = _first_match(int(sizes[0]), int(sizes[0] + until[0] - ahead[0]))
     last = _first_match(int(sizes[-1]), int(sizes[-1] + until[-1] - ahead[-1]))[::-1]  # the same from behind
@@ -60,7 +65,7 @@ def expected_scores(matches: npt.NDArray[Any], others: npt.NDArray[Any]) -> Expe
     return Expected(precision / found, float((last * found / places).sum()), int(ahead[0]), first)
 
 
-def _precisions(m: int, s: int, before: int, found: int) -> float:
+def _precisions(m: int, s: int, before: int, found: int, trapezoids: bool) -> float:
     """Expected sum of the precisions at m matches among s images in any order.
 
     Args:
@@ -68,10 +73,11 @@ def _precisions(m: int, s: int, before: int, found: int) -> float:
         s: images.
         before: images before them.
         found: matches before them.
+        trapezoids: as of `expected_scores`.
     """
     place = np.arange(s)
     earlier = place * (m - 1) / max(s - 1, 1)  # matches among the images before, if one is here
-    return float((m / s * (found + 1 + earlier) / (before + 1 + place)).sum())
+    return m / s * float(precisions(found + 1 + earlier, before + place, trapezoids=trapezoids).sum())
 
 
 def _first_match(m: int, s: int) -> Floats:

@@ -24,6 +24,7 @@ import torch
 
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.evaluation.expected import Expected
+from fastreid_projects.evaluation.precision import precisions
 from fastreid_projects.evaluation.ties import TiedQuery, Ties, tied_queries
 
 Distances = npt.NDArray[np.floating[Any]] | torch.Tensor
@@ -86,6 +87,7 @@ class RankingMeter:
         max_rank: length of the CMC curve.
         expected_ties: the scores are means over all orders of equally distant images, instead of those of the order
             that the sort leaves.
+        trapezoids: of average precision, as of :func:`.precision.precisions`.
 
     Raises:
         DataError: the gallery is empty, or its labels differ in number.
@@ -98,9 +100,10 @@ class RankingMeter:
         max_rank: int = 50,
         *,
         expected_ties: bool = False,
+        trapezoids: bool = False,
     ) -> None:
         self._pids, self._camids = _labels(gallery_pids), _labels(gallery_camids)
-        self._max_rank, self._expected_ties = max_rank, expected_ties
+        self._max_rank, self._expected_ties, self._trapezoids = max_rank, expected_ties, trapezoids
         if len(self._pids) != len(self._camids):
             raise DataError(f"The gallery has {len(self._pids)} identities but {len(self._camids)} cameras.")
         if len(self._pids) == 0:
@@ -144,14 +147,15 @@ class RankingMeter:
         rows, positions = np.nonzero(ordered)
         self._id_seen |= bool(len(rows))
         same_camera = self._camids[order[rows, positions]] == camids[rows]
-        tied = tied_queries(matrix, order, ordered, ~same_camera)
+        tied = tied_queries(matrix, order, ordered, ~same_camera, trapezoids=self._trapezoids)
         left_out_before = _cumulative_in_row(same_camera, rows)
         rows, positions = rows[~same_camera], (positions - left_out_before)[~same_camera]
 
         count = np.bincount(rows, minlength=len(pids))
         valid = count > 0
         number = _cumulative_in_row(np.ones(len(rows), dtype=bool), rows)  # 1, 2, ... within each query
-        precision_sum = np.bincount(rows, weights=number / (positions + 1.0), minlength=len(pids))
+        precision = precisions(number, positions, trapezoids=self._trapezoids)
+        precision_sum = np.bincount(rows, weights=precision, minlength=len(pids))
         starts = np.cumsum(count) - count
         first = np.full(len(pids), -1, dtype=np.int64)
         first[valid] = positions[starts[valid]]

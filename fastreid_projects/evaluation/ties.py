@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastreid_projects.evaluation.expected import Expected, expected_scores
+from fastreid_projects.evaluation.precision import precisions
 
 ORDER, EXPECTED = TIES = ("order", "expected")  # of TEST.TIES
 
@@ -54,6 +55,8 @@ def tied_queries(
     order: npt.NDArray[np.int64],
     same_id: npt.NDArray[np.bool_],
     counted: npt.NDArray[np.bool_],
+    *,
+    trapezoids: bool = False,
 ) -> list[TiedQuery]:
     """Find the queries whose ranks the order of the gallery decides.
 
@@ -62,6 +65,7 @@ def tied_queries(
         order: (C, G) the gallery's indices by distance.
         same_id: (C, G) in that order, whether the identity is the query's.
         counted: for each true entry of ``same_id``, row by row, whether it counts as a match.
+        trapezoids: of average precision, as of :func:`.precision.precisions`.
     """
     rows, positions = np.nonzero(same_id)
     near = np.zeros(len(distances), dtype=bool)
@@ -75,19 +79,23 @@ def tied_queries(
         own = same_id[row]
         matches = distances[row, order[row, positions[(rows == row) & counted]]]
         others = distances[row, order[row, ~own]]
-        extremes = _extremes(matches, others)
+        extremes = _extremes(matches, others, trapezoids)
         if extremes is not None:
-            found.append(TiedQuery(int(row), *extremes, expected_scores(matches, others)))
+            means = expected_scores(matches, others, trapezoids=trapezoids)
+            found.append(TiedQuery(int(row), *extremes, means))
     return found
 
 
 def _extremes(
-    matches: npt.NDArray[Any], others: npt.NDArray[Any]
+    matches: npt.NDArray[Any], others: npt.NDArray[Any], trapezoids: bool
 ) -> tuple[tuple[float, float], tuple[bool, bool]] | None:
     """Average precision and first hit of sorted distances (M,) among others', as in `TiedQuery`; None without a tie."""
     before, until = (np.searchsorted(others, matches, side) for side in ("left", "right"))
     if np.array_equal(before, until):
         return None
     number = np.arange(1, len(matches) + 1)
-    least, greatest = (float(np.mean(number / (number + ahead))) for ahead in (until, before))
+    least, greatest = (
+        float(precisions(number, number - 1 + ahead, trapezoids=trapezoids).mean())
+        for ahead in (until, before)
+    )
     return (least, greatest), (bool(until[0] == 0), bool(before[0] == 0))

@@ -24,7 +24,7 @@ from fastreid_projects.contract import ChangesAttributes, KnowsPixels
 from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.data.datasets import check_matches
 from fastreid_projects.evaluation.chunks import make_chunks
-from fastreid_projects.evaluation.ties import EXPECTED
+from fastreid_projects.evaluation.protocol import ranking_meter
 
 from ..build import save_target_config
 from ..data.attribute_dataset import attribute_set_of
@@ -68,7 +68,7 @@ def build_attribute_evaluator(
         gamma=cfg.MODEL.AMD.TEST.GAMMA,
         count_unlabelled=cfg.MODEL.AMD.TEST.COUNT_UNLABELLED,
         junk=getattr(loader.dataset, "junk", 0),
-        expected_ties=cfg.TEST.TIES == EXPECTED,
+        ranking_meter=ranking_meter(cfg.TEST),
         studies=list(_studies(model, cfg, dataset_name)),
     )
 

@@ -65,7 +65,7 @@ class AttributeEvaluator(DatasetEvaluator):
         gamma: also rank by distances re-weighted by Eq. 12 with this weight; 0 does not.
         count_unlabelled: X-mAP also of images without attributes, as if each attribute had its first value.
         junk: images that the dataset left out.
-        expected_ties: scores are means over all orders of equally distant images (``TEST.TIES``).
+        ranking_meter: (identities, cameras) of a gallery -> what ranks it (``TEST.TIES``, ``TEST.AP``).
         studies: what else is measured or written once the scores are there, in this order.
     """
 
@@ -85,7 +85,7 @@ class AttributeEvaluator(DatasetEvaluator):
         gamma: float = 0.0,
         count_unlabelled: bool = False,
         junk: int = 0,
-        expected_ties: bool = False,
+        ranking_meter: Callable[..., RankingMeter] = RankingMeter,
         studies: Sequence[Study] = (),
     ) -> None:
         self.num_query = num_query
@@ -101,7 +101,7 @@ class AttributeEvaluator(DatasetEvaluator):
         self.gamma = gamma
         self.count_unlabelled = count_unlabelled
         self.junk = junk
-        self.expected_ties = expected_ties
+        self.ranking_meter = ranking_meter
         self.studies = studies
         self.counts: Counts = {}
         self.reset()
@@ -234,8 +234,7 @@ class AttributeEvaluator(DatasetEvaluator):
         return squared.masked_fill_(squared < _ROUNDING * norms, 0.0).sqrt_()
 
     def _ranking_meter(self) -> RankingMeter:
-        gallery = (self.pids[self.num_query :], self.camids[self.num_query :])
-        return RankingMeter(*gallery, expected_ties=self.expected_ties)
+        return self.ranking_meter(self.pids[self.num_query :], self.camids[self.num_query :])
 
     def _measured_labels(self) -> Tensor:
         """The attributes (images, M) that X-mAP is taken over."""
