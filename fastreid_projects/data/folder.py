@@ -149,12 +149,14 @@ def check(folder: Path, same_camera: bool = False) -> None:
     """Read all of a folder and print what it holds, what is left out, and what tests would count.
 
     Args:
-        folder: with the table or the folders.
+        folder: with the table or the folders; one that is not here is looked for below FASTREID_DATASETS.
         same_camera: the tests are with TEST.SAME_CAMERA.
 
     Raises:
         DataError: the first thing that is wrong, with its row or file.
     """
+    below = Path(os.environ.get("FASTREID_DATASETS", "datasets")) / folder
+    folder = below if below.exists() and not folder.exists() else folder
     pictures = read_pictures(folder)
     for sentence in remarks(pictures, str(folder)):
         print(f"warning: {sentence}")

@@ -68,6 +68,14 @@ def test_folders_and_table_are_the_same(folder, capsys):
     assert out.splitlines()[-1] == "counted: 2 of 2 queries have a match in the gallery"
 
 
+def test_a_folder_may_be_named_as_below_the_datasets(folder, capsys, monkeypatch):
+    monkeypatch.setenv("FASTREID_DATASETS", str(folder.parent))
+    monkeypatch.chdir("/")
+    code, _, out = check(folder.name, capsys)
+    assert code == 0
+    assert out.splitlines()[-1] == "counted: 2 of 2 queries have a match in the gallery"
+
+
 def test_people_of_both_sides_are_warned_of_once(folder, capsys, caplog):
     assert "warning" not in check(folder, capsys)[2]
     shutil.copytree(folder / "query" / "anna 0006", folder / "train" / "anna 0006")
