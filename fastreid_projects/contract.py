@@ -14,7 +14,7 @@ that an editor shows who offers what. A class that offers one of these is checke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -39,6 +39,15 @@ class HasTestConfig(Protocol):
     @staticmethod
     def test_config(cfg: Any) -> Any:
         """Return the config of the model without what only training needs; the given one stays as it is."""
+
+
+@runtime_checkable
+class KnowsAuthors(Protocol):
+    """An architecture that reads the checkpoints of its authors' network."""
+
+    @staticmethod
+    def from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return their weights under the architecture's names; entries that it does not know keep theirs."""
 
 
 class Source(NamedTuple):

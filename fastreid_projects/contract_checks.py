@@ -16,6 +16,7 @@ _OF_MODELS = (contract.AddsLayers, contract.MovesWithoutGradient, contract.HasMa
 OFFERS: dict[str, tuple[type, ...]] = {
     "architecture": (
         *(contract.ChecksConfig, contract.HasTestConfig, contract.HasDataset, contract.HasEvaluator),
+        contract.KnowsAuthors,
         *(
             contract.DescribesOutput,
             contract.WrapsModel,

@@ -125,6 +125,7 @@ class ModelAmdTest(Node):
     CHUNK: int
     HALF: bool
     GAMMA: float
+    COUNT_UNLABELLED: bool
     DELETION_PAIRS: int
     COUNTERFACTUALS: int
 
@@ -367,6 +368,8 @@ class Test(Node):
     PRECISE_BN: TestPreciseBn
     FIDELITY: TestFidelity
     SAME_CAMERA: bool
+    TIES: str
+    AP: str
 
 class Config(Node):
     MODEL: Model

@@ -1,8 +1,8 @@
 """Weights under the names of other projects and of earlier FastReIDs, renamed to those of the model that takes them.
 
 Which dialect a file is in is not asked: each rule is tried, and the one after which most entries fit is taken, if
-nearly all of the file's do; else it keeps its own names. An architecture may add its own, ``from_authors(weights)``
-(static): the weights of its authors' network -> its own.
+nearly all of the file's do; else it keeps its own names. An architecture may know those of its authors:
+:class:`fastreid_projects.contract.KnowsAuthors`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from fastreid_projects.checkpoints.matching import REQUIRED_SHARE
+from fastreid_projects.contract import KnowsAuthors
 
 State = Mapping[str, torch.Tensor]
 # Wrappers that a training framework puts before every name.
@@ -66,7 +67,7 @@ def in_own_names(
     Args:
         model_state: the model's state dict.
         file_state: the file's.
-        architecture: the model or its class, whose ``from_authors`` is tried, too.
+        architecture: the model, which may know its authors' names.
 
     Returns:
         The entries, and the project whose names they had; "" where they had the model's, or where no rule helps.
@@ -93,13 +94,8 @@ def _candidates(
             renamed = {rule.apply(name): value for name, value in state.items()}
             if len(renamed) == len(plain):
                 yield rule.project, renamed
-    yield "the authors' network", _of_the_authors(architecture, plain)
-
-
-def _of_the_authors(architecture: Any, state: State) -> dict[str, torch.Tensor]:
-    """The entries as the architecture reads its authors' network; {} where it does not know one."""
-    convert = getattr(architecture, "from_authors", None)
-    return dict(convert(state)) if convert is not None else {}
+    if isinstance(architecture, KnowsAuthors):
+        yield "the authors' network", architecture.from_authors(plain)
 
 
 def _fitting(model_state: State, state: State) -> int:

@@ -20,7 +20,7 @@ from fastreid.data.transforms import build_transforms
 from fastreid.utils import comm
 from torch import Tensor
 
-from fastreid_projects.contract import ChangesAttributes, KnowsPixels
+from fastreid_projects.contract import ChangesAttributes, KnowsPixels, junk_of
 from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.data.datasets import check_matches
 from fastreid_projects.evaluation.chunks import make_chunks
@@ -67,7 +67,7 @@ def build_attribute_evaluator(
         same_camera=cfg.TEST.SAME_CAMERA,
         gamma=cfg.MODEL.AMD.TEST.GAMMA,
         count_unlabelled=cfg.MODEL.AMD.TEST.COUNT_UNLABELLED,
-        junk=getattr(loader.dataset, "junk", 0),
+        junk=junk_of(loader.dataset),
         ranking_meter=ranking_meter(cfg.TEST),
         studies=list(_studies(model, cfg, dataset_name)),
     )
