@@ -10,7 +10,7 @@ from fastreid.modeling.backbones import BACKBONE_REGISTRY
 from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 
-from fastreid_projects import plugins
+from fastreid_projects import plugin_modules, plugins
 from fastreid_projects.config.values import all_keys, get_key
 from fastreid_projects.config.watched import WatchedConfig
 from fastreid_projects.errors import ConfigError
@@ -45,9 +45,9 @@ def refuse_unread(cfg: WatchedConfig) -> None:
         ConfigError: one sentence with the keys, the parts of the model, and the way out.
     """
     unread = unread_keys(cfg)
-    parts = _modules(_parts(cfg.MODEL))
-    certain = all(module.startswith((HOST, PROJECT)) for module in parts + _modules(_losses(cfg.MODEL)))
-    own = any(module.startswith(PROJECT) for module in parts)
+    parts = _parts(cfg.MODEL)
+    certain = all(_is_ours(part) or _module(part).startswith(HOST) for part in [*parts, *_losses(cfg.MODEL)])
+    own = any(map(_is_ours, parts))
     refused = [key for key in unread if certain and (own or not _is_hosts(key))]
     if refused:
         raise ConfigError(_sentence(cfg, refused))
@@ -113,8 +113,14 @@ def _losses(model: Any) -> list[Any]:
     return [LOSSES[name] for name in model.LOSSES.NAME if name in LOSSES]
 
 
-def _modules(parts: list[Any]) -> list[str]:
-    return [f"{part.__module__}." for part in parts]
+def _module(part: Any) -> str:
+    return f"{part.__module__}."
+
+
+def _is_ours(part: Any) -> bool:
+    """Return whether a part of a model is this project's; files of others are modules of `plugin_modules`."""
+    module = _module(part)
+    return module.startswith(PROJECT) and not module.startswith(f"{plugin_modules.__name__}.")
 
 
 def _sentence(cfg: Any, keys: list[str]) -> str:

@@ -22,11 +22,8 @@ class WatchedConfig(CfgNode):
 
     @classmethod
     def of(cls, cfg: CfgNode) -> WatchedConfig:
-        """Return a copy of a config that is watched."""
-        watched = _watch(cls, cfg, Reads(), "")
-        if cfg.is_frozen():
-            watched.freeze()
-        return watched
+        """Return a copy of a config that is watched, frozen as that one is and with what is noted beside its keys."""
+        return _watch(cls, cfg, Reads(), "")
 
     @property
     def reads(self) -> Reads:
@@ -57,7 +54,7 @@ class WatchedConfig(CfgNode):
 
 def _watch(cls: type[WatchedConfig], node: CfgNode, reads: Reads, prefix: str) -> WatchedConfig:
     watched = cls()
-    watched.__dict__.update(_reads=reads, _prefix=prefix, _replaced=set())
+    watched.__dict__.update({**vars(node), "_reads": reads, "_prefix": prefix, "_replaced": set()})
     for name, value in node.items():
         below = isinstance(value, CfgNode)
         dict.__setitem__(watched, name, _watch(cls, value, reads, f"{prefix}{name}.") if below else value)

@@ -129,6 +129,17 @@ def test_plugins_from_outside_are_never_refused(tiny_cfg, host_log):
     assert "MINE" not in host_log.text
 
 
+def test_a_file_of_somebody_else_is_from_outside(tmp_path, host_log):
+    """It is imported as a module of this package."""
+    (tmp_path / "my_head.py").write_text(
+        "from fastreid.modeling.heads import REID_HEADS_REGISTRY, EmbeddingHead\n\n\n"
+        "@REID_HEADS_REGISTRY.register()\nclass HeadOfAFile(EmbeddingHead):\n    pass\n"
+    )
+    opts = ("PLUGINS", f"['{tmp_path}/my_head.py']", "MODEL.HEADS.NAME", "HeadOfAFile", "MODEL.AMD.NU", "0.7")
+    Trainer.build_model(small(config_file("bagtricks_r18_demo"), *opts))
+    assert "MODEL.AMD.NU 0.7 would have no effect" in host_log.text
+
+
 def test_losses_that_are_not_named_wait(on_meta):
     """Stages and ablations change the names of the losses alone; what a named one does not read is refused."""
     cfg = small(
