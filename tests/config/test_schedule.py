@@ -1,4 +1,4 @@
-"""Where warm-up and drops of the learning rate come, in epochs: as the host does it, for every config, as the papers say."""
+"""Where warm-up and drops of the learning rate come, in epochs: as the host has them, and as the papers say."""
 
 import functools
 import itertools

@@ -1,7 +1,7 @@
 """Draw fig. 3 and 9 of FIDI and the balance of pull and push in a batch, as plots and CSV.
 
-Without --config-file only the loss curves (fig. 3) and the balance are written; with it alpha and beta are varied as well (fig. 9), one
-training for each value and seed. A second call trains only what is missing.
+Without --config-file only the loss curves (fig. 3) and the balance are written; with it alpha and beta are varied as
+well (fig. 9), one training for each value and seed. A second call trains only what is missing.
 """
 
 from __future__ import annotations
