@@ -188,8 +188,8 @@ class MPN(Baseline):
             return None
         if maps.shape[2] < self.heads.parts:
             raise ConfigError(
-                f"the map has {maps.shape[2]} rows, fewer than MODEL.MPN.PARTS {self.heads.parts}: make INPUT.SIZE_TRAIN "
-                "and SIZE_TEST larger or PARTS smaller, or set MODEL.MPN.PRIOR.TYPE uniform"
+                f"the map has {maps.shape[2]} rows, fewer than MODEL.MPN.PARTS {self.heads.parts}: make "
+                "INPUT.SIZE_TRAIN and SIZE_TEST larger or PARTS smaller, or set MODEL.MPN.PRIOR.TYPE uniform"
             )
         if not isinstance(batch, dict) or "part_masks" not in batch:
             raise DataError(

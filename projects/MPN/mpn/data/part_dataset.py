@@ -106,7 +106,8 @@ class PartMaskDataset(CommDataset):
         translation: shifts of the training images.
 
     Raises:
-        DataError: no mask at all is usable; or, with ``strict``, one is missing, empty or of another size than its image.
+        DataError: no mask at all is usable, or, with ``strict``, one is missing, empty or of another size than its
+            image.
         ConfigError: a transform that no mask can follow.
     """
 
