@@ -12,7 +12,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", default="logs/evidence", help="folder of the trainings and the tables")
     parser.add_argument("--only", nargs="*", default=(), metavar="NAME", help="these claims alone")
     parser.add_argument(
-        "--quick", action="store_true", help="one short training of each row: does the list run?"
+        "--quick", action="store_true", help="one short training of each config: does the list run?"
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> None:
     chosen = [claim for claim in claims if not args.only or claim.name in args.only]
     output = os.path.join(args.output, "quick") if args.quick else args.output
     failed = make(chosen, output, quick=args.quick)
-    print("\n".join(os.path.join(output, f"{claim.name}.md") for claim in chosen))
+    tables = [os.path.join(output, f"{claim.name}.md") for claim in chosen]
+    print("\n".join(path for path in tables if os.path.isfile(path)))
     if failed:
         raise DataError(f"{len(failed)} trainings failed; the first was {command(failed[0])}")

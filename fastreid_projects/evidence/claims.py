@@ -10,7 +10,9 @@
         opts: {TEST.FIDELITY.TRAIN: True}   # over every row's config
         rows:                               # the first one is what the others are compared with
           triplet: {config: projects/FIDI/configs/demo/triplet_bagtricks_r18_demo.yml}
-          fidi: {config: projects/FIDI/configs/demo/fidi_bagtricks_r18_demo.yml, opts: {SEED: 1}}
+          fidi: {config: projects/FIDI/configs/demo/fidi_bagtricks_r18_demo.yml, opts: {MODEL.LOSSES.FIDI.BETA: 0.5}}
+
+``{output}`` in a value is the folder of all claims: the weights of an earlier table's training lie there.
 """
 
 from __future__ import annotations
@@ -123,6 +125,7 @@ def trainings(claim: Claim, output: str, seeds: Sequence[int] = ()) -> Iterator[
         output: the folder of all claims.
         seeds: those of the claim by default.
     """
+    rows = [row._replace(opts=tuple(o.replace("{output}", output) for o in row.opts)) for row in claim.rows]
     for seed in seeds or claim.seeds:
-        for row in claim.rows:
+        for row in rows:
             yield Training(row, seed, os.path.join(output, claim.name, row.name, f"seed_{seed}"))

@@ -30,6 +30,7 @@ IMAGES = {
     "CIFAR100": 50000,
     "DrawnCIFAR100": 2000,
     "DemoReID": sum(frame.split == SPLITS[0] for frame in plan_dataset(SPECS["A"]).frames),
+    "DemoReIDOthers": sum(frame.split == SPLITS[0] for frame in plan_dataset(SPECS["P"]).frames),
 }
 # What begins a config's path and what it holds -> epochs of warm-up (begun ones count), epochs after which the rate
 # falls (of a cosine the first fall), epochs in all; the first that fits counts. These are the papers' values, and where
@@ -51,6 +52,7 @@ EXPECTED = {
     ("projects/SAL/configs/cifar100", ""): (1, [100, 150], 200),  # the usual; the paper names none
     ("projects/SAL/configs/demo", "cifar"): (1, [8], 12),
     ("projects/SAL", ""): (0, [50, 100], 150),  # sec. 4.1: every 50 epochs
+    ("configs/demo", "pretrain"): (1, [8, 11], 12),
     ("configs/demo", "mgn"): (1, [4], 6),
     ("configs/demo", "sbs"): (2, [4], 7),
     ("configs/demo", ""): (1, [4, 5], 6),

@@ -78,6 +78,13 @@ def test_all_rows_of_a_seed_come_before_the_next_and_nothing_twice(trained, tmp_
     assert len(trained) == 5
 
 
+def test_a_quick_list_trains_each_config_once(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(evidence, "quick_opts", lambda config, opts: [])
+    other = Claim("other", "b above c", ("mAP",), (4,), (Row("b", "b.yml", ()), Row("c", "c.yml", ())))
+    assert evidence.make([CLAIM, other], str(tmp_path), quick=True) == []
+    assert trained == [("a", 0), ("b", 0), ("c", 4)]
+
+
 def test_the_table(tmp_path):
     made = list(trainings(CLAIM, str(tmp_path)))
     for training, score in zip(made, (10, 11, 20, 22, 30, 33), strict=True):
@@ -123,6 +130,15 @@ def finish_from(words):
     assert words[1:4] == ["-m", "fastreid_projects", "train"]
     finish(Training(CLAIMS[0].rows[0], 0, words[-1]), 1.0)
     return type("Done", (), {"returncode": 0})
+
+
+def test_weights_of_an_earlier_table():
+    (start,) = (claim for claim in CLAIMS if claim.name == "pretrain")
+    (learned,) = trainings(start, "out")
+    (table,) = (claim for claim in CLAIMS if claim.name == "fidi_bagtricks_pretrained")
+    assert CLAIMS.index(start) < CLAIMS.index(table)
+    for training in trainings(table, "out"):
+        assert f"{learned.folder}/model_final.pth" in training.row.opts
 
 
 def test_arguments():
