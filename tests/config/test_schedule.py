@@ -43,7 +43,7 @@ EXPECTED = {
     ("projects/AMD", "amd_target"): (10, [31], 60),  # FastReID's SBS
     ("projects/AMD", ""): (10, [], 30),  # sec. 4.2; no drop is named
     ("projects/FIDI/configs/demo", "mgn"): (1, [4], 6),
-    ("projects/FIDI/configs/demo", ""): (1, [4, 5], 6),
+    ("projects/FIDI/configs/demo", ""): (1, [5], 6),
     ("projects/FIDI", "bdb"): (50, [200, 300], 400),  # Dai et al. 2019, sec. 4.2
     ("projects/FIDI", "mgn"): (10, [31], 60),  # FastReID's MGN
     ("projects/FIDI", ""): (10, [40, 70], 120),  # BoT, Luo et al. 2020
@@ -55,7 +55,7 @@ EXPECTED = {
     ("configs/demo", "pretrain"): (1, [8, 11], 12),
     ("configs/demo", "mgn"): (1, [4], 6),
     ("configs/demo", "sbs"): (2, [4], 7),
-    ("configs/demo", ""): (1, [4, 5], 6),
+    ("configs/demo", ""): (1, [5], 6),
     ("configs", "mgn"): (10, [31], 60),  # FastReID's own, as all below
     ("configs", "sbs"): (10, [31], 60),
     ("configs/market1501", ""): (10, [49, 99], 120),
