@@ -36,7 +36,7 @@ def write_claim(output: str, claim: Claim, made: Sequence[Training]) -> Path:
         found.setdefault(training.row.name, {})[training.seed] = numbers(training.folder)
     text = [f"# {claim.text}", "", _scores(claim, found), ""]
     text += _differences(claim, found)
-    text += ["", "```sh", *(command(training) for training in made), "```", ""]
+    text += ["", "```sh", *(_made_by(training) for training in made), "```", ""]
     return write_aside(Path(output) / f"{claim.name}.md", "\n".join(text).encode())
 
 
@@ -95,6 +95,12 @@ def _interval(values: Sequence[float]) -> str:
         return f"{mean:+.2f}"
     half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
     return f"{mean:+.2f}, 95 % interval {mean - half:+.2f} to {mean + half:+.2f}"
+
+
+def _made_by(training: Training) -> str:
+    """The command in the training's record, which is the one that ran."""
+    record = read_record(training.folder)
+    return str((record.get("training") or record).get("command") or command(training))
 
 
 def command(training: Training, more: Sequence[str] = ()) -> str:

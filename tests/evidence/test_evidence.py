@@ -97,6 +97,9 @@ def test_the_table(tmp_path):
     folder = tmp_path / "table" / "a" / "seed_0"
     pasted = f"python tools/train_net.py --config-file a.yml --resume SOLVER.BASE_LR 0.1 SEED 0 OUTPUT_DIR {folder}"
     assert pasted in text
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**record, "command": "fastreid-projects train --what ran"}))
+    assert "\nfastreid-projects train --what ran\n" in write_claim(str(tmp_path), CLAIM, made).read_text()
     one = write_claim(str(tmp_path), CLAIM, made[:2]).read_text()
     assert "- b − a, mAP: +1.00; seeds 0" in one
 
