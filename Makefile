@@ -1,4 +1,4 @@
-# make demo | make test | make check | make install      (PYTHON=/path/to/python chooses the interpreter)
+# make demo | make evidence [QUICK=1] | make test | make check | make install      (PYTHON=/path/to/python chooses the interpreter)
 
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$p" && break; done)
@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 HOST := fastreid==1.4.0
 REPORT := logs/demo/amd/report/report.html
 
-.PHONY: install demo test check format clean
+.PHONY: install demo evidence test check format clean
 
 install: $(STAMP)
 
@@ -24,6 +24,9 @@ $(STAMP): requirements.txt setup.py pyproject.toml
 demo: $(STAMP)
 	$(RUN) tools/train_net.py --config-file projects/AMD/configs/demo/amd_r18_demo.yml
 	@test ! -f $(REPORT) || echo "Open $(REPORT)"
+
+evidence: $(STAMP)
+	OMP_NUM_THREADS=1 $(RUN) tools/evidence.py $(if $(QUICK),--quick)
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope

@@ -97,6 +97,7 @@ SHARED_MODULES = (
     "fastreid_projects.losses.host_losses",
     "fastreid_projects.data.cuhk03",
     "fastreid_projects.data.demo.dataset",
+    "fastreid_projects.data.demo.pretraining",
     "fastreid_projects.data.distractors",
     "fastreid_projects.data.folder",
     "fastreid_projects.data.multi_query",

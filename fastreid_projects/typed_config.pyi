@@ -327,6 +327,7 @@ class Solver(Node):
     CHECKPOINT_PERIOD: int
     IMS_PER_BATCH: int
     CLIP_GRADIENTS: SolverClipGradients
+    WARMUP_EPOCHS: int
 
 class TestRoc(Node):
     ENABLED: bool

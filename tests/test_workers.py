@@ -27,7 +27,8 @@ from fastreid_projects.engine.trainer import Trainer
 print("once")
 build._CHUNK, build.os.cpu_count = 8, lambda: 2
 dataset.DemoReID.spec = DemoSpec(train_ids=4, test_ids=4, distractors=8, junk=3)
-cfg = load_config(CONFIG, "MODEL.DEVICE cpu MODEL.BACKBONE.PRETRAIN False SOLVER.MAX_EPOCH 1 SOLVER.WARMUP_ITERS 0 "
+cfg = load_config(CONFIG, "MODEL.DEVICE cpu MODEL.BACKBONE.PRETRAIN False SOLVER.MAX_EPOCH 1 SOLVER.STEPS [] "
+    "SOLVER.WARMUP_ITERS 0 "
     "SOLVER.IMS_PER_BATCH 8 DATALOADER.NUM_INSTANCE 2 INPUT.SIZE_TRAIN [64,32] INPUT.SIZE_TEST [64,32] "
     "DATALOADER.NUM_WORKERS 2".split())
 print(Trainer(cfg).train()["mAP"])

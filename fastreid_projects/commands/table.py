@@ -37,6 +37,7 @@ COMMANDS = {
     "export": Command(f"{_HERE}.export", "write a trained model as ONNX, compared with the model"),
     "gradcam": Command(f"{_HERE}.gradcam", "Grad-CAM of images, or of the similarity of two"),
     "results-table": Command(f"{_HERE}.results_table", "a Markdown table from run records"),
+    "evidence": Command(f"{_HERE}.evidence", "train what the papers claim, and tabulate it"),
     "benchmark": Command(f"{_HERE}.benchmark", "ratios of time and memory, side by side"),
     "check-data": Command(f"{_HERE}.check_data", "check a folder of own pictures"),
     "draw-demo": Command(f"{_HERE}.draw_demo", "draw the synthetic demo set", needs_host=False),

@@ -19,6 +19,7 @@ from fastreid_projects.config.data_checks import check_test_sets, check_training
 from fastreid_projects.config.names import unknown_name
 from fastreid_projects.config.needs import check_needs
 from fastreid_projects.config.ranges import check_run_values, check_training_values
+from fastreid_projects.config.schedule import check_steps
 from fastreid_projects.config.solvers import SCHEDULES, optimizer_names
 from fastreid_projects.contract import BelongsTo
 from fastreid_projects.data.own.names import own_folder
@@ -111,6 +112,7 @@ def check_training_config(cfg: Any) -> None:
     if not cfg.DATASETS.NAMES:
         raise ConfigError("DATASETS.NAMES is empty: name at least one dataset to train on.")
     check_training_values(cfg)
+    check_steps(solver)
     check_needs(cfg)
     check_training_sets(cfg)
     _check_batch(cfg)

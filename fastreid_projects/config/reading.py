@@ -21,6 +21,18 @@ if TYPE_CHECKING:
     from fastreid_projects.typed_config import Config
 
 _STAGES = "STAGES"
+# Keys, or the first parts of keys, of data and machine: on the command line they hold in every stage, also in one that
+# trains a YAML of its own, whose model, losses and schedule are not touched.
+RUN_WIDE = (
+    "INPUT",
+    "DATASETS",
+    "DATALOADER.NUM_WORKERS",
+    "MODEL.BACKBONE.PRETRAIN",
+    "MODEL.BACKBONE.PRETRAIN_PATH",
+    "SOLVER.AMP",
+    "TEST.IMS_PER_BATCH",
+    "CUDNN_BENCHMARK",
+)
 
 
 class SourcedConfig(NamedTuple):
@@ -121,14 +133,17 @@ def merge_pairs(cfg: Any, opts: Sequence[str]) -> dict[str, str]:
         ConfigError: a key is unknown or has no value, or a value has the wrong type.
     """
     _check_pairs(cfg, opts)
-    for key, text in zip(opts[0::2], opts[1::2], strict=True):
+    pairs = zip(opts[0::2], opts[1::2], strict=True)
+    for key, text in sorted(
+        pairs, key=lambda pair: pair[0].startswith(f"{_STAGES}.")
+    ):  # one stage's come last
         if key == PLUGINS:
             continue
         if key.startswith(f"{_STAGES}."):
             _set_in_stage(cfg, key, parse(text))
         else:
             set_key(cfg, key, parse(text), "", text)
-            _unset_in_stages(cfg, key)
+            _hold_in_stages(cfg, key)
     for key in set(opts[0::2]) & set(plugins.path_keys()):
         path = get_key(cfg, key)
         if not os.path.exists(path):
@@ -216,11 +231,20 @@ def _set_in_stage(cfg: Any, dotted: str, value: Any) -> None:
     node[path[-1]] = value
 
 
-def _unset_in_stages(cfg: Any, key: str) -> None:
-    """What the command line says holds in all stages of this config."""
+def is_run_wide(key: str) -> bool:
+    """Return whether a key of the command line also holds in stages that train a YAML of their own."""
+    return any(f"{key}.".startswith(f"{beginning}.") for beginning in RUN_WIDE)
+
+
+def _hold_in_stages(cfg: Any, key: str) -> None:
+    """What the command line says holds in all stages of this config, and data and machine in those of another, too."""
     for stage in cfg[_STAGES]:
-        if isinstance(stage, dict) and not stage.get("CONFIG"):
+        if not isinstance(stage, dict):
+            continue
+        if not stage.get("CONFIG"):
             _remove(stage, key.split("."))
+        elif is_run_wide(key) and "NAME" in stage:
+            _set_in_stage(cfg, f"{_STAGES}.{stage['NAME']}.{key}", get_key(cfg, key))
 
 
 def _remove(node: dict[str, Any], path: list[str]) -> None:

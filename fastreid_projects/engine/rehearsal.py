@@ -18,6 +18,7 @@ from torch import nn
 from fastreid_projects.checkpoints.matching import check_weights
 from fastreid_projects.checkpoints.weights import load_state_dict_file
 from fastreid_projects.config import get_key, set_key
+from fastreid_projects.config.schedule import check_steps
 from fastreid_projects.data.collate import fast_batch_collator
 from fastreid_projects.engine.trainer import Trainer
 
@@ -52,6 +53,7 @@ def rehearse(cfg: Any, weights_key: str, weights: str) -> nn.Module:
     cfg.OUTPUT_DIR = os.path.join(os.path.dirname(weights), "nowhere")
     with _silent():
         loader = Trainer.build_train_loader(cfg)
+        check_steps(cfg.SOLVER, len(loader.dataset) // cfg.SOLVER.IMS_PER_BATCH)
         model = Trainer.build_model(Trainer.auto_scale_hyperparams(cfg, loader.dataset.num_classes))
         if get_key(cfg, "MODEL.WEIGHTS"):
             check_weights(model, load_state_dict_file(cfg.MODEL.WEIGHTS), cfg.MODEL.WEIGHTS)

@@ -26,6 +26,7 @@ from fastreid_projects.engine.stages import (
     forget,
     hand_over,
     is_finished,
+    untaken,
 )
 from fastreid_projects.engine.trainer import Trainer, final_weights
 from fastreid_projects.errors import ConfigError, DataError
@@ -57,6 +58,8 @@ def run(cfg: Any, args: argparse.Namespace) -> dict[str, Any]:
         if args.eval_only:
             with interrupts.heeded(resumes=False):
                 return _run_one(last.cfg, args, resume=False)
+        for sentence in untaken(earlier, args.opts or []):
+            logger.warning("%s", sentence)
         if earlier:
             check_stages((*earlier, last))
         with interrupts.heeded():

@@ -17,7 +17,8 @@ Besides NAME and config keys a stage may have
 - REUSE: True where a finished or interrupted run of the stage is taken up again also without ``--resume``.
 
 In a yaml with a ``_BASE_``, a stage goes on from the base's stage of the same name. On the command line ``KEY VALUE``
-holds in all stages (of those with a CONFIG: what it TAKES), ``STAGES.<name>.KEY VALUE`` in one.
+holds in all stages; in those with a CONFIG only what it TAKES, and what is said of data and machine
+(:data:`fastreid_projects.config.reading.RUN_WIDE`). ``STAGES.<name>.KEY VALUE`` holds in one.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ logger = logging.getLogger("fastreid.projects.stages")
 
 STAGE_KEYS = ("NAME", "CONFIG", "TAKES", "WEIGHTS_KEY", "REUSE")
 WEIGHTS = "MODEL.WEIGHTS"
+_RUNS = "the run's"  # the source of a value that a stage takes from the run's config
 LAST = "last_checkpoint"  # names the checkpoint that a training is resumed from
 
 
@@ -122,9 +124,9 @@ def _build_stage(cfg: Any, entry: Mapping[str, Any], *, last: bool) -> Stage:
         stage, sources = load_with_sources(path, plugin_opts(cfg))
         for key in _taken(cfg, stage, entry):
             set_key(stage, key, get_key(cfg, key), f"STAGES {name}: ")
-            sources[key] = "the run's"
+            sources[key] = _RUNS
         if cfg[PLUGINS]:
-            sources[PLUGINS] = "the run's"
+            sources[PLUGINS] = _RUNS
     else:
         stage = cfg.clone()
         stage.defrost()
@@ -138,6 +140,29 @@ def _build_stage(cfg: Any, entry: Mapping[str, Any], *, last: bool) -> Stage:
     if key not in all_keys(stage):
         raise ConfigError(f"STAGES {name}: WEIGHTS_KEY names {key}, which is no config key")
     return Stage(name, stage, key, bool(entry.get("REUSE", False)), path, sources)
+
+
+def untaken(stages: Sequence[Stage], opts: Sequence[str]) -> list[str]:
+    """Return a sentence for each stage that trains a YAML of its own, with the keys that do not hold there.
+
+    Args:
+        stages: those that are trained.
+        opts: ``[KEY, VALUE, ...]`` of the command line.
+    """
+    keys = [
+        key
+        for key in opts[0::2]
+        if key not in ("OUTPUT_DIR", PLUGINS, WEIGHTS) and not key.startswith("STAGES")
+    ]
+    sentences = []
+    for stage in (stage for stage in stages if stage.config_file):
+        lost = [key for key in keys if stage.sources.get(key) not in (_RUNS, f"STAGES {stage.name}")]
+        if lost:
+            sentences.append(
+                f"Stage {stage.name} trains {stage.config_file}, where {', '.join(lost)} of the command line "
+                f"{'do' if len(lost) > 1 else 'does'} not hold; STAGES.{stage.name}.{lost[0]} would set it there"
+            )
+    return sentences
 
 
 def _taken(cfg: Any, stage: Any, entry: Mapping[str, Any]) -> list[str]:

@@ -21,10 +21,12 @@ SMALL = [
     *(
         "SOLVER.IMS_PER_BATCH",
         "8",
-        "SOLVER.WARMUP_ITERS",
-        "1",
+        "SOLVER.WARMUP_EPOCHS",
+        "0",
         "SOLVER.MAX_EPOCH",
         "2",
+        "SOLVER.STEPS",
+        "[1]",
         "TEST.EVAL_PERIOD",
         "2",
     ),
@@ -54,7 +56,7 @@ def record(folder):
 
 def test_trains_resumes_and_evaluates(run, tmp_path):
     assert run("straight") == 0
-    assert run("parts", "SOLVER.MAX_EPOCH", "1") == 0
+    assert run("parts", "SOLVER.MAX_EPOCH", "1", "SOLVER.STEPS", "[]") == 0
     assert run("parts", "--resume") == 0
     states = [torch.load(tmp_path / f / "model_final.pth", weights_only=True) for f in ("straight", "parts")]
     assert [state["epoch"] for state in states] == [1, 1]

@@ -75,6 +75,8 @@ def test_a_full_disk_ends_a_run_in_one_sentence(tmp_path, tiny_market, monkeypat
         "('Market1501',)",
         "SOLVER.MAX_EPOCH",
         "1",
+        "SOLVER.STEPS",
+        "[]",
     ]
     words += ["SOLVER.IMS_PER_BATCH", "8", "DATALOADER.NUM_WORKERS", "0", "OUTPUT_DIR", str(out)]
     assert main([*words, "INPUT.SIZE_TRAIN", "[64, 32]", "INPUT.SIZE_TEST", "[64, 32]"]) == 2

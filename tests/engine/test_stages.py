@@ -8,9 +8,9 @@ import pytest
 import torch
 from fastreid.modeling.backbones import BACKBONE_REGISTRY
 
-from fastreid_projects.config import load_config
+from fastreid_projects.config import get_key, load_config
 from fastreid_projects.engine.main import main
-from fastreid_projects.engine.stages import Stage, build_stages, hand_over, is_finished
+from fastreid_projects.engine.stages import Stage, build_stages, hand_over, is_finished, untaken
 from fastreid_projects.engine.trainer import Trainer, final_weights
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.records.tables import markdown_table, read_record
@@ -30,7 +30,7 @@ MODEL:
 INPUT: {{SIZE_TRAIN: [64, 32], SIZE_TEST: [64, 32]}}
 DATASETS: {{NAMES: [Market1501], TESTS: [Market1501]}}
 DATALOADER: {{NUM_WORKERS: 0}}
-SOLVER: {{IMS_PER_BATCH: 8, MAX_EPOCH: 2, WARMUP_ITERS: 0, CHECKPOINT_PERIOD: 1}}
+SOLVER: {{IMS_PER_BATCH: 8, MAX_EPOCH: 2, STEPS: [], WARMUP_EPOCHS: 0, CHECKPOINT_PERIOD: 1}}
 TEST: {{EVAL_PERIOD: 2}}
 STAGES:
   - NAME: first
@@ -129,6 +129,40 @@ def test_a_first_model_is_trained_on_the_same_people(config):
     first, second = staged(str(ROOT / "projects" / config), *opts)
     assert first.cfg.DATASETS == second.cfg.DATASETS
     assert first.cfg.DATASETS.ID_FRACTION == 0.5
+
+
+MPN = str(ROOT / "projects" / "MPN" / "configs" / "demo" / "mpn_r18_demo.yml")
+
+
+def test_data_and_machine_of_the_command_line_reach_a_first_model():
+    opts = {
+        "INPUT.SIZE_TRAIN": "[64, 32]",
+        "INPUT.REA.ENABLED": "False",
+        "MODEL.BACKBONE.PRETRAIN": "True",
+        "SOLVER.AMP.DTYPE": "bfloat16",
+        "DATALOADER.NUM_WORKERS": "0",
+        "TEST.IMS_PER_BATCH": "16",
+        "CUDNN_BENCHMARK": "True",
+    }
+    pairs = [word for pair in opts.items() for word in pair]
+    ide, mpn = staged(MPN, *pairs, "STAGES.ide.INPUT.SIZE_TRAIN", "[96, 32]")
+    for key in opts.keys() - {"INPUT.SIZE_TRAIN"}:
+        assert get_key(ide.cfg, key) == get_key(mpn.cfg, key) == get_key(load_config(MPN, pairs), key), key
+    assert (ide.cfg.INPUT.SIZE_TRAIN, mpn.cfg.INPUT.SIZE_TRAIN) == ([96, 32], [64, 32])
+    first, _ = staged(MPN, "STAGES.ide.INPUT.SIZE_TRAIN", "[96, 32]", *pairs)
+    assert first.cfg.INPUT.SIZE_TRAIN == [96, 32], "whichever comes first"
+    assert staged(MPN)[0].cfg.INPUT.SIZE_TRAIN == [128, 64]
+
+
+def test_what_a_first_model_does_not_take_is_named():
+    opts = ("INPUT.SIZE_TRAIN", "[64, 32]", "SEED", "4", "OUTPUT_DIR", "x", "SOLVER.MAX_EPOCH", "9")
+    stages = staged(MPN, *opts)
+    (sentence,) = untaken(stages, opts)
+    assert "Stage ide trains " in sentence
+    assert "where SOLVER.MAX_EPOCH of the command line does not hold; STAGES.ide.SOLVER.MAX_EPOCH" in sentence
+    own = (*opts, "STAGES.ide.SOLVER.MAX_EPOCH", "3")
+    assert untaken(staged(MPN, *own), own) == []
+    assert untaken(staged(str(BOT), "SEED", "4"), ("SEED", "4")) == []
 
 
 def test_weights_that_are_there_need_no_stage_of_another_model():

@@ -123,5 +123,5 @@ def test_the_command_draws_the_curves(tmp_path):
     command = [sys.executable, str(ROOT / "tools" / "fidi_sweep.py"), "--output", "out"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["out/curves.csv", "out/curves.png"]
+    assert done.stdout.split() == ["out/curves.csv", "out/curves.png", "out/balance.csv", "out/balance.png"]
     assert all((tmp_path / path).is_file() for path in done.stdout.split())

@@ -104,3 +104,19 @@ def test_soft_sharing():
     assert torch.equal(b.bias.grad, torch.full((2,), 4.0))
     assert soft_sharing_loss([(a, a)]).item() == 0
     assert soft_sharing_loss([]).item() == 0
+
+
+@pytest.mark.parametrize("name", ALIGNMENTS)
+def test_a_feature_of_zeros_is_not_moved(name):
+    """It has no direction; next to it a cosine's gradient would be 1e7."""
+    labels = torch.arange(3)
+    h = torch.tensor([[0.0, 0.0], [1.0, 2.0], [3.0, 1.0]])
+    if name == "batch":
+        h = torch.zeros(3, 2)
+    h.requires_grad_()
+    g = torch.tensor([[1.0, 1.0], [2.0, 1.0], [1.0, 3.0]], requires_grad=True)
+    alignment_loss(name, h, g, labels).backward()
+    assert not h.grad[0].any()
+    assert h.grad.abs().max() < 10
+    assert g.grad.abs().max() < 10
+    assert name == "batch" or h.grad[1:].abs().sum() > 0

@@ -301,3 +301,38 @@ def test_mpn_star_starts_from_an_ide(tmp_path):
     torch.save({"model": half}, tmp_path / "half.pth")
     with pytest.raises(WeightsError, match="belongs to another model"):
         Checkpointer(star).load(str(tmp_path / "half.pth"))
+
+
+def test_soft_sharing_pulls_the_attention_as_conv2():
+    model = build("MODEL.MPN.SHARE_CONV2", "soft", "MODEL.MPN.ALIGN", "none")
+    assert model.soft_pairs == ("conv2", "attention")
+    losses_of(model)["loss_soft_sharing"].backward()
+    for name in ("conv2", "attention"):
+        pairs = zip(
+            getattr(model.heads, name).parameters(), model.heads.auxiliary[name].parameters(), strict=True
+        )
+        for shared, own in pairs:
+            torch.testing.assert_close(shared.grad, -own.grad)
+    assert model.heads.attention.squeeze.weight.grad.any()
+    assert build("MODEL.MPN.SHARE_CONV2", "soft", "MODEL.MPN.ATTENTION", "False").soft_pairs == ("conv2",)
+
+
+def test_the_masked_baseline_is_not_tested_without_masks():
+    model = build("MODEL.MPN.TASKS", "auxiliary").eval()
+    with torch.no_grad(), pytest.raises(DataError, match="holds no 'part_masks'"):
+        model(batch()["images"])
+    assert build().eval()(batch()["images"]).shape == (8, 4 * 32), "the main tasks need none"
+
+
+def test_more_parts_than_rows():
+    with pytest.raises(ConfigError, match=r"the map has 8 rows, fewer than MODEL\.MPN\.PARTS 9"):
+        losses_of(build("MODEL.MPN.PARTS", "9"))
+    losses_of(build("MODEL.MPN.PARTS", "9", "MODEL.MPN.PRIOR.TYPE", "uniform"))
+
+
+def test_images_that_are_divided_evenly_are_counted():
+    data = batch()
+    data["part_masks"][:3] = data["whole_part_masks"][:3] = 0
+    with EventStorage(0) as storage:
+        build().train()(data)
+        assert storage.latest()["evenly_divided_images"][0] == 3

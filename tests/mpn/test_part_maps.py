@@ -36,6 +36,7 @@ def test_a_part_that_sees_one_channel_lights_up_there(model):
         for k in range(4):
             model.heads.conv1.weight[8 * k : 8 * k + 8, k] = 1.0
         model.heads.conv2.weight.abs_()
+        model.heads.classifier.weight.abs_()
     model.heads.attention = None
     spread = torch.nn.Conv2d(3, 512, 16, 16, bias=False)
     model.backbone = torch.nn.Sequential(spread, Fixed(maps))
@@ -64,6 +65,22 @@ def test_of_identities(model):
     assert first.shape == (3, 4, 8, 4)
     assert torch.equal(first[1:], other[1:])
     assert not torch.equal(first[0], other[0])
+
+
+def test_of_the_identity_that_each_part_predicts(model):
+    """Each part's own (Fig. 8), which its classifier's bias decides here; or what makes up its feature."""
+    images = torch.rand(2, 3, 128, 64) * 255
+    with torch.no_grad():
+        model.heads.classifier.bias.zero_()
+        for part in range(4):
+            model.heads.classifier.bias[part, part] = 100.0
+    found = part_maps(model, images)
+    for part in range(4):
+        wanted = part_maps(model, images, torch.full((2,), part))[:, part]
+        assert torch.equal(found[:, part], wanted)
+    assert not torch.equal(found, part_maps(model, images, torch.zeros(2, dtype=torch.long)))
+    model.heads.classifier = None
+    assert part_maps(model, images, score="feature").shape == found.shape
 
 
 def body(top, bottom):
@@ -112,6 +129,15 @@ def test_pictures_and_shares_of_files(model, tmp_path):
     )
     assert np.array(Image.open(files[0])).shape == (128, 5 * 64, 3)
     assert shares.images == 2
+    cfg.MODEL.HEADS.NUM_CLASSES = 0  # as in the config of a run: the weights say how many
+    again, _ = write_part_maps(cfg, paths, tmp_path / "again", pictures=1)
+    assert again[0].read_bytes() == files[0].read_bytes()
+    other, _ = write_part_maps(cfg, paths, tmp_path / "other", pictures=1, score="feature")
+    assert other[0].read_bytes() != files[0].read_bytes()
+    state = {k: v for k, v in model.state_dict().items() if "classifier" not in k}
+    torch.save({"model": state}, tmp_path / "m.pth")
+    with pytest.raises(ConfigError, match=r"holds no classifier of body parts.*--score feature"):
+        write_part_maps(cfg, paths, tmp_path / "out")
     with pytest.raises(ConfigError, match=r"MODEL\.WEIGHTS"):
         write_part_maps(config(), paths, tmp_path / "out")
 

@@ -1,5 +1,6 @@
 """Where the parts are, from masks, and the matrix that cuts."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -59,10 +60,57 @@ def test_an_erased_head_still_bounds_the_body():
 def test_cells_are_body_from_one_half_on():
     mask = torch.zeros(384, 128, dtype=torch.uint8)
     mask[0:32, 0:8] = HEAD  # half of cell (0, 0)
-    mask[32:64, 0:7] = LEG  # less than half of cell (2, 0)
+    mask[32:64, 16:32] = LEG  # the whole of cell (2, 1)
+    mask[32:64, 40:47] = LEG  # less than half of cell (2, 2), which the dilation takes, and not of (2, 3)
     regions = find_regions(mask[None], mask[None], (24, 8))
-    assert regions.bottom.item() == 2
-    assert regions.mask[0].nonzero().tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert regions.bottom.item() == 4
+    assert regions.mask[0].nonzero().tolist() == [
+        [0, 0],
+        [0, 1],
+        [1, 0],
+        [1, 1],
+        [2, 1],
+        [2, 2],
+        [3, 1],
+        [3, 2],
+    ]
+
+
+def test_a_row_without_a_full_cell_keeps_its_fullest():
+    mask = person()
+    mask[32:64] = 0
+    mask[32:64, 50:55] = HEAD  # 5 of 16 pixels
+    regions = find_regions(mask[None], mask[None], (24, 8))
+    assert regions.top.item() == 2
+    assert regions.mask[0, 2].nonzero().flatten().tolist() == [3, 4]
+
+
+@pytest.mark.parametrize(("size", "rows"), [((384, 128), 24), ((128, 64), 8), ((64, 32), 4)])
+def test_a_body_has_its_head_and_its_rows_at_any_size(size, rows):
+    """A head of an eighth of the height, narrower than half a cell, from the first row of the image on."""
+    height, width = size
+    mask = torch.zeros(1, height, width, dtype=torch.uint8)
+    mask[:, : height // 8, width * 3 // 8 : width // 2] = HEAD
+    mask[:, height // 8 :, width // 4 : width * 3 // 4] = TORSO
+    mask[:, height // 2 :, width // 4 : width * 3 // 4] = LEG
+    regions = find_regions(mask, mask, (rows, rows // 2), parts=4)
+    assert regions.found.item()
+    assert (regions.top.item(), regions.bottom.item()) == (0, rows)
+    assert regions.mask.any(2).all(), "every row sees the body"
+
+
+def test_a_body_of_fewer_rows_than_parts_is_divided_evenly():
+    mask = person(top=96, bottom=96 + 3 * 21)[None]  # rows 6 to 9
+    assert find_regions(mask, mask, (24, 8), parts=4).found.item()
+    regions = find_regions(mask, mask, (24, 8), parts=6)
+    assert (regions.found.item(), regions.top.item(), regions.bottom.item()) == (False, 0, 24)
+    assert regions.mask.all()
+
+
+def test_a_speck_does_not_move_the_boundary():
+    mask = person()
+    mask[5:9, 3:6] = OTHER  # 3 of 128 pixels
+    assert find_regions(mask[None], mask[None], (24, 8)).top.item() == 2
 
 
 def test_resize_is_interpolate():

@@ -138,7 +138,16 @@ def test_table_4_has_three_models():
 def test_a_run_trains_resumes_and_evaluates(tmp_path, monkeypatch):
     monkeypatch.setattr(classification, "draw_shapes", lambda count, seed: draw_shapes(1, seed))
     out = ["OUTPUT_DIR", str(tmp_path / "out"), "MODEL.DEVICE", "cpu", "DATALOADER.NUM_WORKERS", "0"]
-    more = ["SOLVER.MAX_EPOCH", "2", "SOLVER.WARMUP_ITERS", "0", "TEST.EVAL_PERIOD", "2"]
+    more = [
+        "SOLVER.MAX_EPOCH",
+        "2",
+        "SOLVER.STEPS",
+        "[]",
+        "SOLVER.WARMUP_ITERS",
+        "0",
+        "TEST.EVAL_PERIOD",
+        "2",
+    ]
     assert main(["--config-file", DEMO, *out, *more]) == 0
     metrics = read_record(tmp_path / "out")["metrics"]
     assert set(metrics) == {"Error", "Error-5", "metric"}

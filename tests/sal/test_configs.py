@@ -109,7 +109,16 @@ def test_one_command_trains_resumes_and_evaluates(tmp_path, tiny_market):
         "DATALOADER.NUM_WORKERS",
         "0",
     ]
-    opts += ["SOLVER.MAX_EPOCH", "1", "SOLVER.IMS_PER_BATCH", "8", "DATALOADER.NUM_INSTANCE", "2"]
+    opts += [
+        "SOLVER.MAX_EPOCH",
+        "1",
+        "SOLVER.STEPS",
+        "[]",
+        "SOLVER.IMS_PER_BATCH",
+        "8",
+        "DATALOADER.NUM_INSTANCE",
+        "2",
+    ]
     opts += ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(out)]
     command = ["--config-file", str(config_file("sal_r18_demo.yml"))]
     assert main([*command, *opts]) == 0

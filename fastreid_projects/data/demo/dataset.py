@@ -87,3 +87,12 @@ class DemoReIDMisaligned(DemoReID):
 
     dataset_name = "demom"
     spec: ClassVar[DemoSpec] = SPECS["M"]
+
+
+@DATASET_REGISTRY.register()
+class DemoReIDOthers(DemoReID):
+    """1,000 other persons of the first domain, to learn a start from: none of them is in another set."""
+
+    dataset_name = "demop"
+    people: ClassVar[str] = "DemoReIDOthers"
+    spec: ClassVar[DemoSpec] = SPECS["P"]

@@ -53,6 +53,7 @@ class DemoSpec:
 SPECS: dict[str, DemoSpec] = {
     "A": DemoSpec(),
     "M": DemoSpec("DemoReID-M", misalignment=2.0),
+    "P": DemoSpec("DemoReID-P", train_ids=1000, test_ids=40, distractors=40, junk=0, seed=2718),
     "B": DemoSpec("DemoReID-B", "B", train_ids=60, test_ids=36, distractors=100, junk=40, seed=1506),
 }
 

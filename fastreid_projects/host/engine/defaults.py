@@ -18,6 +18,7 @@ from fastreid.utils.file_io import PathManager
 
 from fastreid_projects.config.ranges import MAX_SEED
 from fastreid_projects.config.ready import on_this_machine, ready
+from fastreid_projects.config.schedule import warmup_iterations
 from fastreid_projects.errors import ConfigError, UserError
 from fastreid_projects.files import write_aside
 from fastreid_projects.host.engine.ddp import EqualStatistics
@@ -87,6 +88,7 @@ def trainer_init(self: Any, cfg: Any) -> None:
     if cfg.OUTPUT_DIR and comm.is_main_process():
         os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
     _host_init(self, cfg)
+    self.warmup_iters = warmup_iterations(cfg.SOLVER, self.iters_per_epoch)
     set_amp_dtype(self._trainer, cfg.SOLVER.AMP.DTYPE)
     self._trainer.output_dir = cfg.OUTPUT_DIR
     self.progress = Progress(self)

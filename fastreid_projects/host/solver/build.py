@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from fastreid.config.defaults import _C
 from fastreid.solver import build as host_build
 from fastreid.solver import optim as host_optim
 
 from fastreid_projects.config.names import unknown_name
+from fastreid_projects.config.schedule import check_steps, warmup_iterations
 from fastreid_projects.config.solvers import SCHEDULES, optimizer_names
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.host_import import rebind
@@ -19,12 +21,15 @@ _host_build_lr_scheduler = host_build.build_lr_scheduler
 
 
 def patch_optimizer() -> None:
-    """Replace the host's build_optimizer and build_lr_scheduler.
+    """Replace the host's build_optimizer and build_lr_scheduler; add SOLVER.WARMUP_EPOCHS to the defaults.
 
     solver/build.py:180 builds the optimizer on flat buffers (ContiguousParams). Since PyTorch 2,
     ``optimizer.zero_grad()`` (engine/train_loop.py:248) sets their gradients to None, so that no weight ever
     moves.
     """
+    if "WARMUP_EPOCHS" not in _C.SOLVER:
+        # Length of the warm-up in epochs, whatever batch and training set: SOLVER.WARMUP_ITERS has to be 0 then.
+        _C.SOLVER.WARMUP_EPOCHS = 0
     rebind(host_build.build_optimizer, build_optimizer)
     rebind(_host_build_lr_scheduler, build_lr_scheduler)
     host_build._generate_optimizer_class_with_freeze_layer = freezing_optimizer
@@ -127,15 +132,17 @@ def freezing_optimizer(
 
 
 def build_lr_scheduler(cfg: Any, optimizer: torch.optim.Optimizer, iters_per_epoch: int) -> dict[str, Any]:
-    """Build the host's schedules; where the warm-up takes the whole training, cosine annealing gets one
-    epoch.
+    """Build the host's schedules with a warm-up in iterations or in epochs; where it takes the whole training,
+    cosine annealing gets one epoch.
 
     solver/build.py:313 divides by 0 for a dataset smaller than a batch, and CosineAnnealingLR by T_max = 0
     where SOLVER.MAX_EPOCH leaves no epoch after the warm-up.
 
     Raises:
-        ConfigError: an unknown SOLVER.SCHED, or epochs without an iteration.
+        ConfigError: an unknown SOLVER.SCHED, epochs without an iteration, or a step that takes no effect.
     """
+    cfg = cfg.clone()
+    cfg.defrost()
     solver = cfg.SOLVER
     if solver.SCHED not in SCHEDULES:
         raise unknown_name("SOLVER.SCHED", solver.SCHED, SCHEDULES)
@@ -144,9 +151,8 @@ def build_lr_scheduler(cfg: Any, optimizer: torch.optim.Optimizer, iters_per_epo
             f"The training set has fewer images than SOLVER.IMS_PER_BATCH {solver.IMS_PER_BATCH}: "
             "lower SOLVER.IMS_PER_BATCH or add images."
         )
+    check_steps(solver, iters_per_epoch)
+    solver.WARMUP_ITERS = warmup_iterations(solver, iters_per_epoch)
     before = max(math.ceil(solver.WARMUP_ITERS / iters_per_epoch), solver.DELAY_EPOCHS)
-    if before >= solver.MAX_EPOCH:
-        cfg = cfg.clone()
-        cfg.defrost()
-        cfg.SOLVER.MAX_EPOCH = before + 1
+    solver.MAX_EPOCH = max(solver.MAX_EPOCH, before + 1)
     return _host_build_lr_scheduler(cfg, optimizer, iters_per_epoch)

@@ -1,7 +1,7 @@
-"""Draw fig. 3 and 9 of FIDI, as plots and CSV.
+"""Draw fig. 3 and 9 of FIDI and the balance of pull and push in a batch, as plots and CSV.
 
-Without --config-file only the loss curves (fig. 3) are written; with it alpha and beta are varied as well (fig. 9), one
-training for each value and seed. A second call trains only what is missing.
+Without --config-file only the loss curves (fig. 3) and the balance are written; with it alpha and beta are varied as
+well (fig. 9), one training for each value and seed. A second call trains only what is missing.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ def argument_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Draw, train, draw; print the files."""
+    from .balance import write_balance
     from .curves import write_curves
     from .sweep import check_sweep, run_sweep, sweep_points, write_sweep
 
     points = list(sweep_points(args.output, args.alphas, args.betas, args.seeds, args.opts))
     if args.config_file:
         check_sweep(args.config_file, points)
-    paths = write_curves(args.output)
+    paths = write_curves(args.output) + write_balance(args.output)
     if args.config_file:
         run_sweep(args.config_file, points)
         paths += write_sweep(args.output, points)

@@ -66,7 +66,9 @@ def alignment_loss(name: str, main: Tensor, auxiliary: Tensor, labels: Tensor) -
 
 
 def _cosine_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Eq. 4 row by row; 1 where a vector is zero."""
+    """Eq. 4 row by row; 1 without a gradient where a vector is zero, as a unit vector has none there."""
+    zero = ((a == 0).all(1) | (b == 0).all(1))[:, None]
+    a, b = (torch.where(zero, x.detach(), x) for x in (a, b))
     return 1 - F.cosine_similarity(a, b, dim=1)
 
 

@@ -17,6 +17,12 @@ def argument_parser() -> argparse.ArgumentParser:
         "--splits", nargs="+", default=["query"], help="of the dataset: train, query, gallery"
     )
     parser.add_argument("--pictures", type=int, default=24, help="how many images are drawn")
+    parser.add_argument(
+        "--score",
+        choices=("identity", "feature"),
+        default="identity",
+        help="what is explained: the identity that a part predicts, or the strength of its feature",
+    )
     parser.add_argument("--output", default="logs/part_maps", help="folder for the PNGs")
     add_config_arguments(parser, "an MPN")
     return parser
@@ -31,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
 
     cfg = load_config(args.config_file, args.opts)
     images = dataset_images(args.dataset, args.splits) if args.dataset else folder_images(args.images)
-    files, shares = write_part_maps(cfg, images, args.output, pictures=args.pictures)
+    files, shares = write_part_maps(cfg, images, args.output, pictures=args.pictures, score=args.score)
     print(f"{len(files)} pictures in {args.output}")
     if shares is not None:
         print(f"attention by band of the body, per cent, {shares.images} images:\n{shares.table()}")

@@ -35,7 +35,8 @@ def add_mpn_config(cfg: CN) -> None:
     node.PRIOR.TYPE = "mask"
     # Folder of the masks: a name beside the image folders, or a path. fastreid-projects make-part-priors makes it.
     node.PRIOR.FOLDER = "part_masks"
-    # A missing, empty or wrong-sized mask: even division and a counted warning, or (True) an error.
+    # A missing, empty or wrong-sized mask: even division and a counted warning, or (True) an error. It is one in any
+    # case where no image has a usable mask.
     node.PRIOR.STRICT = False
 
     # The yaml of the IDE that MPN starts from (Sec. 5.1), trained first by the STAGES of _blocks/mpn.yml.

@@ -11,6 +11,7 @@ import torch
 from fastreid.config import configurable
 from fastreid.modeling.losses.cross_entroy_loss import log_accuracy
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline
+from fastreid.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from fastreid_projects.contract import Branch, DatasetMaker
@@ -47,7 +48,7 @@ class MPN(Baseline):
         prior: ``"mask"``, ``"roi"`` or ``"uniform"``.
         align: a name of ``ALIGNMENTS``, ``"sample_triplet"`` or ``"none"``.
         align_weight: lambda (Eq. 10).
-        soft_pairs: ``"conv1"``, ``"conv2"``: layers that are softly shared.
+        soft_pairs: ``"conv1"``, ``"conv2"``, ``"attention"``: layers that are softly shared.
         soft_weight: of soft parameter sharing.
         not_pretrained: prefixes of parameters that an IDE does not have.
     """
@@ -108,9 +109,10 @@ class MPN(Baseline):
         del arguments["loss_kwargs"]
         pad_stem(arguments["backbone"])
         added = add_spatial_attention(arguments["backbone"], cfg.INPUT.SIZE_TEST) if node.RGA else ()
-        soft = tuple(
-            name for name, key in (("conv1", "SHARE_CONV1"), ("conv2", "SHARE_CONV2")) if node[key] == "soft"
-        )
+        shared = [("conv1", node.SHARE_CONV1), ("conv2", node.SHARE_CONV2)]
+        if node.ATTENTION:
+            shared.append(("attention", node.SHARE_CONV2))
+        soft = tuple(name for name, how in shared if how == "soft")
         return {
             **arguments,
             "losses": build_losses(cfg, cfg.MODEL.LOSSES.NAME),
@@ -158,10 +160,13 @@ class MPN(Baseline):
         batched_inputs = move_batch(batched_inputs, self.device)
         maps = self.backbone(self.preprocess_image(batched_inputs))
         if not self.training:
-            masked = self.heads.tasks == "auxiliary" and isinstance(batched_inputs, dict)
+            masked = self.heads.tasks == "auxiliary"
             return self.heads(maps, self.regions(batched_inputs, maps) if masked else None)
         targets, read = training_targets(batched_inputs["targets"])
-        outputs = self.heads(maps, self.regions(batched_inputs, maps))
+        regions = self.regions(batched_inputs, maps)
+        if regions is not None:
+            get_event_storage().put_scalar("evenly_divided_images", int((~regions.found).sum()))
+        outputs = self.heads(maps, regions)
         return self.losses(outputs, targets) if read else {}
 
     def explained_stages(self) -> list[nn.Module]:
@@ -175,21 +180,27 @@ class MPN(Baseline):
         """The main tasks, for AMD."""
         return [self.heads.explained_branch(maps[4])]
 
-    def regions(self, batch: dict[str, Any], maps: Tensor) -> Regions | None:
+    def regions(self, batch: Any, maps: Tensor) -> Regions | None:
         """The prior of a batch at the size of its maps; None for even division.
 
         Raises:
+            ConfigError: the maps have fewer rows than there are parts.
             DataError: the batch holds no masks.
         """
         if self.prior == "uniform" or self.heads.tasks == "main":
             return None
-        if "part_masks" not in batch:
+        if maps.shape[2] < self.heads.parts:
+            raise ConfigError(
+                f"the map has {maps.shape[2]} rows, fewer than MODEL.MPN.PARTS {self.heads.parts}: make "
+                "INPUT.SIZE_TRAIN and SIZE_TEST larger or PARTS smaller, or set MODEL.MPN.PRIOR.TYPE uniform"
+            )
+        if not isinstance(batch, dict) or "part_masks" not in batch:
             raise DataError(
                 f"the batch holds no 'part_masks', which MODEL.MPN.PRIOR.TYPE {self.prior} needs: build the loader "
                 "with the Trainer of this project, or set MODEL.MPN.PRIOR.TYPE uniform"
             )
         visible, whole = (batch[key] for key in ("part_masks", "whole_part_masks"))
-        regions = find_regions(visible, whole, (maps.shape[2], maps.shape[3]))
+        regions = find_regions(visible, whole, (maps.shape[2], maps.shape[3]), self.heads.parts)
         return regions if self.prior == "mask" else regions._replace(mask=torch.ones_like(regions.mask))
 
     def losses(self, outputs: PartFeatures, gt_labels: Tensor) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from tabulate import tabulate
 from torch import Tensor
 
+from fastreid_projects.checkpoints.weights import load_state_dict_file
 from fastreid_projects.engine.open_model import open_model
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.visualization.gradcam import Score, gradcam, map_layers, strength
@@ -62,29 +63,42 @@ class BandShares(NamedTuple):
         return tabulate(rows, headers=head, tablefmt="pipe", disable_numparse=True)
 
 
-def part_score(model: Any, part: int, identities: Tensor | None = None) -> Score:
+def part_score(model: Any, part: int, identities: Tensor | None = None, *, score: str = "identity") -> Score:
     """What Grad-CAM explains of a part: its classifier's logit of an identity, or its feature's strength.
 
     Args:
         model: an MPN.
         part: k.
-        identities: (N,) training labels, 0-based; None for images of unknown people.
+        identities: (N,) training labels, 0-based; None for those that the part's classifier predicts (Fig. 8, 9).
+        score: ``"identity"``, or ``"feature"`` for half the squared length of the part's feature.
     """
-    channels = model.heads.conv2.out_channels
+    heads = model.heads
+    channels = heads.conv2.out_channels
     rows = slice(part * channels, (part + 1) * channels)
-    if identities is None:
+    if score == "feature":
         return strength(rows)
-    weight = model.heads.classifier.weight[part].detach()[identities]
-    return lambda features: (features[:, rows] * weight.to(features)).sum(1)
+    weight, bias = heads.classifier.weight[part].detach(), heads.classifier.bias[part].detach()
+    if not heads.classifier.linear:
+        weight = F.normalize(weight, dim=1)
+
+    def logit(features: Tensor) -> Tensor:
+        logits = features[:, rows] @ weight.to(features).t() + bias.to(features)
+        chosen = logits.argmax(1) if identities is None else identities.to(logits.device)
+        return logits.gather(1, chosen[:, None])[:, 0]
+
+    return logit
 
 
-def part_maps(model: Any, images: Tensor, identities: Tensor | None = None) -> Tensor:
+def part_maps(
+    model: Any, images: Tensor, identities: Tensor | None = None, *, score: str = "identity"
+) -> Tensor:
     """Grad-CAM of each part on the backbone's map.
 
     Args:
         model: an MPN with main tasks.
         images: (N, 3, H, W), RGB of 0..255.
         identities: see :func:`part_score`.
+        score: the same.
 
     Returns:
         (N, K, h, w) >= 0, on the CPU.
@@ -95,10 +109,8 @@ def part_maps(model: Any, images: Tensor, identities: Tensor | None = None) -> T
     if not isinstance(model, MPN):
         raise ConfigError(f"{type(model).__name__} has no body parts; MODEL.META_ARCHITECTURE has to be MPN")
     layers = map_layers(model)
-    found = [
-        next(iter(gradcam(model, images, part_score(model, part, identities), layers).values()))
-        for part in range(model.heads.parts)
-    ]
+    scores = [part_score(model, part, identities, score=score) for part in range(model.heads.parts)]
+    found = [next(iter(gradcam(model, images, one, layers).values())) for one in scores]
     return torch.stack(found, dim=1)
 
 
@@ -127,7 +139,7 @@ def band_shares(maps: Tensor, masks: Tensor) -> BandShares:
 
 
 def write_part_maps(
-    cfg: Any, images: Sequence[str], output: str | Path, *, pictures: int = 24
+    cfg: Any, images: Sequence[str], output: str | Path, *, pictures: int = 24, score: str = "identity"
 ) -> tuple[list[Path], BandShares | None]:
     """Pictures of the K maps of images, and, where these have masks, the shares by band.
 
@@ -136,6 +148,7 @@ def write_part_maps(
         images: paths.
         output: folder of the pictures, which are numbered: each image beside its K maps.
         pictures: how many images get one, evenly spread.
+        score: what is explained, see :func:`part_score`.
 
     Raises:
         ConfigError: no weights, or another architecture.
@@ -144,6 +157,8 @@ def write_part_maps(
     """
     if pictures < 0:
         raise ConfigError(f"--pictures is {pictures} but has to be at least 0")
+    if score == "identity" and cfg.MODEL.WEIGHTS:
+        cfg = _with_classes(cfg)
     opened = open_model(cfg, "part maps need")
     folder = cfg.MODEL.MPN.PRIOR.FOLDER
     shown = set(evenly_spread(images, pictures))
@@ -152,7 +167,7 @@ def write_part_maps(
     for start in range(0, len(images), _BATCH):
         paths = images[start : start + _BATCH]
         batch = opened.read(paths)
-        found = part_maps(opened.model, batch)
+        found = part_maps(opened.model, batch, score=score)
         for path, image, own in zip(paths, batch, found, strict=True):
             if path in shown:
                 name = f"{len(files):03d}_{Path(path).stem}.png"  # images of several folders may share a name
@@ -161,6 +176,20 @@ def write_part_maps(
                 maps.append(own)
                 masks.append(_resized(read_mask(mask_path(path, folder)), (image.shape[1], image.shape[2])))
     return files, band_shares(torch.stack(maps), torch.stack(masks)) if maps else None
+
+
+def _with_classes(cfg: Any) -> Any:
+    """The config with as many classes as the weights' classifier has, so that it is loaded, too."""
+    weight = load_state_dict_file(cfg.MODEL.WEIGHTS).get("heads.classifier.weight")
+    if weight is None or weight.dim() != 3:
+        raise ConfigError(
+            f"{cfg.MODEL.WEIGHTS} holds no classifier of body parts, whose prediction the maps explain: take the "
+            "weights of an MPN's training, or explain the features with --score feature"
+        )
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.HEADS.NUM_CLASSES = weight.shape[1]
+    return cfg
 
 
 def _resized(mask: np.ndarray, size: tuple[int, int]) -> Tensor:

@@ -22,6 +22,8 @@ from .data.part_masks import HEAD, LEG
 
 # The smallest share of the image that counts as a head or a leg: 16 pixels of 128 x 64.
 PRESENT = 0.002
+# The smallest share of a row of the image that counts as body: 4 pixels of 128.
+ROW_PRESENT = 1 / 32
 
 
 class Regions(NamedTuple):
@@ -40,27 +42,36 @@ class Regions(NamedTuple):
     found: Tensor
 
 
-def find_regions(visible: Tensor, whole: Tensor, size: tuple[int, int]) -> Regions:
+def find_regions(visible: Tensor, whole: Tensor, size: tuple[int, int], parts: int = 1) -> Regions:
     """Fig. 5a from the masks of body parts: resize, binarise, dilate 1x2, upper and lower boundary.
 
-    Without a head or without a leg the whole image is the region and nothing is masked.
+    The boundaries are found on the masks as they are, because a cell of a small map is larger than a head. Without a
+    head, without a leg, or where the body has fewer rows of the map than there are parts, the whole image is the region
+    and nothing is masked.
 
     Args:
         visible: (N, h, w) uint8 values of body parts, 0 where the image was erased.
         whole: the same before erasing: an erased head is still known to be there, so it bounds the body.
         size: (H, W).
+        parts: K.
 
     Returns:
         The regions; ``top < bottom`` for every image.
     """
-    body, shown = _to_map(whole, size), _to_map(visible, size)
-    found = has_head_and_leg(whole) & body.flatten(1).any(1)
-    rows = body.any(2) | ~found[:, None]
-    height = size[0]
-    order = torch.arange(height, device=rows.device)
-    top = torch.where(rows, order, height).amin(1)
-    bottom = torch.where(rows, order + 1, 0).amax(1)
-    return Regions((shown | ~found[:, None, None]).float(), top, bottom, found)
+    top, bottom = _boundaries(whole, size[0])
+    found = has_head_and_leg(whole) & (bottom - top >= parts)
+    top, bottom = torch.where(found, top, 0), torch.where(found, bottom, size[0])
+    return Regions((_to_map(visible, size) | ~found[:, None, None]).float(), top, bottom, found)
+
+
+def _boundaries(whole: Tensor, height: int) -> tuple[Tensor, Tensor]:
+    """First row of a map of H rows with body in at least a quarter of its height, and the row after the last one."""
+    pixels = whole.shape[1]
+    body = (whole > 0).sum(2) >= ROW_PRESENT * whole.shape[2]
+    order = torch.arange(pixels, device=whole.device)
+    first = torch.where(body, order, pixels).amin(1)
+    last = torch.where(body, order + 1, 0).amax(1)
+    return (4 * first * height + pixels) // (4 * pixels), -((pixels - 4 * last * height) // (4 * pixels))
 
 
 def has_head_and_leg(parts: Tensor) -> Tensor:
@@ -74,9 +85,13 @@ def has_part(parts: Tensor, part: int) -> Tensor:
 
 
 def _to_map(parts: Tensor, size: tuple[int, int]) -> Tensor:
-    """Foreground at the map's size: cells that are at least half body, each spread one cell to the right."""
+    """Foreground at the map's size: cells that are at least half body, each spread one cell to the right.
+
+    Of a row with some body and no such cell the fullest one is taken: a head is narrower than the cells of a small map.
+    """
     share = F.adaptive_avg_pool2d((parts > 0).float(), size)
-    cells = share >= 0.5
+    fullest = share.amax(2, keepdim=True)
+    cells = (share >= 0.5) | ((share == fullest) & (fullest >= ROW_PRESENT / 4))
     return cells | F.pad(cells[:, :, :-1], (1, 0))
 
 

@@ -155,3 +155,11 @@ def test_keys():
         wrong = CfgNode({"MODE": "offline", "FOLD": 5, "LIMIT": 0.05, key: value})
         with pytest.raises(ConfigError, match=f"TRANSLATION.{key}"):
             Translation.from_config(wrong)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_no_usable_mask_at_all_stops_the_run(items, transforms, strict):
+    with pytest.raises(
+        DataError, match=r"6 of 6 images have no usable mask.*PRIOR\.FOLDER, or set .* uniform"
+    ):
+        PartMaskDataset(items, transforms, folder="no_such_folder", strict=strict)

@@ -106,7 +106,8 @@ class PartMaskDataset(CommDataset):
         translation: shifts of the training images.
 
     Raises:
-        DataError: with ``strict``, a mask is missing, empty or of another size than its image.
+        DataError: no mask at all is usable, or, with ``strict``, one is missing, empty or of another size than its
+            image.
         ConfigError: a transform that no mask can follow.
     """
 
@@ -154,7 +155,7 @@ class PartMaskDataset(CommDataset):
 
 
 def _check_masks(paths: Sequence[str], folder: str, strict: bool) -> set[str]:
-    """Images without a usable mask; each kind is counted and warned of once, or refused."""
+    """Images without a usable mask; each kind is counted and warned of once, or refused, as a set without any is."""
     found: dict[str, list[str]] = {}
     for path in paths:
         reason = unusable_mask(path, folder)
@@ -167,6 +168,11 @@ def _check_masks(paths: Sequence[str], folder: str, strict: bool) -> set[str]:
         f"{len(images)} {reason}, e.g. {mask_path(images[0], folder)}" for reason, images in found.items()
     )
     sentence = f"{count} of {len(paths)} images have no usable mask of body parts ({kinds})"
+    if count == len(paths):
+        raise DataError(
+            f"{sentence}: make them with 'fastreid-projects make-part-priors', name their folder in "
+            "MODEL.MPN.PRIOR.FOLDER, or set MODEL.MPN.PRIOR.TYPE uniform"
+        )
     if strict:
         raise DataError(
             f"{sentence}: make them with 'fastreid-projects make-part-priors', or switch STRICT off"

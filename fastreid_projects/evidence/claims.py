@@ -1,0 +1,131 @@
+"""The list of claims: a YAML of tables, each row of which is a config trained with several seeds.
+
+::
+
+    tables:
+      fidi_bagtricks:                       # the name of its folder and file
+        claim: FIDI above triplet in BoT (table II)
+        metrics: [mAP, Rank-1]              # the first one is compared
+        seeds: [0, 1, 2]
+        opts: {TEST.FIDELITY.TRAIN: True}   # over every row's config
+        rows:                               # the first one is what the others are compared with
+          triplet: {config: projects/FIDI/configs/demo/triplet_bagtricks_r18_demo.yml}
+          fidi: {config: projects/FIDI/configs/demo/fidi_bagtricks_r18_demo.yml, opts: {MODEL.LOSSES.FIDI.BETA: 0.5}}
+
+``{output}`` in a value is the folder of all claims: the weights of an earlier table's training lie there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from fastreid_projects.errors import ConfigError
+
+_TABLE_KEYS = {"claim", "metrics", "seeds", "opts", "rows"}
+
+
+class Row(NamedTuple):
+    """A row of a table.
+
+    Attributes:
+        name: of its folder, and in the table.
+        config: path of a YAML.
+        opts: ``KEY VALUE`` pairs over it, those of the table first.
+    """
+
+    name: str
+    config: str
+    opts: tuple[str, ...]
+
+
+class Claim(NamedTuple):
+    """A table and what it is to show.
+
+    Attributes:
+        name: of its folder and file.
+        text: the claim.
+        metrics: which metrics, the compared one first.
+        seeds: of every row.
+        rows: the first one is what the others are compared with.
+    """
+
+    name: str
+    text: str
+    metrics: tuple[str, ...]
+    seeds: tuple[int, ...]
+    rows: tuple[Row, ...]
+
+
+class Training(NamedTuple):
+    """One training of a table: a row with a seed.
+
+    Attributes:
+        row: its row.
+        seed: of the run.
+        folder: its OUTPUT_DIR.
+    """
+
+    row: Row
+    seed: int
+    folder: str
+
+
+def read_claims(path: str | Path) -> list[Claim]:
+    """Read the list.
+
+    Raises:
+        ConfigError: the file is missing or not such a list; the sentence names the entry.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"the list of claims {path} cannot be read: {error}") from error
+    tables = content.get("tables") if isinstance(content, dict) else None
+    if not isinstance(tables, dict) or not tables:
+        raise ConfigError(f"{path} has no 'tables', a mapping from names to claims")
+    return [_claim(f"{path}: {name}", name, table) for name, table in tables.items()]
+
+
+def _claim(where: str, name: Any, table: Any) -> Claim:
+    if not isinstance(table, dict) or set(table) - {"opts"} != _TABLE_KEYS - {"opts"}:
+        raise ConfigError(f"{where} has to be a mapping of claim, metrics, seeds, rows and, if wanted, opts")
+    _check_name(where, name)
+    if not table["rows"] or not table["seeds"] or not table["metrics"]:
+        raise ConfigError(f"{where} needs at least one of its metrics, seeds and rows")
+    shared = _pairs(table.get("opts") or {})
+    rows = []
+    for row, entry in table["rows"].items():
+        _check_name(where, row)
+        if not isinstance(entry, dict) or "config" not in entry or set(entry) - {"config", "opts"}:
+            raise ConfigError(f"{where}: the row {row} has to be a mapping of config and, if wanted, opts")
+        rows.append(Row(row, entry["config"], (*shared, *_pairs(entry.get("opts") or {}))))
+    return Claim(name, table["claim"], tuple(table["metrics"]), tuple(table["seeds"]), tuple(rows))
+
+
+def _check_name(where: str, name: Any) -> None:
+    if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name):
+        raise ConfigError(f"{where}: {name!r} names a folder: use letters, digits, _ and -")
+
+
+def _pairs(opts: Mapping[str, Any]) -> list[str]:
+    return [word for key, value in opts.items() for word in (key, str(value))]
+
+
+def trainings(claim: Claim, output: str, seeds: Sequence[int] = ()) -> Iterator[Training]:
+    """Every training of a claim, seed after seed, so that all rows are there early.
+
+    Args:
+        claim: the table.
+        output: the folder of all claims.
+        seeds: those of the claim by default.
+    """
+    rows = [row._replace(opts=tuple(o.replace("{output}", output) for o in row.opts)) for row in claim.rows]
+    for seed in seeds or claim.seeds:
+        for row in rows:
+            yield Training(row, seed, os.path.join(output, claim.name, row.name, f"seed_{seed}"))

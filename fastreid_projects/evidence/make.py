@@ -1,0 +1,85 @@
+"""Making the trainings of the list, one at a time; a second call goes on where the first was stopped."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from fastreid_projects.config import load_config
+from fastreid_projects.engine.stages import is_finished
+from fastreid_projects.errors import DataError
+from fastreid_projects.evidence.claims import Claim, Training, trainings
+from fastreid_projects.evidence.report import arguments, command, write_claim
+
+logger = logging.getLogger("fastreid.projects.evidence")
+
+_QUICK = {
+    "DATASETS.ID_FRACTION": "0.25",
+    "INPUT.SIZE_TRAIN": "[64, 32]",
+    "INPUT.SIZE_TEST": "[64, 32]",
+    "DATALOADER.NUM_WORKERS": "0",
+}
+OTHERS = "DemoReIDOthers"
+_QUICK_STAGE = {"SOLVER.MAX_EPOCH": "1", "SOLVER.STEPS": "[]", "TEST.EVAL_PERIOD": "1"}
+
+
+def quick_opts(config: str, opts: Sequence[str]) -> list[str]:
+    """KEY VALUE pairs that make a training one epoch of small images of a quarter of the identities.
+
+    Args:
+        config: path of a YAML.
+        opts: pairs over it.
+    """
+    cfg = load_config(config, opts)
+    height = 96 if cfg.MODEL.META_ARCHITECTURE == "MGN" else 64  # of three parts
+    pairs = dict(_QUICK)
+    if OTHERS in cfg.DATASETS.NAMES:  # drawing a thousand persons alone takes minutes
+        pairs |= dict.fromkeys(("DATASETS.NAMES", "DATASETS.TESTS"), "('DemoReID',)")
+    pairs |= {key: f"[{height}, 32]" for key in _QUICK if key.startswith("INPUT.")} | _QUICK_STAGE
+    for stage in cfg.STAGES:
+        if stage.get("CONFIG"):
+            pairs |= {f"STAGES.{stage['NAME']}.{key}": value for key, value in _QUICK_STAGE.items()}
+    return [word for pair in pairs.items() for word in pair]
+
+
+def make(claims: Sequence[Claim], output: str, *, quick: bool = False) -> list[Training]:
+    """Train what is not finished, and write a claim's table after each of its trainings.
+
+    Args:
+        claims: the list.
+        output: folder of the trainings and tables.
+        quick: one short training of each config, which shows that the list runs and nothing else.
+
+    Returns:
+        The trainings that failed; the others have been made.
+
+    Raises:
+        DataError: all failed.
+    """
+    failed: list[Training] = []
+    number, tried = 0, set[str]()
+    for claim in claims:
+        made = []
+        for training in trainings(claim, output, claim.seeds[:1] if quick else ()):
+            if quick and training.row.config in tried:
+                continue
+            tried.add(training.row.config)
+            number += 1
+            more = quick_opts(training.row.config, training.row.opts) if quick else []
+            if not is_finished(training.folder) and not _train(training, more):
+                failed.append(training)
+                continue
+            made.append(training)
+            logger.info("Table written to %s", write_claim(output, claim, made))
+    if number and len(failed) == number:
+        raise DataError(f"all {number} trainings failed; the first was {command(failed[0])}")
+    return failed
+
+
+def _train(training: Training, more: Sequence[str]) -> bool:
+    """Train in a process of its own; return whether it came to its end."""
+    logger.info("%s", command(training, more))
+    words = [sys.executable, "-m", "fastreid_projects", "train", *arguments(training, more)]
+    return subprocess.run(words, check=False).returncode == 0

@@ -1,0 +1,115 @@
+"""A claim's table: scores of all seeds, what was learned of the training set, and differences paired by seed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scipy import stats
+from tabulate import tabulate
+
+from fastreid_projects.evidence.claims import Claim, Training
+from fastreid_projects.files import write_aside
+from fastreid_projects.records.tables import flat_metrics, read_record, total_seconds
+
+LEARNED = {"total_loss": "training loss", "cls_accuracy": "training accuracy"}
+"""The last values of a training's ``metrics.json``: a row that has not learned says nothing of its method."""
+
+
+def write_claim(output: str, claim: Claim, made: Sequence[Training]) -> Path:
+    """Write ``<claim>.md`` from the trainings that are finished.
+
+    Args:
+        output: the folder of all claims.
+        claim: the table.
+        made: its finished trainings, at least one.
+
+    Returns:
+        The file.
+    """
+    found: dict[str, dict[int, dict[str, float]]] = {}
+    for training in made:
+        found.setdefault(training.row.name, {})[training.seed] = numbers(training.folder)
+    text = [f"# {claim.text}", "", _scores(claim, found), ""]
+    text += _differences(claim, found)
+    text += ["", "```sh", *(_made_by(training) for training in made), "```", ""]
+    return write_aside(Path(output) / f"{claim.name}.md", "\n".join(text).encode())
+
+
+def numbers(folder: str) -> dict[str, float]:
+    """Metrics of a finished training, its minutes, and the last loss and accuracy on its training set."""
+    record = read_record(folder)
+    last = _last_line(Path(folder) / "metrics.json")
+    learned = {name: float(last[key]) for key, name in LEARNED.items() if key in last}
+    if "training accuracy" in learned:
+        learned["training accuracy"] *= 100
+    return {**flat_metrics(record), **learned, "minutes": total_seconds(record) / 60}
+
+
+def _last_line(path: Path) -> dict[str, Any]:
+    """The last line that tells of the training, not of a test."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    told = (json.loads(line) for line in reversed(lines) if "total_loss" in line)
+    return dict(next(told, {}))
+
+
+def _scores(claim: Claim, found: Mapping[str, Mapping[int, Mapping[str, float]]]) -> str:
+    names = [*claim.metrics, *LEARNED.values(), "minutes"]
+    rows = []
+    for row, seeds in found.items():
+        columns = [[one[name] for one in seeds.values() if name in one] for name in names]
+        rows.append([row, len(seeds), *map(_spread, columns)])
+    return tabulate(rows, headers=["run", "seeds", *names], tablefmt="pipe", disable_numparse=True)
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    mean = f"{statistics.fmean(values):.2f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.2f}"
+
+
+def _differences(claim: Claim, found: Mapping[str, Mapping[int, Mapping[str, float]]]) -> list[str]:
+    """Each row minus the first, seed by seed, with a 95 % interval from two seeds on."""
+    first, metric = claim.rows[0].name, claim.metrics[0]
+    lines = []
+    for row, seeds in found.items():
+        both = [seed for seed in seeds if seed in found.get(first, {})]
+        if row == first or not both:
+            continue
+        pairs = [seeds[seed][metric] - found[first][seed][metric] for seed in both]
+        lines.append(f"- {row} − {first}, {metric}: {_interval(pairs)}; seeds {', '.join(map(str, both))}")
+    return lines
+
+
+def _interval(values: Sequence[float]) -> str:
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return f"{mean:+.2f}"
+    half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
+    return f"{mean:+.2f}, 95 % interval {mean - half:+.2f} to {mean + half:+.2f}"
+
+
+def _made_by(training: Training) -> str:
+    """The command in the training's record, which is the one that ran."""
+    record = read_record(training.folder)
+    return str((record.get("training") or record).get("command") or command(training))
+
+
+def command(training: Training, more: Sequence[str] = ()) -> str:
+    """The training as it can be pasted in a checkout."""
+    return shlex.join(["python", "tools/train_net.py", *arguments(training, more)])
+
+
+def arguments(training: Training, more: Sequence[str] = ()) -> list[str]:
+    """What ``train`` is called with."""
+    row = training.row
+    own = ["SEED", str(training.seed), "OUTPUT_DIR", training.folder]
+    return ["--config-file", row.config, "--resume", *row.opts, *more, *own]
