@@ -10,7 +10,7 @@ from fastreid_projects.amd.evaluation.build import build_attribute_evaluator
 from fastreid_projects.amd.evaluation.counterfactual import CounterfactualStudy, summarise
 from fastreid_projects.amd.evaluation.deletion import DeletionStudy, choose_different, erased, importance
 from fastreid_projects.amd.evaluation.faithfulness import points_into_mask
-from fastreid_projects.amd.explain.explainer import Encoded
+from fastreid_projects.amd.explain.pairs import Encoded
 from fastreid_projects.data.attributes import DEMO, DUKEMTMC
 from fastreid_projects.data.demo.counterfactual import Counterfactual
 from fastreid_projects.data.demo.dataset import DemoReID

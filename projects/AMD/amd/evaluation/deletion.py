@@ -22,7 +22,8 @@ from torch import Tensor
 
 from fastreid_projects.files import write_aside
 
-from ..explain.explainer import Encoded, Explainer
+from ..explain.explainer import Explainer
+from ..explain.pairs import Encoded
 from .evaluator import AttributeEvaluator
 
 STEPS = 10

@@ -17,8 +17,9 @@ from fastreid_projects.files import write_aside
 from fastreid_projects.visualization.spread import evenly_spread
 
 from ..evaluation.evaluator import AttributeEvaluator
-from .explainer import Explainer, Pair
+from .explainer import Explainer
 from .page import report_as_json, write_report
+from .pairs import Pair
 
 logger = logging.getLogger("fastreid.projects.amd")
 
