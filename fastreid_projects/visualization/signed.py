@@ -20,7 +20,7 @@ from fastreid_projects.visualization.heatmap import Image, check_attention, chec
 
 WARM = (255, 176, 32)
 COOL = (16, 44, 160)
-GREYS = (76, 150)  # of the photo, from its black to its white
+GREYS = (76, 150)  # of the photo, from its darkest to its lightest parts
 ALPHA = 0.9
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -77,8 +77,10 @@ def signed_bar(width: int = 256, height: int = 16) -> Image:
 
 
 def _greyed(pixels: Image) -> NDArray[np.float32]:
-    """The photo in greys of middle lightness, float (H, W, 3)."""
+    """The photo in greys of middle lightness, its own darkest and lightest parts at their ends, float (H, W, 3)."""
     luma = pixels.astype(np.float32) @ np.float32(_LUMA)
+    dark, light = np.percentile(luma, (1, 99))
+    level = np.clip((luma - dark) / (light - dark), 0, 1) if light > dark else np.full_like(luma, 0.5)
     low, high = GREYS
-    grey: NDArray[np.float32] = (low + (high - low) * luma / 255)[..., None]
+    grey: NDArray[np.float32] = (low + (high - low) * level)[..., None].astype(np.float32)
     return np.broadcast_to(grey, pixels.shape)

@@ -148,9 +148,14 @@ class AMD(nn.Module):
         images: Tensor = self.target.model.preprocess_image(batched_inputs)
         return images
 
-    def attend(self, images: Tensor) -> tuple[TargetOutput, Tensor]:
-        """Normalised images -> what the target makes of them, and attention A (N, M, H, W)."""
-        output = self.target(images)
+    def attend(self, images: Tensor, shared: Sequence[Tensor] | None = None) -> tuple[TargetOutput, Tensor]:
+        """Normalised images -> what the target makes of them, and attention A (N, M, H, W).
+
+        Args:
+            images: (N, 3, h, w).
+            shared: the maps of the shared stages, where they are there already; gradients reach the last of them.
+        """
+        output = self.target(images) if shared is None else self.target.go_on(shared[-1], list(shared))
         return output, self.head(run_stages(list(self.free_stages), output.shared))
 
     def embedding(self, output: TargetOutput) -> Tensor:

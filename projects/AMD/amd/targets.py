@@ -72,7 +72,17 @@ class FrozenTarget(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> TargetOutput:
         """Normalised images (N, 3, h, w) -> shared map, branches, embedding."""
-        maps = list(itertools.accumulate(self._stages, lambda x, stage: stage(x), initial=images))[1:]
+        return self.go_on(images, [])
+
+    def go_on(self, x: Tensor, maps: list[Tensor]) -> TargetOutput:
+        """The same from the map x after some stages, or from images; gradients reach x.
+
+        Args:
+            x: what the next stage takes.
+            maps: the maps of the stages that are done, x the last of them.
+        """
+        rest = self._stages[len(maps) :]
+        maps = maps + list(itertools.accumulate(rest, lambda y, stage: stage(y), initial=x))[1:]
         branches = self._branches(maps)
         embedding = torch.cat([branch.embedding() for branch in branches], dim=1)
         return TargetOutput(maps[self.shared_stages - 1], branches, embedding)
