@@ -50,7 +50,7 @@ def signed_overlay(image: Image, shares: ArrayLike, *, limit: float, alpha: floa
     level = np.clip(values / limit, -1, 1) if limit > 0 else np.zeros_like(values)
     level = np.clip(enlarge(level.astype(np.float32), *pixels.shape[:2]), -1, 1)
     opacity = (alpha * np.abs(level))[..., None]
-    colour = np.where(level[..., None] > 0, np.float32(WARM), np.float32(COOL))
+    colour = np.where(level[..., None] > 0, np.array(WARM, np.float32), np.array(COOL, np.float32))
     return np.rint(_greyed(pixels) * (1 - opacity) + colour * opacity).astype(np.uint8)
 
 
@@ -78,7 +78,7 @@ def signed_bar(width: int = 256, height: int = 16) -> Image:
 
 def _greyed(pixels: Image) -> NDArray[np.float32]:
     """The photo in greys of middle lightness, its own darkest and lightest parts at their ends, float (H, W, 3)."""
-    luma = pixels.astype(np.float32) @ np.float32(_LUMA)
+    luma = pixels.astype(np.float32) @ np.array(_LUMA, np.float32)
     dark, light = np.percentile(luma, (1, 99))
     level = np.clip((luma - dark) / (light - dark), 0, 1) if light > dark else np.full_like(luma, 0.5)
     low, high = GREYS

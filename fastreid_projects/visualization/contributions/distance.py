@@ -74,7 +74,7 @@ class DistanceExplainer:
         self.model: Any = compared_model(model)
         if output_kind(self.model) != "features":
             raise ConfigError(
-                f"{type(self.model).__name__} returns {output_kind(self.model)}, not a feature with distances to explain"
+                f"{type(self.model).__name__} returns {output_kind(self.model)}, not features with distances"
             )
         self.flip = flip
         self.cosine = cosine

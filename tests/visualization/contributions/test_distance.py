@@ -113,5 +113,5 @@ def test_any_other_model_is_differentiated_at_its_last_map():
 
 def test_a_model_without_distances_is_refused():
     model, _ = build(next(path for name, path in CONFIGS.items() if name.startswith("SALClassifier")))
-    with pytest.raises(ConfigError, match="SALClassifier returns logits, not a feature"):
+    with pytest.raises(ConfigError, match="SALClassifier returns logits, not features"):
         DistanceExplainer(model)

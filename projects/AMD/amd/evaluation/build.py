@@ -153,16 +153,9 @@ def _mask_attention(model: AMD, dataset_name: str, *, flip: bool) -> MaskAttenti
         dataset_name: registered name of the test set.
         flip: batches come mirrored, as the host leaves them (evaluation/evaluator.py:120); masks do not.
     """
-<<<<<<< HEAD
-    dataset = DATASET_REGISTRY.get(dataset_name)
-    if not isinstance(dataset, KnowsPixels):
-        return None
-    read_masks = masks_by_name(dataset.attribute_masks, _places(dataset_name, model.attribute_set))
-=======
     read_masks = _mask_reader(model, dataset_name)
     if read_masks is None:
         return None
->>>>>>> 0cedb42 (Maps are measured: density, pointing, deletion, insertion and changed pixels of every kind, and scores without place; the label-free re-weighting comes first)
 
     def attend(inputs: dict[str, Any]) -> Tensor:
         images = inputs["images"].flip(3) if flip else inputs["images"]
@@ -173,10 +166,10 @@ def _mask_attention(model: AMD, dataset_name: str, *, flip: bool) -> MaskAttenti
 
 def _mask_reader(model: AMD, dataset_name: str) -> MaskReader | None:
     """What reads the true masks of the interpreter's attributes; None where the dataset knows none."""
-    read_masks = getattr(DATASET_REGISTRY.get(dataset_name), "attribute_masks", None)
-    return (
-        None if read_masks is None else masks_by_name(read_masks, _places(dataset_name, model.attribute_set))
-    )
+    dataset = DATASET_REGISTRY.get(dataset_name)
+    if not isinstance(dataset, KnowsPixels):
+        return None
+    return masks_by_name(dataset.attribute_masks, _places(dataset_name, model.attribute_set))
 
 
 def _places(dataset_name: str, wanted: AttributeSet) -> list[int | None]:

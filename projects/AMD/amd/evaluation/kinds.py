@@ -28,7 +28,7 @@ from fastreid_projects.modeling.modes import evaluating
 from fastreid_projects.visualization.contributions.maps import PairMaps, pair_maps
 
 from ..explain.explainer import Explainer
-from ..explain.pairs import Encoded, Look
+from ..explain.pairs import Encoded
 
 ATTRIBUTE_KINDS = ("contribution", "attention", "gradient", "random")
 KINDS = (*ATTRIBUTE_KINDS, "distance")
@@ -75,13 +75,13 @@ class PairKinds:
 
     @cached_property
     def _split(self) -> PairMaps:
-        a, b = (Look(*look).attributes for look in self.encoded.looks)
-        return pair_maps(*self.encoded.features, a, b)
+        (a, b), features = self.encoded.looks, self.encoded.features
+        return pair_maps(features[0], features[1], a.attributes, b.attributes)
 
     @cached_property
     def _whole(self) -> PairMaps:
-        a, b = (Look(*look).whole for look in self.encoded.looks)
-        return pair_maps(self.encoded.embeddings[:1], self.encoded.embeddings[1:], a, b)
+        (a, b), embeddings = self.encoded.looks, self.encoded.embeddings
+        return pair_maps(embeddings[:1], embeddings[1:], a.whole, b.whole)
 
 
 def importance(encoded: Encoded) -> Tensor:

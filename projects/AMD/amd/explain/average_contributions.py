@@ -20,7 +20,7 @@ from fastreid_projects.visualization.contributions.maps import PairMaps, pair_ma
 
 from .averages import AverageMap, AverageMaps
 from .explainer import Explainer
-from .pairs import Encoded, Look
+from .pairs import Encoded
 from .sources import Photo
 
 _BATCH = 32
@@ -87,5 +87,5 @@ def average_contributions(explainer: Explainer, photos: Sequence[Photo], seed: i
 
 
 def _split(encoded: Encoded, i: int, j: int) -> PairMaps:
-    a, b = (Look(*encoded.looks[n]) for n in (i, j))
+    a, b = encoded.looks[i], encoded.looks[j]
     return pair_maps(encoded.features[i], encoded.features[j], a.attributes, b.attributes)

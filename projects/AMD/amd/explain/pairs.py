@@ -83,10 +83,13 @@ class Pair(NamedTuple):
 
 @dataclass
 class _Seen:
-    """An image that some pairs are still to be made of."""
+    """An image that some pairs are still to be made of: a row of :class:`Encoded`."""
 
     picture: Image.Image
-    encoded: Encoded
+    embedding: Tensor
+    features: Tensor
+    attention: Tensor
+    look: Look
 
 
 @dataclass
@@ -187,28 +190,28 @@ class PairExplainer:
         pictures = [to_pil(image) for image in new.values()]
         batch = self.encode(pictures, looks=True)
         for i, (key, picture) in enumerate(zip(new, pictures, strict=True)):
-            cache.seen[key] = _Seen(picture, Encoded(*(x[i] for x in batch)))
+            cache.seen[key] = _Seen(
+                picture, batch.embeddings[i], batch.features[i], batch.attention[i], batch.looks[i]
+            )
 
     def _describe(self, pair: Pair, query: _Seen, gallery: _Seen) -> PairExplanation:
-        a, b = query.encoded, gallery.encoded
-        looks: tuple[Look, Look] = (Look(*a.looks), Look(*b.looks))
-        whole = pair_maps(a.embeddings[None], b.embeddings[None], looks[0].whole, looks[1].whole)
+        whole = pair_maps(
+            query.embedding[None], gallery.embedding[None], query.look.whole, gallery.look.whole
+        )
         return PairExplanation(
             query_image=np.asarray(query.picture),
             gallery_image=np.asarray(gallery.picture),
             query_name=_name(pair.query),
             gallery_name=_name(pair.gallery),
             same_identity=pair.same_identity,
-            distance=float((a.embeddings - b.embeddings).norm()),
-            contributions=self._contributions(pair, a, b, looks) if len(self.attribute_set) else [],
+            distance=float((query.embedding - gallery.embedding).norm()),
+            contributions=self._contributions(pair, query, gallery) if len(self.attribute_set) else [],
             caption=pair.caption,
             whole=WholeMaps(whole.first[0].cpu().numpy(), whole.second[0].cpu().numpy(), float(whole.rest)),
             maps=self.maps,
         )
 
-    def _contributions(
-        self, pair: Pair, a: Encoded, b: Encoded, looks: tuple[Look, Look]
-    ) -> list[AttributeContribution]:
+    def _contributions(self, pair: Pair, a: _Seen, b: _Seen) -> list[AttributeContribution]:
         parts = (a.features - b.features).norm(dim=1)
         equal = (parts <= ROUNDING * (a.features.norm(dim=1) + b.features.norm(dim=1))).tolist()
         count = len(self.attribute_set)
@@ -218,7 +221,7 @@ class PairExplainer:
         ]
         maps, rest = [a.attention.numpy(), b.attention.numpy()], np.zeros(count)
         if self.maps == "contributions":
-            found = pair_maps(a.features, b.features, looks[0].attributes, looks[1].attributes)
+            found = pair_maps(a.features, b.features, a.look.attributes, b.look.attributes)
             maps, rest = [found.first.cpu().numpy(), found.second.cpu().numpy()], found.rest.cpu().numpy()
         return [
             AttributeContribution(
