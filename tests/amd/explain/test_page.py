@@ -212,8 +212,8 @@ def test_where_a_distance_comes_from_adds_up_as_printed(page, pairs):
 def test_one_scale_for_all_attributes_of_a_pair(page, pairs):
     limit = signed_limit(*(m for c in pairs[0].contributions for m in (c.query_map, c.gallery_map)))
     first, *rows = page.by_class["range"][:6]
-    assert f"±{signed_limit(pairs[0].whole.query_map, pairs[0].whole.gallery_map):.3g} of a cell" in first
-    assert all(f"±{limit:.3g} of a cell" in row for row in rows)
+    assert f"±{signed_limit(pairs[0].whole.query_map, pairs[0].whole.gallery_map):.3g} a cell" in first
+    assert all(f"±{limit:.3g} a cell" in row for row in rows)
 
 
 def test_attention_has_one_scale_for_both_images_of_a_row(tmp_path):
