@@ -125,6 +125,7 @@ class ModelAmdTest(Node):
     CHUNK: int
     HALF: bool
     GAMMA: float
+    SPATIAL_MEAN: bool
     DELETION_PAIRS: int
     COUNTERFACTUALS: int
 
