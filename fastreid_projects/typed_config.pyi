@@ -126,6 +126,7 @@ class ModelAmdTest(Node):
     HALF: bool
     GAMMA: float
     COUNT_UNLABELLED: bool
+    SPATIAL_MEAN: bool
     DELETION_PAIRS: int
     COUNTERFACTUALS: int
 

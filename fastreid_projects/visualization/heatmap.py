@@ -72,7 +72,7 @@ def overlay(
         )
     if not 0 <= floor <= alpha < 1:
         raise DataError(f"opacities must obey 0 <= floor <= alpha < 1, not floor={floor}, alpha={alpha}")
-    level = _enlarge(_normalise(values, low, high), *pixels.shape[:2])
+    level = np.clip(enlarge(_normalise(values, low, high), *pixels.shape[:2]), 0, 1)
     opacity = (floor + (alpha - floor) * level)[..., None]
     colour = _lookup_table()[np.rint(level * 255).astype(np.intp)]
     return np.rint(pixels * (1 - opacity) + colour * opacity).astype(np.uint8)
@@ -166,17 +166,17 @@ def check_attention(attention: ArrayLike, what: str) -> NDArray[np.float32]:
     return array
 
 
+def enlarge(level: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Bring a map (h, w) to the size of an image, smoothly; it may overshoot its range a little."""
+    shrinks = level.shape[0] > height or level.shape[1] > width
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return cv2.resize(level, (width, height), interpolation=method).astype(np.float32)
+
+
 def _normalise(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
     if low == high:
         return np.zeros_like(values)
     return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
-
-
-def _enlarge(level: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    shrinks = level.shape[0] > height or level.shape[1] > width
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    enlarged = cv2.resize(level, (width, height), interpolation=method)
-    return np.clip(enlarged, 0, 1).astype(np.float32)
 
 
 def _encode_png(image: Image) -> bytes:

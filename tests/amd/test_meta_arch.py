@@ -16,12 +16,12 @@ from fastreid_projects.amd.checks import warn_of_another_size
 from fastreid_projects.amd.decomposition import pairwise_distances
 from fastreid_projects.amd.reference import attribute_features_plain
 from fastreid_projects.amd.saved_weights import check_saved
-from fastreid_projects.amd.targets import pool_plainly, pooling_of
 from fastreid_projects.config import load_config
 from fastreid_projects.data.attributes import MARKET1501
 from fastreid_projects.engine.stages import build_stages, check_stages
 from fastreid_projects.errors import ConfigError, WeightsError
 from fastreid_projects.modeling.backbone_stages import run_stages, split_stages
+from fastreid_projects.visualization.contributions.pooling import pool_plainly, pooling_of
 from tests.amd.conftest import INTERPRETER, ROOT, save_target
 
 SIZE = (64, 32)

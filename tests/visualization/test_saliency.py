@@ -78,7 +78,7 @@ def test_an_interpreter_shows_its_target(tmp_path):
     config, weights = save_target(tmp_path / "target")
     own = ["MODEL.AMD.TARGET.CONFIG", config, "MODEL.AMD.TARGET.WEIGHTS", weights, "MODEL.DEVICE", "cpu"]
     model = build_model(load_config(INTERPRETER, own))
-    found = saliency(model.saliency_model(), random_images(1, (128, 64)))
+    found = saliency(model.compared_model, random_images(1, (128, 64)))
     assert found["backbone"].amax() > 0
     assert all(parameter.grad is None for parameter in model.parameters())
 

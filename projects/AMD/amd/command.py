@@ -12,11 +12,14 @@ TOP_K = 10
 def argument_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = AnyOrderParser(
-        description="Explain why two images are near or far, attribute by attribute",
+        description="Explain why two images are near or far: where the distance comes from, attribute by attribute "
+        "with an interpreter (AMD), as a whole with any other model",
         epilog="Images, folders and registered datasets may be named. Trailing KEY VALUE pairs override the config.",
     )
     parser.add_argument(
-        "--config-file", required=True, help="the interpreter's yaml, or its run's config.yaml"
+        "--config-file",
+        required=True,
+        help="the interpreter's or another model's yaml, or its run's config.yaml",
     )
     parser.add_argument(
         "--weights", default="", help="its checkpoint; by default model_final.pth of OUTPUT_DIR"
@@ -29,8 +32,14 @@ def argument_parser() -> argparse.ArgumentParser:
         help=f"gallery images to find and explain for a query; by default {TOP_K} or all",
     )
     parser.add_argument("--queries", type=int, default=9, help="queries to show: best, worst and random ones")
-    parser.add_argument("--attributes", type=int, default=4, help="heat maps a pair")
-    parser.add_argument("--average-maps", action="store_true", help="mean attention of each attribute, too")
+    parser.add_argument("--attributes", type=int, default=4, help="attributes drawn a pair")
+    parser.add_argument("--average-maps", action="store_true", help="mean maps of each attribute, too")
+    parser.add_argument(
+        "--maps",
+        choices=("contributions", "attention"),
+        default="contributions",
+        help="what is shown of an attribute: where its contribution comes from, or the interpreter's attention",
+    )
     parser.add_argument(
         "--index-type", choices=("flat", "ivfpq"), default="flat", help="ivfpq for very large galleries"
     )

@@ -49,7 +49,9 @@ def add_amd_config(cfg: CN) -> None:
     # X-mAP also of images without attributes, as if each attribute had its first value (no hat, no bag, ...): so the
     # authors' code takes Market-1501's distractors.
     node.TEST.COUNT_UNLABELLED = False
-    # Pairs of different persons for the deletion and insertion curves; 0: not measured.
+    # Whether A replaced by its mean over the positions is scored beside it: what place itself contributes.
+    node.TEST.SPATIAL_MEAN = False
+    # Pairs of different persons on which maps are measured: deletion, insertion, and true masks; 0: not measured.
     node.TEST.DELETION_PAIRS = 0
     # Images that are drawn again with one attribute changed, on datasets that are drawn; 0: not measured.
     node.TEST.COUNTERFACTUALS = 0

@@ -9,47 +9,19 @@
 | D      | size of the feature the target is scored with  |
 
 Eq. 1 applies M attention maps A^k to a feature map F and pools each F * A^k. For a generalised mean with exponent
-p the M passes over N x C x H x W are one batched matrix product, since
-
-    GeM(F * A^k) = ((1/HW) sum_hw F^p (A^k)^p)^(1/p),
-
-and likewise for the average (p = 1). Max pooling has no such product: there the position of each maximum is
-searched without gradient, attribute by attribute, and the value is gathered, which is exact as well and never
-holds N x M x C x H x W either.
+p the M passes over N x C x H x W are one batched matrix product; see
+:mod:`fastreid_projects.visualization.contributions.pooling`.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fastreid_projects.visualization.contributions.pooling import Pooling
+
 _TINY = 1e-30
-
-
-@dataclass(frozen=True)
-class Pooling:
-    """How a target pools its last feature map.
-
-    Attributes:
-        kind: ``"mean"`` is the generalised mean with exponent ``p`` (1 is the average), ``"max"`` the maximum,
-            ``"mean+max"`` the sum of both.
-        p: exponent of the generalised mean, > 0.
-        floor: the map is clamped from below to this value first, as the host's GeM does; None leaves it as it is.
-        ceiling: the pooled value is clamped to [0, ceiling]; None leaves it as it is.
-    """
-
-    kind: Literal["mean", "max", "mean+max"] = "mean"
-    p: float = 1.0
-    floor: float | None = None
-    ceiling: float | None = None
-
-    def __call__(self, features: Tensor, attention: Tensor) -> Tensor:
-        """Pool F * A^k for every k; see :func:`attribute_features`."""
-        return attribute_features(features, attention, self)
 
 
 def attribute_features(features: Tensor, attention: Tensor, pooling: Pooling) -> Tensor:
@@ -61,41 +33,9 @@ def attribute_features(features: Tensor, attention: Tensor, pooling: Pooling) ->
         pooling: the target's own pooling.
 
     Returns:
-        (N, M, C) in float32, whatever autocast says: F^p A^p leaves the range of float16.
+        (N, M, C) in float32.
     """
-    if features.shape[-2:] != attention.shape[-2:] or len(features) != len(attention):
-        raise ValueError(
-            f"feature map {tuple(features.shape)} and attention {tuple(attention.shape)} do not fit together"
-        )
-    with torch.autocast(features.device.type, enabled=False):
-        flat = features.float().flatten(2)
-        weights = attention.float().flatten(2)
-        if pooling.floor is not None:
-            flat = flat.clamp(min=pooling.floor)
-        pooled = torch.zeros((), device=flat.device)
-        if "mean" in pooling.kind:
-            pooled = _generalised_mean(flat, weights, pooling.p)
-        if "max" in pooling.kind:
-            pooled = pooled + _maximum(flat, weights)
-        return pooled if pooling.ceiling is None else pooled.clamp(0, pooling.ceiling)
-
-
-def _generalised_mean(flat: Tensor, weights: Tensor, p: float) -> Tensor:
-    if p == 1.0:
-        return torch.bmm(weights, flat.transpose(1, 2)) / flat.shape[-1]
-    # The mean is homogeneous in A: its scale is taken out before the power, which could leave float32.
-    peak = weights.detach().amax(dim=2, keepdim=True).clamp(min=_TINY)
-    powers = torch.bmm((weights / peak).pow(p), flat.pow(p).transpose(1, 2)) / flat.shape[-1]
-    return powers.clamp(min=_TINY).log().div(p).exp() * peak
-
-
-def _maximum(flat: Tensor, weights: Tensor) -> Tensor:
-    with torch.no_grad():
-        where = torch.stack(
-            [(flat * weights[:, k : k + 1]).argmax(dim=2) for k in range(weights.shape[1])], dim=1
-        )
-    chosen = torch.stack([flat.gather(2, where[:, k].unsqueeze(2)) for k in range(weights.shape[1])], dim=1)
-    return chosen.squeeze(3) * weights.gather(2, where)
+    return pooling(features, attention)
 
 
 def pairwise_distances(features: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from fastreid.config import configurable
 from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
@@ -149,24 +148,35 @@ class AMD(nn.Module):
         images: Tensor = self.target.model.preprocess_image(batched_inputs)
         return images
 
-    def attend(self, images: Tensor) -> tuple[TargetOutput, Tensor]:
-        """Normalised images -> what the target makes of them, and attention A (N, M, H, W)."""
-        output = self.target(images)
+    def attend(self, images: Tensor, shared: Sequence[Tensor] | None = None) -> tuple[TargetOutput, Tensor]:
+        """Normalised images -> what the target makes of them, and attention A (N, M, H, W).
+
+        Args:
+            images: (N, 3, h, w).
+            shared: the maps of the shared stages, where they are there already; gradients reach the last of them.
+        """
+        output = self.target(images) if shared is None else self.target.go_on(shared[-1], list(shared))
         return output, self.head(run_stages(list(self.free_stages), output.shared))
 
     def embedding(self, output: TargetOutput) -> Tensor:
         """The target's feature whose distances are explained, (N, D) in float32."""
-        feature = output.embedding if self.neck else pooled_embedding(output.branches)
-        feature = feature.float()
-        return F.normalize(feature, dim=1) if self.normalize else feature
+        return self._full_feature(output) / self.feature_norms(output)[:, None]
 
     def attribute_features(self, output: TargetOutput, attention: Tensor) -> Tensor:
         """Attribute-guided features f^k of all branches, (N, M, D) in float32 (Eq. 1)."""
         features = torch.cat([embed(branch, attention, self.neck) for branch in output.branches], dim=2)
+        return features / self.feature_norms(output)[:, None, None]
+
+    def feature_norms(self, output: TargetOutput) -> Tensor:
+        """What all features of an image are divided by, (N,): the norm of its full feature with NORMALIZE, else 1."""
+        feature = self._full_feature(output)
         if not self.normalize:
-            return features
-        full = output.embedding if self.neck else pooled_embedding(output.branches)
-        return features / full.float().norm(dim=1).clamp(min=1e-12)[:, None, None]
+            return torch.ones_like(feature[:, 0])
+        return feature.norm(dim=1).clamp(min=1e-12)
+
+    def _full_feature(self, output: TargetOutput) -> Tensor:
+        feature = output.embedding if self.neck else pooled_embedding(output.branches)
+        return feature.float()
 
     @staticmethod
     @torch.no_grad()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .decomposition import Pooling
+from fastreid_projects.visualization.contributions.pooling import Pooling
+
 from .heads import AttributeDecompositionHead, pepu
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fastreid_projects.checkpoints.weights import load_state_dict_file
 from fastreid_projects.data.attributes import AttributeSet
-from fastreid_projects.errors import ConfigError, WeightsError
+from fastreid_projects.errors import WeightsError
 
 _OWN = ("free_stages.", "head.")
 _COUNTERS = "num_batches_tracked"
@@ -18,16 +18,11 @@ _LAST = "head.decompose.weight"
 
 
 def check_explainable(cfg: Any) -> None:
-    """See that the config is AMD's and that ``MODEL.WEIGHTS`` is an interpreter's.
+    """See that ``MODEL.WEIGHTS`` of an AMD config is an interpreter's.
 
     Raises:
-        ConfigError: the config is none of AMD.
         WeightsError: the file is missing or of another model.
     """
-    if cfg.MODEL.META_ARCHITECTURE != "AMD":
-        raise ConfigError(
-            f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, which explains nothing; name an AMD config"
-        )
     path = cfg.MODEL.WEIGHTS
     if not os.path.isfile(path):
         raise WeightsError(

@@ -8,10 +8,11 @@ import pytest
 import torch
 from fastreid.utils import comm
 
-from fastreid_projects.amd.evaluation.evaluator import AttributeEvaluator, attention_table, results_table
+from fastreid_projects.amd.evaluation.evaluator import AttributeEvaluator
 from fastreid_projects.amd.evaluation.faithfulness import MaskAttention, attention_in_mask
 from fastreid_projects.amd.evaluation.feature_store import FeatureStore
-from fastreid_projects.amd.explain.run_report import choose_pairs
+from fastreid_projects.amd.evaluation.tables import KIND_WORDS, attention_table, maps_table, results_table
+from fastreid_projects.amd.explain.run_report import choose_pairs, report_metrics
 from fastreid_projects.data.attributes import DEMO
 from fastreid_projects.errors import DataError
 from fastreid_projects.evaluation.ranking import evaluate_rank
@@ -69,7 +70,8 @@ def test_data_without_cameras_are_scored_where_same_camera_says_so(build_amd, am
         run(AttributeEvaluator(5, 45, DEMO, **options), features, pids, none, attributes)
     expected = run(AttributeEvaluator(5, 45, DEMO, **options), features, pids, own, attributes)
     cfg = amd_config(
-        "TEST.SAME_CAMERA", "True", "MODEL.AMD.TEST.GAMMA", "1.0", "MODEL.AMD.TEST.HALF", "False"
+        *("TEST.SAME_CAMERA", "True", "MODEL.AMD.TEST.GAMMA", "1.0", "MODEL.AMD.TEST.HALF", "False"),
+        *("MODEL.AMD.TEST.SPATIAL_MEAN", "False"),
     )
     items = [(f"{i}.jpg", int(pid), 0) for i, pid in enumerate(pids)]
     dataset = type("Images", (list,), {"img_items": items})(items)
@@ -189,18 +191,66 @@ def test_re_weighting_by_labels_is_left_out_where_there_are_none():
         "per cent",
         "target",
         "interpreter",
-        "re-weighted by labels",
-        "re-weighted without",
+        "re-weighted",
+        "re-weighted by labels (oracle)",
         "by chance",
     ]
     for labels, expected in (
         (attributes, headers),
-        (-torch.ones_like(attributes), headers[:3] + headers[4:]),
+        (-torch.ones_like(attributes), headers[:4] + headers[5:]),
     ):
         results = run(AttributeEvaluator(5, 45, DEMO, half=False, gamma=1.0), *data, labels)
         first, *rows = results_table(results).splitlines()
         assert [cell.strip() for cell in first.strip("|").split("|")] == expected
         assert f"{results['reweighted_free_mAP']:.2f}" in next(row for row in rows if row.startswith("| mAP"))
+
+
+def test_an_oracle_is_called_one_beside_its_numbers():
+    results = run(AttributeEvaluator(5, 45, DEMO, half=False, gamma=1.0), *make_set())
+    assert "Re-weighting by labels is an oracle" in results_table(results)
+    assert list(results).index("reweighted_free_mAP") < list(results).index("reweighted_label_mAP")
+    plain = run(AttributeEvaluator(5, 45, DEMO, half=False), *make_set())
+    assert "oracle" not in results_table(plain)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_attention_without_place_is_scored_beside_it(half):
+    """Of the same features the same numbers; of others, those that these have by themselves."""
+    features, *rest = make_set()
+    other = make_set(seed=1)[0]
+    plain = run(AttributeEvaluator(5, 45, DEMO, half=half), features, *rest)
+    alone = run(AttributeEvaluator(5, 45, DEMO, half=half), other, *rest)
+    for own, expected in ((features, plain), (other, alone)):
+
+        def placeless(inputs, own=own):
+            return own[[int(path.removesuffix(".jpg")) for path in inputs["img_paths"]], 1:]
+
+        evaluator = AttributeEvaluator(5, 45, DEMO, half=half, placeless_features=placeless)
+        results = run(evaluator, features, *rest)
+        for name in ("mAP", "Rank-1", "X-mAP_e", "X-mAP_c"):
+            assert results[f"placeless_{name}"] == pytest.approx(expected[name])
+            assert results[name] == plain[name]
+        assert "A without place" in results_table(results)
+
+
+def test_every_kind_of_map_is_printed_also_where_it_is_bad():
+    results = run(AttributeEvaluator(5, 45, DEMO, half=False), *make_set())
+    assert maps_table(results) == ""
+    results |= {"contribution_deletion": 70.0, "attention_deletion": 87.2, "random_deletion": 80.9}
+    results |= {"contribution_density_alone": 2.21, "random_density_alone": 1.0}
+    header, _, density, deletion = maps_table(results).splitlines()
+    assert [cell.strip() for cell in header.strip("|").split("|")][1:] == list(KIND_WORDS.values())
+    assert [cell.strip() for cell in density.strip("|").split("|")][1:] == ["2.21", "", "", "", "1.00"]
+    assert [cell.strip() for cell in deletion.strip("|").split("|")][1:] == [
+        "70.00",
+        "87.20",
+        "",
+        "",
+        "80.90",
+    ]
+    assert maps_table(results) in results_table(results)
+    (printed,) = [value for name, value, _ in report_metrics(results) if name == "deletion"]
+    assert printed == "contributions 70.00; attention 87.20; random 80.90"
 
 
 def test_attention_inside_a_mask():

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from fastreid_projects.amd.evaluation import counterfactual
 from fastreid_projects.amd.evaluation.build import build_attribute_evaluator
 from fastreid_projects.amd.evaluation.counterfactual import CounterfactualStudy, summarise
-from fastreid_projects.amd.evaluation.deletion import DeletionStudy, choose_different, erased, importance
-from fastreid_projects.amd.evaluation.faithfulness import points_into_mask
-from fastreid_projects.amd.explain.explainer import Encoded
+from fastreid_projects.amd.evaluation.deletion import CURVES_FILE, DeletionCurves, erased
+from fastreid_projects.amd.evaluation.faithfulness import MaskShares, points_into_mask
+from fastreid_projects.amd.evaluation.kinds import ATTRIBUTE_KINDS, KINDS, PairKinds, importance
+from fastreid_projects.amd.evaluation.map_study import MapStudy, choose_different, measure_masks
+from fastreid_projects.amd.explain.explainer import Explainer
+from fastreid_projects.amd.explain.pairs import Encoded
 from fastreid_projects.data.attributes import DEMO, DUKEMTMC
 from fastreid_projects.data.demo.counterfactual import Counterfactual
 from fastreid_projects.data.demo.dataset import DemoReID
@@ -49,27 +53,12 @@ def test_importance_weighs_normalised_maps_by_their_shares():
 
 
 class _TopOfImage:
-    """A "model" whose feature is the contrast of the upper half, and whose attention is there (or not)."""
+    """A "model" whose feature is the contrast of the upper half."""
 
     mean_colour = torch.full((3,), 128.0)
 
-    def __init__(self, honest):
-        self.honest = honest
-
-    def load(self, paths):
-        generator = torch.Generator().manual_seed(len(paths[0]))
-        images = torch.full((2, 3, 32, 16), 128.0)
-        images[0, :, 4:12] = 255 * torch.rand(3, 8, 16, generator=generator)
-        return images
-
     def embed(self, images):
         return images[:, :, :16].flatten(1)
-
-    def encode(self, images):
-        attention = torch.full((2, 1, 8, 4), 0.1)
-        rows = slice(1, 3) if self.honest else slice(5, 8)
-        attention[:, :, rows] = 1.0
-        return Encoded(self.embed(images), torch.tensor([[[1.0]], [[0.0]]]), attention)
 
 
 def _evaluator(queries=4, gallery=6):
@@ -79,15 +68,22 @@ def _evaluator(queries=4, gallery=6):
     return SimpleNamespace(num_query=queries, pids=pids, camids=camids, paths=paths)
 
 
-def test_honest_attention_deletes_early_and_inserts_early(tmp_path):
-    honest = DeletionStudy(_TopOfImage(True), 8, tmp_path)(_evaluator(), torch.empty(0), {})
-    wrong = DeletionStudy(_TopOfImage(False), 8)(_evaluator(), torch.empty(0), {})
-    assert honest["deletion"] < honest["random_deletion"] < wrong["deletion"]
-    assert honest["insertion"] > honest["random_insertion"] > wrong["insertion"]
-    header, first, *_, last = (tmp_path / "deletion_curves.csv").read_text().splitlines()
-    assert header.split(",")[:3] == ["share of the pixels", "deletion", "insertion"]
-    assert [float(x) for x in first.split(",")] == [0, 100, 0, 100, 0]
-    assert [float(x) for x in last.split(",")] == [1, 0, 100, 0, 100]
+def test_honest_maps_delete_early_and_insert_early(tmp_path):
+    images = torch.full((2, 3, 32, 16), 128.0)
+    images[0, :, 4:12] = 255 * torch.rand(3, 8, 16, generator=torch.Generator().manual_seed(0))
+    honest, wrong = torch.zeros(2, 8, 4), torch.zeros(2, 8, 4)
+    honest[:, 1:3] = wrong[:, 5:8] = 1.0
+    curves = DeletionCurves()
+    random = torch.rand(2, 8, 4, generator=torch.Generator().manual_seed(1))
+    curves.add(_TopOfImage(), images, {"honest": honest, "random": random, "wrong": wrong})
+    found = curves.compute()
+    assert found["honest_deletion"] < found["random_deletion"] < found["wrong_deletion"]
+    assert found["honest_insertion"] > found["random_insertion"] > found["wrong_insertion"]
+    curves.write(tmp_path)
+    header, first, *_, last = (tmp_path / CURVES_FILE).read_text().splitlines()
+    assert header.split(",")[:3] == ["share of the pixels", "honest deletion", "honest insertion"]
+    assert [float(x) for x in first.split(",")] == [0, 100, 0, 100, 0, 100, 0]
+    assert [float(x) for x in last.split(",")] == [1, 0, 100, 0, 100, 0, 100]
 
 
 def test_pairs_show_different_people_and_no_strangers():
@@ -99,6 +95,112 @@ def test_pairs_show_different_people_and_no_strangers():
         assert evaluator.pids[query] != evaluator.pids[other]
         assert evaluator.pids[other] > 0
     assert choose_different(_evaluator(gallery=1), 5, torch.Generator()) == []  # the stranger alone
+
+
+# Maps of every kind, and masks
+
+
+def test_density_and_pointing_by_hand():
+    masks = torch.zeros(2, 8, 4, dtype=torch.bool)
+    masks[:, :4] = True
+    maps = torch.zeros(3, 8, 4)
+    maps[0, :4], maps[1, 4:] = 1.0, 1.0  # all inside, all outside; the third marks nothing
+    shares = MaskShares()
+    shares.add("a_{}_b", maps, masks[[0, 0, 0]])
+    found = shares.compute()
+    assert found == {
+        "a_density_b": pytest.approx(1.0),
+        "a_pointing_b": pytest.approx(50.0),
+        "a_area_b": pytest.approx(50.0),
+    }
+    shares.add("none", maps[:0], masks[:0])
+    assert set(shares.compute()) == set(found)
+
+
+def test_masks_are_those_of_what_an_image_shows_and_of_what_it_alone_shows():
+    """Of four attributes: only a has it, both, nobody knows of b, hidden in a."""
+    labels = torch.tensor([[1, 1, 1, 1], [0, 1, -1, 0]])
+    masks = torch.ones(2, 4, 8, 4, dtype=torch.bool)
+    masks[0, 3] = False
+    masks[:, :, 4:] = False
+    asked, taken = [], {}
+
+    class Kinds:
+        def attributes(self, kind, chosen):
+            asked.append(chosen)
+            return torch.arange(1.0, 5.0)[chosen].view(1, -1, 1, 1).expand(2, -1, 2, 1)
+
+    class Shares:
+        def add(self, name, maps, masks):
+            taken.setdefault(name, []).append((maps[:, 0, 0].tolist(), masks.shape))
+
+    measure_masks(Shares(), Kinds(), masks, labels)
+    assert asked == [[0, 1, 2]] * len(ATTRIBUTE_KINDS)
+    assert [values for values, _ in taken["attention_{}_shown"]] == [[1, 2, 3], [2]]
+    assert [values for values, _ in taken["attention_{}_alone"]] == [[1], []]
+    assert all(shape[1:] == (8, 4) for rows in taken.values() for _, shape in rows)
+
+
+@pytest.fixture
+def explainer(build_amd):
+    return Explainer(build_amd(), None)
+
+
+def _images():
+    return 255 * torch.rand(2, 3, 64, 32, generator=torch.Generator().manual_seed(2))
+
+
+def test_maps_of_a_pair_by_kind(explainer):
+    kinds = PairKinds(explainer, _images(), torch.Generator().manual_seed(0))
+    features, embeddings = kinds.encoded.features, kinds.encoded.embeddings
+    parts = (features[0] - features[1]).norm(dim=1)
+    whole = (embeddings[0] - embeddings[1]).norm()
+    for kind in ATTRIBUTE_KINDS:
+        assert kinds.attributes(kind, [3, 5]).shape[:2] == (2, 2)
+        assert kinds.attributes(kind, []).shape[:2] == (2, 0)
+    shares = kinds.attributes("contribution", [3, 5]).sum(dim=(0, 2, 3))
+    torch.testing.assert_close(shares, parts[[3, 5]], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(kinds.total("contribution").sum(), parts.sum(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(kinds.total("distance").sum(), whole, rtol=1e-4, atol=1e-4)
+    each = kinds.attributes("gradient", range(26))
+    torch.testing.assert_close(each.sum(dim=1), kinds.total("gradient"), rtol=1e-3, atol=1e-3)
+
+
+def test_gradients_are_those_of_a_shift_of_the_shared_map(explainer):
+    """Scaling the shared map of image a changes d^k by the sum of its gradient x activation."""
+    model, images = explainer.model, _images()
+    found = PairKinds(explainer, images, torch.Generator()).attributes("gradient", [7])[0, 0].sum()
+    x = model.preprocess_image(images)
+    stages = model.target.stages[: model.target.shared_stages]
+
+    def part(scale):
+        maps = [x]
+        for stage in stages:
+            maps.append(stage(maps[-1]))
+        maps[-1] = torch.cat([scale * maps[-1][:1], maps[-1][1:]])
+        features = model.eval().attribute_features(*model.attend(x, maps[1:]))
+        return (features[0, 7] - features[1, 7]).norm().double()
+
+    with torch.no_grad():
+        slope = (part(1.01) - part(0.99)) / 0.02
+    assert float(found) == pytest.approx(float(slope), rel=0.05, abs=1e-3)
+
+
+def test_the_study_measures_every_kind(explainer, tmp_path, monkeypatch):
+    monkeypatch.setattr(explainer, "load", lambda paths: _images())
+    masks = np.zeros((26, 8, 4), dtype=bool)
+    masks[:, :4] = True
+    evaluator = _evaluator()
+    evaluator.attributes = torch.tensor([[1] * 26] * 4 + [[0] * 26] * 6)
+    found = MapStudy(explainer, 2, lambda path: masks, tmp_path)(evaluator, torch.empty(0), {})
+    for kind in KINDS:
+        assert {f"{kind}_deletion", f"{kind}_insertion"} <= set(found)
+    for kind in ATTRIBUTE_KINDS:
+        for which in ("alone", "shown"):
+            assert found[f"{kind}_density_{which}"] >= 0
+            assert 0 <= found[f"{kind}_pointing_{which}"] <= 100
+    assert (tmp_path / CURVES_FILE).is_file()
+    assert "random_density_alone" not in MapStudy(explainer, 2)(evaluator, torch.empty(0), {})
 
 
 # Counterfactuals
@@ -115,20 +217,34 @@ def test_rises_by_hand():
     assert result["random_counterfactual_first"] == pytest.approx(100 * (1 / 4 + 2 / 4) / 2)
 
 
-def test_the_study_compares_with_another_image_of_the_same_person():
-    seen = []
+def test_the_study_compares_with_another_image_of_the_same_person(monkeypatch):
+    seen, masks = [], []
+    before, after = np.zeros((8, 4, 3), np.uint8), np.zeros((8, 4, 3), np.uint8)
+    after[:4] = 200
 
     class Reader:
-        def encode(self, images):
+        def load(self, images):
             seen.append(images)
+            return torch.zeros(3, 3, 8, 4)
+
+        def encode(self, images):
             features = torch.tensor([[1.0, 1.0], [1.0, 3.0], [0.0, 0.0]]).unsqueeze(2)
             return Encoded(torch.zeros(3, 1), features, torch.zeros(3, 2, 1, 1))
+
+    class Kinds:
+        def __init__(self, explainer, images, generator):
+            assert len(images) == 2
+
+        def attributes(self, kind, chosen):
+            masks.append(chosen)
+            return torch.tensor([[[[1.0], [-5.0]]]]).expand(2, 1, 2, 1)
 
     def change(paths, number):
         assert paths == ["0.jpg", "1.jpg"]  # the third has no other image, the fourth one of its own camera
         assert number == 7
-        yield SimpleNamespace(path="1.jpg", image="before", changed="after", attributes=(1,))
+        yield SimpleNamespace(path="1.jpg", image=before, changed=after, attributes=(1,))
 
+    monkeypatch.setattr(counterfactual, "PairKinds", Kinds)
     evaluator = SimpleNamespace(
         num_query=4,
         pids=torch.tensor([1, 2, 3, 4, 2, 1, 2, 4]),
@@ -136,9 +252,12 @@ def test_the_study_compares_with_another_image_of_the_same_person():
         paths=[f"{i}.jpg" for i in range(8)],
     )
     result = CounterfactualStudy(Reader(), change, 7)(evaluator, torch.empty(0), {})
-    assert seen == [["before", "after", "6.jpg"]]
+    assert seen == [[before, after, "6.jpg"]]
+    assert masks == [(1,)] * len(ATTRIBUTE_KINDS)
     assert result["counterfactual_rise"] == pytest.approx(100.0)
     assert result["counterfactual_first"] == 100.0
+    assert result["contribution_density_changed"] > 5  # what is below 0 marks nothing
+    assert result["contribution_pointing_changed"] == 100.0
 
 
 def test_nothing_to_change_gives_no_result():

@@ -1,6 +1,8 @@
 """The report: parses, stands alone, its printed numbers add up, and it says what is wrong with its input."""
 
 import json
+import re
+from dataclasses import replace
 from decimal import Decimal
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -11,10 +13,12 @@ import pytest
 from fastreid_projects.amd.explain import (
     AttributeContribution,
     PairExplanation,
+    WholeMaps,
     report_as_json,
     write_report,
 )
 from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.visualization.signed import signed_limit
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -50,19 +54,22 @@ class Page(HTMLParser):
                 self.by_class[name][-1] += data
 
 
-def contribution(k, value, exclusive=False, phrase=None):
+def contribution(k, value, exclusive=False, maps="contributions", phrase=None):
+    """Signed maps that add up to the value, or attention."""
     rng = np.random.default_rng(k)
-    return AttributeContribution(
-        f"a{k}",
-        phrase or f"thing {k}: both no thing",
-        value,
-        exclusive,
-        rng.random((8, 4)),
-        rng.random((16, 8)),
-    )
+    query, gallery = rng.random((8, 4)), rng.random((16, 8))
+    if maps == "contributions":
+        gallery = gallery - (gallery.sum() + query.sum() - value) / gallery.size
+    phrase = phrase or f"thing {k}: both no thing"
+    return AttributeContribution(f"a{k}", phrase, value, exclusive, query, gallery)
 
 
-def explain(values, distance, *, same=False, exclusive=(), caption=""):
+def whole(distance):
+    maps = np.random.default_rng(2).normal(size=(2, 8, 4))
+    return WholeMaps(*(maps + (distance - maps.sum()) / maps.size))
+
+
+def explain(values, distance, *, same=False, exclusive=(), caption="", maps="contributions"):
     rng = np.random.default_rng(1)
     return PairExplanation(
         rng.integers(0, 256, (64, 32, 3), dtype=np.uint8),
@@ -71,8 +78,10 @@ def explain(values, distance, *, same=False, exclusive=(), caption=""):
         "g.jpg",
         same,
         distance,
-        [contribution(k, v, k in exclusive) for k, v in enumerate(values)],
+        [contribution(k, v, k in exclusive, maps) for k, v in enumerate(values)],
         caption,
+        whole(distance),
+        maps,
     )
 
 
@@ -118,7 +127,7 @@ def test_it_stands_alone(html, page):
 def test_it_shows_each_pair(page):
     images = sum(tag == "img" for tag, _ in page.tags)
     shown = 5 + 5 + 3
-    assert images == 1 + 3 * 2 + 2 * shown
+    assert images == 1 + 3 * 4 + 2 * shown
     verdicts = page.by_class["verdict"]
     assert [("different persons" in v, "the same person" in v) for v in verdicts] == [
         (True, False),
@@ -185,11 +194,56 @@ def test_exclusive_is_marked_by_shape_and_word(page, pairs):
     assert ["◆" in m for m in marks[3:]] == expected
 
 
-def test_one_scale_for_both_images_of_a_row(page, pairs):
-    first = pairs[0].ranked[0]
+def test_where_a_distance_comes_from_adds_up_as_printed(page, pairs):
+    """Under each row: query and gallery give the contribution; under the originals, the distance."""
+    number = r"[+−]\d+\.\d+"
+    rows = [
+        re.findall(rf"query ({number}), gallery ({number}); together (\d+\.\d+)", t)
+        for t in page.by_class["range"]
+    ]
+    printed = [[Decimal(x.replace("−", "-")) for x in row[0]] for row in rows]
+    assert len(printed) == sum(1 + min(5, len(pair.contributions)) for pair in pairs)
+    for query, gallery, together in printed:
+        assert query + gallery == together
+    assert printed[0][2] == Decimal(page.by_class["model-distance"][0])
+    assert printed[1][2] == Decimal(page.by_class["contribution"][0])
+
+
+def test_one_scale_for_all_attributes_of_a_pair(page, pairs):
+    limit = signed_limit(*(m for c in pairs[0].contributions for m in (c.query_map, c.gallery_map)))
+    first, *rows = page.by_class["range"][:6]
+    assert f"±{signed_limit(pairs[0].whole.query_map, pairs[0].whole.gallery_map):.3g} a cell" in first
+    assert all(f"±{limit:.3g} a cell" in row for row in rows)
+
+
+def test_attention_has_one_scale_for_both_images_of_a_row(tmp_path):
+    pair = explain([3, 2, 1], 6.0, maps="attention")
+    page = Page(write_report(tmp_path / "r.html", "t", [pair]).read_text("utf-8"))
+    first = pair.ranked[0]
     both = np.concatenate([first.query_map.ravel(), first.gallery_map.ravel()])
     low, high = np.percentile(both.astype(np.float32), (1, 99))
-    assert f"{low:.3g} (dark) to {high:.3g} (bright)" in page.by_class["range"][0]
+    assert f"{low:.3g} (dark) to {high:.3g} (bright)" in page.by_class["range"][1]
+    assert "not what came of it" in page.text
+
+
+def test_what_has_no_place_is_printed(tmp_path):
+    entry = replace(contribution(0, 1.0), value=1.5, rest=0.5)
+    pair = replace(explain([1.0], 1.5), contributions=[entry])
+    page = Page(write_report(tmp_path / "r.html", "t", [pair]).read_text("utf-8"))
+    (row,) = [t for t in page.by_class["range"] if "without a place" in t]
+    query, gallery, rest, together = map(
+        Decimal, re.findall(r"[+-]?\d+\.\d+", row.partition("Full")[0].replace("−", "-"))
+    )
+    assert query + gallery + rest == together == Decimal("1.500")
+    assert rest == pytest.approx(Decimal("0.5"), abs=Decimal("0.001"))
+
+
+def test_a_distance_alone_is_explained_without_attributes(tmp_path):
+    pair = explain([], 2.0)
+    page = Page(write_report(tmp_path / "r.html", "t", [pair]).read_text("utf-8"))
+    assert "together 2.000" in page.text
+    assert "attribute" not in page.text
+    assert sum(tag == "img" for tag, _ in page.tags) == 1 + 4
 
 
 def test_texts_are_escaped(tmp_path):
@@ -276,8 +330,8 @@ def test_inputs_that_cannot_be_explained():
     with pytest.raises(DataError, match="map of 'hat' on the gallery image holds NaN"):
         AttributeContribution("hat", "hat", 0.1, None, np.ones((2, 2)), np.full((2, 2), np.nan))
     with pytest.raises(DataError, match="no contributions"):
-        explain([], 1.0)
+        replace(explain([], 1.0), whole=None)
     with pytest.raises(DataError, match=r"distance of 'q\.jpg' and 'g\.jpg' is nan"):
-        explain([1.0], float("nan"))
+        replace(explain([1.0], 1.0), distance=float("nan"))
     with pytest.raises(DataError, match="query image 'q' must be uint8"):
         PairExplanation(np.zeros((4, 4)), np.zeros((4, 4, 3)), "q", "g", None, 1.0, [contribution(0, 1.0)])

@@ -31,9 +31,9 @@ from ..data.attribute_dataset import attribute_set_of
 from ..explain.explainer import Explainer
 from ..explain.run_report import RunReport
 from .counterfactual import Changer, CounterfactualStudy
-from .deletion import DeletionStudy
 from .evaluator import AttributeEvaluator, Study, TargetFeatures
 from .faithfulness import MaskAttention, MaskReader
+from .map_study import MapStudy
 
 if TYPE_CHECKING:
     from ..meta_arch import AMD
@@ -63,6 +63,9 @@ def build_attribute_evaluator(
         half=cfg.MODEL.AMD.TEST.HALF,
         device=model.device,
         target_features=_target_features(model, flip=cfg.TEST.FLIP.ENABLED),
+        placeless_features=_placeless_features(model, flip=cfg.TEST.FLIP.ENABLED)
+        if cfg.MODEL.AMD.TEST.SPATIAL_MEAN
+        else None,
         mask_attention=_mask_attention(model, dataset_name, flip=cfg.TEST.FLIP.ENABLED),
         same_camera=cfg.TEST.SAME_CAMERA,
         gamma=cfg.MODEL.AMD.TEST.GAMMA,
@@ -88,9 +91,10 @@ def _studies(model: AMD, cfg: Any, dataset_name: str) -> Iterator[Study]:
         yield CounterfactualStudy(explainer, change, node.TEST.COUNTERFACTUALS)
     if node.TEST.DELETION_PAIRS:
         curves = Path(cfg.OUTPUT_DIR) / "inference"
-        yield DeletionStudy(
+        yield MapStudy(
             explainer,
             node.TEST.DELETION_PAIRS,
+            _mask_reader(model, dataset_name),
             curves if len(cfg.DATASETS.TESTS) == 1 else curves / dataset_name,
         )
     if node.REPORT.PAIRS:
@@ -124,6 +128,27 @@ def _target_features(model: AMD, *, flip: bool) -> TargetFeatures | None:
     return features
 
 
+def _placeless_features(model: AMD, *, flip: bool) -> TargetFeatures:
+    """f^k of a host batch with A replaced by its mean over the positions: what the interpreter knows without place.
+
+    Args:
+        model: the interpreter.
+        flip: average the features of an image and of its mirror image.
+    """
+
+    @torch.no_grad()
+    def features(inputs: dict[str, Any]) -> Tensor:
+        images = inputs["images"]
+        found = []
+        for view in [images, images.flip(3)] if flip else [images]:
+            output, attention = model.attend(model.preprocess_image({"images": view}))
+            mean = attention.mean(dim=(2, 3), keepdim=True).expand_as(attention)
+            found.append(model.attribute_features(output, mean))
+        return sum(found[1:], found[0]) / len(found)
+
+    return features
+
+
 def _mask_attention(model: AMD, dataset_name: str, *, flip: bool) -> MaskAttention | None:
     """For datasets that know the true pixels of the interpreter's attributes.
 
@@ -132,16 +157,23 @@ def _mask_attention(model: AMD, dataset_name: str, *, flip: bool) -> MaskAttenti
         dataset_name: registered name of the test set.
         flip: batches come mirrored, as the host leaves them (evaluation/evaluator.py:120); masks do not.
     """
-    dataset = DATASET_REGISTRY.get(dataset_name)
-    if not isinstance(dataset, KnowsPixels):
+    read_masks = _mask_reader(model, dataset_name)
+    if read_masks is None:
         return None
-    read_masks = masks_by_name(dataset.attribute_masks, _places(dataset_name, model.attribute_set))
 
     def attend(inputs: dict[str, Any]) -> Tensor:
         images = inputs["images"].flip(3) if flip else inputs["images"]
         return model.attend(model.preprocess_image({"images": images}))[1]
 
     return MaskAttention(torch.no_grad()(attend), read_masks)
+
+
+def _mask_reader(model: AMD, dataset_name: str) -> MaskReader | None:
+    """What reads the true masks of the interpreter's attributes; None where the dataset knows none."""
+    dataset = DATASET_REGISTRY.get(dataset_name)
+    if not isinstance(dataset, KnowsPixels):
+        return None
+    return masks_by_name(dataset.attribute_masks, _places(dataset_name, model.attribute_set))
 
 
 def _places(dataset_name: str, wanted: AttributeSet) -> list[int | None]:

@@ -3,6 +3,7 @@
 | letter | meaning                |
 | ------ | ---------------------- |
 | M      | attributes             |
+| H, W   | size of an image       |
 """
 
 from __future__ import annotations
@@ -10,11 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..explain.explainer import Explainer
 from .evaluator import AttributeEvaluator
+from .faithfulness import MaskShares
+from .kinds import ATTRIBUTE_KINDS, PairKinds
+
+_ALTERED = 24  # of 255: more than what blur and JPEG carry into the neighbourhood
 
 # (paths of images to change, number of cases) -> cases with path, image, changed and attributes.
 Changer = Callable[[Sequence[str], int], Iterable[Any]]
@@ -23,18 +29,21 @@ Changer = Callable[[Sequence[str], int], Iterable[Any]]
 class CounterfactualStudy:
     """Changes an attribute of query images and watches their contributions to the distance of a partner image.
 
-    The partner is another image of the same person, so that nothing differs on purpose before the change.
+    The partner is another image of the same person, so that nothing differs on purpose before the change. The maps of a
+    changed attribute are measured against the pixels that the change has altered.
 
     Args:
-        explainer: gives d^k.
+        explainer: gives d^k and the maps.
         change: draws images with one attribute changed.
         number: how many cases.
+        seed: of the random maps.
     """
 
-    def __init__(self, explainer: Explainer, change: Changer, number: int) -> None:
+    def __init__(self, explainer: Explainer, change: Changer, number: int, seed: int = 0) -> None:
         self.explainer = explainer
         self.change = change
         self.number = number
+        self.seed = seed
 
     def __call__(
         self, evaluator: AttributeEvaluator, embeddings: Tensor, results: dict[str, float]
@@ -45,14 +54,29 @@ class CounterfactualStudy:
             for i, path in enumerate(evaluator.paths[: evaluator.num_query])
             if (partner := _partner(evaluator, i)) is not None
         }
-        cases = [self._rise(case, partners[case.path]) for case in self.change(list(partners), self.number)]
-        return summarise(cases) if cases else {}
+        generator, shares = torch.Generator().manual_seed(self.seed), MaskShares()
+        cases = []
+        for case in self.change(list(partners), self.number):
+            images = self.explainer.load([case.image, case.changed, partners[case.path]])
+            cases.append(self._rise(images, case.attributes))
+            kinds = PairKinds(self.explainer, images[1:], generator)
+            altered = altered_pixels(case.image, case.changed).expand(len(case.attributes), -1, -1)
+            for kind in ATTRIBUTE_KINDS:
+                maps = kinds.attributes(kind, case.attributes)[0].clamp(min=0)
+                shares.add(f"{kind}_{{}}_changed", maps, altered)
+        return summarise(cases) | shares.compute() if cases else {}
 
-    def _rise(self, case: Any, partner: str) -> tuple[Tensor, tuple[int, ...]]:
+    def _rise(self, images: Tensor, attributes: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:
         """How much each d^k rises by the change, in shares of the sum before it, (M,), and what was changed."""
-        features = self.explainer.encode([case.image, case.changed, partner]).features
+        features = self.explainer.encode(images).features
         before, after = ((features[i] - features[2]).norm(dim=1) for i in (0, 1))
-        return (after - before) / before.sum().clamp(min=1e-12), case.attributes
+        return (after - before) / before.sum().clamp(min=1e-12), attributes
+
+
+def altered_pixels(image: Any, changed: Any) -> Tensor:
+    """Where two RGB arrays (H, W, 3) differ by more than noise, (1, H, W) bool."""
+    difference = np.abs(np.asarray(image, np.int16) - np.asarray(changed, np.int16)).max(axis=2)
+    return torch.from_numpy(difference > _ALTERED)[None]
 
 
 def summarise(cases: list[tuple[Tensor, tuple[int, ...]]]) -> dict[str, float]:

@@ -13,7 +13,7 @@ import itertools
 import logging
 import operator
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -60,6 +60,8 @@ class AttributeEvaluator(DatasetEvaluator):
         device: where distances are computed; the CPU by default.
         target_features: host batch -> the features (N, any size) that the target returns and is scored by, where they
             are not those that are explained.
+        placeless_features: host batch -> f^k (N, M, D) with A replaced by its mean over the positions, whose scores
+            stand beside the others (``placeless_*``); None leaves them out.
         mask_attention: measures attention against true masks, or None.
         same_camera: a match by the query's own camera counts, too (``TEST.SAME_CAMERA``).
         gamma: also rank by distances re-weighted by Eq. 12 with this weight; 0 does not.
@@ -80,6 +82,7 @@ class AttributeEvaluator(DatasetEvaluator):
         half: bool = True,
         device: torch.device | None = None,
         target_features: TargetFeatures | None = None,
+        placeless_features: TargetFeatures | None = None,
         mask_attention: MaskAttention | None = None,
         same_camera: bool = False,
         gamma: float = 0.0,
@@ -96,6 +99,7 @@ class AttributeEvaluator(DatasetEvaluator):
         self.half = half
         self.device = device or torch.device("cpu")
         self.target_features = target_features
+        self.placeless_features = placeless_features
         self.mask_attention = mask_attention
         self.same_camera = same_camera
         self.gamma = gamma
@@ -111,7 +115,10 @@ class AttributeEvaluator(DatasetEvaluator):
         self._labels: list[tuple[Tensor, Tensor, Tensor, list[str]]] = []
         self._embeddings: list[Tensor] = []
         self._returned: list[Tensor] = []
-        self._features = FeatureStore(len(self.attribute_set), self._local_images(), half=self.half)
+        stores = [
+            FeatureStore(len(self.attribute_set), self._local_images(), half=self.half) for _ in range(2)
+        ]
+        self._features, self._placeless = stores
         if self.mask_attention is not None:
             self.mask_attention.reset()
 
@@ -124,6 +131,8 @@ class AttributeEvaluator(DatasetEvaluator):
         check_finite(outputs, inputs["img_paths"])
         queries = self.num_query - comm.get_rank() * self._local_images() - self._features.count
         self._features.add(outputs[:, 1:], inputs["img_paths"])
+        if self.placeless_features is not None:
+            self._placeless.add(self.placeless_features(inputs), inputs["img_paths"])
         self._embeddings.append(_kept(outputs[:, 0]))
         if self.target_features is not None:
             returned = self.target_features(inputs)
@@ -142,6 +151,7 @@ class AttributeEvaluator(DatasetEvaluator):
     def evaluate(self) -> dict[str, float]:
         """The metrics in per cent, on the main process; {} on the others."""
         features = self._features.gather()
+        placeless = None if self.placeless_features is None else self._placeless.gather()
         gathered = comm.gather((self._embeddings, self._labels, self._returned), dst=0)
         if self.mask_attention is not None:
             self.mask_attention.gather()
@@ -153,7 +163,9 @@ class AttributeEvaluator(DatasetEvaluator):
         paths = [path for row in labels for path in row[3]]
         returned = [feature for part in gathered for feature in part[2]]
         scored = torch.cat(returned) if returned else None
-        results = self.evaluate_features(embeddings, features, pids, camids, attributes, paths, scored)
+        results = self.evaluate_features(
+            embeddings, features, pids, camids, attributes, paths, scored, placeless
+        )
         if self.mask_attention is not None:
             logger.info(
                 "Attention by attribute:\n%s", attention_table(self.mask_attention, self.attribute_set)
@@ -171,6 +183,7 @@ class AttributeEvaluator(DatasetEvaluator):
         attributes: Tensor,
         paths: list[str],
         returned: Tensor | None = None,
+        placeless: Tensor | None = None,
     ) -> dict[str, float]:
         """The metrics of features that are there already, queries first.
 
@@ -182,6 +195,7 @@ class AttributeEvaluator(DatasetEvaluator):
             attributes: (images, M) of 0, 1 or -1.
             paths: names of the images, for the report; [] where none is written.
             returned: the features that the target is scored by, (images, any size); by default the explained ones.
+            placeless: f^k with A replaced by its mean over the positions, as ``features``.
 
         Raises:
             DataError: features are NaN, or no query has a match.
@@ -189,41 +203,56 @@ class AttributeEvaluator(DatasetEvaluator):
         if self.same_camera:
             camids = torch.from_numpy(own_cameras(len(pids), paths))
         self.pids, self.camids, self.attributes, self.paths = pids, camids, attributes, paths
-        results = self._scores(embeddings, features, embeddings if returned is None else returned)
+        results = self._scores(embeddings, features, embeddings if returned is None else returned, placeless)
         for study in self.studies:
             results.update(study(self, embeddings, results))
         return results
 
-    def _scores(self, embeddings: Tensor, features: Tensor, returned: Tensor) -> dict[str, float]:
+    def _scores(
+        self, embeddings: Tensor, features: Tensor, returned: Tensor, placeless: Tensor | None
+    ) -> dict[str, float]:
         q = self.num_query
-        target, interpreter = self._ranking_meter(), self._ranking_meter()
+        target = self._ranking_meter()
         for rows, distances in self.target_distances(returned[:q], returned[q:]):
             target.update(distances, self.pids[:q][rows], self.camids[:q][rows])
-        labels = self._measured_labels()
-        meter = AttributeMeter(self.pids[q:], labels[q:])
         reweighted = ReweightedRanking(
             self.pids, self.camids, self.attributes, q, self.gamma, self._ranking_meter
         )
+        ranking, attribute = self._interpreted(embeddings, features, reweighted if self.gamma else None)
+        rankings = {"": ranking, "target_": target.compute()}
+        if self.gamma:
+            rankings |= {f"reweighted_{name}_": found for name, found in reweighted.compute().items()}
+        self.counts = {**count(ranking, len(self.pids) - q), "junk": self.junk}
+        results = self._results(rankings, attribute)
+        if placeless is not None:
+            ranking, attribute = self._interpreted(embeddings, placeless)
+            results |= _ranked({"placeless_": ranking}) | _attributed(attribute, "placeless_")
+        return results
+
+    def _interpreted(
+        self, embeddings: Tensor, features: Tensor, reweighted: ReweightedRanking | None = None
+    ) -> tuple[RankingResult, dict[str, float]]:
+        """Rank by the sum of all d^k, and measure these; ``reweighted`` takes the same tiles."""
+        q = self.num_query
+        labels = self._measured_labels()
+        interpreter, meter = self._ranking_meter(), AttributeMeter(self.pids[q:], labels[q:])
         known = self._known_columns()
         tiles = iter_attribute_distances(features[:, :q], features[:, q:], self.chunk, self.device)
         for rows, chunk in itertools.groupby(tiles, key=operator.itemgetter(0)):
             full = self._euclidean(embeddings, rows, self.device)
             reconstructed = torch.empty(full.shape)
-            reweighted.start(rows)
+            if reweighted is not None:
+                reweighted.start(rows)
             for _, columns, parts in chunk:
                 reconstructed[:, columns] = parts.sum(dim=0).cpu()
                 part = full[:, columns]
                 meter.update(part, parts, self.pids[:q][rows], labels[:q][rows], known, columns)
-                if self.gamma:
+                if reweighted is not None:
                     reweighted.update(rows, columns, part, parts)
             interpreter.update(reconstructed, self.pids[:q][rows], self.camids[:q][rows])
-            if self.gamma:
+            if reweighted is not None:
                 reweighted.finish(rows)
-        rankings = {"": interpreter.compute(), "target_": target.compute()}
-        if self.gamma:
-            rankings |= {f"reweighted_{name}_": ranking for name, ranking in reweighted.compute().items()}
-        self.counts = {**count(rankings[""], len(self.pids) - q), "junk": self.junk}
-        return self._results(rankings, meter.compute())
+        return interpreter.compute(), meter.compute()
 
     def _euclidean(self, embeddings: Tensor, rows: slice, device: torch.device) -> Tensor:
         """d of Eq. 4: Euclidean, whatever TEST.METRIC ranks the target by."""
@@ -248,20 +277,30 @@ class AttributeEvaluator(DatasetEvaluator):
         return (self.attributes >= 0).any(dim=0).nonzero().squeeze(1)
 
     def _results(self, rankings: dict[str, RankingResult], attribute: dict[str, float]) -> dict[str, float]:
-        results: dict[str, float] = OrderedDict()
-        for prefix, ranking in rankings.items():
-            for k in RANKS:
-                results[f"{prefix}Rank-{k}"] = 100 * ranking.rank(k)
-            results[f"{prefix}mAP"] = 100 * ranking.mAP
-            results[f"{prefix}mINP"] = 100 * ranking.mINP
-        results["ADRE"] = 100 * attribute["adre"]
+        results = _ranked(rankings) | _attributed(attribute)
         for kind in ("e", "c"):
-            results[f"X-mAP_{kind}"] = 100 * attribute[f"x_map_{kind}"]
             results[f"random_X-mAP_{kind}"] = 100 * attribute[f"random_x_map_{kind}"]
         if self.mask_attention is not None:
             results.update(self.mask_attention.compute())
         results["metric"] = (results["mAP"] + results["Rank-1"]) / 2
         return results
+
+
+def _ranked(rankings: Mapping[str, RankingResult]) -> dict[str, float]:
+    """Rank-k, mAP and mINP in per cent, by the prefixes of the rankings."""
+    results: dict[str, float] = OrderedDict()
+    for prefix, ranking in rankings.items():
+        for k in RANKS:
+            results[f"{prefix}Rank-{k}"] = 100 * ranking.rank(k)
+        results[f"{prefix}mAP"] = 100 * ranking.mAP
+        results[f"{prefix}mINP"] = 100 * ranking.mINP
+    return results
+
+
+def _attributed(measured: Mapping[str, float], prefix: str = "") -> dict[str, float]:
+    """ADRE and both X-mAP in per cent."""
+    names = {"ADRE": "adre", "X-mAP_e": "x_map_e", "X-mAP_c": "x_map_c"}
+    return {f"{prefix}{name}": 100 * measured[own] for name, own in names.items()}
 
 
 def _kept(features: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Does the attention fall on the attribute? Measured where the true pixels are known.
+"""Do the maps fall on the attribute? Measured where the true pixels are known.
 
 | letter | meaning                       |
 | ------ | ----------------------------- |
@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,46 @@ def points_into_mask(attention: Tensor, masks: Tensor) -> Tensor:
     size = (masks.shape[-2], masks.shape[-1])
     maps = F.interpolate(attention.float().unsqueeze(0), size=size, mode="bilinear", align_corners=False)[0]
     return masks.flatten(1).gather(1, maps.flatten(1).argmax(dim=1, keepdim=True)).squeeze(1)
+
+
+class MaskShares:
+    """Density and pointing of maps, by the name of a group of them."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[Tensor]] = {}
+
+    def add(self, name: str, maps: Tensor, masks: Tensor) -> None:
+        """Take maps (K, h, w) >= 0 and their masks (K, H, W) bool; a map of zeros marks nothing and is left out."""
+        marked = maps.flatten(1).amax(dim=1) > 0 if len(maps) else torch.zeros(0, dtype=torch.bool)
+        if not marked.any():
+            return
+        maps, masks = maps[marked], masks[marked]
+        inside, area = attention_in_mask(maps, masks)
+        found = torch.stack([inside, area, points_into_mask(maps, masks).float()], dim=1)
+        self._found.setdefault(name, []).append(found)
+
+    def compute(self) -> dict[str, float]:
+        """``density``, in over out, and ``pointing`` and ``area``, the masks' share of the image, in per cent.
+
+        The measure's name takes the place of ``{}`` in a group's.
+        """
+        results = {}
+        for name, found in self._found.items():
+            inside, area, pointed = torch.cat(found).double().mean(dim=0).tolist()
+            results[name.format("density")] = density_of(inside, area)
+            results[name.format("pointing")] = 100 * pointed
+            results[name.format("area")] = 100 * area
+        return results
+
+
+def density_of(inside: float, area: float) -> float:
+    """How many times as dense a map is inside as outside of a mask.
+
+    Args:
+        inside: share of the map in the mask, in [0, 1].
+        area: the mask's share of the image, in (0, 1).
+    """
+    return (inside / area) / ((1 - inside) / (1 - area)) if inside < 1 else math.inf
 
 
 class MaskAttention:
@@ -95,10 +136,9 @@ class MaskAttention:
         """``attention_in_mask``, ``mask_area``, ``pointing_game`` in per cent; ``attention_density`` in over out."""
         inside = float(torch.stack(self._inside).nanmean())
         area = float(torch.stack(self._area).nanmean())
-        density = (inside / area) / ((1 - inside) / (1 - area))
         return {
             "attention_in_mask": 100 * inside,
             "mask_area": 100 * area,
-            "attention_density": density,
+            "attention_density": density_of(inside, area),
             "pointing_game": 100 * float(torch.stack(self._pointed).nanmean()),
         }

@@ -40,7 +40,9 @@ def exclusive_by_label(query: Tensor, gallery: Tensor) -> Tensor:
 
 
 class ReweightedRanking:
-    """Ranks by d', exclusive by the labels (where there are any) and label-free, from tiles of query x gallery.
+    """Ranks by d', label-free and exclusive by the labels (where there are any), from tiles of query x gallery.
+
+    By the labels it is an oracle, which knows who differs in what: an interpreter at chance on attributes gains, too.
 
     Args:
         pids: (images,) identities, queries first.
@@ -63,7 +65,7 @@ class ReweightedRanking:
         self.pids, self.camids, self.attributes = pids, camids, attributes
         self.num_query = num_query
         self.gamma = gamma
-        names = ("label", "free") if (attributes >= 0).any() else ("free",)
+        names = ("free", "label") if (attributes >= 0).any() else ("free",)
         self.meters = {name: meter() for name in names}
         self._rows: dict[str, Tensor] = {}
 
@@ -88,5 +90,5 @@ class ReweightedRanking:
             )
 
     def compute(self) -> dict[str, RankingResult]:
-        """The rankings, by ``label`` and ``free``."""
+        """The rankings, by ``free`` and ``label``."""
         return {name: meter.compute() for name, meter in self.meters.items()}

@@ -1,14 +1,18 @@
 """Explanations of pairs: how far apart a model puts two images, which attributes make it up, and where."""
 
-from .explainer import Explainer, Pair, explained_config, to_pil
-from .explanation import AttributeContribution, PairExplanation
+from .explainer import Explainer, PlainExplainer, build_explainer, explained_config
+from .explanation import AttributeContribution, PairExplanation, WholeMaps
 from .page import report_as_json, write_report
+from .pairs import Pair, to_pil
 
 __all__ = [
     "AttributeContribution",
     "Explainer",
     "Pair",
     "PairExplanation",
+    "PlainExplainer",
+    "WholeMaps",
+    "build_explainer",
     "explained_config",
     "report_as_json",
     "to_pil",

@@ -1,9 +1,9 @@
-"""Mean attention of an attribute over many images (AMD, fig. 6).
+"""Mean maps of an attribute over many images (AMD, fig. 6).
 
 | letter | meaning                                  |
 | ------ | ---------------------------------------- |
 | H, W   | height and width of the mean image       |
-| h, w   | height and width of attention            |
+| h, w   | height and width of a map                |
 """
 
 from __future__ import annotations
@@ -15,52 +15,65 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fastreid_projects.visualization.heatmap import Image, overlay, pair_scale, photo_data_uri
+from fastreid_projects.visualization.signed import signed_limit, signed_overlay
+
+from .explanation import MapKind
 
 
 @dataclass(frozen=True, eq=False)
 class AverageMap:
-    """Attention averaged over images.
+    """A map averaged over images.
 
     Attributes:
         words: what the images share, e.g. "backpack" or "no backpack".
         images: how many there are.
         mean_image: their mean, RGB uint8 (H, W, 3); None where there is no image.
-        attention: their mean attention (h, w); None where there is no image.
+        shares: their mean map (h, w); None where there is no image.
     """
 
     words: str
     images: int
     mean_image: Image | None = None
-    attention: NDArray[Any] | None = None
-
-    def picture(self, low: float, high: float) -> Image | None:
-        """The map on the mean image, RGB uint8 (H, W, 3)."""
-        if self.mean_image is None or self.attention is None:
-            return None
-        return overlay(self.mean_image, self.attention, low=low, high=high)
+    shares: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class AverageMaps:
-    """An attribute's mean attention over images with it and without it, on one scale.
+    """An attribute's mean maps over images with it and without it, on one scale.
 
     Attributes:
         name: the attribute's field name.
         topic: what it is about.
         positive: over images with value 1.
         negative: over images with value 0.
+        maps: what they show.
     """
 
     name: str
     topic: str
     positive: AverageMap
     negative: AverageMap
+    maps: MapKind = "attention"
 
     @property
     def scale(self) -> tuple[float, float]:
         """Ends of the colour map for both; (0, 0) without any image."""
-        maps = [side.attention for side in (self.positive, self.negative) if side.attention is not None]
-        return pair_scale(*maps) if maps else (0.0, 0.0)
+        maps = [side.shares for side in (self.positive, self.negative) if side.shares is not None]
+        if not maps:
+            return 0.0, 0.0
+        if self.maps == "attention":
+            return pair_scale(*maps)
+        limit = signed_limit(*maps)
+        return -limit, limit
+
+    def picture(self, side: AverageMap) -> Image | None:
+        """One of the two maps on its mean image, RGB uint8 (H, W, 3)."""
+        if side.mean_image is None or side.shares is None:
+            return None
+        low, high = self.scale
+        if self.maps == "attention":
+            return overlay(side.mean_image, side.shares, low=low, high=high)
+        return signed_overlay(side.mean_image, side.shares, limit=high)
 
 
 def describe_averages(averages: Sequence[AverageMaps]) -> list[dict[str, Any]]:
@@ -70,7 +83,7 @@ def describe_averages(averages: Sequence[AverageMaps]) -> list[dict[str, Any]]:
         low, high = entry.scale
         sides = []
         for side in (entry.positive, entry.negative):
-            drawn = side.picture(low, high)
+            drawn = entry.picture(side)
             sides.append(
                 {
                     "words": side.words,
@@ -78,5 +91,6 @@ def describe_averages(averages: Sequence[AverageMaps]) -> list[dict[str, Any]]:
                     "picture": "" if drawn is None else photo_data_uri(drawn),
                 }
             )
-        entries.append({"topic": entry.topic, "low": f"{low:.3g}", "high": f"{high:.3g}", "sides": sides})
+        ends = {"low": f"{low:.3g}", "high": f"{high:.3g}"}
+        entries.append({"topic": entry.topic, **ends, "maps": entry.maps, "sides": sides})
     return entries

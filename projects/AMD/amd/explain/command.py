@@ -20,9 +20,11 @@ from fastreid_projects.errors import ConfigError
 from ..build import RUN_CONFIG
 from ..command import TOP_K
 from .average_attention import average_attention
-from .explainer import Explainer, Pair, explained_config, to_pil
+from .average_contributions import average_contributions
+from .explainer import Explainer, build_explainer, explained_config
 from .explanation import PairExplanation
 from .files import Explanation, check_folder, write_explanation
+from .pairs import Pair, PairExplainer, to_pil
 from .rank_list import RankedImage, RankList
 from .search import (
     Found,
@@ -51,21 +53,18 @@ def explain(args: argparse.Namespace) -> Path:
     query = args.query or cfg.DATASETS.TESTS[0]
     index_path = Path(args.index or run / "index" / f"{_slug(args.gallery or query)}.faiss")
     _check_index(index_path, folder)
-    explainer = Explainer.from_config(args.config_file, weights, args.opts)
-    queries = read_source(query, "query", explainer.model.attribute_set)
+    explainer = build_explainer(cfg, args.maps)
+    queries = read_source(query, "query", explainer.attribute_set)
     if cfg.TEST.SAME_CAMERA:  # no camera is then the query's own
         queries = [replace(photo, camid=None) for photo in queries]
-    gallery = read_source(_gallery(args.gallery, query), "gallery", explainer.model.attribute_set)
+    gallery = read_source(_gallery(args.gallery, query), "gallery", explainer.attribute_set)
     args.top_k = min(TOP_K, len(gallery)) if args.top_k is None else args.top_k
     check_depth(args.top_k, gallery)
-    if args.average_maps and all(set(photo.attributes) == {UNKNOWN} for photo in queries):
-        raise ConfigError(
-            f"--average-maps needs labels, but no attribute of the queries {query} is known; name a dataset with "
-            "attributes as --query, or leave it out"
-        )
+    if args.average_maps:
+        _check_averages(explainer, queries, query)
     started = time.perf_counter()
     explanation = Explanation(f"Why are two persons near or far? {Path(query).name}")
-    explanation.data = {"config": args.config_file, "weights": weights, "query": query}
+    explanation.data = {"config": args.config_file, "weights": weights, "query": query, "maps": args.maps}
     explanation.notes += _notes(queries, gallery)
     if len(queries) == len(gallery) == 1:
         explanation.pairs = explainer.explain_pairs([_pair(queries[0], gallery[0])])
@@ -74,8 +73,9 @@ def explain(args: argparse.Namespace) -> Path:
         index = open_index(explainer, gallery, index_path, args.index_type, features_key(cfg))
         found = search(explainer, queries, gallery, index, args.top_k)
         add_ranks(explanation, explainer, found, args)
-    if args.average_maps:
-        explanation.averages = average_attention(explainer, queries)
+    if args.average_maps and isinstance(explainer, Explainer):
+        average = average_attention if args.maps == "attention" else average_contributions
+        explanation.averages = average(explainer, queries)
     report = write_explanation(explanation, folder, args.attributes)
     pairs = len(explanation.all_pairs)
     print(f"{pairs} pairs explained in {time.perf_counter() - started:.1f} s: {report}")
@@ -95,6 +95,20 @@ def _run(args: argparse.Namespace) -> tuple[Path, str]:
     run = next((f for f in (cfg.OUTPUT_DIR, beside) if os.path.isfile(final_weights(f))), cfg.OUTPUT_DIR)
     weights = args.weights or cfg.MODEL.WEIGHTS or final_weights(run)
     return Path(cfg.OUTPUT_DIR if "OUTPUT_DIR" in args.opts else run), weights
+
+
+def _check_averages(explainer: PairExplainer, queries: Sequence[Photo], query: str) -> None:
+    """See that there is something to average by."""
+    if not len(explainer.attribute_set):
+        raise ConfigError(
+            "--average-maps shows attributes, which only an interpreter knows: name the config of an AMD run, or "
+            "leave it out"
+        )
+    if all(set(photo.attributes) == {UNKNOWN} for photo in queries):
+        raise ConfigError(
+            f"--average-maps needs labels, but no attribute of the queries {query} is known; name a dataset with "
+            "attributes as --query, or leave it out"
+        )
 
 
 def _check_index(path: Path, folder: Path) -> None:
@@ -134,7 +148,7 @@ def _pair(query: Photo, photo: Photo, caption: str = "") -> Pair:
 
 
 def add_ranks(
-    explanation: Explanation, explainer: Explainer, found: list[Found], args: argparse.Namespace
+    explanation: Explanation, explainer: PairExplainer, found: list[Found], args: argparse.Namespace
 ) -> None:
     """Chosen queries with all their pairs explained; the rank lists of all queries as data."""
     chosen = choose_queries(found, args.queries, args.seed)

@@ -14,12 +14,35 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from fastreid_projects.errors import DataError
 from fastreid_projects.visualization.heatmap import Image, check_attention, check_image
+
+# What an attribute's maps show: where its contribution arises, signed, or the interpreter's attention.
+MapKind = Literal["contributions", "attention"]
+MAP_KINDS: tuple[MapKind, ...] = ("contributions", "attention")
+
+
+@dataclass(frozen=True, eq=False)
+class WholeMaps:
+    """Where the model's own distance arises, without any attribute.
+
+    Attributes:
+        query_map: shares of the cells of the query image (h, w), finite: above 0 they push the two apart.
+        gallery_map: likewise of the gallery image.
+        rest: the distance less all shares.
+    """
+
+    query_map: NDArray[Any]
+    gallery_map: NDArray[Any]
+    rest: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_attention(self.query_map, "the map of the distance on the query image")
+        check_attention(self.gallery_map, "the map of the distance on the gallery image")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +54,9 @@ class AttributeContribution:
         phrase: how the two persons compare on it, in words, e.g. ``"backpack: only the query has one"``.
         value: d^k >= 0.
         exclusive: True if the two persons truly differ in it, False if they are alike, None if not known.
-        query_map: attention (h, w) on the query image, finite.
-        gallery_map: attention (h, w) on the gallery image, finite; its size may be another.
+        query_map: shares of d^k of the cells of the query image (h, w), or attention on it; finite.
+        gallery_map: likewise of the gallery image; its size may be another.
+        rest: d^k less all shares.
 
     Raises:
         DataError: the value is negative or not finite, or a map is not two-dimensional and finite.
@@ -44,12 +68,13 @@ class AttributeContribution:
     exclusive: bool | None
     query_map: NDArray[Any]
     gallery_map: NDArray[Any]
+    rest: float = 0.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.value) and self.value >= 0):
             raise DataError(f"the contribution of '{self.name}' must be finite and >= 0, not {self.value}")
-        check_attention(self.query_map, f"the attention map of '{self.name}' on the query image")
-        check_attention(self.gallery_map, f"the attention map of '{self.name}' on the gallery image")
+        check_attention(self.query_map, f"the map of '{self.name}' on the query image")
+        check_attention(self.gallery_map, f"the map of '{self.name}' on the gallery image")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +88,10 @@ class PairExplanation:
         gallery_name: what to call the gallery image.
         same_identity: whether both show the same person; None if not known.
         distance: d of the model, finite.
-        contributions: all M attributes, in any order.
+        contributions: all M attributes, in any order; none where the model is explained without an interpreter.
         caption: a sentence to print above the pair.
+        whole: where the distance arises; None where it is not known.
+        maps: what the contributions' maps show.
 
     Raises:
         DataError: an image has another shape or type, the distance is not finite or there is no contribution.
@@ -78,6 +105,8 @@ class PairExplanation:
     distance: float
     contributions: Sequence[AttributeContribution]
     caption: str = ""
+    whole: WholeMaps | None = None
+    maps: MapKind = "contributions"
 
     def __post_init__(self) -> None:
         check_image(self.query_image, f"the query image '{self.query_name}'")
@@ -86,7 +115,7 @@ class PairExplanation:
             raise DataError(
                 f"the distance of '{self.query_name}' and '{self.gallery_name}' is {self.distance}"
             )
-        if not self.contributions:
+        if not self.contributions and self.whole is None:
             raise DataError(f"the pair '{self.query_name}' and '{self.gallery_name}' has no contributions")
 
     @property

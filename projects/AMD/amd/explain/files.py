@@ -5,9 +5,12 @@
 | report.html                 | everything, in one file                                                     |
 | report.json                 | numbers and words; rank lists of *all* queries                              |
 | pairs/001/query.png, gallery.png | the two images                                                         |
-| pairs/001/attention.npy     | float32 (2, M, h, w): query and gallery, attributes in the config's order    |
-| pairs/001/1_<name>_query.png, 1_<name>_gallery.png | heat maps of the attributes that contribute most     |
-| averages/<name>_with.png, <name>_without.png, and .npy | mean attention with and without the attribute        |
+| pairs/001/distance.npy      | float32 (2, h, w): the shares of the cells of both images in the distance    |
+| pairs/001/contributions.npy | float32 (2, M, h, w): in that of each attribute, in the config's order       |
+| pairs/001/attention.npy     | instead of it with ``--maps attention``                                      |
+| pairs/001/distance_query.png, distance_gallery.png | where the distance comes from                         |
+| pairs/001/1_<name>_query.png, 1_<name>_gallery.png | the maps of the attributes that contribute most       |
+| averages/<name>_with.png, <name>_without.png, and .npy | mean maps with and without the attribute          |
 
 A folder is replaced as a whole only where its report.json says that it is an explanation and nothing but these files
 lies in it.
@@ -29,9 +32,10 @@ from typing import Any
 import numpy as np
 
 from fastreid_projects.errors import DataError
-from fastreid_projects.visualization.heatmap import overlay, pair_scale, save_png
+from fastreid_projects.visualization.heatmap import save_png
 
 from .averages import AverageMaps
+from .drawing import draw_attribute, draw_whole
 from .explanation import PairExplanation
 from .page import report_as_json, write_report
 from .rank_list import RankList
@@ -39,7 +43,7 @@ from .rank_list import RankList
 _REPORT = "report.json"
 _KIND = "explanation"
 _OWN = re.compile(
-    r"report\.(html|json)|pairs/\d+/(query\.png|gallery\.png|attention\.npy|\d+_.+_(query|gallery)\.png)"
+    r"report\.(html|json)|pairs/\d+/(query\.png|gallery\.png|(attention|contributions|distance)\.npy|distance_(query|gallery)\.png|\d+_.+_(query|gallery)\.png)"
     r"|averages/.+_(with|without)\.(png|npy)"
 )
 
@@ -52,7 +56,7 @@ class Explanation:
         title: heading.
         rank_lists: chosen queries with their explained pairs.
         pairs: explained pairs without a search.
-        averages: mean attention.
+        averages: mean maps of the attributes.
         metrics: rows (name, value, words).
         notes: sentences.
         data: more numbers for report.json.
@@ -182,23 +186,23 @@ def _write(explanation: Explanation, folder: Path, top_k: int) -> None:
 def _write_pair(pair: PairExplanation, folder: Path, top_k: int) -> None:
     save_png(folder / "query.png", pair.query_image)
     save_png(folder / "gallery.png", pair.gallery_image)
-    maps = [[c.query_map for c in pair.contributions], [c.gallery_map for c in pair.contributions]]
-    np.save(folder / "attention.npy", np.asarray(maps, dtype=np.float32))
+    images = {"query": pair.query_image, "gallery": pair.gallery_image}
+    if pair.whole is not None:
+        whole = (pair.whole.query_map, pair.whole.gallery_map)
+        np.save(folder / "distance.npy", np.asarray(whole, dtype=np.float32))
+        for side, drawn in zip(images, draw_whole(pair.whole, *images.values()), strict=True):
+            save_png(folder / f"distance_{side}.png", drawn)
+    if pair.contributions:
+        maps = [[c.query_map for c in pair.contributions], [c.gallery_map for c in pair.contributions]]
+        np.save(folder / f"{pair.maps}.npy", np.asarray(maps, dtype=np.float32))
     for rank, entry in enumerate(pair.ranked[:top_k], start=1):
-        low, high = pair_scale(entry.query_map, entry.gallery_map)
-        for side, image, attention in (
-            ("query", pair.query_image, entry.query_map),
-            ("gallery", pair.gallery_image, entry.gallery_map),
-        ):
-            save_png(
-                folder / f"{rank}_{entry.name}_{side}.png", overlay(image, attention, low=low, high=high)
-            )
+        for side, drawn in zip(images, draw_attribute(pair, entry, *images.values()), strict=True):
+            save_png(folder / f"{rank}_{entry.name}_{side}.png", drawn)
 
 
 def _write_average(entry: AverageMaps, folder: Path) -> None:
-    low, high = entry.scale
     for side, average in (("with", entry.positive), ("without", entry.negative)):
-        drawn = average.picture(low, high)
-        if drawn is not None and average.attention is not None:
+        drawn = entry.picture(average)
+        if drawn is not None and average.shares is not None:
             save_png(folder / f"{entry.name}_{side}.png", drawn)
-            np.save(folder / f"{entry.name}_{side}.npy", average.attention)
+            np.save(folder / f"{entry.name}_{side}.npy", average.shares)

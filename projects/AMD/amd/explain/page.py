@@ -16,6 +16,7 @@ from fastreid_projects.errors import ConfigError
 from fastreid_projects.files import write_aside
 from fastreid_projects.visualization.heatmap import colour_bar, photo_data_uri, png_data_uri
 from fastreid_projects.visualization.pages import render
+from fastreid_projects.visualization.signed import signed_bar
 
 from .averages import AverageMaps, describe_averages
 from .explanation import PairExplanation
@@ -36,8 +37,8 @@ def write_report(
 ) -> Path:
     """Write the explanations of several pairs as one self-contained HTML file.
 
-    Within a row, the attention on both images is drawn on one scale (:func:`.heatmap.pair_scale`); how much
-    the attribute weighs is told by its bar, not by the brightness of its map.
+    The maps of a pair are drawn on one scale (:mod:`.drawing`), the distance's on one of its own; attention, where it
+    is shown, on one scale for both images of a row.
 
     Args:
         path: the file; parent folders are created, an existing file is replaced as a whole.
@@ -46,7 +47,7 @@ def write_report(
         metrics: rows (name, value, explanation) of the table at the top.
         notes: sentences to print below it, e.g. on which data the model was trained.
         rank_lists: queries with what was found for them and the explanations of those pairs, above ``pairs``.
-        averages: mean attention of the attributes over many images, at the top.
+        averages: mean maps of the attributes over many images, at the top.
         top_k: number of attributes drawn with heat maps, >= 1; all M are in the list beside them.
 
     Returns:
@@ -58,7 +59,8 @@ def write_report(
     """
     if top_k < 1:
         raise ConfigError(f"a report shows at least one attribute per pair, not top_k={top_k}")
-    decimals = decimals_for([*pairs, *(pair for ranks in rank_lists for pair in ranks.pairs)])
+    shown = [*pairs, *(pair for ranks in rank_lists for pair in ranks.pairs)]
+    decimals = decimals_for(shown)
     numbers = itertools.count(1)
     lists = [_describe_ranks(ranks, decimals, top_k, numbers) for ranks in rank_lists]
     html = render(
@@ -70,7 +72,11 @@ def write_report(
         averages=describe_averages(averages),
         metrics=list(metrics),
         notes=list(notes),
+        attributes=any(pair.contributions for pair in shown) or not shown,
+        attention=any(pair.maps == "attention" for pair in shown)
+        or any(a.maps == "attention" for a in averages),
         colour_bar=png_data_uri(colour_bar()),
+        signed_bar=png_data_uri(signed_bar()),
     )
     return write_aside(path, html.encode("utf-8"))
 
@@ -80,9 +86,10 @@ def report_as_json(pairs: Sequence[PairExplanation]) -> list[dict[str, Any]]:
 
     Returns:
         One dict per pair: ``query``, ``gallery``, ``same_identity``, ``caption``, ``distance``,
-        ``reconstructed``, ``residual``, ``printed`` (the last three as text) and ``contributions``, the
-        greatest first, each with ``name``, ``phrase``, ``exclusive``, ``value``, ``share`` (0-1),
-        ``printed_value`` and ``printed_percent``.
+        ``reconstructed``, ``residual``, ``printed`` (the last three as text), ``maps`` (what was drawn), ``from``
+        and ``contributions``, the greatest first, each with ``name``, ``phrase``, ``exclusive``, ``value``,
+        ``share`` (0-1), ``printed_value``, ``printed_percent`` and, but for attention, ``from``: sums over the cells
+        of ``query`` and ``gallery``, and the ``rest`` that has no place.
     """
     decimals = decimals_for(pairs)
     return [pair_as_json(pair, decimals) for pair in pairs]

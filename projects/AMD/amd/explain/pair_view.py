@@ -9,8 +9,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fastreid_projects.visualization.heatmap import Image, overlay, pair_scale, photo_data_uri
+from fastreid_projects.visualization.heatmap import Image, photo_data_uri
 
+from .drawing import attribute_scale, draw_attribute, draw_whole, whole_limit
 from .explanation import AttributeContribution, PairExplanation
 
 PICTURE_HEIGHT = 256
@@ -24,6 +25,7 @@ def pair_as_json(pair: PairExplanation, decimals: int) -> dict[str, Any]:
     return {
         "query": pair.query_name,
         "gallery": pair.gallery_name,
+        "maps": pair.maps,
         "same_identity": _plain_bool(pair.same_identity),
         "caption": pair.caption,
         "distance": float(pair.distance),
@@ -34,13 +36,53 @@ def pair_as_json(pair: PairExplanation, decimals: int) -> dict[str, Any]:
             "reconstructed": _text(total, decimals),
             "residual": _text(distance - total, decimals),
         },
+        **_whole_as_json(pair, distance, decimals),
         "contributions": [
             _contribution_as_json(contribution, share)
             | {"printed_value": _text(value, decimals), "printed_percent": _text(percent, _PERCENT_DECIMALS)}
+            | _split_by_image(pair, contribution, value, decimals)
             for contribution, share, value, percent in zip(
                 pair.ranked, pair.shares, values, percents, strict=True
             )
         ],
+    }
+
+
+def _whole_as_json(pair: PairExplanation, units: int, decimals: int) -> dict[str, Any]:
+    """Where the distance comes from: sums over the cells of either image, exact and as printed."""
+    if pair.whole is None:
+        return {}
+    maps = (pair.whole.query_map, pair.whole.gallery_map)
+    return {"from": _sums_as_json(maps, pair.whole.rest, units, decimals)}
+
+
+def _split_by_image(
+    pair: PairExplanation, contribution: AttributeContribution, units: int, decimals: int
+) -> dict[str, Any]:
+    """The same for an attribute; attention adds up to nothing."""
+    if pair.maps != "contributions":
+        return {}
+    maps = (contribution.query_map, contribution.gallery_map)
+    return {"from": _sums_as_json(maps, contribution.rest, units, decimals)}
+
+
+def _sums_as_json(maps: Sequence[Any], rest: float, units: int, decimals: int) -> dict[str, Any]:
+    """Sums of both maps and what they leave; as printed they add up to ``units`` of 10^-decimals.
+
+    The rest is printed where it is more than rounding; else the gallery's sum takes the last digit up.
+    """
+    sums = [float(np.sum(m, dtype=np.float64)) for m in maps]
+    query, gallery = (round(value * 10**decimals) for value in sums)
+    seen = abs(rest) * 10**decimals >= 1
+    if not seen:
+        gallery = units - query
+    return {
+        "query": sums[0],
+        "gallery": sums[1],
+        "rest": float(rest),
+        "printed_query": _signed(query, decimals),
+        "printed_gallery": _signed(gallery, decimals),
+        "printed_rest": _signed(units - query - gallery, decimals) if seen else "",
     }
 
 
@@ -64,11 +106,12 @@ def describe_pair(pair: PairExplanation, decimals: int, top_k: int) -> dict[str,
     entries = data["contributions"]
     query, gallery = picture(pair.query_image), picture(pair.gallery_image)
     for entry, contribution in zip(entries[:top_k], pair.ranked, strict=False):
-        entry |= _draw_maps(contribution, query, gallery)
+        entry |= _draw_maps(pair, contribution, query, gallery)
     rest = entries[top_k:]
     return (
         data
         | _lay_out_bars(entries, pair.distance, pair.reconstructed)
+        | _draw_whole(pair, query, gallery)
         | {
             "query_picture": photo_data_uri(query),
             "gallery_picture": photo_data_uri(gallery),
@@ -81,13 +124,29 @@ def describe_pair(pair: PairExplanation, decimals: int, top_k: int) -> dict[str,
     )
 
 
-def _draw_maps(contribution: AttributeContribution, query: Image, gallery: Image) -> dict[str, str]:
-    low, high = pair_scale(contribution.query_map, contribution.gallery_map)
+def _draw_maps(
+    pair: PairExplanation, contribution: AttributeContribution, query: Image, gallery: Image
+) -> dict[str, str]:
+    low, high = attribute_scale(pair, contribution)
+    drawn = draw_attribute(pair, contribution, query, gallery)
     return {
-        "query_map": photo_data_uri(overlay(query, contribution.query_map, low=low, high=high)),
-        "gallery_map": photo_data_uri(overlay(gallery, contribution.gallery_map, low=low, high=high)),
+        "query_map": photo_data_uri(drawn[0]),
+        "gallery_map": photo_data_uri(drawn[1]),
         "low": f"{low:.3g}",
         "high": f"{high:.3g}",
+    }
+
+
+def _draw_whole(pair: PairExplanation, query: Image, gallery: Image) -> dict[str, Any]:
+    if pair.whole is None:
+        return {"whole": None}
+    drawn = draw_whole(pair.whole, query, gallery)
+    return {
+        "whole": {
+            "query_map": photo_data_uri(drawn[0]),
+            "gallery_map": photo_data_uri(drawn[1]),
+            "limit": f"{whole_limit(pair.whole):.3g}",
+        }
     }
 
 
@@ -135,6 +194,11 @@ def _round_to_sum(values: Sequence[float], decimals: int) -> list[int]:
 
 def _text(units: int, decimals: int) -> str:
     return f"{units / 10**decimals:.{decimals}f}"
+
+
+def _signed(units: int, decimals: int) -> str:
+    """With its sign, also a plus; a true minus sign is as wide."""
+    return f"{'−' if units < 0 else '+'}{_text(abs(units), decimals)}"
 
 
 def _text_sum(numbers: Iterable[str], decimals: int) -> str:

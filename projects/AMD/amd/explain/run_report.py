@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +17,10 @@ from fastreid_projects.files import write_aside
 from fastreid_projects.visualization.spread import evenly_spread
 
 from ..evaluation.evaluator import AttributeEvaluator
-from .explainer import Explainer, Pair
+from ..evaluation.tables import KIND_WORDS, MEASURES
+from .explainer import Explainer
 from .page import report_as_json, write_report
+from .pairs import Pair
 
 logger = logging.getLogger("fastreid.projects.amd")
 
@@ -27,14 +29,40 @@ _METRICS = {
     "Rank-1": "the same with the distance put together from the attributes",
     "target_mAP": "mean average precision of the target model",
     "mAP": "the same with the distance put together from the attributes",
-    "ADRE": "mean error of the put-together distance",
+    "reweighted_free_mAP": "the same with the attribute that contributes most counted twice; needs no labels",
+    "reweighted_label_mAP": "an oracle, which is told the attributes that differ: an interpreter at chance gains, too",
+    "placeless_mAP": "the same with each attention map replaced by its mean: without any place",
+    "ADRE": "mean error of the put-together distance; 0 is perfect",
     "X-mAP_e": "how well the contributions rank the attributes that truly differ first",
     "random_X-mAP_e": "the same for a random order",
+    "placeless_X-mAP_e": "the same with each attention map replaced by its mean",
     "X-mAP_c": "how well they rank the attributes that are alike last",
     "random_X-mAP_c": "the same for a random order",
+    "placeless_X-mAP_c": "the same with each attention map replaced by its mean",
     "attention_in_mask": "attention that falls on the pixels of the attribute",
     "mask_area": "those pixels' share of the image",
+    "pointing_game": "images whose greatest attention lies on the attribute; chance is their share of the image",
+    "counterfactual_rise": "rise of a contribution, of the distance, when its attribute is changed",
+    "counterfactual_rise_others": "the same of the attributes that were not changed",
+    "counterfactual_first": "changes of which the changed attribute's contribution rises most",
+    "random_counterfactual_first": "the same by chance",
 }
+
+
+def report_metrics(results: Mapping[str, float]) -> list[tuple[str, str, str]]:
+    """Name, value and words of all that was measured, also where it is bad."""
+    rows = [
+        (name, f"{results[name]:.2f} %", words)
+        for name, words in _METRICS.items()
+        if not math.isnan(results.get(name, math.nan))
+    ]
+    for name, words in MEASURES.items():
+        found = [
+            (k, results[f"{kind}_{name}"]) for kind, k in KIND_WORDS.items() if f"{kind}_{name}" in results
+        ]
+        if found:
+            rows.append((name, "; ".join(f"{kind} {value:.2f}" for kind, value in found), words))
+    return rows
 
 
 class Choice(NamedTuple):
@@ -111,12 +139,9 @@ class RunReport:
         squared = a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.T
         choices = choose_pairs(squared.numpy(), evaluator.pids.numpy(), evaluator.camids.numpy(), self.number)
         pairs = self.explainer.explain_pairs([_pair(evaluator, choice) for choice in choices])
-        metrics = [
-            (name, f"{results[name]:.2f} %", words)
-            for name, words in _METRICS.items()
-            if not math.isnan(results.get(name, math.nan))
-        ]
-        path = write_report(self.folder / "report.html", self.title, pairs, metrics=metrics, top_k=self.top_k)
+        path = write_report(
+            self.folder / "report.html", self.title, pairs, metrics=report_metrics(results), top_k=self.top_k
+        )
         write_aside(self.folder / "report.json", json.dumps(report_as_json(pairs), indent=1).encode())
         logger.info("Report of %d explained pairs written to %s", len(pairs), path)
         return {}

@@ -25,7 +25,7 @@ from fastreid_projects.evaluation.distance import METRICS
 from fastreid_projects.evaluation.index import GalleryIndex, gallery_key
 
 from ..build import target_config
-from .explainer import Explainer
+from .pairs import PairExplainer
 from .sources import Photo
 
 _BATCH = 64
@@ -60,7 +60,7 @@ class Found:
         return first.get(False, last) - first.get(True, last)
 
 
-def embed_all(explainer: Explainer, paths: Sequence[str], what: str) -> npt.NDArray[np.float32]:
+def embed_all(explainer: PairExplainer, paths: Sequence[str], what: str) -> npt.NDArray[np.float32]:
     """The target's features of many images, (images, D), with a progress bar.
 
     Raises:
@@ -80,7 +80,7 @@ def embed_all(explainer: Explainer, paths: Sequence[str], what: str) -> npt.NDAr
 
 
 def open_index(
-    explainer: Explainer, gallery: Sequence[Photo], path: Path | None, kind: str, model_key: str
+    explainer: PairExplainer, gallery: Sequence[Photo], path: Path | None, kind: str, model_key: str
 ) -> GalleryIndex:
     """The gallery's index, from ``path`` if it is there for these images and this model, else built and kept there.
 
@@ -105,10 +105,12 @@ def features_key(cfg: Any) -> str:
     """A text that changes with all that changes a feature: weights, target, input, and how they are compared."""
     with open(cfg.MODEL.WEIGHTS, "rb") as file:
         weights = hashlib.file_digest(file, "sha256").hexdigest()
-    target = target_config(cfg).MODEL
+    amd = cfg.MODEL.META_ARCHITECTURE == "AMD"
+    target = target_config(cfg).MODEL if amd else cfg.MODEL.clone()
+    target.defrost()
     target.DEVICE = target.WEIGHTS = ""
-    node = cfg.MODEL.AMD
-    words = (node.NECK_FEAT, node.NORMALIZE, cfg.TEST.METRIC, cfg.TEST.FLIP.ENABLED)
+    own = (cfg.MODEL.AMD.NECK_FEAT, cfg.MODEL.AMD.NORMALIZE) if amd else ()
+    words = (*own, cfg.TEST.METRIC, cfg.TEST.FLIP.ENABLED)
     return "\n".join([weights, target.dump(), cfg.INPUT.dump(), *map(str, words)])
 
 
@@ -141,7 +143,11 @@ def check_depth(top_k: int, gallery: Sequence[Photo]) -> None:
 
 
 def search(
-    explainer: Explainer, queries: Sequence[Photo], gallery: Sequence[Photo], index: GalleryIndex, top_k: int
+    explainer: PairExplainer,
+    queries: Sequence[Photo],
+    gallery: Sequence[Photo],
+    index: GalleryIndex,
+    top_k: int,
 ) -> list[Found]:
     """The top k of every query; those that a compressed index finds are ordered by their whole features.
 
@@ -180,7 +186,7 @@ _Hits = list[list[tuple[float, int]]]
 
 
 def _by_whole_features(
-    explainer: Explainer, features: npt.NDArray[np.float32], gallery: Sequence[Photo], hits: _Hits
+    explainer: PairExplainer, features: npt.NDArray[np.float32], gallery: Sequence[Photo], hits: _Hits
 ) -> _Hits:
     """The hits with their true distances, the nearest first: compressed ones are off and order near hits wrongly."""
     found = sorted({i for row in hits for _, i in row})

@@ -69,7 +69,7 @@ def read_source(source: str, part: str, attribute_set: AttributeSet) -> list[Pho
     Args:
         source: an image file, a folder (searched with its subfolders, in order of names) or a registered dataset.
         part: "query" or "gallery" of a dataset.
-        attribute_set: the M attributes.
+        attribute_set: the M attributes; of a model without an interpreter none.
 
     Raises:
         DataError: the folder is empty, or the dataset is not found.
@@ -101,6 +101,8 @@ def _unknown(path: Path, attribute_set: AttributeSet) -> Photo:
 
 def _attributes(dataset: Any, items: list[Any], attribute_set: AttributeSet) -> list[list[int]]:
     """Labels, unknown where the dataset has no attribute file."""
+    if not len(attribute_set):
+        return [[] for _ in items]
     try:
         return item_attributes(dataset, items, attribute_set).tolist()
     except DataError:

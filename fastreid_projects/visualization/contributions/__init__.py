@@ -1,0 +1,6 @@
+"""Where a distance comes from: the share of every cell of both images, signed, adding up to the distance."""
+
+from fastreid_projects.visualization.contributions.distance import DistanceExplainer, DistanceMaps
+from fastreid_projects.visualization.contributions.maps import PairMaps, pair_maps, total_maps
+
+__all__ = ["DistanceExplainer", "DistanceMaps", "PairMaps", "pair_maps", "total_maps"]

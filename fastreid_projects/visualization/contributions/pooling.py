@@ -1,0 +1,173 @@
+"""Pooling of a feature map under M weight maps at once, and the share of every cell in what is pooled.
+
+| letter | meaning                                        |
+| ------ | ---------------------------------------------- |
+| N      | images                                         |
+| C      | channels of the feature map F                  |
+| H x W  | size of that map, of P cells                   |
+| M      | weight maps A^k; one of ones is plain pooling  |
+
+For a generalised mean with exponent p the M passes over N x C x H x W are one batched matrix product, since
+
+    GeM(F * A^k) = ((1/P) sum_x F(x)^p A^k(x)^p)^(1/p),
+
+and likewise for the average (p = 1). Max pooling has no such product: there the position of each maximum is
+searched without gradient, map by map, and the value is gathered, which is exact as well and never holds
+N x M x C x H x W either.
+
+All of these are homogeneous of degree one in F, so that the shares F(x) d pooled / d F(x) of all cells add up to what
+is pooled (Euler).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+from fastreid.layers import pooling as host_pooling
+from torch import Tensor, nn
+
+_TINY = 1e-30
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How a model pools its last feature map.
+
+    Attributes:
+        kind: ``"mean"`` is the generalised mean with exponent ``p`` (1 is the average), ``"max"`` the maximum,
+            ``"mean+max"`` the sum of both.
+        p: exponent of the generalised mean, > 0.
+        floor: the map is clamped from below to this value first, as the host's GeM does; None leaves it as it is.
+        ceiling: the pooled value is clamped to [0, ceiling]; None leaves it as it is.
+    """
+
+    kind: Literal["mean", "max", "mean+max"] = "mean"
+    p: float = 1.0
+    floor: float | None = None
+    ceiling: float | None = None
+
+    def __call__(self, features: Tensor, weights: Tensor) -> Tensor:
+        """Pool F * A^k for every k.
+
+        Args:
+            features: F, (N, C, H, W).
+            weights: A, (N, M, H, W), positive.
+
+        Returns:
+            (N, M, C) in float32, whatever autocast says: F^p A^p leaves the range of float16.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            flat, rows = self._flatten(features, weights)
+            pooled = torch.zeros((), device=flat.device)
+            if "mean" in self.kind:
+                pooled = _generalised_mean(flat, rows, self.p)
+            if "max" in self.kind:
+                pooled = pooled + _maximum(flat, rows)
+            return pooled if self.ceiling is None else pooled.clamp(0, self.ceiling)
+
+    def shares(self, features: Tensor, weights: Tensor, gradients: Tensor) -> Tensor:
+        """Split sum_c g_c f_c of every k over the cells.
+
+        Where the pooled value f_c is clamped its shares are scaled down to the clamped one.
+
+        Args:
+            features: F, (N, C, H, W).
+            weights: A, (N, M, H, W), positive.
+            gradients: g, (N, M, C): what a unit of each pooled channel is worth.
+
+        Returns:
+            (N, M, H, W) in float32; their sums over the cells are sum_c g_c f_c.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            flat, rows = self._flatten(features, weights)
+            values = gradients.float()
+            if self.ceiling is not None:
+                free = Pooling(self.kind, self.p, self.floor)(features, weights)
+                values = values * torch.where(free > _TINY, free.clamp(0, self.ceiling) / free, 0.0)
+            cells = torch.zeros_like(rows)
+            if "mean" in self.kind:
+                cells = _mean_shares(flat, rows, self.p, values)
+            if "max" in self.kind:
+                cells = cells + _maximum_shares(flat, rows, values)
+            return cells.view(*weights.shape[:2], *features.shape[2:])
+
+    def _flatten(self, features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """F as (N, C, P), clamped, and A as (N, M, P)."""
+        if features.shape[-2:] != weights.shape[-2:] or len(features) != len(weights):
+            raise ValueError(
+                f"feature map {tuple(features.shape)} and attention {tuple(weights.shape)} do not fit together"
+            )
+        flat = features.float().flatten(2)
+        return flat if self.floor is None else flat.clamp(min=self.floor), weights.float().flatten(2)
+
+
+def _generalised_mean(flat: Tensor, weights: Tensor, p: float) -> Tensor:
+    if p == 1.0:
+        return torch.bmm(weights, flat.transpose(1, 2)) / flat.shape[-1]
+    # The mean is homogeneous in A: its scale is taken out before the power, which could leave float32.
+    peak = weights.detach().amax(dim=2, keepdim=True).clamp(min=_TINY)
+    powers = torch.bmm((weights / peak).pow(p), flat.pow(p).transpose(1, 2)) / flat.shape[-1]
+    return powers.clamp(min=_TINY).log().div(p).exp() * peak
+
+
+def _mean_shares(flat: Tensor, weights: Tensor, p: float, values: Tensor) -> Tensor:
+    """A^p / P sum_c g_c f_c^(1-p) F_c^p, with the scales of A and of F's channels taken out before the powers."""
+    cells = flat.shape[-1]
+    if p == 1.0:
+        return weights * torch.bmm(values, flat) / cells
+    peak = weights.amax(dim=2, keepdim=True).clamp(min=_TINY)
+    high = flat.amax(dim=2, keepdim=True).clamp(min=_TINY)
+    masks, levels = (weights / peak).pow(p), (flat / high).pow(p)
+    powers = torch.bmm(masks, levels.transpose(1, 2)) / cells  # (f / (peak high))^p
+    per_channel = values * high.transpose(1, 2) * powers.clamp(min=_TINY).log().mul((1 - p) / p).exp()
+    return peak * masks * torch.bmm(per_channel, levels) / cells
+
+
+def _maximum(flat: Tensor, weights: Tensor) -> Tensor:
+    where = _peaks(flat, weights)
+    chosen = torch.stack([flat.gather(2, where[:, k].unsqueeze(2)) for k in range(weights.shape[1])], dim=1)
+    return chosen.squeeze(3) * weights.gather(2, where)
+
+
+def _maximum_shares(flat: Tensor, weights: Tensor, values: Tensor) -> Tensor:
+    where = _peaks(flat, weights)
+    return torch.zeros_like(weights).scatter_add_(2, where, values * _maximum(flat, weights))
+
+
+@torch.no_grad()
+def _peaks(flat: Tensor, weights: Tensor) -> Tensor:
+    """Where F_c A^k is greatest, (N, M, C)."""
+    return torch.stack([(flat * weights[:, k : k + 1]).argmax(dim=2) for k in range(weights.shape[1])], dim=1)
+
+
+def pooling_of(layer: nn.Module) -> Pooling | Callable[[Tensor, Tensor], Tensor]:
+    """How to pool F * A^k of all k for a pooling layer: (N, C, H, W), (N, M, H, W) -> (N, M, C).
+
+    Averages, generalised means and maxima of the host have a fast and exact way. Any other layer is applied to
+    F * A^k itself, map by map, at M times the cost.
+    """
+    if isinstance(layer, host_pooling.GeneralizedMeanPooling):
+        return Pooling("mean", float(torch.as_tensor(layer.p).detach()), floor=layer.eps)
+    whole = getattr(layer, "output_size", 1) in (1, (1, 1))
+    if (isinstance(layer, nn.AdaptiveAvgPool2d) and whole) or isinstance(
+        layer, host_pooling.FastGlobalAvgPool
+    ):
+        return Pooling()
+    if isinstance(layer, host_pooling.ClipGlobalAvgPool):
+        return Pooling(ceiling=1.0)
+    if isinstance(layer, nn.AdaptiveMaxPool2d) and whole:
+        return Pooling("max")
+    if isinstance(layer, host_pooling.AdaptiveAvgMaxPool):
+        return Pooling("mean+max")
+    return partial(pool_plainly, layer)
+
+
+def pool_plainly(layer: nn.Module, features: Tensor, weights: Tensor) -> Tensor:
+    """Apply a pooling layer to F * A^k, one map at a time: (N, M, C) in float32."""
+    with torch.autocast(features.device.type, enabled=False):
+        parts = [layer(features.float() * weights[:, k : k + 1]) for k in range(weights.shape[1])]
+    return torch.stack([part.flatten(1) for part in parts], dim=1)

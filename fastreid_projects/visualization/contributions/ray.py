@@ -1,0 +1,107 @@
+"""Where the feature of any model comes from, cell by cell of some of its layers: integrated gradients.
+
+| letter | meaning                                     |
+| ------ | ------------------------------------------- |
+| D      | size of the feature                         |
+| S      | steps from nothing to what a layer gives    |
+| T, C   | tokens of a layer, size of a token          |
+| h, w   | cells of a layer's map; patches of an image |
+
+What the layers give is scaled from 0 to 1, the gradient of the feature is taken at S places on the way, and its mean is
+multiplied with what they give (Sundararajan et al. 2017). The shares of all cells add up to the feature less that of
+layers that give nothing, up to the error of the S places. The latter part cancels in the difference of two images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.modeling.modes import evaluating
+from fastreid_projects.visualization.contributions.maps import resample
+from fastreid_projects.visualization.gradcam import map_layers
+from fastreid_projects.visualization.tokens import patch_grid, token_layer
+
+STEPS = 24
+
+
+class RayView(NamedTuple):
+    """A view of an image by a model that is not opened at its last maps.
+
+    Attributes:
+        model: images (N, 3, H, W) of 0..255 -> features (N, D) in evaluation.
+        layers: name -> module whose output is scaled; see :func:`ray_layers`.
+        image: (1, 3, H, W), the mirror image where it is mirrored.
+        scale: what the feature is multiplied with on the way to the one that is compared.
+        mirrored: the image is the mirror image.
+    """
+
+    model: nn.Module
+    layers: Mapping[str, nn.Module]
+    image: Tensor
+    scale: float = 1.0
+    mirrored: bool = False
+
+    def cells(self, directions: Tensor) -> Tensor:
+        """See :class:`~.maps.View`: (M, D) -> (M, h, w), the grid of the largest layer."""
+        with evaluating(self.model), torch.enable_grad():
+            found = [self._cells(direction) for direction in directions.to(self.image.device)]
+        total = (self.scale * torch.stack(found)).to(directions.device)
+        return total.flip(-1) if self.mirrored else total
+
+    def _cells(self, direction: Tensor) -> Tensor:
+        given: dict[str, Tensor] = {}
+
+        def scaled(name: str, output: Tensor) -> Tensor:
+            steps = (torch.arange(STEPS, device=output.device) + 0.5) / STEPS
+            shape = (-1, *[1] * (output.dim() - 1))
+            given[name] = (steps.view(shape) * output).detach().requires_grad_()
+            full[name] = output[:1].detach()
+            return given[name]
+
+        full: dict[str, Tensor] = {}
+        with ExitStack() as hooks:
+            for name, layer in self.layers.items():
+                handle = layer.register_forward_hook(lambda _m, _i, output, name=name: scaled(name, output))
+                hooks.callback(handle.remove)
+            features = self.model(self.image.expand(STEPS, *self.image.shape[1:]))
+        score = (features @ direction).sum()
+        gradients = torch.autograd.grad(score, list(given.values()), allow_unused=True)
+        maps = [
+            self._on_grid((gradient.mean(dim=0, keepdim=True) * full[name]).detach())
+            for name, gradient in zip(given, gradients, strict=True)
+            if gradient is not None
+        ]
+        if not maps:
+            raise ConfigError(
+                f"the feature of {type(self.model).__name__} does not depend on {', '.join(self.layers)}"
+            )
+        largest = max((m.shape for m in maps), key=lambda shape: shape[0] * shape[1])
+        return torch.stack([resample(m, (largest[0], largest[1])) for m in maps]).sum(dim=0)
+
+    def _on_grid(self, shares: Tensor) -> Tensor:
+        """Sum over the channels: maps (1, C, h, w) or tokens (1, T, C) -> (h, w)."""
+        if shares.dim() == 4:
+            return shares.sum(dim=1)[0]
+        size = (self.image.shape[2], self.image.shape[3])
+        height, width = patch_grid(self.model, shares.shape[1], size)
+        return shares[0, -height * width :].sum(dim=1).view(height, width)
+
+
+def ray_layers(model: Any) -> dict[str, nn.Module]:
+    """The layers whose cells share in a model's feature: a transformer's patches as they enter it, else the last maps.
+
+    Raises:
+        ConfigError: the model has neither.
+    """
+    backbone = dict(model.named_children()).get("backbone")
+    if backbone is not None and token_layer(backbone) is not None:
+        patches = dict(backbone.named_children()).get("patch_embed")
+        if patches is not None:
+            return {"patches": patches}
+    return map_layers(model)

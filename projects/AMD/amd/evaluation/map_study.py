@@ -1,0 +1,100 @@
+"""Are the maps right? Every kind of map, on the same random pairs of different persons, by the same measures.
+
+| letter | meaning                                |
+| ------ | -------------------------------------- |
+| M      | attributes                             |
+| H, W   | size of the masks                      |
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..explain.explainer import Explainer
+from .deletion import DeletionCurves
+from .evaluator import AttributeEvaluator
+from .faithfulness import MaskReader, MaskShares
+from .kinds import ATTRIBUTE_KINDS, KINDS, PairKinds
+
+
+class MapStudy:
+    """Deletion and insertion of the whole distance's maps; density and pointing of the attributes' in true masks.
+
+    Args:
+        explainer: the interpreter.
+        number: how many pairs.
+        read_masks: image path -> masks (M, H, W), true where the attribute is seen; None where nobody knows.
+        folder: where the curves go; None writes none.
+        seed: of the choice of pairs and of the random maps.
+    """
+
+    def __init__(
+        self,
+        explainer: Explainer,
+        number: int,
+        read_masks: MaskReader | None = None,
+        folder: Path | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.explainer = explainer
+        self.number = number
+        self.read_masks = read_masks
+        self.folder = folder
+        self.seed = seed
+
+    def __call__(
+        self, evaluator: AttributeEvaluator, embeddings: Tensor, results: dict[str, float]
+    ) -> dict[str, float]:
+        """``<kind>_<measure>`` for each kind of map; {} without any pair."""
+        generator = torch.Generator().manual_seed(self.seed)
+        pairs = choose_different(evaluator, self.number, generator)
+        if not pairs:
+            return {}
+        curves, shares = DeletionCurves(), MaskShares()
+        for pair in pairs:
+            paths = [evaluator.paths[i] for i in pair]
+            kinds = PairKinds(self.explainer, self.explainer.load(paths), generator)
+            curves.add(self.explainer, kinds.images, {kind: kinds.total(kind) for kind in KINDS})
+            if self.read_masks is not None:
+                masks = torch.stack([torch.as_tensor(self.read_masks(path)) for path in paths])
+                measure_masks(shares, kinds, masks, evaluator.attributes[pair])
+        if self.folder is not None:
+            curves.write(self.folder)
+        return curves.compute() | shares.compute()
+
+
+def measure_masks(shares: MaskShares, kinds: PairKinds, masks: Tensor, labels: Tensor) -> None:
+    """Take a pair: for each image the attributes that it shows, and among them those that it alone shows.
+
+    Args:
+        shares: takes the measures.
+        kinds: the pair's maps.
+        masks: (2, M, H, W) bool.
+        labels: (2, M) of 0, 1 or -1.
+    """
+    shown = (labels == 1) & masks.flatten(2).any(dim=2)
+    chosen = shown.any(dim=0).nonzero().flatten().tolist()
+    for kind in ATTRIBUTE_KINDS:
+        maps = kinds.attributes(kind, chosen).clamp(min=0)
+        for side in (0, 1):
+            seen = shown[side, chosen]
+            alone = seen & (labels[1 - side, chosen] == 0)
+            for which, wanted in (("shown", seen), ("alone", alone)):
+                shares.add(f"{kind}_{{}}_{which}", maps[side][wanted], masks[side, chosen][wanted])
+
+
+def choose_different(
+    evaluator: AttributeEvaluator, number: int, generator: torch.Generator
+) -> list[list[int]]:
+    """Random pairs of a query and a gallery image of another person; strangers (0 and below) are left out."""
+    q = evaluator.num_query
+    gallery = (evaluator.pids[q:] > 0).nonzero().squeeze(1)
+    if not len(gallery) or not q:
+        return []
+    queries = torch.randint(q, (number,), generator=generator)
+    others = q + gallery[torch.randint(len(gallery), (number,), generator=generator)]
+    different = evaluator.pids[queries] != evaluator.pids[others]
+    return torch.stack([queries, others], dim=1)[different].tolist()

@@ -1,0 +1,54 @@
+"""The maps of a pair as pictures, all of its attributes on one scale.
+
+| letter | meaning                                 |
+| ------ | --------------------------------------- |
+| H, W   | height and width of an image, in pixels |
+"""
+
+from __future__ import annotations
+
+from fastreid_projects.visualization.heatmap import Image, overlay, pair_scale
+from fastreid_projects.visualization.signed import signed_limit, signed_overlay
+
+from .explanation import AttributeContribution, PairExplanation, WholeMaps
+
+
+def draw_whole(whole: WholeMaps, query: Image, gallery: Image) -> tuple[Image, Image]:
+    """Where the distance comes from, on both images, each uint8 (H, W, 3)."""
+    limit = whole_limit(whole)
+    return (
+        signed_overlay(query, whole.query_map, limit=limit),
+        signed_overlay(gallery, whole.gallery_map, limit=limit),
+    )
+
+
+def draw_attribute(
+    pair: PairExplanation, entry: AttributeContribution, query: Image, gallery: Image
+) -> tuple[Image, Image]:
+    """An attribute's maps on both images, each uint8 (H, W, 3)."""
+    low, high = attribute_scale(pair, entry)
+    if pair.maps == "attention":
+        return (
+            overlay(query, entry.query_map, low=low, high=high),
+            overlay(gallery, entry.gallery_map, low=low, high=high),
+        )
+    return (
+        signed_overlay(query, entry.query_map, limit=high),
+        signed_overlay(gallery, entry.gallery_map, limit=high),
+    )
+
+
+def whole_limit(whole: WholeMaps) -> float:
+    """Magnitude of the full colours of the distance's maps."""
+    return signed_limit(whole.query_map, whole.gallery_map)
+
+
+def attribute_scale(pair: PairExplanation, entry: AttributeContribution) -> tuple[float, float]:
+    """Ends of the colours of an attribute's maps: for contributions one scale of the whole pair, for attention its own.
+
+    Attention of different attributes is not comparable, contributions are.
+    """
+    if pair.maps == "attention":
+        return pair_scale(entry.query_map, entry.gallery_map)
+    limit = signed_limit(*(m for c in pair.contributions for m in (c.query_map, c.gallery_map)))
+    return -limit, limit

@@ -1,0 +1,280 @@
+"""Pairs of images to explain, and what all explainers do with them.
+
+| letter | meaning                                                      |
+| ------ | ------------------------------------------------------------ |
+| N      | images                                                       |
+| M      | number of attributes; 0 without an interpreter               |
+| D      | size of a feature                                            |
+| h, w   | size of a map                                                |
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fastreid_projects.data.attributes import UNKNOWN, AttributeSet
+from fastreid_projects.data.images import read_image, to_rgb
+from fastreid_projects.errors import DataError
+from fastreid_projects.visualization.contributions.maps import ROUNDING, View, pair_maps
+from fastreid_projects.visualization.heatmap import check_image
+
+from .explanation import AttributeContribution, MapKind, PairExplanation, WholeMaps
+
+NO_ATTRIBUTES = AttributeSet("none", "", "", ())
+ImageLike = str | Path | Image.Image | np.ndarray
+
+
+class Look(NamedTuple):
+    """What the features of one image come from.
+
+    Attributes:
+        whole: views of the target's feature.
+        attributes: views of all f^k, with attention; none without an interpreter.
+    """
+
+    whole: Sequence[View] = ()
+    attributes: Sequence[View] = ()
+
+
+class Encoded(NamedTuple):
+    """N images as the models see them; features and attention lie on the CPU.
+
+    Attributes:
+        embeddings: the target's features, (N, D).
+        features: f^k, (N, M, D).
+        attention: A, (N, M, h, w).
+        looks: what the features of each image come from; empty where nobody asks.
+    """
+
+    embeddings: Tensor
+    features: Tensor
+    attention: Tensor
+    looks: Sequence[Look] = ()
+
+
+class Pair(NamedTuple):
+    """Two images, and what is known of them.
+
+    Attributes:
+        query: a path, a PIL image, or an RGB array (H, W, 3) of 0..255.
+        gallery: likewise.
+        query_attributes: the M known labels (0, 1, or -1 unknown), for the words; None if they are not known.
+        gallery_attributes: likewise.
+        same_identity: whether both show the same person, if it is known.
+        caption: a sentence above the pair.
+    """
+
+    query: ImageLike
+    gallery: ImageLike
+    query_attributes: Sequence[int] | None = None
+    gallery_attributes: Sequence[int] | None = None
+    same_identity: bool | None = None
+    caption: str = ""
+
+
+@dataclass
+class _Seen:
+    """An image that some pairs are still to be made of: a row of :class:`Encoded`."""
+
+    picture: Image.Image
+    embedding: Tensor
+    features: Tensor
+    attention: Tensor
+    look: Look
+
+
+@dataclass
+class _Cache:
+    """Images between the first and the last pair that shows them."""
+
+    uses: Counter[Any]
+    seen: dict[Any, _Seen] = field(default_factory=dict)
+
+    def used(self, key: Any) -> None:
+        self.uses[key] -= 1
+        if not self.uses[key]:
+            del self.seen[key]
+
+
+class PairExplainer:
+    """Explains pairs by what a subclass makes of images.
+
+    Args:
+        transform: the host's test transform: PIL image -> float tensor (3, H, W) of 0..255.
+        attribute_set: the M attributes.
+        maps: what is shown of an attribute: where its contribution arises, or the interpreter's attention.
+    """
+
+    def __init__(self, transform: Any, attribute_set: AttributeSet, maps: MapKind = "contributions") -> None:
+        self.transform = transform
+        self.attribute_set = attribute_set
+        self.maps: MapKind = maps
+
+    def encode(self, images: Sequence[ImageLike] | Tensor, *, looks: bool = False) -> Encoded:
+        """What the models make of N images, or of what :meth:`load` made of them; with ``looks``, from where."""
+        raise NotImplementedError
+
+    def embed(self, images: Sequence[ImageLike] | Tensor) -> Tensor:
+        """The target's features alone, (N, D) on the CPU."""
+        raise NotImplementedError
+
+    def load(self, images: Sequence[ImageLike]) -> Tensor:
+        """Images as the model takes them: (N, 3, H, W) of 0..255, RGB.
+
+        Raises:
+            DataError: one is no image; names it.
+        """
+        return torch.stack([self.transform(to_pil(image)) for image in images])
+
+    def explain(
+        self,
+        query: ImageLike,
+        gallery: ImageLike,
+        *,
+        query_attributes: Sequence[int] | None = None,
+        gallery_attributes: Sequence[int] | None = None,
+        same_identity: bool | None = None,
+        caption: str = "",
+    ) -> PairExplanation:
+        """Explain one pair; the arguments are those of :class:`Pair`.
+
+        Returns:
+            Distance, where it comes from, and contributions of all M attributes in words with their maps.
+
+        Raises:
+            DataError: an image cannot be read; names it.
+        """
+        pair = Pair(query, gallery, query_attributes, gallery_attributes, same_identity, caption)
+        return self.explain_pairs([pair])[0]
+
+    def explain_pairs(
+        self, pairs: Sequence[Pair | tuple[ImageLike, ImageLike]], batch_size: int = 32
+    ) -> list[PairExplanation]:
+        """Explain many pairs; an image that is in several of them is looked at once, and kept until the last.
+
+        Args:
+            pairs: pairs, with or without what is known of them.
+            batch_size: images at a time.
+
+        Raises:
+            DataError: an image cannot be read; names it.
+        """
+        full = [pair if isinstance(pair, Pair) else Pair(*pair) for pair in pairs]
+        cache = _Cache(Counter(_key(image) for pair in full for image in pair[:2]))
+        explained = []
+        step = max(batch_size // 2, 1)
+        for start in range(0, len(full), step):
+            part = full[start : start + step]
+            self._look_at(part, cache)
+            for pair in part:
+                query, gallery = (cache.seen[_key(image)] for image in pair[:2])
+                explained.append(self._describe(pair, query, gallery))
+                for image in pair[:2]:
+                    cache.used(_key(image))
+        return explained
+
+    def _look_at(self, pairs: Sequence[Pair], cache: _Cache) -> None:
+        """Encode the images of some pairs that the cache does not hold."""
+        new = {_key(image): image for pair in pairs for image in pair[:2] if _key(image) not in cache.seen}
+        if not new:
+            return
+        pictures = [to_pil(image) for image in new.values()]
+        batch = self.encode(pictures, looks=True)
+        for i, (key, picture) in enumerate(zip(new, pictures, strict=True)):
+            cache.seen[key] = _Seen(
+                picture, batch.embeddings[i], batch.features[i], batch.attention[i], batch.looks[i]
+            )
+
+    def _describe(self, pair: Pair, query: _Seen, gallery: _Seen) -> PairExplanation:
+        whole = pair_maps(
+            query.embedding[None], gallery.embedding[None], query.look.whole, gallery.look.whole
+        )
+        return PairExplanation(
+            query_image=np.asarray(query.picture),
+            gallery_image=np.asarray(gallery.picture),
+            query_name=_name(pair.query),
+            gallery_name=_name(pair.gallery),
+            same_identity=pair.same_identity,
+            distance=float((query.embedding - gallery.embedding).norm()),
+            contributions=self._contributions(pair, query, gallery) if len(self.attribute_set) else [],
+            caption=pair.caption,
+            whole=WholeMaps(whole.first[0].cpu().numpy(), whole.second[0].cpu().numpy(), float(whole.rest)),
+            maps=self.maps,
+        )
+
+    def _contributions(self, pair: Pair, a: _Seen, b: _Seen) -> list[AttributeContribution]:
+        parts = (a.features - b.features).norm(dim=1)
+        equal = (parts <= ROUNDING * (a.features.norm(dim=1) + b.features.norm(dim=1))).tolist()
+        count = len(self.attribute_set)
+        known = [
+            labels_of(labels, count, what)
+            for labels, what in ((pair.query_attributes, "query"), (pair.gallery_attributes, "gallery"))
+        ]
+        maps, rest = [a.attention.numpy(), b.attention.numpy()], np.zeros(count)
+        if self.maps == "contributions":
+            found = pair_maps(a.features, b.features, a.look.attributes, b.look.attributes)
+            maps, rest = [found.first.cpu().numpy(), found.second.cpu().numpy()], found.rest.cpu().numpy()
+        return [
+            AttributeContribution(
+                name=attribute.name,
+                phrase=attribute.describe_pair(known[0][k], known[1][k], alike=equal[k]),
+                value=float(parts[k]),
+                exclusive=None if UNKNOWN in (known[0][k], known[1][k]) else known[0][k] != known[1][k],
+                query_map=maps[0][k],
+                gallery_map=maps[1][k],
+                rest=float(rest[k]),
+            )
+            for k, attribute in enumerate(self.attribute_set.attributes)
+        ]
+
+
+def to_pil(image: ImageLike) -> Image.Image:
+    """An RGB picture of a path, a picture or an RGB array (H, W, 3) of 0..255.
+
+    Raises:
+        DataError: it is none; names the file.
+    """
+    if isinstance(image, (str, Path)):
+        return read_image(str(image), format="RGB")
+    if isinstance(image, np.ndarray):
+        return Image.fromarray(check_image(image, "an image to explain"))
+    if not isinstance(image, Image.Image):
+        raise DataError(
+            f"an image to explain is a path, a PIL image or an RGB array, not {type(image).__name__}; open other "
+            "things with PIL.Image.open or turn them into an array (H, W, 3) of uint8"
+        )
+    try:
+        return to_rgb(image)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"a PIL image to explain cannot be read: {error}") from error
+
+
+def labels_of(values: Sequence[int] | None, count: int, what: str) -> tuple[int, ...]:
+    """M labels of 0, 1 or -1; all unknown for None."""
+    if values is None:
+        return (UNKNOWN,) * count
+    labels = tuple(int(value) for value in values)
+    strange = next((label for label in labels if label not in (UNKNOWN, 0, 1)), None)
+    if len(labels) != count or strange is not None:
+        wrong = f"{len(labels)} values" if strange is None else f"the value {strange}"
+        raise DataError(
+            f"the attributes of the {what} have {wrong}; they have to be {count} of 0, 1 or {UNKNOWN} (unknown)"
+        )
+    return labels
+
+
+def _key(image: ImageLike) -> Any:
+    return str(image) if isinstance(image, (str, Path)) else id(image)
+
+
+def _name(image: ImageLike) -> str:
+    return Path(image).name if isinstance(image, (str, Path)) else "image"
