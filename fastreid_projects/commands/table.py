@@ -34,6 +34,7 @@ class Command(NamedTuple):
 _HERE = "fastreid_projects.commands"
 COMMANDS = {
     "train": Command(f"{_HERE}.train", "train or evaluate any config"),
+    "extract": Command(f"{_HERE}.extract", "write the features of pictures, with their names"),
     "export": Command(f"{_HERE}.export", "write a trained model as ONNX, compared with the model"),
     "gradcam": Command(f"{_HERE}.gradcam", "Grad-CAM of images, or of the similarity of two"),
     "results-table": Command(f"{_HERE}.results_table", "a Markdown table from run records"),
