@@ -20,37 +20,6 @@ from tests.architectures import small_configs
 from tests.test_export import ALL, make_config, settle
 
 
-@pytest.fixture
-def run_folder(tiny_cfg, tmp_path):
-    """A factory: the folder of a finished run, config.yaml and model_final.pth alone."""
-
-    def make(*opts, seed=0):
-        cfg = tiny_cfg("MODEL.HEADS.NUM_CLASSES", 4, "MODEL.BACKBONE.PRETRAIN", False, *opts)
-        torch.manual_seed(seed)
-        folder = tmp_path / f"run{seed}"
-        folder.mkdir(exist_ok=True)
-        (folder / "config.yaml").write_text(cfg.dump())
-        model = settle(Trainer.build_model(cfg))
-        torch.save({"model": model.state_dict()}, folder / "model_final.pth")
-        return str(folder)
-
-    return make
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    """Ten PNGs of different sizes in two folders."""
-    rng = np.random.default_rng(0)
-    paths = []
-    for number in range(10):
-        path = tmp_path / "pictures" / f"p{number % 2}" / f"{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = rng.integers(0, 256, (40 + number, 20, 3)).astype(np.uint8)
-        Image.fromarray(pixels).save(path)
-        paths.append(str(path))
-    return sorted(paths)
-
-
 class Keeping(DatasetEvaluator):
     """Keeps what the evaluation computes."""
 

@@ -119,3 +119,48 @@ def _of_table(path: str, parts: tuple[str, ...]) -> list[Picture]:
 def _number(value: Any) -> int | str:
     """An identity or a camera: text in training, a number in tests."""
     return value if isinstance(value, str) else int(value)
+
+
+def read_labelled(source: str, *parts: str) -> list[Picture]:
+    """Return pictures of known persons, each file once; strangers (0000, and 0 and below) are left out.
+
+    Args:
+        source: as of :func:`read_source`; a folder is one of own pictures, or holds a folder for each person.
+        parts: of a dataset, a table or a folder of own pictures.
+
+    Raises:
+        DataError: no person is known, or as of :func:`read_source`.
+        ConfigError: as of :func:`read_source`.
+    """
+    found = _of_folder(Path(source), parts) if os.path.isdir(source) else read_source(source, *parts)
+    known = {p.path: p for p in found if p.pid is not None and p.pid != "0000" and not _is_stranger(p.pid)}
+    if not known:
+        raise DataError(
+            f"{source} says of no picture whom it shows: name a dataset, a table, or a folder with a folder for each "
+            "person"
+        )
+    return list(known.values())
+
+
+def _is_stranger(pid: int | str) -> bool:
+    return isinstance(pid, int) and pid <= 0
+
+
+def _of_folder(folder: Path, parts: tuple[str, ...]) -> list[Picture]:
+    """Own pictures by their table or splits; else by person: the folder right below."""
+    from fastreid_projects.data.own.cameras import camera_of
+    from fastreid_projects.data.own.entries import TABLE
+
+    if (folder / TABLE).is_file():
+        return _of_table(str(folder / TABLE), parts)
+    if any((folder / part).is_dir() for part in parts):
+        from fastreid_projects.data.own.tree import read_folders
+
+        entries = [entry for entry in read_folders(folder).entries if entry.split in parts]
+        return [Picture(entry.path, entry.pid, entry.camid, str(folder)) for entry in entries]
+    found = []
+    for path in pictures_below(folder):
+        person, *deeper = Path(path).relative_to(folder).parts
+        if deeper:
+            found.append(Picture(path, person, camera_of(deeper, path), str(folder)))
+    return found
