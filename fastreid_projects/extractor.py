@@ -25,19 +25,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from fastreid.data.transforms import build_transforms
 from fastreid.modeling.heads.clas_head import ClasHead
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, Dataset, SequentialSampler
 from tqdm import tqdm
 
+from fastreid_projects.contract import compared_model, output_kind
 from fastreid_projects.data.collate import fast_batch_collator
 from fastreid_projects.data.device_loader import DeviceLoader
 from fastreid_projects.data.feature_file import FeatureFile, FeatureWriter, Row
 from fastreid_projects.data.images import ImageLike, as_rgb
 from fastreid_projects.data.sources import Picture, pictures_below
-from fastreid_projects.engine.load_model import load_trained, model_digest, trained_config
+from fastreid_projects.engine.load_model import model_digest, trained_config
+from fastreid_projects.engine.open_model import open_model
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.evaluation.distance import check_finite
 from fastreid_projects.modeling.modes import evaluating
@@ -128,12 +129,23 @@ class Extractor:
             WeightsError: the weights are missing or belong to another model.
         """
         cfg = trained_config(config, weights, opts)
-        model: Any = load_trained(cfg)
-        if hasattr(model, "saliency_model"):
-            model = model.saliency_model()
+        return cls.of(cfg, normalize=normalize, batch_size=batch_size, workers=workers)
+
+    @classmethod
+    def of(
+        cls,
+        cfg: Any,
+        *,
+        normalize: bool | None = None,
+        batch_size: int | None = None,
+        workers: int | None = None,
+    ) -> Extractor:
+        """Build from what :func:`.engine.load_model.trained_config` returned; see :meth:`from_config`."""
+        opened = open_model(cfg, "features need")
+        model = compared_model(opened.model)
         return cls(
             model.eval(),
-            build_transforms(cfg, is_train=False),
+            opened.transform,
             flip=cfg.TEST.FLIP.ENABLED,
             normalize=cfg.TEST.METRIC == "cosine" if normalize is None else normalize,
             batch_size=cfg.TEST.IMS_PER_BATCH if batch_size is None else batch_size,
@@ -278,7 +290,7 @@ class _Images(Dataset[Tensor]):
 
 def _check_features(model: nn.Module) -> None:
     classifies = any(isinstance(module, ClasHead) for module in model.modules())
-    kind = getattr(model, "output_kind", "logits" if classifies else "features")
+    kind = "logits" if classifies else output_kind(model)
     if kind != "features":
         raise ConfigError(
             f"{type(model).__name__} classifies pictures: it returns {kind}, not features that can be compared; name "

@@ -22,6 +22,7 @@ from fastreid.utils.events import EventStorage
 from PIL import Image
 
 from fastreid_projects.benchmarks.measure import Measurement, compare
+from fastreid_projects.benchmarks.searching import indices
 from fastreid_projects.benchmarks.steps import plain_step
 from fastreid_projects.benchmarks.throughput import compare_processes
 from fastreid_projects.config import load_config
@@ -178,6 +179,7 @@ CASES: dict[str, Case] = {
     "reranking": reranking,
     "processes": processes,
     "extraction": extraction,
+    "indices": indices,
 }
 
 

@@ -37,6 +37,7 @@ COMMANDS = {
     "extract": Command(f"{_HERE}.extract", "write the features of pictures, with their names"),
     "threshold": Command(f"{_HERE}.threshold", "fit a threshold at a wanted false-match rate"),
     "match": Command(f"{_HERE}.match", "say whether pictures show one person"),
+    "search": Command(f"{_HERE}.search", "find a person's pictures in a gallery, on a page"),
     "export": Command(f"{_HERE}.export", "write a trained model as ONNX, compared with the model"),
     "gradcam": Command(f"{_HERE}.gradcam", "Grad-CAM of images, or of the similarity of two"),
     "results-table": Command(f"{_HERE}.results_table", "a Markdown table from run records"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fastreid_projects.contract import SharesPeople
 from fastreid_projects.data.images import is_picture
 from fastreid_projects.errors import ConfigError, DataError
 
@@ -27,7 +28,7 @@ class Picture:
     path: str
     pid: int | str | None = None
     camid: int | str | None = None
-    people: str = ""
+    people: str = field(default="", kw_only=True)
 
     def __fspath__(self) -> str:
         return self.path
@@ -49,8 +50,8 @@ class Picture:
         return self.pid == other.pid
 
     def is_junk_for(self, query: Picture) -> bool:
-        """Return whether the protocol leaves it out: the query's own person by the query's own camera."""
-        return bool(self.shows(query)) and self.camid == query.camid
+        """Return whether the protocol leaves it out: the query's person by the query's camera, or the query itself."""
+        return bool(self.shows(query)) and (self.camid == query.camid or self.path == query.path)
 
 
 def pictures_below(folder: str | os.PathLike[str]) -> list[str]:
@@ -61,7 +62,7 @@ def pictures_below(folder: str | os.PathLike[str]) -> list[str]:
     """
     files = sorted(path for path in Path(folder).rglob("*") if is_picture(path.name) and path.is_file())
     if not files:
-        raise DataError(f"the folder {os.fspath(folder)} holds no picture that Pillow reads")
+        raise DataError(f"the folder {os.fspath(folder)} holds no image that Pillow reads")
     return [str(file) for file in files]
 
 
@@ -99,9 +100,11 @@ def read_dataset(name: str, *parts: str) -> tuple[Any, list[Picture]]:
     if name not in DATASET_REGISTRY._obj_map and not name.startswith(f"{NAME}:"):
         raise ConfigError(f"'{name}' is no image, no folder and no registered dataset")
     dataset = build_dataset(name)
-    people = getattr(dataset, "people", name)
+    people = dataset.people if isinstance(dataset, SharesPeople) else name
     items = [item for part in parts for item in getattr(dataset, part)]
-    return dataset, [Picture(str(item[0]), _number(item[1]), _number(item[2]), people) for item in items]
+    return dataset, [
+        Picture(str(item[0]), _number(item[1]), _number(item[2]), people=people) for item in items
+    ]
 
 
 def _of_table(path: str, parts: tuple[str, ...]) -> list[Picture]:
@@ -113,7 +116,7 @@ def _of_table(path: str, parts: tuple[str, ...]) -> list[Picture]:
     found = [entry for entry in pictures.entries if entry.split in parts]
     if not found:
         raise DataError(f"the table {path} has no pictures of the split {' or '.join(parts)}")
-    return [Picture(entry.path, entry.pid, entry.camid, path) for entry in found]
+    return [Picture(entry.path, entry.pid, entry.camid, people=path) for entry in found]
 
 
 def _number(value: Any) -> int | str:
@@ -157,10 +160,10 @@ def _of_folder(folder: Path, parts: tuple[str, ...]) -> list[Picture]:
         from fastreid_projects.data.own.tree import read_folders
 
         entries = [entry for entry in read_folders(folder).entries if entry.split in parts]
-        return [Picture(entry.path, entry.pid, entry.camid, str(folder)) for entry in entries]
+        return [Picture(entry.path, entry.pid, entry.camid, people=str(folder)) for entry in entries]
     found = []
     for path in pictures_below(folder):
         person, *deeper = Path(path).relative_to(folder).parts
         if deeper:
-            found.append(Picture(path, person, camera_of(deeper, path), str(folder)))
+            found.append(Picture(path, person, camera_of(deeper, path), people=str(folder)))
     return found

@@ -13,6 +13,7 @@ from fastreid.utils.checkpoint import Checkpointer
 from torch import nn
 
 from fastreid_projects.config import load_config
+from fastreid_projects.config.ready import ready
 from fastreid_projects.contract import HasTestConfig
 from fastreid_projects.engine.stages import WEIGHTS, build_stages
 from fastreid_projects.engine.trainer import Trainer, final_weights
@@ -64,8 +65,7 @@ def trained_config(config: str, weights: str = "", opts: Sequence[str] = ()) -> 
         cfg.MODEL.WEIGHTS = _weights_of_run(config, cfg)
     cfg = build_stages(cfg)[-1].cfg.clone()
     cfg.defrost()
-    check_host_config(cfg)
-    return resolve_device(cfg)
+    return ready(cfg)
 
 
 def _config_of_run(folder: str) -> str:
