@@ -39,6 +39,7 @@ COMMANDS = {
     "match": Command(f"{_HERE}.match", "say whether pictures show one person"),
     "search": Command(f"{_HERE}.search", "find a person's pictures in a gallery, on a page"),
     "export": Command(f"{_HERE}.export", "write a trained model as ONNX, compared with the model"),
+    "convert": Command(f"{_HERE}.convert", "write a clean file of weights, also of other projects'"),
     "gradcam": Command(f"{_HERE}.gradcam", "Grad-CAM of images, or of the similarity of two"),
     "results-table": Command(f"{_HERE}.results_table", "a Markdown table from run records"),
     "benchmark": Command(f"{_HERE}.benchmark", "ratios of time and memory, side by side"),
