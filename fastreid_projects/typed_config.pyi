@@ -386,3 +386,4 @@ class Config(Node):
     SEED: int
     PLUGINS: Sequence[Any]
     STAGES: Sequence[Any]
+    TRACKERS: Sequence[Any]

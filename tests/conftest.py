@@ -187,3 +187,49 @@ def storage() -> Iterator[EventStorage]:
     with EventStorage() as opened:
         opened.epoch = 0
         yield opened
+
+
+@pytest.fixture
+def run_folder(tiny_cfg: Callable[..., Any], tmp_path: Path) -> Callable[..., str]:
+    """A factory: the folder of a finished run with random weights, config.yaml and model_final.pth alone."""
+
+    def make(*opts: Any, seed: int = 0) -> str:
+        from fastreid_projects.engine.trainer import Trainer
+
+        cfg = tiny_cfg("MODEL.HEADS.NUM_CLASSES", 4, "MODEL.BACKBONE.PRETRAIN", False, *opts)
+        torch.manual_seed(seed)
+        folder = tmp_path / f"run{seed}"
+        folder.mkdir(exist_ok=True)
+        (folder / "config.yaml").write_text(cfg.dump())
+        torch.save({"model": Trainer.build_model(cfg).state_dict()}, folder / "model_final.pth")
+        return str(folder)
+
+    return make
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[str]:
+    """The paths of ten PNGs of different sizes, in two folders."""
+    rng = np.random.default_rng(0)
+    paths = []
+    for number in range(10):
+        path = tmp_path / "pictures" / f"p{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (40 + number, 20, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(path)
+        paths.append(str(path))
+    return sorted(paths)
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> str:
+    """A folder of twelve persons of one colour each, with three pictures by two cameras in a folder for each person."""
+    rng = np.random.default_rng(0)
+    for person in range(12):
+        colour = rng.integers(0, 200, 3)
+        for shot in range(3):
+            pixels = (colour + rng.integers(0, 56, (32, 16, 3))).astype(np.uint8)
+            path = tmp_path / "album" / f"p{person:02d}" / f"c{1 + shot % 2}_{shot}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    return str(tmp_path / "album")

@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LINES = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
 PAGE = (ROOT / "docs" / "install.md").read_text()
-# Not installed by make: a release's tools, and masks by BlazePose.
-ASKED_FOR_ALONE = {"release", "blazepose"}
+# Not installed by make: a release's tools, masks by BlazePose, and trackers.
+ASKED_FOR_ALONE = {"release", "blazepose", "trackers"}
 
 
 def pins(lines):

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import importlib
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from fastreid.data import CommDataset, build_reid_test_loader
+from fastreid.data.transforms import build_transforms
 from fastreid.engine.train_loop import SimpleTrainer
+from fastreid.evaluation import inference_on_dataset
+from fastreid.evaluation.evaluator import DatasetEvaluator
 from fastreid.evaluation.rank import evaluate_py
 from fastreid.modeling.meta_arch import build_model
 from fastreid.solver import build_optimizer
 from fastreid.utils.compute_dist import compute_jaccard_distance
 from fastreid.utils.events import EventStorage
+from PIL import Image
 
 from fastreid_projects.benchmarks.measure import Measurement, compare
+from fastreid_projects.benchmarks.searching import indices
 from fastreid_projects.benchmarks.steps import plain_step
 from fastreid_projects.benchmarks.throughput import compare_processes
 from fastreid_projects.config import load_config
 from fastreid_projects.evaluation.ranking import RankingMeter
 from fastreid_projects.evaluation.reranking import FASTREID, iter_jaccard_distances
+from fastreid_projects.extractor import Extractor
 from fastreid_projects.plugins import PAPERS
 
 Case = Callable[[bool, str], list[Measurement]]
@@ -101,6 +109,50 @@ def reranking(quick: bool, device: str) -> list[Measurement]:
     return measured
 
 
+def extraction(quick: bool, device: str) -> list[Measurement]:
+    """Features of JPEG files by the extractor, and by the host's evaluation of the same model and loader."""
+    count, workers = (32, 0) if quick else (2000, 2)
+    opts = [
+        "MODEL.DEVICE",
+        device,
+        "MODEL.BACKBONE.PRETRAIN",
+        "False",
+        "DATALOADER.NUM_WORKERS",
+        str(workers),
+    ]
+    cfg = load_config("configs/demo/bagtricks_r18_demo.yml", [*opts, "MODEL.HEADS.NUM_CLASSES", "2"])
+    model, transform = build_model(cfg).eval(), build_transforms(cfg, is_train=False)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = _write_pictures(folder, count)
+        extractor = Extractor(
+            model, transform, batch_size=cfg.TEST.IMS_PER_BATCH, workers=workers, flip=cfg.TEST.FLIP.ENABLED
+        )
+
+        def evaluation() -> None:
+            images = CommDataset([(path, 0, 0) for path in paths], transform, relabel=False)
+            loader, _ = build_reid_test_loader(cfg, test_set=images, num_query=1)
+            inference_on_dataset(model, loader, _Forgetful(), flip_test=cfg.TEST.FLIP.ENABLED)
+
+        ways = [("extractor", lambda: extractor(paths)), ("evaluation", evaluation)]
+        return compare("features of pictures", ways, repeats=1 if quick else 3, device=device)
+
+
+def _write_pictures(folder: str, count: int) -> list[str]:
+    rng = np.random.default_rng(0)
+    paths = [f"{folder}/{number}.jpg" for number in range(count)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (128, 64, 3)).astype(np.uint8)).save(path)
+    return paths
+
+
+class _Forgetful(DatasetEvaluator):
+    """Brings features to the CPU, as every evaluator does, and scores nothing."""
+
+    def process(self, inputs: Any, outputs: torch.Tensor) -> None:
+        """See the host's method."""
+        outputs.cpu()
+
+
 def processes(quick: bool, device: str) -> list[Measurement]:
     """Training steps of BoT with ResNet-18 on the CPU: two processes that share the cores, and one that has all."""
     batch, steps, size = (16, 1, "[64, 32]") if quick else (64, 20, "[256, 128]")
@@ -126,6 +178,8 @@ CASES: dict[str, Case] = {
     "training_step": training_step,
     "reranking": reranking,
     "processes": processes,
+    "extraction": extraction,
+    "indices": indices,
 }
 
 

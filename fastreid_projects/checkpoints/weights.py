@@ -15,8 +15,10 @@ import numpy as np
 import torch
 
 from fastreid_projects.errors import WeightsError
+from fastreid_projects.extras import need
 
 WRAPPERS = ("model", "state_dict", "model_state")
+SAFETENSORS = ".safetensors"
 
 
 def load_state_dict_file(path: str) -> dict[str, torch.Tensor]:
@@ -40,9 +42,13 @@ def load_state_dict_file(path: str) -> dict[str, torch.Tensor]:
 def load_safely(path: str) -> Any:
     """``torch.load`` on the CPU with ``weights_only=True``; numpy values and the config of a run are allowed.
 
+    A ``.safetensors`` is read by its own package.
+
     Raises:
         WeightsError: the file is missing, truncated, no torch file, or holds objects that could run code.
     """
+    if os.fspath(path).endswith(SAFETENSORS) and os.path.isfile(path):
+        return _load_safetensors(path)
     try:
         with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
@@ -71,6 +77,17 @@ def load_safely(path: str) -> Any:
                 "torch.save(torch.jit.load(file).state_dict(), new_file)."
             ) from error
         raise WeightsError(_broken(path)) from error
+
+
+def _load_safetensors(path: str) -> dict[str, torch.Tensor]:
+    reader = need("safetensors.torch", "convert", f"Reading {path}")
+    try:
+        state: dict[str, torch.Tensor] = reader.load_file(path)
+    except Exception as error:  # its error has no name that it exports
+        raise WeightsError(
+            f"The weights file '{path}' is truncated or was not written by safetensors: copy or download it again."
+        ) from error
+    return state
 
 
 def folder_named(path: str) -> str:

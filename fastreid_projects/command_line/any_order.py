@@ -67,3 +67,17 @@ def add_config_arguments(parser: argparse.ArgumentParser, what: str = "the model
     parser.add_argument("--config-file", required=True, help=f"YAML of {what}, or the config.yaml of its run")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("opts", nargs="*", help="KEY VALUE pairs, MODEL.WEIGHTS among them")
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what commands have that use a trained model: ``--config-file``, ``--weights``, ``--debug`` and the pairs."""
+    parser.add_argument(
+        "--config-file",
+        required=True,
+        help="YAML of the model, or the folder of its run, which needs no --weights",
+    )
+    parser.add_argument(
+        "--weights", default="", help="a checkpoint (default: model_final.pth of the config's run)"
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("opts", nargs="*", help="KEY VALUE pairs")

@@ -34,7 +34,12 @@ class Command(NamedTuple):
 _HERE = "fastreid_projects.commands"
 COMMANDS = {
     "train": Command(f"{_HERE}.train", "train or evaluate any config"),
+    "extract": Command(f"{_HERE}.extract", "write the features of pictures, with their names"),
+    "threshold": Command(f"{_HERE}.threshold", "fit a threshold at a wanted false-match rate"),
+    "match": Command(f"{_HERE}.match", "say whether pictures show one person"),
+    "search": Command(f"{_HERE}.search", "find a person's pictures in a gallery, on a page"),
     "export": Command(f"{_HERE}.export", "write a trained model as ONNX, compared with the model"),
+    "convert": Command(f"{_HERE}.convert", "write a clean file of weights, also of other projects'"),
     "gradcam": Command(f"{_HERE}.gradcam", "Grad-CAM of images, or of the similarity of two"),
     "results-table": Command(f"{_HERE}.results_table", "a Markdown table from run records"),
     "evidence": Command(f"{_HERE}.evidence", "train what the papers claim, and tabulate it"),

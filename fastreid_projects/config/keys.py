@@ -13,6 +13,9 @@ def add_common_config(cfg: CN) -> None:
     # Trainings one after the other, see fastreid_projects.engine.stages: a list of overrides of this config, each with
     # a NAME. Each stage starts from the weights that the one before ended with.
     cfg.STAGES = []
+    # Where the numbers of a training go besides log.txt and metrics.json, see fastreid_projects.engine.trackers:
+    # "tensorboard", "wandb", "mlflow".
+    cfg.TRACKERS = ["tensorboard"]
     # Keep only the input of each residual block for the backward pass and compute the rest again: less memory, more
     # time, the same numbers.
     cfg.MODEL.BACKBONE.ACTIVATION_CHECKPOINTING = False

@@ -5,14 +5,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from fastreid_projects.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | npt.NDArray[Any] | Tensor"
 
 # PIL raises these for files that are cut off, no image at all, of an unknown kind, or absurdly large.
 _UNREADABLE = (
@@ -49,6 +55,71 @@ def read_image(file_name: str, format: str | None = None) -> Image.Image:
     if format == "BGR":
         return Image.merge("RGB", rgb.split()[::-1])
     return rgb if format in (None, "RGB") else rgb.convert(format)
+
+
+def as_rgb(image: ImageLike) -> Image.Image:
+    """Return an 8-bit RGB image of whatever people hold: a model's transforms take it from there.
+
+    Args:
+        image: a path; a PIL image; an array (H, W, 3), RGB, or (H, W), of bytes; a tensor (3, H, W), RGB, of bytes or
+            of floats in 0..255.
+
+    Raises:
+        DataError: it is none of these, or cannot be read.
+
+    Example:
+        >>> as_rgb(np.zeros((4, 2), np.uint8)).size
+        (2, 4)
+    """
+    if isinstance(image, str | os.PathLike):
+        return read_image(os.fspath(image), format="RGB")
+    if _is_tensor(image):
+        image = _array_of(image)
+    if isinstance(image, np.ndarray):
+        return Image.fromarray(_rgb_bytes(image))
+    if not isinstance(image, Image.Image):
+        raise DataError(
+            f"a picture is a path, a PIL image, an array or a tensor, not {type(image).__name__}; open other things "
+            "with PIL.Image.open"
+        )
+    try:
+        return to_rgb(image)
+    except _UNREADABLE as error:
+        raise DataError(f"a PIL image cannot be read: {error}") from error
+
+
+def _is_tensor(image: object) -> TypeGuard[Tensor]:
+    """Return whether this is a tensor; without torch, which takes a second to import, nothing is."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(image, torch.Tensor)
+
+
+def _array_of(image: Tensor) -> npt.NDArray[Any]:
+    """Return bytes (H, W, 3) of a tensor (3, H, W) of bytes or of floats in 0..255."""
+    if image.dim() != 3 or image.shape[0] != 3:
+        raise DataError(
+            f"a tensor of a picture has the shape (3, height, width), RGB, not {tuple(image.shape)}"
+        )
+    values = image.detach().permute(1, 2, 0).cpu().numpy()
+    if values.dtype.kind != "f":
+        return values
+    low, top = float(values.min(initial=0)), float(values.max(initial=0))
+    if low < 0 or top > 255 or 0 < top <= 1:
+        raise DataError(
+            f"the values of a picture's tensor lie in {low:g}..{top:g}, but have to be RGB in 0..255: multiply what "
+            "lies in 0..1 by 255, and leave out any normalisation; the model has its own"
+        )
+    return values.round().astype(np.uint8)
+
+
+def _rgb_bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    grey = array.ndim == 2
+    if array.dtype != np.uint8 or not array.size or not (grey or (array.ndim == 3 and array.shape[2] == 3)):
+        raise DataError(
+            "an array of a picture is uint8 (height, width, 3), RGB, or (height, width), not "
+            f"{array.dtype} {array.shape}"
+        )
+    return np.ascontiguousarray(np.stack([array] * 3, axis=2) if grey else array)
 
 
 @functools.cache

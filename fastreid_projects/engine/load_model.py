@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils.checkpoint import Checkpointer
 from torch import nn
 
 from fastreid_projects.config import load_config
+from fastreid_projects.config.ready import ready
 from fastreid_projects.config.unread import warn_of_unread
 from fastreid_projects.config.watched import WatchedConfig
 from fastreid_projects.contract import HasTestConfig
-from fastreid_projects.engine.stages import build_stages
-from fastreid_projects.engine.trainer import Trainer
+from fastreid_projects.engine.stages import WEIGHTS, build_stages
+from fastreid_projects.engine.trainer import Trainer, final_weights
 from fastreid_projects.errors import ConfigError
+
+_RUN_CONFIG = "config.yaml"
 
 
 def load_trained(cfg: Any) -> nn.Module:
@@ -42,6 +48,76 @@ def load_trained(cfg: Any) -> nn.Module:
     checkpointer.classes = cfg.MODEL.HEADS.NUM_CLASSES
     checkpointer.load(cfg.MODEL.WEIGHTS)
     return model
+
+
+def trained_config(config: str, weights: str = "", opts: Sequence[str] = ()) -> Any:
+    """Return the config of a trained model on this machine, checked, with ``MODEL.WEIGHTS``.
+
+    Args:
+        config: a YAML, by its path or name; or the folder of a run, which needs nothing else.
+        weights: by default those that ``opts`` name, else ``model_final.pth`` of the config's run.
+        opts: ``KEY VALUE`` pairs.
+
+    Raises:
+        ConfigError: the config cannot be used, or there are no weights.
+    """
+    if os.path.isdir(config):
+        config = _config_of_run(config)
+    cfg = load_config(config, list(opts))
+    if weights:
+        cfg.MODEL.WEIGHTS = str(weights)
+    elif WEIGHTS not in opts:
+        cfg.MODEL.WEIGHTS = _weights_of_run(config, cfg)
+    cfg = build_stages(cfg)[-1].cfg.clone()
+    cfg.defrost()
+    return ready(cfg)
+
+
+def _config_of_run(folder: str) -> str:
+    path = os.path.join(folder, _RUN_CONFIG)
+    if not os.path.isfile(path):
+        raise ConfigError(
+            f"the folder {folder} holds no {_RUN_CONFIG}: name the OUTPUT_DIR of a run, or a config"
+        )
+    return path
+
+
+def _weights_of_run(config: str, cfg: Any) -> str:
+    """The last weights of a config's run: beside the run's own config.yaml, else in OUTPUT_DIR."""
+    beside, name = os.path.split(config)
+    folders = [beside or ".", cfg.OUTPUT_DIR] if name == _RUN_CONFIG else [cfg.OUTPUT_DIR]
+    found = next((final_weights(folder) for folder in folders if os.path.isfile(final_weights(folder))), "")
+    if not found:
+        raise ConfigError(
+            f"no weights are named, and {final_weights(folders[0])} does not exist: train with "
+            f"'fastreid-projects train --config-file {config}', or add MODEL.WEIGHTS and the path of a checkpoint"
+        )
+    return found
+
+
+def model_digest(model: nn.Module, cfg: Any) -> str:
+    """Return a text that changes with all that changes a feature: weights, architecture, input, flip and metric.
+
+    The same weights in another file, or on another device, have the same.
+    """
+    node = cfg.MODEL.clone()
+    node.defrost()
+    node.DEVICE = node.WEIGHTS = ""
+    node.HEADS.NUM_CLASSES = 0
+    node.BACKBONE.PRETRAIN, node.BACKBONE.PRETRAIN_PATH = False, ""
+    node.LOSSES.clear()
+    words = (
+        node.dump(),
+        list(cfg.INPUT.SIZE_TEST),
+        cfg.INPUT.CROP.dump(),
+        cfg.TEST.FLIP.ENABLED,
+        cfg.TEST.METRIC,
+    )
+    digest = hashlib.sha256("\n".join(map(str, words)).encode())
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def named_configs(

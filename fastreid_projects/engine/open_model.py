@@ -10,7 +10,7 @@ from fastreid.data.transforms import build_transforms
 from torch import Tensor, nn
 
 from fastreid_projects.config.ready import ready
-from fastreid_projects.data.images import read_image
+from fastreid_projects.data.images import ImageLike, as_rgb
 from fastreid_projects.engine.load_model import load_trained
 from fastreid_projects.errors import ConfigError
 
@@ -28,13 +28,13 @@ class OpenModel(NamedTuple):
     model: nn.Module
     transform: Any
 
-    def read(self, paths: Sequence[str]) -> Tensor:
-        """Return pictures as the model takes them, (N, 3, H, W) of 0..255 RGB.
+    def read(self, images: Sequence[ImageLike]) -> Tensor:
+        """Return pictures as the model takes them, (N, 3, H, W) of 0..255 RGB; see :func:`.data.images.as_rgb`.
 
         Raises:
             DataError: one cannot be read; names it.
         """
-        return torch.stack([self.transform(read_image(path, format="RGB")) for path in paths])
+        return torch.stack([self.transform(as_rgb(image)) for image in images])
 
 
 def open_model(cfg: Any, purpose: str) -> OpenModel:

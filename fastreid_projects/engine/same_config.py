@@ -18,6 +18,7 @@ from fastreid_projects.records.tables import read_record
 WHERE = (
     "OUTPUT_DIR",
     "PLUGINS",
+    "TRACKERS",
     "MODEL.DEVICE",
     "MODEL.HEADS.NUM_CLASSES",
     "SOLVER.AMP.ENABLED",

@@ -15,12 +15,15 @@ from fastreid.utils import comm
 from fastreid.utils.logger import setup_logger
 
 from fastreid_projects.config.ready import ready
+from fastreid_projects.engine.brief_log import describe_run, shorten
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.files import remove_unfinished
 
 
 def setup_run(cfg: Any, args: argparse.Namespace) -> Any:
     """Check the config, settle its device, open the log in OUTPUT_DIR and seed every generator.
+
+    The log is short; ``--debug`` adds what FastReID logs besides: the whole config, the model, all versions.
 
     Returns:
         The config, frozen.
@@ -39,6 +42,9 @@ def setup_run(cfg: Any, args: argparse.Namespace) -> Any:
     )  # the one that default_setup then gets
     for handler in logger.handlers:
         handler.handleError = functools.partial(_log_is_full, handler)
+    if not getattr(args, "debug", False):
+        shorten(logger)
+    logger.info(describe_run(cfg, getattr(args, "config_file", "")))
     default_setup(cfg, args)
     return cfg
 

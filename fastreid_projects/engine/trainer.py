@@ -15,6 +15,7 @@ from fastreid.engine import DefaultTrainer, hooks
 from fastreid.evaluation import ReidEvaluator, inference_on_dataset, print_csv_format
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils import comm
+from fastreid.utils.events import CommonMetricPrinter, JSONWriter
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -22,6 +23,7 @@ from fastreid_projects.config.unread import refuse_unread
 from fastreid_projects.config.watched import WatchedConfig
 from fastreid_projects.contract import CountsItems, DatasetMaker, HasDataset, HasEvaluator, Source, junk_of
 from fastreid_projects.data.datasets import check_matches, open_dataset, subset, training_items
+from fastreid_projects.engine.trackers import build_trackers
 from fastreid_projects.evaluation.counts import Results
 from fastreid_projects.evaluation.fidelity_evaluator import TrainFidelityEvaluator
 from fastreid_projects.evaluation.protocol import fit_evaluator
@@ -100,7 +102,6 @@ class Trainer(DefaultTrainer):
             results[name] = result = Results(result, **training)
             results.counts[name] = evaluator.counts if isinstance(evaluator, CountsItems) else {}
             if comm.is_main_process():
-                logger.info("Evaluation results for %s in csv format:", name)
                 print_csv_format(OrderedDict(result, dataset=name))
         if len(results) > 1:
             return results
@@ -154,6 +155,11 @@ class Trainer(DefaultTrainer):
         make = own_dataset(cfg, is_train=False) or _host_dataset
         images = make(numbered, build_transforms(cfg, is_train=False))
         return build_reid_test_loader(cfg, test_set=images, num_query=1)[0]
+
+    def build_writers(self) -> list[Any]:
+        """The host's printer and ``metrics.json``, and what TRACKERS names."""
+        lines = JSONWriter(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json"))
+        return [CommonMetricPrinter(self.max_iter), lines, *build_trackers(self.cfg)]
 
     def build_hooks(self) -> list[Any]:
         """The host's hooks, writing more often than every 200 iterations."""

@@ -1,4 +1,4 @@
-"""A searchable gallery: faiss, flat or compressed, on the GPU where there is one, kept on disk.
+"""A searchable gallery: faiss, flat, compressed or a graph, on the GPU where there is one, kept on disk.
 
 | letter | meaning                        |
 | ------ | ------------------------------ |
@@ -13,8 +13,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +25,37 @@ import numpy.typing as npt
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.files import write_aside
 
-KINDS = ("flat", "ivfpq")
+KINDS = ("flat", "ivfpq", "hnsw")
 Features = npt.NDArray[np.float32]
+_faiss: Any = faiss  # its stubs know no parameters of HNSW
 # Product quantisation has 256 centres for each part of a feature; faiss wants 39 examples of each.
 _CENTRES = 256
 _LEAST = 39 * _CENTRES
 _PARTS = 64
+# Of HNSW: links of an image, and how many images are kept in sight while it is built and while it is searched.
+_LINKS, _SIGHT_BUILD, _SIGHT = 32, 200, 128
 
 
 @dataclass
 class GalleryIndex:
     """Features of a gallery, to be searched by Euclidean distance.
 
+    Each image has a number, from 0 in the order in which they were added; a number is not given twice.
+
     Attributes:
-        index: faiss' own index, on the CPU.
+        index: faiss' own index, on the CPU; it knows the images by their numbers.
         key: what the features belong to: images, weights and kind. Two indices with the same key are the same.
+        next_number: of the next image.
+        removed: numbers that a graph still holds, and does not find.
+        facts: whatever else is kept with it.
     """
 
     index: Any
     key: str = ""
+    next_number: int = 0
+    removed: set[int] = field(default_factory=set)
+    facts: dict[str, Any] = field(default_factory=dict)
+    _device: Any = field(default=None, repr=False, compare=False)
 
     @classmethod
     def build(cls, features: Features, kind: str = "flat", key: str = "") -> GalleryIndex:
@@ -51,8 +63,9 @@ class GalleryIndex:
 
         Args:
             features: (G, D).
-            kind: "flat" compares with every image, exactly; "ivfpq" keeps 64 bytes an image and looks at the nearest
-                cells alone: approximate, for galleries of hundreds of thousands.
+            kind: "flat" compares with every image, exactly; "hnsw" walks a graph of neighbours, nearly exact and fast
+                for single queries, with 256 bytes an image more; "ivfpq" keeps 64 bytes an image and looks at the
+                nearest cells alone: approximate, for galleries that the memory does not hold otherwise.
             key: see the attributes.
 
         Raises:
@@ -61,19 +74,50 @@ class GalleryIndex:
         """
         features = np.ascontiguousarray(features, dtype=np.float32)
         index = _empty(features.shape, kind)
-        device = _on_gpu(index)
-        if not device.is_trained:
+        if not index.is_trained:
+            device = _on_gpu(index)
             device.train(features)
-        device.add(features)
-        return cls(faiss.index_gpu_to_cpu(device) if device is not index else index, key)
+            index = faiss.index_gpu_to_cpu(device) if device is not index else index
+        built = cls(index, key)
+        built.add(features)
+        return built
+
+    def add(self, features: Features) -> range:
+        """Add images; "ivfpq" keeps the cells of its first ones.
+
+        Args:
+            features: (G, D).
+
+        Returns:
+            Their numbers.
+
+        Raises:
+            DataError: the features have another size.
+        """
+        features = self._fitting(features, "new")
+        numbers = range(self.next_number, self.next_number + len(features))
+        self.index.add_with_ids(features, np.arange(numbers.start, numbers.stop))
+        self.next_number, self._device = numbers.stop, None
+        return numbers
+
+    def remove(self, numbers: Iterable[int]) -> None:
+        """Remove images by their numbers; those that are not there are left alone."""
+        gone = sorted({int(number) for number in numbers} - self.removed)
+        self._device = None
+        if _is_graph(self.index):
+            self.removed.update(number for number in gone if 0 <= number < self.next_number)
+            if 2 * len(self.removed) > self.index.ntotal:  # the ways through it lead over what is not found
+                self.index, self.removed = _without(self.index, self.removed), set()
+        else:
+            self.index.remove_ids(np.array(gone, dtype=np.int64))
 
     @property
     def exact(self) -> bool:
-        """Whether it compares whole features, not compressed ones."""
-        return isinstance(self.index, faiss.IndexFlat)
+        """Whether its distances are those of whole features, not of compressed ones."""
+        return not isinstance(_inner(self.index), faiss.IndexIVFPQ)
 
     def __len__(self) -> int:
-        return int(self.index.ntotal)
+        return int(self.index.ntotal) - len(self.removed)
 
     def search(self, queries: Features, k: int) -> tuple[Features, npt.NDArray[np.int64]]:
         """The k nearest gallery images of each query.
@@ -83,8 +127,8 @@ class GalleryIndex:
             k: 1..G.
 
         Returns:
-            Euclidean distances (Q, k), ascending, and positions in the gallery (Q, k); -1 where a compressed index
-            finds fewer than k.
+            Euclidean distances (Q, k), ascending, and the images' numbers (Q, k); -1 where "ivfpq" or "hnsw" finds
+            fewer than k.
 
         Raises:
             ConfigError: k is not within 1..G.
@@ -92,15 +136,31 @@ class GalleryIndex:
         """
         if not 1 <= k <= len(self):
             raise ConfigError(f"the top {k} were asked for, but the gallery has {len(self)} images")
-        queries = np.ascontiguousarray(queries, dtype=np.float32)
-        if queries.ndim != 2 or queries.shape[1] != self.index.d:
-            raise DataError(
-                f"query features of shape {queries.shape} do not fit a gallery of {self.index.d}-d features"
-            )
-        squared, positions = _on_gpu(self.index).search(queries, k)
-        return np.sqrt(np.maximum(squared, 0)), positions
+        queries = self._fitting(queries, "query")
+        if self._device is None:
+            self._device = _on_gpu(self.index)
+        squared, numbers = self._device.search(queries, k, params=self._parameters(k))
+        return np.sqrt(np.maximum(squared, 0)), numbers
 
-    def save(self, path: str | Path) -> Path:
+    def _fitting(self, features: Features, what: str) -> Features:
+        features = np.ascontiguousarray(features, dtype=np.float32)
+        if features.ndim != 2 or features.shape[1] != self.index.d:
+            raise DataError(
+                f"{what} features of shape {features.shape} do not fit a gallery of {self.index.d}-d features"
+            )
+        return features
+
+    def _parameters(self, k: int) -> Any:
+        """A graph's sight, which has to hold k, and what it may not find."""
+        if not _is_graph(self.index):
+            return None
+        sight = max(_SIGHT, 2 * k)
+        if not self.removed:
+            return _faiss.SearchParametersHNSW(efSearch=sight)
+        gone = faiss.IDSelectorBatch(np.array(sorted(self.removed), dtype=np.int64))
+        return _faiss.SearchParametersHNSW(efSearch=sight, sel=faiss.IDSelectorNot(gone))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write ``path`` and, beside it, ``path``.json with the key.
 
         Raises:
@@ -108,13 +168,20 @@ class GalleryIndex:
         """
         path = Path(path)
         content = faiss.serialize_index(self.index).tobytes()
-        meta = {"key": self.key, "images": len(self), "sha256": hashlib.sha256(content).hexdigest()}
+        meta = {
+            "key": self.key,
+            "images": len(self),
+            "next_number": self.next_number,
+            "removed": sorted(self.removed),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            **self.facts,
+        }
         write_aside(path, content)
         write_aside(_meta(path), json.dumps(meta, indent=1).encode())
         return path
 
     @classmethod
-    def load(cls, path: str | Path) -> GalleryIndex:
+    def load(cls, path: str | os.PathLike[str]) -> GalleryIndex:
         """Read what :meth:`save` wrote.
 
         Raises:
@@ -127,18 +194,21 @@ class GalleryIndex:
             if hashlib.sha256(content).hexdigest() != meta["sha256"]:
                 raise ValueError("it does not fit its .json")
             index = faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
+            own = ("key", "images", "next_number", "removed", "sha256")
+            facts = {name: value for name, value in meta.items() if name not in own}
+            return cls(index, meta["key"], int(meta["next_number"]), set(meta["removed"]), facts)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             raise DataError(
                 f"the index {path} cannot be read: {reason}; remove it and it is built again"
             ) from error
-        return cls(index, meta["key"])
 
     @classmethod
     def load_if_current(cls, path: str | Path, key: str) -> GalleryIndex | None:
         """The index at ``path`` if there is a whole one with this key; None where it has to be built again."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            if json.loads(_meta(Path(path)).read_text(encoding="utf-8"))["key"] == key:
+            meta = json.loads(_meta(Path(path)).read_text(encoding="utf-8"))
+            if meta["key"] == key and "next_number" in meta:  # not that of an earlier version
                 return cls.load(path)
         return None
 
@@ -159,7 +229,11 @@ def _empty(shape: tuple[int, ...], kind: str) -> Any:
     if kind not in KINDS:
         raise ConfigError(f"the index kind is '{kind}'; it has to be {' or '.join(KINDS)}")
     if kind == "flat":
-        return faiss.IndexFlatL2(size)
+        return faiss.IndexIDMap2(faiss.IndexFlatL2(size))
+    if kind == "hnsw":
+        graph = faiss.IndexHNSWFlat(size, _LINKS)
+        graph.hnsw.efConstruction = _SIGHT_BUILD
+        return faiss.IndexIDMap2(graph)
     if count < _LEAST:
         raise DataError(
             f"an ivfpq index is trained on at least {_LEAST} images, but the gallery has {count}; take 'flat'"
@@ -171,9 +245,29 @@ def _empty(shape: tuple[int, ...], kind: str) -> Any:
     return index
 
 
+def _inner(index: Any) -> Any:
+    """What holds the features."""
+    return faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap2) else index
+
+
+def _is_graph(index: Any) -> bool:
+    """Return whether it is an HNSW, from which faiss removes nothing and which it has for CPUs alone."""
+    return isinstance(_inner(index), faiss.IndexHNSW)
+
+
+def _without(index: Any, removed: set[int]) -> Any:
+    """A graph of the images that are not removed, under their numbers."""
+    numbers = faiss.vector_to_array(index.id_map)
+    kept = np.nonzero(~np.isin(numbers, list(removed)))[0]
+    rebuilt = _empty((len(kept), index.d), "hnsw")
+    features = _inner(index).reconstruct_batch(kept.astype(np.int64))
+    rebuilt.add_with_ids(features, numbers[kept])
+    return rebuilt
+
+
 def _on_gpu(index: Any) -> Any:
     """The index on all GPUs, or itself where there is none."""
-    if getattr(faiss, "get_num_gpus", int)() == 0:
+    if getattr(faiss, "get_num_gpus", int)() == 0 or _is_graph(index):
         return index
     return faiss.index_cpu_to_all_gpus(index)
 

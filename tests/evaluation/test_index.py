@@ -43,12 +43,12 @@ def test_compressed_finds_the_neighbourhood(features, monkeypatch):
     assert np.mean(shared) > 0.5
 
 
-@pytest.mark.parametrize("kind", ["flat", "ivfpq"])
+@pytest.mark.parametrize("kind", ["flat", "ivfpq", "hnsw"])
 def test_the_same_from_disk(features, kind, tmp_path, monkeypatch):
     monkeypatch.setattr(index_module, "_LEAST", 1000)
     built = GalleryIndex.build(features, kind, key="k")
     loaded = GalleryIndex.load(built.save(tmp_path / "a" / "gallery.faiss"))
-    assert (loaded.key, len(loaded), loaded.exact) == ("k", 1200, kind == "flat")
+    assert (loaded.key, len(loaded), loaded.exact) == ("k", 1200, kind != "ivfpq")
     for a, b in zip(built.search(features[:3], 5), loaded.search(features[:3], 5), strict=True):
         assert np.array_equal(a, b)
 
@@ -91,9 +91,46 @@ def test_more_than_there_are(features, k):
 
 
 def test_wrong_requests_are_sentences(features):
-    with pytest.raises(ConfigError, match="flat or ivfpq"):
-        GalleryIndex.build(features, "hnsw")
+    with pytest.raises(ConfigError, match="flat or ivfpq or hnsw"):
+        GalleryIndex.build(features, "lsh")
     with pytest.raises(DataError, match="take 'flat'"):
         GalleryIndex.build(features, "ivfpq")
     with pytest.raises(DataError, match="32-d"):
         GalleryIndex.build(features).search(np.zeros((1, 16)), 1)
+
+
+def test_a_graph_finds_nearly_all(features):
+    gallery, queries = features[50:], features[:50]
+    distances, numbers = GalleryIndex.build(gallery, "hnsw").search(queries, 10)
+    expected, order = brute_force(queries, gallery, 10)
+    shared = [len(set(a) & set(b)) / 10 for a, b in zip(numbers.tolist(), order.tolist(), strict=True)]
+    assert np.mean(shared) > 0.95
+    same = numbers == order
+    np.testing.assert_allclose(distances[same], expected[same], rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivfpq", "hnsw"])
+def test_images_are_added_and_removed(features, kind, monkeypatch, tmp_path):
+    """Numbers stay with their images and are not given twice, also after the index was on disk."""
+    monkeypatch.setattr(index_module, "_LEAST", 1000)
+    index = GalleryIndex.build(features[:1100], kind)
+    index.remove([3, 1099])
+    index.remove([3, 5000])
+    assert len(index) == 1098
+    index = GalleryIndex.load(index.save(tmp_path / "g.faiss"))
+    assert index.add(features[1100:]) == range(1100, 1200)
+    assert len(index) == 1198
+    _, numbers = index.search(features, 5)
+    assert not {3, 1099} & set(numbers.flatten().tolist())
+    own = [number in row for number, row in enumerate(numbers.tolist())]
+    assert np.mean(own[:3] + own[4:1099] + own[1100:]) > 0.95
+    with pytest.raises(DataError, match="new features"):
+        index.add(np.zeros((1, 16)))
+
+
+def test_all_that_is_left_can_be_found(features):
+    for kind in ("flat", "hnsw"):
+        index = GalleryIndex.build(features, kind)
+        index.remove(range(5, 1200))
+        assert set(index.search(features[:1], 5)[1][0].tolist()) == {0, 1, 2, 3, 4}
+        assert len(index) == 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from fastreid_projects.host.engine.train_loop.loop import Progress, forget_later
 from fastreid_projects.host.engine.update_check import UpdateCheck
 from fastreid_projects.host.utils.checkpoint import best_since
 from fastreid_projects.host_import import rebind
+from fastreid_projects.records.record import environment
 
 logger = logging.getLogger("fastreid.projects.host.engine")
 
@@ -52,8 +54,14 @@ def patch_engine() -> None:
         _C.SEED = -1
         _C.SOLVER.AMP.DTYPE = "float16"  # or "bfloat16", which CPUs have too
     defaults.PathManager = _WholeFiles
+    defaults.collect_env_info = environment_info
     rebind(_host_default_setup, default_setup)
     logging.getLogger("fastreid.engine.train_loop").addFilter(_without_traceback)
+
+
+def environment_info() -> str:
+    """Return versions and hardware as JSON; defaults.py:89 loads PyTorch's compiler for them, which warns on stderr."""
+    return json.dumps(environment(), indent=1)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

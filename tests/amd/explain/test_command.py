@@ -20,12 +20,13 @@ from fastreid_projects.amd.explain.average_attention import average_attention
 from fastreid_projects.amd.explain.average_contributions import average_contributions
 from fastreid_projects.amd.explain.explainer import Explainer
 from fastreid_projects.amd.explain.files import Explanation, write_explanation
-from fastreid_projects.amd.explain.search import Found, check_search, choose_queries, features_key, search
+from fastreid_projects.amd.explain.search import features_key, search
 from fastreid_projects.amd.explain.sources import Photo, read_source
 from fastreid_projects.commands.table import run_command
 from fastreid_projects.config import load_config
 from fastreid_projects.data.attributes import MARKET1501
 from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.rank_lists import Found, check_ranking, choose_queries
 from tests.amd.conftest import INTERPRETER
 
 
@@ -438,7 +439,7 @@ def test_a_query_without_a_gallery(tool, capsys):
 @pytest.mark.parametrize("key", ["TEST.RERANK.ENABLED", "TEST.AQE.ENABLED"])
 def test_rankings_by_more_than_a_pair(amd_config, key):
     with pytest.raises(ConfigError, match=rf"{key} is True.*add {key} False"):
-        check_search(amd_config(key, "True"))
+        check_ranking(amd_config(key, "True"))
 
 
 def test_an_index_inside_the_explanation(tool, capsys, tmp_path):

@@ -16,6 +16,7 @@ from fastreid_projects.config import load_config
 from fastreid_projects.data.attributes import UNKNOWN
 from fastreid_projects.engine.trainer import final_weights
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.rank_lists import Found, check_depth, check_ranking, choose_queries, rank_1
 
 from ..build import RUN_CONFIG
 from ..command import TOP_K
@@ -26,16 +27,7 @@ from .explanation import PairExplanation
 from .files import Explanation, check_folder, write_explanation
 from .pairs import Pair, PairExplainer, to_pil
 from .rank_list import RankedImage, RankList
-from .search import (
-    Found,
-    check_depth,
-    check_search,
-    choose_queries,
-    features_key,
-    open_index,
-    rank_1,
-    search,
-)
+from .search import features_key, open_index, search
 from .sources import Photo, read_source
 
 _PLACES = {"OUTPUT_DIR", "MODEL.WEIGHTS"}
@@ -59,7 +51,7 @@ def explain(args: argparse.Namespace) -> Path:
         queries = [replace(photo, camid=None) for photo in queries]
     gallery = read_source(_gallery(args.gallery, query), "gallery", explainer.attribute_set)
     args.top_k = min(TOP_K, len(gallery)) if args.top_k is None else args.top_k
-    check_depth(args.top_k, gallery)
+    check_depth(args.top_k, len(gallery))
     if args.average_maps:
         _check_averages(explainer, queries, query)
     started = time.perf_counter()
@@ -69,7 +61,7 @@ def explain(args: argparse.Namespace) -> Path:
     if len(queries) == len(gallery) == 1:
         explanation.pairs = explainer.explain_pairs([_pair(queries[0], gallery[0])])
     else:
-        check_search(cfg)
+        check_ranking(cfg)
         index = open_index(explainer, gallery, index_path, args.index_type, features_key(cfg))
         found = search(explainer, queries, gallery, index, args.top_k)
         add_ranks(explanation, explainer, found, args)
@@ -148,7 +140,7 @@ def _pair(query: Photo, photo: Photo, caption: str = "") -> Pair:
 
 
 def add_ranks(
-    explanation: Explanation, explainer: PairExplainer, found: list[Found], args: argparse.Namespace
+    explanation: Explanation, explainer: PairExplainer, found: list[Found[Photo]], args: argparse.Namespace
 ) -> None:
     """Chosen queries with all their pairs explained; the rank lists of all queries as data."""
     chosen = choose_queries(found, args.queries, args.seed)
@@ -182,7 +174,7 @@ def add_ranks(
         explanation.metrics.append(("Rank-1", f"{score:.2f} %", words))
 
 
-def _rank_list(entry: Found, caption: str, pairs: list[PairExplanation], top_k: int) -> RankList:
+def _rank_list(entry: Found[Photo], caption: str, pairs: list[PairExplanation], top_k: int) -> RankList:
     if len(pairs) < top_k:
         short = (
             f"Only {len(pairs)} of --top-k {top_k} images: those of the query's own person by its own camera are left "

@@ -1,0 +1,26 @@
+"""Write a clean file of a model's weights, also from those of other projects."""
+
+from __future__ import annotations
+
+import argparse
+
+from fastreid_projects.command_line.any_order import AnyOrderParser, add_config_arguments
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    parser = AnyOrderParser(description=__doc__)
+    parser.add_argument("--weights", default="", help="the checkpoint (default: MODEL.WEIGHTS)")
+    parser.add_argument("--output", required=True, help="a .pth or a .safetensors")
+    add_config_arguments(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Convert, and print what matched."""
+    from fastreid_projects.config import load_config
+    from fastreid_projects.convert import convert
+
+    weights = ["MODEL.WEIGHTS", args.weights] if args.weights else []
+    print(convert(load_config(args.config_file, [*args.opts, *weights]), args.output).table())
+    print(args.output)

@@ -1,0 +1,44 @@
+"""Write the features of pictures, with the pictures' names."""
+
+from __future__ import annotations
+
+import argparse
+
+from fastreid_projects.command_line.any_order import AnyOrderParser, add_model_arguments
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    parser = AnyOrderParser(
+        description=__doc__, epilog="An interrupted command goes on where it stopped when it is given again."
+    )
+    parser.add_argument(
+        "--images",
+        nargs="+",
+        required=True,
+        help="pictures, folders, tables of own pictures, registered datasets",
+    )
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=("train", "query", "gallery"),
+        default=["query", "gallery"],
+        help="which pictures of a table or a dataset (default: query and gallery)",
+    )
+    parser.add_argument("--output", default="features.npy", help="the .npy; .csv and .json come beside it")
+    add_model_arguments(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Extract, and print what was written."""
+    from fastreid_projects.data.sources import read_source
+    from fastreid_projects.extractor import Extractor
+    from fastreid_projects.files import check_writable
+
+    check_writable(args.output)
+    extractor = Extractor.from_config(args.config_file, args.weights, args.opts)
+    pictures = [picture for source in args.images for picture in read_source(source, *args.parts)]
+    found = extractor.extract(pictures, args.output)
+    count, size = found.features.shape
+    print(f"{args.output}: {count} features of {size} numbers; their pictures stand in the .csv beside it")

@@ -1,0 +1,169 @@
+"""Where pictures come from that a model is asked about: files, folders, tables, registered datasets."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastreid_projects.contract import SharesPeople
+from fastreid_projects.data.images import is_picture
+from fastreid_projects.errors import ConfigError, DataError
+
+PARTS = ("train", "query", "gallery")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture in a file, and what is known of it.
+
+    Attributes:
+        path: its file.
+        pid: the person; None if it is not known, 0 and below for strangers.
+        camid: the camera, None if it is not known.
+        people: whose identities ``pid`` counts: the dataset, or the one whose people it shows as well.
+    """
+
+    path: str
+    pid: int | str | None = None
+    camid: int | str | None = None
+    people: str = field(default="", kw_only=True)
+
+    def __fspath__(self) -> str:
+        return self.path
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return Path(self.path).name
+
+    @property
+    def identity(self) -> tuple[str, int | str] | None:
+        """Who it is among the people of all datasets; None if it is not known."""
+        return None if self.pid is None else (self.people, self.pid)
+
+    def shows(self, other: Picture) -> bool | None:
+        """Return whether both show the same person; None if it is not known, as of the people of two datasets."""
+        if self.pid is None or other.pid is None or self.people != other.people:
+            return None
+        return self.pid == other.pid
+
+    def is_junk_for(self, query: Picture) -> bool:
+        """Return whether the protocol leaves it out: the query's person by the query's camera, or the query itself."""
+        return bool(self.shows(query)) and (self.camid == query.camid or self.path == query.path)
+
+
+def pictures_below(folder: str | os.PathLike[str]) -> list[str]:
+    """Return the paths of all pictures in a folder and in the folders below it, in order of names.
+
+    Raises:
+        DataError: there are none.
+    """
+    files = sorted(path for path in Path(folder).rglob("*") if is_picture(path.name) and path.is_file())
+    if not files:
+        raise DataError(f"the folder {os.fspath(folder)} holds no image that Pillow reads")
+    return [str(file) for file in files]
+
+
+def read_source(source: str, *parts: str) -> list[Picture]:
+    """Return the pictures that a name stands for.
+
+    Args:
+        source: a picture's file; a table of own pictures; a folder, searched with all folders below it in order of
+            names; or a dataset: a registered one, ``FolderReID:name``.
+        parts: "train", "query", "gallery": those of a dataset or a table that are meant.
+
+    Raises:
+        DataError: there are no pictures, or the dataset is not found.
+        ConfigError: there is neither a file nor a folder nor a dataset of this name.
+    """
+    if os.path.isfile(source):
+        return [Picture(source)] if is_picture(source) else _of_table(source, parts)
+    if os.path.isdir(source):
+        return [Picture(path) for path in pictures_below(source)]
+    return read_dataset(source, *parts)[1]
+
+
+def read_dataset(name: str, *parts: str) -> tuple[Any, list[Picture]]:
+    """Return a dataset, built, and its pictures.
+
+    Raises:
+        DataError: the dataset is not found.
+        ConfigError: no dataset has this name.
+    """
+    from fastreid.data.datasets import DATASET_REGISTRY  # here: commands import this module for their help
+
+    from fastreid_projects.data.datasets import build_dataset
+    from fastreid_projects.data.own.names import NAME
+
+    if name not in DATASET_REGISTRY._obj_map and not name.startswith(f"{NAME}:"):
+        raise ConfigError(f"'{name}' is no image, no folder and no registered dataset")
+    dataset = build_dataset(name)
+    people = dataset.people if isinstance(dataset, SharesPeople) else name
+    items = [item for part in parts for item in getattr(dataset, part)]
+    return dataset, [
+        Picture(str(item[0]), _number(item[1]), _number(item[2]), people=people) for item in items
+    ]
+
+
+def _of_table(path: str, parts: tuple[str, ...]) -> list[Picture]:
+    from fastreid_projects.data.own.entries import check_spelling, without_junk
+    from fastreid_projects.data.own.table import read_table
+
+    pictures = without_junk(read_table(Path(path)))
+    check_spelling(pictures.entries)
+    found = [entry for entry in pictures.entries if entry.split in parts]
+    if not found:
+        raise DataError(f"the table {path} has no pictures of the split {' or '.join(parts)}")
+    return [Picture(entry.path, entry.pid, entry.camid, people=path) for entry in found]
+
+
+def _number(value: Any) -> int | str:
+    """An identity or a camera: text in training, a number in tests."""
+    return value if isinstance(value, str) else int(value)
+
+
+def read_labelled(source: str, *parts: str) -> list[Picture]:
+    """Return pictures of known persons, each file once; strangers (0000, and 0 and below) are left out.
+
+    Args:
+        source: as of :func:`read_source`; a folder is one of own pictures, or holds a folder for each person.
+        parts: of a dataset, a table or a folder of own pictures.
+
+    Raises:
+        DataError: no person is known, or as of :func:`read_source`.
+        ConfigError: as of :func:`read_source`.
+    """
+    found = _of_folder(Path(source), parts) if os.path.isdir(source) else read_source(source, *parts)
+    known = {p.path: p for p in found if p.pid is not None and p.pid != "0000" and not _is_stranger(p.pid)}
+    if not known:
+        raise DataError(
+            f"{source} says of no picture whom it shows: name a dataset, a table, or a folder with a folder for each "
+            "person"
+        )
+    return list(known.values())
+
+
+def _is_stranger(pid: int | str) -> bool:
+    return isinstance(pid, int) and pid <= 0
+
+
+def _of_folder(folder: Path, parts: tuple[str, ...]) -> list[Picture]:
+    """Own pictures by their table or splits; else by person: the folder right below."""
+    from fastreid_projects.data.own.cameras import camera_of
+    from fastreid_projects.data.own.entries import TABLE
+
+    if (folder / TABLE).is_file():
+        return _of_table(str(folder / TABLE), parts)
+    if any((folder / part).is_dir() for part in parts):
+        from fastreid_projects.data.own.tree import read_folders
+
+        entries = [entry for entry in read_folders(folder).entries if entry.split in parts]
+        return [Picture(entry.path, entry.pid, entry.camid, people=str(folder)) for entry in entries]
+    found = []
+    for path in pictures_below(folder):
+        person, *deeper = Path(path).relative_to(folder).parts
+        if deeper:
+            found.append(Picture(path, person, camera_of(deeper, path), people=str(folder)))
+    return found

@@ -1,0 +1,233 @@
+"""Verification: do two pictures show one person?
+
+| letter | meaning                                        |
+| ------ | ---------------------------------------------- |
+| N      | pictures                                       |
+| D      | size of a feature                              |
+| P      | pairs of one person                            |
+| M      | pairs of different persons                     |
+| K      | the nearest of these, whose distances are kept |
+
+A pair is accepted where its distance is below a threshold. TAR, the true accept rate, is the share of the P that are
+accepted; FAR, the false accept (or false match) rate, that of the M. Pairs of one person under one camera are left out
+where cameras are known, as in the ranking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fastreid_projects.errors import DataError
+from fastreid_projects.evaluation.distance import iter_distances
+
+Floats = npt.NDArray[np.float32]
+_MOST = 2**26  # distances of different persons that are kept, 256 MiB
+
+
+class Labelled(NamedTuple):
+    """Features of known persons.
+
+    Attributes:
+        features: (N, D) float32.
+        people: (N,) numbers of the persons, from 0.
+        cameras: (N,) numbers of the cameras; all alike where none is known.
+    """
+
+    features: Floats
+    people: npt.NDArray[np.int64]
+    cameras: npt.NDArray[np.int64]
+
+    @property
+    def different(self) -> int:
+        """M: pairs of different persons."""
+        counts = np.bincount(self.people)
+        return int((len(self.people) ** 2 - (counts**2).sum()) // 2)
+
+
+class Distances(NamedTuple):
+    """Euclidean distances of pairs.
+
+    Attributes:
+        same: (P,), of one person, ascending.
+        different: (K,), the smallest of different persons, ascending.
+        total: M.
+    """
+
+    same: Floats
+    different: Floats
+    total: int
+
+    def threshold(self, rate: float) -> float:
+        """Return the greatest threshold whose FAR is not above ``rate``; infinite where all may be accepted."""
+        count = int(rate * self.total * (1 + 1e-12))  # 0.01 * 300 is below 3
+        return float(self.different[count]) if count < len(self.different) else float("inf")
+
+    def tar(self, threshold: float) -> float:
+        """Return the share of one person's pairs that are below a threshold."""
+        return float(np.searchsorted(self.same, threshold, side="left") / len(self.same))
+
+    def far(self, threshold: float) -> float:
+        """Return the share of different persons' pairs that are below a threshold."""
+        return float(np.searchsorted(self.different, threshold, side="left") / self.total)
+
+
+class EqualError(NamedTuple):
+    """Where as many pairs of one person are refused as pairs of different persons are accepted.
+
+    Attributes:
+        rate: the equal error rate (EER), 0..1.
+        threshold: of the distance.
+    """
+
+    rate: float
+    threshold: float
+
+
+def pair_distances(labelled: Labelled) -> Distances:
+    """Compute the distances of all pairs of pictures.
+
+    Raises:
+        DataError: there are no pairs of one person, or none of different persons.
+    """
+    same, different = [np.empty(0, np.float32)], [np.empty(0, np.float32)]
+    for _, _, distances, alike, one_camera in _chunks(labelled):
+        same.append(distances[alike & ~one_camera])
+        different.append(distances[~alike])
+        if sum(map(len, different)) > 2 * _MOST:
+            different = [np.partition(np.concatenate(different), _MOST)[:_MOST]]
+    if not labelled.different:
+        raise DataError(
+            "all pictures show one person: a threshold is fitted on pictures of different persons"
+        )
+    found = np.sort(np.concatenate(same))
+    if not len(found):
+        raise DataError(
+            "no person is shown by two pictures (under two cameras, where cameras are known): add pictures of the same "
+            "persons"
+        )
+    return Distances(found, np.sort(np.concatenate(different))[:_MOST], labelled.different)
+
+
+def _chunks(labelled: Labelled) -> Iterator[tuple[Any, Any, Floats, npt.NDArray[Any], npt.NDArray[Any]]]:
+    """Yield pairs (i, j) with i < j: their i, j, distances, whether they show one person, and by one camera."""
+    features = torch.from_numpy(np.ascontiguousarray(labelled.features))
+    known = len(np.unique(labelled.cameras)) > 1
+    columns = np.arange(len(features))
+    for part, squared in iter_distances(features, features, chunk=64):
+        rows = np.arange(part.start, part.stop)
+        i, j = np.nonzero(rows[:, None] < columns)
+        first = rows[i]
+        alike = labelled.people[first] == labelled.people[j]
+        one_camera = (labelled.cameras[first] == labelled.cameras[j]) & known
+        yield first, j, np.sqrt(squared[i, j]), alike, one_camera
+
+
+def tar_at_far(distances: Distances, rates: Sequence[float]) -> dict[float, float]:
+    """Return TAR, 0..1, by FAR, of those rates that the pairs are enough for."""
+    return {rate: distances.tar(distances.threshold(rate)) for rate in rates if rate * distances.total >= 1}
+
+
+def equal_error(distances: Distances) -> EqualError | None:
+    """Return the equal error rate; None where it lies beyond the distances that are kept.
+
+    Example:
+        >>> far = Distances(np.float32([1, 2, 3, 6]), np.float32([4, 5, 7, 8]), 4)
+        >>> equal_error(far)
+        EqualError(rate=0.25, threshold=5.0)
+    """
+    steps = np.append(np.unique(np.concatenate((distances.same, distances.different))), np.float32(np.inf))
+    far = np.searchsorted(distances.different, steps, side="left") / distances.total
+    frr = 1 - np.searchsorted(distances.same, steps, side="left") / len(distances.same)
+    place = int(np.argmax(far >= frr))  # at the greatest distance at the latest
+    beyond = len(distances.different) < distances.total and steps[place] > distances.different[-1]
+    return None if beyond else EqualError(float((far[place] + frr[place]) / 2), float(steps[place]))
+
+
+def det_curve(distances: Distances, points: int = 500) -> npt.NDArray[np.float64]:
+    """Return the detection error tradeoff: (points, 3) of threshold, FAR and FRR = 1 - TAR, FAR ascending."""
+    counts = np.unique(np.geomspace(1, len(distances.different), points).astype(np.int64)) - 1
+    thresholds = distances.different[counts].astype(np.float64)
+    far = np.searchsorted(distances.different, thresholds, side="left") / distances.total
+    frr = 1 - np.searchsorted(distances.same, thresholds, side="left") / len(distances.same)
+    return np.stack((thresholds, far, frr), axis=1)
+
+
+class Intervals(NamedTuple):
+    """What other persons would have given: (low, high) of 95 of 100 draws of as many persons, with replacement.
+
+    Attributes:
+        threshold: of the distance.
+        tar: 0..1, each draw at its own threshold.
+    """
+
+    threshold: tuple[float, float]
+    tar: tuple[float, float]
+
+
+def bootstrap(
+    labelled: Labelled, distances: Distances, rate: float, draws: int = 1000, seed: int = 0
+) -> Intervals:
+    """Draw persons, not pairs: those of one person depend on each other.
+
+    A pair of two persons counts as often as both are drawn together; pairs of a person's copies do not count.
+
+    Args:
+        labelled: the pictures.
+        distances: of their pairs.
+        rate: FAR.
+        draws: how many.
+        seed: of the draws.
+    """
+    near = _near_pairs(labelled, distances, rate)
+    owners, own = _same_pairs(labelled)
+    pictures = np.bincount(labelled.people)
+    people, rng = len(pictures), np.random.default_rng(seed)
+    thresholds, tars = [], []
+    for _ in range(draws):
+        weights = np.bincount(rng.integers(0, people, people), minlength=people)
+        drawn = weights * pictures
+        total = (int(drawn.sum()) ** 2 - int((drawn * pictures * weights).sum())) / 2
+        accepted = np.cumsum(weights[near.first] * weights[near.second])
+        place = int(np.searchsorted(accepted, rate * total, side="right"))
+        threshold = near.distances[min(place, len(near.distances) - 1)]
+        counted = weights[owners]
+        thresholds.append(float(threshold))
+        tars.append(float(counted[own < threshold].sum() / max(counted.sum(), 1)))
+    low, high = (tuple(np.percentile(values, (2.5, 97.5)).tolist()) for values in (thresholds, tars))
+    return Intervals(low, high)
+
+
+class _Near(NamedTuple):
+    """The nearest pairs of different persons, ascending: their distances and the two persons."""
+
+    distances: Floats
+    first: npt.NDArray[np.int64]
+    second: npt.NDArray[np.int64]
+
+
+def _near_pairs(labelled: Labelled, distances: Distances, rate: float) -> _Near:
+    """Four times as many as the rate lets pass, and at least 1,000: no draw needs more but by great chance."""
+    count = min(max(int(4 * rate * distances.total), 1000), len(distances.different))
+    limit = distances.different[count - 1]
+    found = []
+    for i, j, values, alike, _ in _chunks(labelled):
+        kept = ~alike & (values <= limit)
+        found.append((values[kept], labelled.people[i[kept]], labelled.people[j[kept]]))
+    values, first, second = (np.concatenate(part) for part in zip(*found, strict=True))
+    order = np.argsort(values, kind="stable")
+    return _Near(values[order], first[order], second[order])
+
+
+def _same_pairs(labelled: Labelled) -> tuple[npt.NDArray[np.int64], Floats]:
+    """The person and the distance of each pair of one person, (P,) each."""
+    found = []
+    for i, _, values, alike, one_camera in _chunks(labelled):
+        kept = alike & ~one_camera
+        found.append((labelled.people[i[kept]], values[kept]))
+    people, values = (np.concatenate(part) for part in zip(*found, strict=True))
+    return people, values

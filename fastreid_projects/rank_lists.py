@@ -1,0 +1,167 @@
+"""What is nearest to a query, right and wrong, as the evaluation ranks it; and which queries are worth showing.
+
+| letter | meaning          |
+| ------ | ---------------- |
+| Q      | queries          |
+| D      | size of a feature |
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fastreid_projects.data.sources import Picture
+from fastreid_projects.errors import ConfigError
+from fastreid_projects.evaluation.distance import METRICS
+from fastreid_projects.evaluation.index import GalleryIndex
+
+Kind = TypeVar("Kind", bound=Picture)
+Features = npt.NDArray[np.float32]
+_Hits = list[list[tuple[float, int]]]
+
+
+@dataclass(frozen=True)
+class Found(Generic[Kind]):
+    """What was found for a query.
+
+    Attributes:
+        query: the query.
+        photos: gallery images, the nearest first; the query's own person by its own camera is left out.
+        distances: to them, Euclidean.
+        possible: whether the gallery shows the query's person by another camera at all; only such queries count.
+    """
+
+    query: Kind
+    photos: list[Kind]
+    distances: list[float]
+    possible: bool
+
+    @property
+    def right(self) -> list[bool | None]:
+        """Whether each shows the query's person; None where that is not known."""
+        return [photo.shows(self.query) for photo in self.photos]
+
+    @property
+    def margin(self) -> float:
+        """d of the first wrong image less d of the first right one: positive where rank 1 is right."""
+        first = dict(reversed(list(zip(self.right, self.distances, strict=True))))
+        last = self.distances[-1] if self.distances else 0.0
+        return first.get(False, last) - first.get(True, last)
+
+
+def check_ranking(cfg: Any) -> None:
+    """See that the evaluation ranks as a search does.
+
+    Raises:
+        ConfigError: the evaluation ranks by something else than a distance of two features.
+    """
+    for key in ("RERANK", "AQE"):
+        if cfg.TEST[key].ENABLED:
+            raise ConfigError(
+                f"TEST.{key}.ENABLED is True: it ranks by more than the two images of a pair, which no search and no "
+                f"explanation does; add TEST.{key}.ENABLED False"
+            )
+    if cfg.TEST.METRIC not in METRICS:
+        raise ConfigError(f"TEST.METRIC is '{cfg.TEST.METRIC}'; it has to be one of {', '.join(METRICS)}")
+
+
+def check_depth(top_k: int, gallery: int) -> None:
+    """See that the gallery has so many images.
+
+    Raises:
+        ConfigError: ``top_k`` is below 1 or more than the gallery has.
+    """
+    if not 1 <= top_k <= gallery:
+        raise ConfigError(f"--top-k is {top_k}, but the gallery has {gallery} image(s); give 1 to {gallery}")
+
+
+def find(
+    queries: Sequence[Kind],
+    gallery: Mapping[int, Kind],
+    features: Features,
+    index: GalleryIndex,
+    top_k: int,
+    whole: Callable[[Sequence[int]], Features],
+) -> list[Found[Kind]]:
+    """Return the top k of every query; what is left out of the evaluation's ranking is left out here.
+
+    Args:
+        queries: the queries.
+        gallery: the gallery's images by their numbers in the index.
+        features: of the queries, (Q, D).
+        index: of the gallery.
+        top_k: how many.
+        whole: the features of gallery images by their numbers: hits of a compressed index, whose distances are off
+            and order near hits wrongly, are ordered by these.
+
+    Raises:
+        ConfigError: ``top_k`` is below 1 or more than the gallery has.
+    """
+    check_depth(top_k, len(gallery))
+    shots = Counter((photo.identity, photo.camid) for photo in gallery.values())
+    paths = {photo.path for photo in gallery.values()}
+    junk = [
+        max(shots[query.identity, query.camid], int(query.path in paths)) if query.identity is not None else 0
+        for query in queries
+    ]
+    depth = min(top_k + max(junk, default=0), len(gallery))
+    distances, numbers = index.search(features, depth)
+    hits = [
+        [(float(x), i) for i, x in zip(row, d, strict=True) if i >= 0 and not gallery[i].is_junk_for(query)][
+            :top_k
+        ]
+        for query, row, d in zip(queries, numbers.tolist(), distances.tolist(), strict=True)
+    ]
+    if not index.exact:
+        hits = _by_whole_features(features, hits, whole)
+    cameras: dict[Any, set[Any]] = defaultdict(set)
+    for identity, camid in shots:
+        cameras[identity].add(camid)
+    return [
+        Found(
+            query,
+            [gallery[i] for _, i in row],
+            [x for x, _ in row],
+            possible=query.identity is not None and bool(cameras[query.identity] - {query.camid}),
+        )
+        for query, row in zip(queries, hits, strict=True)
+    ]
+
+
+def _by_whole_features(queries: Features, hits: _Hits, whole: Callable[[Sequence[int]], Features]) -> _Hits:
+    found = sorted({i for row in hits for _, i in row})
+    if not found:
+        return hits
+    exact = whole(found)
+    place = {i: n for n, i in enumerate(found)}
+    return [
+        sorted((float(np.linalg.norm(query - exact[place[i]])), i) for _, i in row)
+        for query, row in zip(queries, hits, strict=True)
+    ]
+
+
+def rank_1(found: Sequence[Found[Kind]]) -> float | None:
+    """Return how many of the queries that count have a right image first, in per cent; None where none counts."""
+    first = [entry.right[0] is True for entry in found if entry.possible and entry.photos]
+    return 100 * sum(first) / len(first) if first else None
+
+
+def choose_queries(found: Sequence[Found[Kind]], number: int, seed: int = 0) -> list[tuple[Found[Kind], str]]:
+    """Return the best, the worst and some random queries, each with a sentence; all of them where there are few."""
+    if len(found) <= number:
+        return [(entry, "") for entry in found]
+    rated = sorted((entry for entry in found if entry.possible), key=lambda entry: -entry.margin)
+    third = max(number // 3, 1) if rated else 0
+    best, worst = rated[:third], rated[max(third, len(rated) - third) :][::-1]
+    chosen = [(entry, "Among the queries that the model answers best.") for entry in best]
+    chosen += [(entry, "Among the queries that the model answers worst.") for entry in worst]
+    taken = {id(entry) for entry, _ in chosen}
+    others = [entry for entry in found if id(entry) not in taken]
+    picks = np.random.default_rng(seed).permutation(len(others))[: max(number - len(chosen), 0)]
+    return (chosen + [(others[i], "Chosen at random.") for i in picks])[:number]

@@ -1,0 +1,251 @@
+"""Finding a person's pictures in a gallery, by any model.
+
+Example::
+
+    from fastreid_projects.search import PictureIndex
+
+    index = PictureIndex.build(extractor, "gallery/")        # a folder, a table, a dataset, a list
+    index.save("gallery.faiss")
+    index = PictureIndex.load("gallery.faiss", extractor)    # refused with other weights
+    index.search("query.jpg", 10)                            # [Hit(picture, distance), ...]
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from fastreid_projects.data.feature_file import COLUMNS
+from fastreid_projects.data.images import ImageLike
+from fastreid_projects.data.sources import Picture, read_source
+from fastreid_projects.errors import DataError, WeightsError
+from fastreid_projects.evaluation.index import GalleryIndex
+from fastreid_projects.extractor import Extractor, Features
+from fastreid_projects.files import write_aside
+from fastreid_projects.rank_lists import Found, check_depth, find
+
+_HEAD = ("number", *COLUMNS, "people", "state")
+
+
+class Hit(NamedTuple):
+    """A picture that was found.
+
+    Attributes:
+        picture: of the gallery.
+        distance: Euclidean, of the features.
+    """
+
+    picture: Picture
+    distance: float
+
+
+class PictureIndex:
+    """A gallery's pictures, by their features.
+
+    Args:
+        extractor: gives the features.
+        gallery: the features, indexed.
+        pictures: the pictures by their numbers in the index.
+        states: sizes and times of their files when they were indexed, by the same numbers.
+    """
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        gallery: GalleryIndex,
+        pictures: dict[int, Picture],
+        states: dict[int, str],
+    ) -> None:
+        self.extractor = extractor
+        self.gallery = gallery
+        self.pictures = pictures
+        self._states = states
+
+    @classmethod
+    def build(
+        cls,
+        extractor: Extractor,
+        images: str | Sequence[str | Picture],
+        kind: str = "flat",
+        *,
+        progress: bool = False,
+    ) -> PictureIndex:
+        """Index pictures.
+
+        Args:
+            extractor: gives the features.
+            images: files; or the name of a folder, a table or a dataset, whose gallery is meant.
+            kind: see :meth:`.GalleryIndex.build`.
+            progress: show a bar on a terminal.
+
+        Raises:
+            ConfigError: the kind is unknown.
+            DataError: a picture cannot be read, or there are too few for the kind.
+        """
+        pictures = _pictures(images)
+        features = extractor(pictures, progress=progress)
+        index = cls(extractor, GalleryIndex.build(features, kind, _key(extractor, kind)), {}, {})
+        index._note(range(len(pictures)), pictures)
+        return index
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    @property
+    def kind(self) -> str:
+        """Its kind; see :meth:`.GalleryIndex.build`."""
+        return self.gallery.key.rpartition(" ")[2]
+
+    def _note(self, numbers: Iterable[int], pictures: Sequence[Picture]) -> None:
+        for number, picture in zip(numbers, pictures, strict=True):
+            self.pictures[number] = picture
+            self._states[number] = _state(picture.path)
+
+    def add(self, images: str | Sequence[str | Picture], *, progress: bool = False) -> None:
+        """Add pictures; see :meth:`build`."""
+        pictures = _pictures(images)
+        self._note(self.gallery.add(self.extractor(pictures, progress=progress)), pictures)
+
+    def remove(self, paths: Iterable[str | os.PathLike[str]]) -> int:
+        """Remove pictures by their paths; returns how many were there."""
+        wanted = {os.fspath(path) for path in paths}
+        gone = [number for number, picture in self.pictures.items() if picture.path in wanted]
+        self.gallery.remove(gone)
+        for number in gone:
+            del self.pictures[number], self._states[number]
+        return len(gone)
+
+    def follow(self, images: str | Sequence[str | Picture], *, progress: bool = False) -> tuple[int, int]:
+        """Add what is new or has changed of a gallery, and remove what is not there any more.
+
+        Returns:
+            How many were added, and how many removed.
+
+        Raises:
+            DataError: see :meth:`build`.
+        """
+        wanted = {picture.path: picture for picture in _pictures(images)}
+        kept = {
+            picture.path
+            for number, picture in self.pictures.items()
+            if wanted.get(picture.path) == picture and self._states[number] == _state(picture.path)
+        }
+        new = [picture for path, picture in wanted.items() if path not in kept]
+        removed = self.remove(
+            [picture.path for picture in self.pictures.values() if picture.path not in kept]
+        )
+        if new:
+            self.add(new, progress=progress)
+        return len(new), removed
+
+    def search(self, image: ImageLike, k: int = 10) -> list[Hit]:
+        """Return the k nearest pictures to one, the nearest first; fewer where the gallery has fewer.
+
+        Raises:
+            DataError: the picture cannot be read.
+        """
+        query = Picture(os.fspath(image) if isinstance(image, str | os.PathLike) else "")
+        depth = min(k, len(self))
+        check_depth(depth, len(self))
+        features = self.extractor([image])
+        (found,) = find([query], self.pictures, features, self.gallery, depth, self._whole)
+        return [Hit(*pair) for pair in zip(found.photos, found.distances, strict=True)]
+
+    def rank(self, queries: Sequence[Picture], top_k: int, *, progress: bool = False) -> list[Found[Picture]]:
+        """Rank the gallery for queries as the evaluation does: what it leaves out is left out.
+
+        Raises:
+            ConfigError: ``top_k`` is below 1 or more than the gallery has.
+            DataError: a picture cannot be read.
+        """
+        check_depth(top_k, len(self))
+        features = self.extractor(queries, progress=progress)
+        return find(queries, self.pictures, features, self.gallery, top_k, self._whole)
+
+    def _whole(self, numbers: Sequence[int]) -> Features:
+        return self.extractor([self.pictures[number] for number in numbers])
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write ``path`` and, beside it, ``path``.json and the pictures' names in ``path``.csv.
+
+        Raises:
+            DataError: the files cannot be written.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_HEAD)
+        for number, p in self.pictures.items():
+            known = [_text(p.pid), _text(p.camid)]
+            writer.writerow([number, p.path, *known, p.people, self._states[number]])
+        content = text.getvalue().encode("utf-8", "surrogateescape")
+        self.gallery.facts["names"] = hashlib.sha256(content).hexdigest()
+        write_aside(_names(path), content)
+        return self.gallery.save(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], extractor: Extractor) -> PictureIndex:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            DataError: a file is missing or damaged.
+            WeightsError: the index belongs to another model.
+        """
+        gallery = GalleryIndex.load(path)
+        if gallery.key.rpartition(" ")[0] != _key(extractor, "").rpartition(" ")[0]:
+            raise WeightsError(
+                f"the index {os.fspath(path)} belongs to another model, or to another input size, metric or flip "
+                "setting: its distances mean nothing here; name another file, or remove it and it is built again"
+            )
+        try:
+            content = _names(path).read_bytes()
+            if hashlib.sha256(content).hexdigest() != gallery.facts.get("names"):
+                raise ValueError("it does not fit the index")
+            rows = list(csv.reader(io.StringIO(content.decode("utf-8", "surrogateescape"), newline="")))[1:]
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise DataError(
+                f"the index's names {_names(path)} cannot be read: {reason}; remove the index and it is built again"
+            ) from error
+        index = cls(extractor, gallery, {}, {})
+        for number, file, pid, camid, people, state in rows:
+            index.pictures[int(number)] = Picture(file, _value(pid), _value(camid), people=people)
+            index._states[int(number)] = state
+        return index
+
+
+def _key(extractor: Extractor, kind: str) -> str:
+    return f"{extractor.digest} {'unit' if extractor.normalize else 'plain'} {kind}"
+
+
+def _names(path: str | os.PathLike[str]) -> Path:
+    return Path(f"{os.fspath(path)}.csv")
+
+
+def _pictures(images: str | Sequence[str | Picture]) -> list[Picture]:
+    if isinstance(images, str):
+        return read_source(images, "gallery")
+    return [image if isinstance(image, Picture) else Picture(os.fspath(image)) for image in images]
+
+
+def _state(path: str) -> str:
+    """A file's size and time, which change with its content; "" where it is not there."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return ""
+    return f"{stat.st_size} {stat.st_mtime_ns}"
+
+
+def _text(value: int | str | None) -> str:
+    """An identity or a camera as text: "" where it is not known, and a quote before what is text."""
+    return "" if value is None else f"'{value}" if isinstance(value, str) else str(value)
+
+
+def _value(text: str) -> int | str | None:
+    """What :func:`_text` wrote."""
+    return None if not text else text[1:] if text[0] == "'" else int(text)

@@ -1,0 +1,117 @@
+"""What a search found, as files: ``search.html``, ``search.json`` and ``search.csv``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fastreid_projects.data.sources import Picture
+from fastreid_projects.files import check_writable, write_aside
+from fastreid_projects.matching import Matcher
+from fastreid_projects.rank_lists import Found, choose_queries, rank_1
+from fastreid_projects.search import PictureIndex
+from fastreid_projects.visualization.ranks import write_rank_page
+
+_COLUMNS = ("query", "rank", "gallery", "distance", "right", "same")
+
+
+def check_output(folder: str | os.PathLike[str]) -> None:
+    """See that the files can be written before hours of work go into them.
+
+    Raises:
+        DataError: they cannot.
+    """
+    check_writable(Path(folder) / "search.html")
+
+
+def write_found(
+    found: Sequence[Found[Picture]],
+    folder: str | os.PathLike[str],
+    index: PictureIndex,
+    matcher: Matcher | None = None,
+    queries: int = 9,
+    seed: int = 0,
+) -> list[str]:
+    """Write all rank lists as JSON and as a table, and those of some queries on a page.
+
+    Args:
+        found: of :meth:`.PictureIndex.rank`.
+        folder: for the files.
+        index: what was searched.
+        matcher: says who is the same person; None where no threshold is known.
+        queries: on the page: best, worst and random ones.
+        seed: of the random ones.
+
+    Returns:
+        Lines that say what was found and what to open.
+
+    Raises:
+        DataError: a picture cannot be read, or a file cannot be written.
+    """
+    folder = Path(folder)
+    content: dict[str, Any] = {
+        "model": index.extractor.digest,
+        "index": index.kind,
+        "gallery": len(index),
+        "threshold": None if matcher is None else matcher.fitted.threshold,
+        "queries": [_as_json(entry, matcher) for entry in found],
+    }
+    lines = [f"{len(found)} queries, {len(index)} pictures in the gallery"]
+    notes = list(lines)
+    score = rank_1(found)
+    if score is not None:
+        content["Rank-1"] = score
+        counted = sum(entry.possible for entry in found)
+        notes.append(f"Rank-1 {score:.2f} % of the {counted} queries that have a match in the gallery.")
+        lines.append(f"Rank-1 {score:.2f} %")
+    if matcher is not None:
+        fitted = matcher.fitted
+        notes.append(
+            f"same: nearer than the threshold {fitted.threshold:.4g}, which {100 * fitted.false_match_rate:g} % of the "
+            "pairs of different persons pass."
+        )
+    chosen = choose_queries(found, queries, seed)
+    page = write_rank_page(
+        chosen,
+        folder / "search.html",
+        title="What is nearest to a query",
+        notes=notes,
+        judge=None if matcher is None else lambda distance: matcher.judge(distance).same,
+    )
+    write_aside(folder / "search.json", (json.dumps(content, indent=1) + "\n").encode())
+    write_aside(folder / "search.csv", _table(content["queries"]).encode("utf-8", "surrogateescape"))
+    return [*lines, f"Open {page}"]
+
+
+def _as_json(entry: Found[Picture], matcher: Matcher | None) -> dict[str, Any]:
+    ranked = zip(entry.photos, entry.distances, entry.right, strict=True)
+    return {
+        "query": entry.query.path,
+        "counts": entry.possible,
+        "ranked": [
+            {
+                "rank": rank,
+                "gallery": photo.path,
+                "distance": distance,
+                "right": right,
+                "same": None if matcher is None else matcher.judge(distance).same,
+            }
+            for rank, (photo, distance, right) in enumerate(ranked, start=1)
+        ],
+    }
+
+
+def _table(queries: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for query in queries:
+        for hit in query["ranked"]:
+            values = ["" if hit[name] is None else hit[name] for name in _COLUMNS[1:]]
+            writer.writerow([query["query"], *values])
+    return text.getvalue()
