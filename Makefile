@@ -1,4 +1,5 @@
-# make demo | make evidence [QUICK=1] | make test | make check | make install      (PYTHON=/path/to/python chooses the interpreter)
+# make demo | make evidence [QUICK=1] | make test | make test-fast | make check | make install
+# (PYTHON=/path/to/python chooses the interpreter)
 
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$p" && break; done)
@@ -8,7 +9,7 @@ STAMP := $(VENV)/.installed
 HOST := fastreid==1.4.0
 REPORT := logs/demo/amd/report/report.html
 
-.PHONY: install demo evidence test check format clean
+.PHONY: install demo evidence test test-fast check format clean
 
 install: $(STAMP)
 
@@ -30,6 +31,9 @@ evidence: $(STAMP)
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope
+
+test-fast: $(STAMP)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope -m "not slow"
 
 check: $(STAMP)
 	$(RUN) -m ruff check .

@@ -19,6 +19,63 @@ import fastreid_projects  # noqa: F401  (patches the host, whatever of it a test
 # isort: split
 from fastreid.utils.events import EventStorage
 
+# Modules that train, start commands or build every model: `make test-fast` leaves them out.
+SLOW_MODULES = (
+    "airnet/test_meta_arch.py",
+    "airnet/test_run.py",
+    "amd/evaluation/test_build.py",
+    "amd/explain/test_command.py",
+    "amd/explain/test_explainer.py",
+    "amd/test_meta_arch.py",
+    "bad_input/test_processes.py",
+    "benchmarks",
+    "config/test_all_configs.py",
+    "config/test_plugin_names.py",
+    "config/test_ready.py",
+    "data/test_cuhk03.py",
+    "data/test_demo.py",
+    "data/test_folder.py",
+    "engine",
+    "fidi/test_bdb.py",
+    "fidi/test_swaps.py",
+    "fidi/test_sweep.py",
+    "host/config",
+    "host/data/datasets/test_all.py",
+    "host/data/test_datasets.py",
+    "host/engine",
+    "host/test_upstream_projects.py",
+    "mpn/test_heads.py",
+    "mpn/test_meta_arch.py",
+    "mpn/test_run.py",
+    "evidence",
+    "host/data/test_build.py",
+    "host/data/test_samplers.py",
+    "losses/test_gather.py",
+    "mpn/priors",
+    "sal/test_as_target.py",
+    "sal/test_attention.py",
+    "sal/test_classification.py",
+    "sal/test_configs.py",
+    "sal/test_heads.py",
+    "test_command_line.py",
+    "test_commands.py",
+    "test_doctor.py",
+    "test_export.py",
+    "test_extras.py",
+    "test_extractor.py",
+    "test_search.py",
+    "test_features_page.py",
+    "test_matching.py",
+    "test_convert.py",
+    "test_help.py",
+    "test_host_import.py",
+    "test_makefile.py",
+    "test_plugin_page.py",
+    "tools",
+    "visualization/test_gradcam.py",
+    "visualization/test_saliency.py",
+)
+
 
 @pytest.fixture(autouse=True)
 def _two_threads() -> Iterator[None]:
@@ -233,3 +290,12 @@ def album(tmp_path: Path) -> str:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(path)
     return str(tmp_path / "album")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow modules as a whole."""
+    here = Path(__file__).parent
+    slow = [here / name for name in SLOW_MODULES]
+    for item in items:
+        if any(item.path == path or path in item.path.parents for path in slow):
+            item.add_marker(pytest.mark.slow)

@@ -19,7 +19,7 @@ FENCE = re.compile(r"```(\w*)\n(.*?)```", re.S)
 # Run by test_plugin_page.py and test_contributing.py, beside the files that they say how to write.
 WITH_FILES = ("plugins.md", "CONTRIBUTING.md")
 WRITTEN = re.compile(r"`([\w./-]+)`:\n+```")
-TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
+TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
 
 
 def blocks(document, *languages):

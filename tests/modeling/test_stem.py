@@ -70,7 +70,7 @@ def padded_pools(cfg):
 
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
 def test_configs_of_architectures_of_this_project_take_the_weights_as_they_were_trained(path, monkeypatch):
-    monkeypatch.setattr("fastreid_projects.host.modeling.meta_arch.build.resolve_device", lambda cfg: cfg)
+    monkeypatch.setattr("fastreid_projects.host.modeling.meta_arch.build.on_this_machine", lambda cfg: cfg)
     cfg = load_config(str(path))
     pools = padded_pools(cfg)
     assert all(pools)
@@ -78,7 +78,7 @@ def test_configs_of_architectures_of_this_project_take_the_weights_as_they_were_
 
 
 def test_a_run_from_before_keeps_its_stem(tmp_path, monkeypatch):
-    monkeypatch.setattr("fastreid_projects.host.modeling.meta_arch.build.resolve_device", lambda cfg: cfg)
+    monkeypatch.setattr("fastreid_projects.host.modeling.meta_arch.build.on_this_machine", lambda cfg: cfg)
     cfg = load_config(str(config_file("airnet_r18_demo")))
     cfg.MODEL.BACKBONE.PADDED_STEM = False
     saved = tmp_path / "config.yaml"

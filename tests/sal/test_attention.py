@@ -76,7 +76,7 @@ def test_a_picture_of_two_models(weights, tmp_path, tiny_market):
 def test_weights_are_needed(tmp_path, tiny_market):
     tiny_market(size=(32, 64))
     cfg, _ = model_of("sal_r18_demo.yml", "DATASETS.TESTS", "('Market1501',)")
-    with pytest.raises(ConfigError, match="weights"):
+    with pytest.raises(ConfigError, match=r"MODEL\.WEIGHTS"):
         write_attention({"a": cfg}, tmp_path / "maps.png")
     assert not list(tmp_path.glob("*.png"))
 

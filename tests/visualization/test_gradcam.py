@@ -121,8 +121,7 @@ def test_every_architecture_here_has_maps(name):
 def test_an_interpreters_maps_are_its_targets(tiny_cfg):
     model = build(tiny_cfg())
     interpreter = nn.Module()
-    interpreter.target = nn.Module()
-    interpreter.target.model = model.requires_grad_(False)
+    interpreter.compared_model = model.requires_grad_(False)
     assert torch.equal(gradcam(interpreter, images())["backbone"], gradcam(model, images())["backbone"])
     _, first, _ = gradcam_pair(interpreter, images(), images(seed=1))
     assert first["backbone"].amax() > 0
