@@ -44,6 +44,48 @@ def test_contributions_add_up_to_the_reconstructed_distance(explainer, pictures)
     assert all(c.query_map.shape == (8, 4) for c in pair.contributions)
 
 
+def test_shares_of_the_cells_add_up_to_each_contribution_and_to_the_distance(explainer, pictures):
+    for flip, cosine in ((False, False), (True, False), (True, True)):
+        scored = Explainer(explainer.model, explainer.transform, flip=flip, cosine=cosine)
+        pair = scored.explain(*pictures)
+        for c in pair.contributions:
+            total = float(c.query_map.sum(dtype=float) + c.gallery_map.sum(dtype=float)) + c.rest
+            assert total == pytest.approx(c.value, rel=1e-5, abs=1e-5 * pair.distance)
+            assert cosine or abs(c.rest) < 1e-5 * pair.distance
+        whole = pair.whole.query_map.sum(dtype=float) + pair.whole.gallery_map.sum(dtype=float)
+        assert whole + pair.whole.rest == pytest.approx(pair.distance, rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [("MODEL.AMD.NECK_FEAT", "before"), ("MODEL.AMD.NORMALIZE", "True")])
+def test_they_do_so_before_the_neck_and_with_features_divided_by_their_norm(
+    build_amd, explainer, pictures, options
+):
+    pair = Explainer(build_amd(*options), explainer.transform, flip=True).explain(*pictures)
+    for c in pair.contributions:
+        total = float(c.query_map.sum(dtype=float) + c.gallery_map.sum(dtype=float)) + c.rest
+        assert total == pytest.approx(c.value, rel=1e-4, abs=1e-5 * pair.distance)
+    if options[0].endswith("NECK_FEAT"):
+        assert max(abs(c.rest) for c in pair.contributions) < 1e-5 * pair.distance
+
+
+def test_an_image_of_several_pairs_is_looked_at_once(explainer, pictures, monkeypatch, tmp_path):
+    third = shutil.copy(pictures[0], tmp_path / "c.png")
+    seen, encode = [], explainer.encode
+    monkeypatch.setattr(
+        explainer, "encode", lambda images, **kw: seen.append(len(images)) or encode(images, **kw)
+    )
+    a, b = pictures
+    pairs = [(a, b), (a, third), (b, a), (third, third)]
+    found = explainer.explain_pairs(pairs, batch_size=2)
+    assert seen == [2, 1]
+    alone = [explainer.explain(*pair) for pair in pairs]
+    for one, other in zip(found, alone, strict=True):
+        assert one.distance == pytest.approx(other.distance, rel=1e-4, abs=1e-4)
+        np.testing.assert_allclose(
+            one.contributions[0].query_map, other.contributions[0].query_map, rtol=1e-2, atol=1e-4
+        )
+
+
 def test_paths_pictures_and_arrays_are_alike(explainer, pictures):
     by_path = explainer.explain(*map(str, pictures))
     by_picture = explainer.explain(*[Image.open(path) for path in pictures])
