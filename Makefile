@@ -27,7 +27,7 @@ demo: $(STAMP)
 	@test ! -f $(REPORT) || echo "Open $(REPORT)"
 
 evidence: $(STAMP)
-	OMP_NUM_THREADS=1 $(RUN) tools/evidence.py $(if $(QUICK),--quick)
+	OMP_NUM_THREADS=1 $(RUN) tools/evidence.py --list tools/evidence.yml $(if $(QUICK),--quick)
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope

@@ -1,4 +1,4 @@
-"""Train what the papers claim and tabulate it: python tools/evidence.py [--quick] [--only fidi_bagtricks]."""
+"""Train what the papers claim and tabulate it: python tools/evidence.py --list tools/evidence.yml [--quick]."""
 
 import sys
 

@@ -8,7 +8,7 @@ import argparse
 def argument_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--list", default="tools/evidence.yml", help="the list of claims")
+    parser.add_argument("--list", required=True, metavar="YAML", help="the list of claims")
     parser.add_argument("--output", default="logs/evidence", help="folder of the trainings and the tables")
     parser.add_argument("--only", nargs="*", default=(), metavar="NAME", help="these claims alone")
     parser.add_argument(

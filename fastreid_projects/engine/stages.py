@@ -38,7 +38,7 @@ from fastreid.utils import comm
 
 from fastreid_projects.config import all_keys, config_leaves, get_key, set_key
 from fastreid_projects.config.plugin_names import PLUGINS, plugin_opts
-from fastreid_projects.config.reading import load_with_sources
+from fastreid_projects.config.reading import is_run_wide, load_with_sources
 from fastreid_projects.config.ready import ready
 from fastreid_projects.contract import ChecksConfig
 from fastreid_projects.engine.rehearsal import rehearse, rehearse_first, write_stand_in
@@ -133,7 +133,8 @@ def _build_stage(cfg: Any, entry: Mapping[str, Any], *, last: bool) -> Stage:
     stage.STAGES = []
     for key, value in config_leaves({k: v for k, v in entry.items() if k not in STAGE_KEYS}):
         set_key(stage, key, value, f"STAGES {name}: ")
-        sources[key] = f"STAGES {name}"
+        runs = is_run_wide(key) and get_key(cfg, key) == get_key(stage, key)
+        sources[key] = _RUNS if runs else f"STAGES {name}"
     stage.OUTPUT_DIR = cfg.OUTPUT_DIR if last else os.path.join(cfg.OUTPUT_DIR, name)
     sources["OUTPUT_DIR"] = f"STAGES {name}"
     key = entry.get("WEIGHTS_KEY", WEIGHTS)

@@ -104,8 +104,8 @@ def _made_by(training: Training) -> str:
 
 
 def command(training: Training, more: Sequence[str] = ()) -> str:
-    """The training as it can be pasted in a checkout."""
-    return shlex.join(["python", "tools/train_net.py", *arguments(training, more)])
+    """The training as a command."""
+    return shlex.join(["fastreid-projects", "train", *arguments(training, more)])
 
 
 def arguments(training: Training, more: Sequence[str] = ()) -> list[str]:

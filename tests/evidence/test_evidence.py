@@ -37,7 +37,9 @@ def test_every_row_of_the_list_is_a_training(row, quick):
 
 def test_the_makefile_makes_the_list():
     text = (ROOT / "Makefile").read_text()
-    assert re.search(r"^evidence:.*\n\t.*tools/evidence\.py \$\(if \$\(QUICK\),--quick\)", text, re.M)
+    assert re.search(
+        r"^evidence:.*\n\t.*evidence\.py --list tools/evidence\.yml \$\(if \$\(QUICK\),--quick\)", text, re.M
+    )
 
 
 ROWS = (Row("a", "a.yml", ("SOLVER.BASE_LR", "0.1")), Row("b", "b.yml", ()))
@@ -95,7 +97,9 @@ def test_the_table(tmp_path):
     # differences 1, 2, 3: mean 2, standard error 0.577, t 4.303
     assert "- b − a, mAP: +2.00, 95 % interval -0.48 to +4.48; seeds 0, 1, 2" in text
     folder = tmp_path / "table" / "a" / "seed_0"
-    pasted = f"python tools/train_net.py --config-file a.yml --resume SOLVER.BASE_LR 0.1 SEED 0 OUTPUT_DIR {folder}"
+    pasted = (
+        f"fastreid-projects train --config-file a.yml --resume SOLVER.BASE_LR 0.1 SEED 0 OUTPUT_DIR {folder}"
+    )
     assert pasted in text
     record = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**record, "command": "fastreid-projects train --what ran"}))
@@ -116,16 +120,16 @@ def test_a_training_that_fails_is_named_and_the_others_are_made(monkeypatch, tmp
     assert [(one.row.name, one.seed) for one in failed] == [("a", 0), ("a", 1), ("a", 2)]
     assert (tmp_path / "table.md").is_file()
     monkeypatch.setattr(evidence, "_train", lambda training, more: False)
-    with pytest.raises(DataError, match=r"all 6 trainings failed; the first was python tools/train_net\.py"):
+    with pytest.raises(DataError, match=r"all 6 trainings failed; the first was fastreid-projects train"):
         evidence.make([CLAIM], str(tmp_path / "other"))
 
 
 def test_the_command(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(evidence.subprocess, "run", lambda words, check: finish_from(words))
-    words = ["--only", "sal", "--quick", "--output", str(tmp_path)]
+    words = ["--list", str(LIST), "--only", "sal", "--quick", "--output", str(tmp_path)]
     assert run_command("evidence", words, "evidence") == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "quick" / "sal.md")
-    assert run_command("evidence", ["--only", "sall"], "evidence") == 2
+    assert run_command("evidence", ["--list", str(LIST), "--only", "sall"], "evidence") == 2
     assert "did you mean 'sal'" in capsys.readouterr().err
 
 

@@ -124,12 +124,12 @@ def test_a_provider_whose_parts_have_another_size(images):
     assert not mask_path(images[0]).exists()
 
 
-def test_masks_that_leave_nothing_on_the_map_are_divided_evenly(images):
-    """Head and leg are there, but spread so thinly that no cell is half a body: as in training."""
-    thin = np.zeros((H, W), np.uint8)
-    thin[: H // 2 : 4, ::4], thin[H // 2 :: 4, ::4] = HEAD, LEG
+def test_bodies_of_fewer_rows_than_parts_are_divided_evenly(images):
+    """Head and leg are there, but in four of the map's 24 rows: as in training."""
+    flat = np.zeros((H, W), np.uint8)
+    flat[: H // 12], flat[H // 12 : H // 6] = HEAD, LEG
     make(images)
-    write_mask(mask_path(images[0]), thin)
+    write_mask(mask_path(images[0]), flat)
     assert priors.summarize(images, "part_masks") == (3, 1, 0, 0, 0)
 
 

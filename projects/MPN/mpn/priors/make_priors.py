@@ -31,6 +31,8 @@ from .mask_workers import make_masks
 SPLITS = ("train", "query", "gallery")
 MAP = (24, 8)
 """Height and width of the map of a 384 x 128 image, on which the regions are found for the summary and the sheet."""
+PARTS = 6
+"""K of the paper, for the same."""
 _CHUNK = 16
 _SHEET_HEIGHT, _SHEET_COLUMNS, _WIDEST = 192, 6, 768
 
@@ -40,7 +42,7 @@ class Summary(NamedTuple):
 
     Attributes:
         images: how many.
-        empty: without any part, or with so little that no cell of the map shows one.
+        empty: without any part, or with a body of fewer rows of the map than there are parts.
         no_head: with a body but no head.
         no_leg: with a head but no leg.
         made: masks of this call; the others were there.
@@ -202,7 +204,7 @@ def summarize(images: Sequence[str], folder: str, made: int = 0) -> Summary:
 def _lack(parts: np.ndarray) -> str:
     """What an image lacks for a region of its own: ``"person"``, ``"head"``, ``"leg"`` or ""."""
     mask = torch.from_numpy(parts)[None]
-    if find_regions(mask, mask, MAP).found.item():
+    if find_regions(mask, mask, MAP, PARTS).found.item():
         return ""
     if not parts.any() or has_head_and_leg(mask).item():
         return "person"
@@ -248,7 +250,7 @@ def _tile(image_path: str, folder: str, parts: int) -> np.ndarray:
     image = np.array(read_image(image_path))
     found = read_mask(mask_path(image_path, folder))
     mask = torch.from_numpy(found)[None]
-    regions = find_regions(mask, mask, MAP)
+    regions = find_regions(mask, mask, MAP, PARTS)
     width = round(_SHEET_HEIGHT * image.shape[1] / image.shape[0])
     size = (min(max(width, 1), _WIDEST), _SHEET_HEIGHT)
     shown = np.array(Image.fromarray(image).resize(size))
