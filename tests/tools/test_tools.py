@@ -40,6 +40,9 @@ def test_benchmark_measures_every_case(tmp_path):
         "re-ranking",
         *(f"pair losses, {batch}" for batch in ("random", "clustered", "collapsed")),
         "processes, training step",
+        "features of pictures",
+        "index, building",
+        "index, asking",
     }
     assert cases == {"AMD decomposition", "ranking", "training step", "AMD evaluation"} | models
     costs = {m["name"]: m["cost"] for m in record["measurements"] if m["case"] == "inference"}

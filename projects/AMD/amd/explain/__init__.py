@@ -3,7 +3,7 @@
 from .explainer import Explainer, PlainExplainer, build_explainer, explained_config
 from .explanation import AttributeContribution, PairExplanation, WholeMaps
 from .page import report_as_json, write_report
-from .pairs import Pair, to_pil
+from .pairs import Pair
 
 __all__ = [
     "AttributeContribution",
@@ -15,6 +15,5 @@ __all__ = [
     "build_explainer",
     "explained_config",
     "report_as_json",
-    "to_pil",
     "write_report",
 ]

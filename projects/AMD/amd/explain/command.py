@@ -14,6 +14,7 @@ import numpy as np
 
 from fastreid_projects.config import load_config
 from fastreid_projects.data.attributes import UNKNOWN
+from fastreid_projects.data.images import as_rgb
 from fastreid_projects.engine.trainer import final_weights
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.rank_lists import Found, check_depth, check_ranking, choose_queries, rank_1
@@ -25,7 +26,7 @@ from .average_contributions import average_contributions
 from .explainer import Explainer, build_explainer, explained_config
 from .explanation import PairExplanation
 from .files import Explanation, check_folder, write_explanation
-from .pairs import Pair, PairExplainer, to_pil
+from .pairs import Pair, PairExplainer
 from .rank_list import RankedImage, RankList
 from .search import features_key, open_index, search
 from .sources import Photo, read_source
@@ -185,5 +186,5 @@ def _rank_list(entry: Found[Photo], caption: str, pairs: list[PairExplanation], 
         RankedImage(photo.name, pair.gallery_image, pair.distance, right)
         for photo, pair, right in zip(entry.photos, pairs, entry.right, strict=True)
     ]
-    image = pairs[0].query_image if pairs else np.asarray(to_pil(entry.query.path))
+    image = pairs[0].query_image if pairs else np.asarray(as_rgb(entry.query.path))
     return RankList(entry.query.name, image, ranked, caption, pairs)

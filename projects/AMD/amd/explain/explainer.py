@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from fastreid.data.transforms import build_transforms
 from torch import Tensor
 
+from fastreid_projects.data.images import ImageLike
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.modeling.modes import evaluating
 from fastreid_projects.visualization.contributions.distance import DistanceExplainer, image_branches
@@ -25,7 +26,7 @@ from fastreid_projects.visualization.contributions.maps import BranchView
 from ..meta_arch import AMD
 from ..targets import TargetOutput, branch_attention
 from .explanation import MapKind
-from .pairs import NO_ATTRIBUTES, Encoded, ImageLike, Look, PairExplainer
+from .pairs import NO_ATTRIBUTES, Encoded, Look, PairExplainer
 
 
 class _Pass(NamedTuple):

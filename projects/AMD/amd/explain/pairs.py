@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,15 +23,13 @@ from PIL import Image
 from torch import Tensor
 
 from fastreid_projects.data.attributes import UNKNOWN, AttributeSet
-from fastreid_projects.data.images import read_image, to_rgb
+from fastreid_projects.data.images import ImageLike, as_rgb
 from fastreid_projects.errors import DataError
 from fastreid_projects.visualization.contributions.maps import ROUNDING, View, pair_maps
-from fastreid_projects.visualization.heatmap import check_image
 
 from .explanation import AttributeContribution, MapKind, PairExplanation, WholeMaps
 
 NO_ATTRIBUTES = AttributeSet("none", "", "", ())
-ImageLike = str | Path | Image.Image | np.ndarray
 
 
 class Look(NamedTuple):
@@ -133,7 +132,7 @@ class PairExplainer:
         Raises:
             DataError: one is no image; names it.
         """
-        return torch.stack([self.transform(to_pil(image)) for image in images])
+        return torch.stack([self.transform(as_rgb(image)) for image in images])
 
     def explain(
         self,
@@ -187,7 +186,7 @@ class PairExplainer:
         new = {_key(image): image for pair in pairs for image in pair[:2] if _key(image) not in cache.seen}
         if not new:
             return
-        pictures = [to_pil(image) for image in new.values()]
+        pictures = [as_rgb(image) for image in new.values()]
         batch = self.encode(pictures, looks=True)
         for i, (key, picture) in enumerate(zip(new, pictures, strict=True)):
             cache.seen[key] = _Seen(
@@ -237,27 +236,6 @@ class PairExplainer:
         ]
 
 
-def to_pil(image: ImageLike) -> Image.Image:
-    """An RGB picture of a path, a picture or an RGB array (H, W, 3) of 0..255.
-
-    Raises:
-        DataError: it is none; names the file.
-    """
-    if isinstance(image, (str, Path)):
-        return read_image(str(image), format="RGB")
-    if isinstance(image, np.ndarray):
-        return Image.fromarray(check_image(image, "an image to explain"))
-    if not isinstance(image, Image.Image):
-        raise DataError(
-            f"an image to explain is a path, a PIL image or an RGB array, not {type(image).__name__}; open other "
-            "things with PIL.Image.open or turn them into an array (H, W, 3) of uint8"
-        )
-    try:
-        return to_rgb(image)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"a PIL image to explain cannot be read: {error}") from error
-
-
 def labels_of(values: Sequence[int] | None, count: int, what: str) -> tuple[int, ...]:
     """M labels of 0, 1 or -1; all unknown for None."""
     if values is None:
@@ -273,8 +251,8 @@ def labels_of(values: Sequence[int] | None, count: int, what: str) -> tuple[int,
 
 
 def _key(image: ImageLike) -> Any:
-    return str(image) if isinstance(image, (str, Path)) else id(image)
+    return os.fspath(image) if isinstance(image, str | os.PathLike) else id(image)
 
 
 def _name(image: ImageLike) -> str:
-    return Path(image).name if isinstance(image, (str, Path)) else "image"
+    return Path(image).name if isinstance(image, str | os.PathLike) else "image"
