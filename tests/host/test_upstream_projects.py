@@ -24,6 +24,7 @@ from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline, Distiller
 from torch import nn
 from torch.utils.data import Dataset
 
+from fastreid_projects import plugins
 from fastreid_projects.engine.trainer import Trainer
 from fastreid_projects.errors import ConfigError, DataError
 
@@ -32,7 +33,8 @@ LABELS = 5
 
 @pytest.fixture(autouse=True)
 def registries(monkeypatch):
-    """What a test registers is forgotten after it."""
+    """What a test registers is forgotten after it; this project's own is registered once for all tests."""
+    plugins.register_all()
     for registry in (DATASET_REGISTRY, META_ARCH_REGISTRY, REID_HEADS_REGISTRY):
         monkeypatch.setattr(registry, "_obj_map", dict(registry._obj_map))
 
