@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fastreid.utils import comm
@@ -121,7 +122,15 @@ def _run_one(
         training = None if trained else _training_of(cfg, own=not args.eval_only)
         path = record.finish(results, stages, training, trained_tests(cfg))
         logger.info("Run record written to %s", path)
+        for page in _pages(cfg.OUTPUT_DIR, record.start):
+            logger.info("Open %s", page)
     return results
+
+
+def _pages(folder: str, since: float) -> list[Path]:
+    """The reports below a folder that were written since a point of time, by name."""
+    reports = Path(folder).glob("report/**/report.html")
+    return sorted(path for path in reports if path.stat().st_mtime >= since)
 
 
 def _training_of(cfg: Any, own: bool) -> dict[str, Any]:

@@ -116,6 +116,7 @@ def test_the_main_job(market, tmp_path, capsys):
     for name in ("ADRE", "X-mAP_e", "X-mAP_c", "Rank-1", "mAP", "mINP", "target_mAP"):
         assert name in record["metrics"]
     assert "<html" in (out / "report" / "report.html").read_text()
+    assert (out / "log.txt").read_text().splitlines()[-1].endswith(f"Open {out}/report/report.html")
 
     plain = json.loads((out / "target" / "run.json").read_text())["metrics"]
     for name in ("Rank-1", "Rank-5", "mAP", "mINP"):

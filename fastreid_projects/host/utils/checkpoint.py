@@ -159,6 +159,8 @@ def _handled(checkpointer: Any, path: str) -> bool:
 def _save(self: Any, name: str, **kwargs: Any) -> None:
     """Save model and checkpointables as ``<name>.pth``, written aside and then renamed.
 
+    ``model_best`` is for tests: it is saved without the state of the training, which is twice as large as the model.
+
     Args:
         self: the host's Checkpointer.
         name: file name without ending.
@@ -170,7 +172,8 @@ def _save(self: Any, name: str, **kwargs: Any) -> None:
     if not self.save_dir or not self.save_to_disk:
         return
     data = {"model": self.model.state_dict()}
-    data.update({key: target.state_dict() for key, target in self.checkpointables.items()})
+    if name != BEST:
+        data.update({key: target.state_dict() for key, target in self.checkpointables.items()})
     data.update(kwargs)
     path = os.path.join(self.save_dir, f"{name}.pth")
     self.logger.info(f"Saving checkpoint to {path}")

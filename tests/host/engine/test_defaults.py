@@ -146,6 +146,7 @@ def test_resuming(tiny_market, tiny_cfg, monkeypatch):
     assert again.train() == {"metric": 10.0}
     best = torch.load(Path(again.cfg.OUTPUT_DIR, "model_best.pth"))
     assert (best["epoch"], best["metric"]) == (0, 90.0)
+    assert not {"optimizer", "scheduler"} & set(best)
     assert torch.load(Path(again.cfg.OUTPUT_DIR, "model_final.pth"))["best_metric"] == 90.0
 
     finished = DefaultTrainer(tiny_cfg(*freeze, "SOLVER.MAX_EPOCH", 2))
