@@ -355,7 +355,7 @@ def test_a_run_is_used_from_anywhere(build_amd, amd_config, saved, tmp_path):
     """By the copy of the target's config that its evaluation leaves beside its weights."""
     save_target_config(amd_config("OUTPUT_DIR", str(tmp_path)))
     moved = build_amd("MODEL.AMD.TARGET.CONFIG", "gone/config.yaml", "MODEL.WEIGHTS", saved[1])
-    assert moved.output_names() == saved[0].output_names()
+    assert moved.output_names == saved[0].output_names
 
 
 def test_repvgg_is_cut_by_its_stages():
