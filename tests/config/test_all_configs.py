@@ -130,7 +130,7 @@ def test_its_name_is_method_backbone_dataset_and_its_folder_that_of_its_dataset(
     assert (train.replace("LargeVehicleID", "VehicleID"),) == cfg.DATASETS.NAMES
     assert cfg.DATASETS.TESTS[0] == test
     model = (target_config(cfg) if path in INTERPRETERS else cfg).MODEL.BACKBONE
-    assert model.DEPTH == (f"{name['depth']}x" if name["depth"] else "x1_0")
+    assert (f"{name['depth']}x" if name["depth"] else "x1_0") == model.DEPTH
     assert (model.NAME == "build_osnet_backbone") == (name["depth"] is None)
     assert (name["ibn"] is not None) == model.WITH_IBN
     folder = path.parent.name
