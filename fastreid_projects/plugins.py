@@ -51,7 +51,10 @@ PAPERS: dict[str, Paper] = {
             "fastreid_projects.amd.meta_arch",
         ),
         path_keys=("MODEL.AMD.TARGET.CONFIG",),
-        commands=(("explain", "fastreid_projects.amd.command", "explain why images are near or far"),),
+        commands=(
+            ("explain", "fastreid_projects.amd.command", "explain why images are near or far"),
+            ("attribute-statistics", "fastreid_projects.amd.data.command", "draw how often attributes occur"),
+        ),
         benchmark="fastreid_projects.amd.benchmark",
     ),
     "AIRNet": Paper(

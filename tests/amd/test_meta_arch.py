@@ -236,17 +236,6 @@ def test_neck_before_and_normalised_features(build_amd):
     torch.testing.assert_close(unit, full / norms, rtol=1e-4, atol=1e-6)
 
 
-def test_pretrained_free_stages(build_amd, target_files, tmp_path):
-    """ImageNet weights reach the free stages alone."""
-    state = torch.load(target_files[1], weights_only=True)["model"]
-    backbone = {k.removeprefix("backbone."): v + 1 for k, v in state.items() if k.startswith("backbone.")}
-    path = tmp_path / "imagenet.pth"
-    torch.save(backbone, path)
-    model = build_amd("MODEL.AMD.PRETRAIN_PATH", str(path))
-    assert torch.equal(model.free_stages[0][0].conv1.weight, backbone["layer3.0.conv1.weight"])
-    assert torch.equal(model.target.model.backbone.conv1.weight, state["backbone.conv1.weight"])
-
-
 @pytest.mark.parametrize(
     "opts, error, words",
     [
@@ -299,13 +288,6 @@ def test_weights_of_another_target(build_amd, tmp_path):
     with pytest.raises(WeightsError, match="do not belong") as caught:
         build_amd("MODEL.AMD.TARGET.WEIGHTS", weights)
     assert weights in str(caught.value)
-
-
-def test_pretrained_weights_of_another_backbone_are_told_by_the_key_that_names_them(build_amd, tmp_path):
-    torch.save({"conv.weight": torch.zeros(2)}, tmp_path / "other.pth")
-    with pytest.raises(WeightsError, match=r"MODEL\.AMD\.PRETRAIN_PATH") as caught:
-        build_amd("MODEL.AMD.PRETRAIN_PATH", str(tmp_path / "other.pth"))
-    assert "MODEL.BACKBONE" not in str(caught.value)
 
 
 def test_a_target_that_has_diverged(build_amd, target_files, tmp_path):
@@ -373,7 +355,7 @@ def test_a_run_is_used_from_anywhere(build_amd, amd_config, saved, tmp_path):
     """By the copy of the target's config that its evaluation leaves beside its weights."""
     save_target_config(amd_config("OUTPUT_DIR", str(tmp_path)))
     moved = build_amd("MODEL.AMD.TARGET.CONFIG", "gone/config.yaml", "MODEL.WEIGHTS", saved[1])
-    assert moved.output_names() == saved[0].output_names()
+    assert moved.output_names == saved[0].output_names
 
 
 def test_repvgg_is_cut_by_its_stages():

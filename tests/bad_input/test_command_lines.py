@@ -47,6 +47,8 @@ CASES = [
     ("explain", "--config-file CONFIG --output FILE", "FILE file"),
     ("explain", "--config-file CONFIG --output FOLDER", "FOLDER --output"),
     ("explain", "--config-file CONFIG --query nowhere.jpg DATASETS.TESTS ()", "AMD"),
+    ("attribute_statistics", "", "--dataset"),
+    ("attribute_statistics", "--dataset MSMT17", "MSMT17 attributes Market1501"),
     ("export", "", "--config-file"),
     ("export", "--config-file nowhere.yml", "nowhere.yml exist"),
     ("export", "--config-file CONFIG", "MODEL.WEIGHTS"),

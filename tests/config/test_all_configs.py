@@ -41,7 +41,7 @@ DATASETS = {
     "cifar_demo": "DrawnCIFAR100",
 }
 NAME = re.compile(
-    rf"(?P<method>[a-z][a-z0-9]*(_[a-z0-9]+)*?)_r(?P<depth>\d+)(?P<ibn>ibn)?_(?P<train>{'|'.join(DATASETS)})"
+    rf"(?P<method>[a-z][a-z0-9]*(_[a-z0-9]+)*?)_(r(?P<depth>\d+)(?P<ibn>ibn)?|osnet)_(?P<train>{'|'.join(DATASETS)})"
     rf"(_to_(?P<test>{'|'.join(DATASETS)}))?"
 )
 
@@ -110,7 +110,7 @@ def test_every_interpreter_has_a_target(path):
     assert len(resolve_attribute_set(cfg)) in (23, 26)
     target = target_config(cfg)
     assert cfg.INPUT.SIZE_TEST == target.INPUT.SIZE_TEST, "the target was trained at another size"
-    if path.parent.name == "demo":
+    if path.parent.name in ("demo", "market1501"):  # elsewhere the targets are the same models
         frozen = FrozenTarget(build(target, "cpu"), cfg.MODEL.AMD.SHARED_STAGES)
         assert not any(parameter.requires_grad for parameter in frozen.parameters())
 
@@ -130,7 +130,8 @@ def test_its_name_is_method_backbone_dataset_and_its_folder_that_of_its_dataset(
     assert (train.replace("LargeVehicleID", "VehicleID"),) == cfg.DATASETS.NAMES
     assert cfg.DATASETS.TESTS[0] == test
     model = (target_config(cfg) if path in INTERPRETERS else cfg).MODEL.BACKBONE
-    assert f"{name['depth']}x" == model.DEPTH
+    assert (f"{name['depth']}x" if name["depth"] else "x1_0") == model.DEPTH
+    assert (model.NAME == "build_osnet_backbone") == (name["depth"] is None)
     assert (name["ibn"] is not None) == model.WITH_IBN
     folder = path.parent.name
     demo = folder == "demo"

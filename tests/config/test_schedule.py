@@ -40,6 +40,12 @@ EXPECTED = {
     ("projects/AIRNet", ""): (0, [40, 70], 200),  # sec. 4.2
     ("projects/AMD/configs/demo/amd_target", ""): (2, [4], 7),
     ("projects/AMD/configs/demo", ""): (1, [5], 12),
+    ("projects/AMD", "amd_target_osnet"): (0, [60, 120], 150),  # torchreid's
+    **{
+        (f"projects/AMD/configs/{dataset}", f"amd_target_{method}"): (*values, 120)  # FastReID's BoT
+        for dataset, values in {"market1501": (10, [49, 99]), "dukemtmc": (8, [47, 97])}.items()
+        for method in ("bagtricks", "circle")
+    },
     ("projects/AMD", "amd_target"): (10, [31], 60),  # FastReID's SBS
     ("projects/AMD", ""): (10, [], 30),  # sec. 4.2; no drop is named
     ("projects/FIDI/configs/demo", "mgn"): (1, [4], 6),

@@ -1,8 +1,7 @@
-"""Building AMD's parts from a config: the attribute set, the frozen target, the interpreter's start."""
+"""Building AMD's parts from a config: the attribute set and the frozen target."""
 
 from __future__ import annotations
 
-import copy
 import os
 from typing import Any
 
@@ -20,7 +19,6 @@ from fastreid_projects.files import write_aside
 from .checks import warn_of_another_size
 from .data.attribute_dataset import attribute_set_of
 from .saved_weights import require_finite
-from .targets import FrozenTarget, trunk
 
 # Classes of a model that is built to see where its classifiers are.
 _PROBE = 10007
@@ -50,6 +48,17 @@ def resolve_attribute_set(cfg: Any) -> AttributeSet:
 
 
 def target_config(cfg: Any) -> Any:
+    """The target's own config, without pretrained weights: its own weights are loaded.
+
+    Raises:
+        ConfigError: see :func:`training_config_of_target`.
+    """
+    target = training_config_of_target(cfg)
+    target.MODEL.BACKBONE.PRETRAIN = False
+    return target
+
+
+def training_config_of_target(cfg: Any) -> Any:
     """The target's own config, as it was trained.
 
     Where ``MODEL.AMD.TARGET.CONFIG`` is not found, since the run was moved or is used from another folder, the copy
@@ -79,7 +88,6 @@ def target_config(cfg: Any) -> Any:
             f"MODEL.AMD.TARGET.CONFIG names {path}, which is an interpreter, not a model to explain"
         )
     target.MODEL.DEVICE = cfg.MODEL.DEVICE
-    target.MODEL.BACKBONE.PRETRAIN = False
     return target
 
 
@@ -96,7 +104,7 @@ def _run_calls(folder: str, path: str) -> bool:
 
 def save_target_config(cfg: Any) -> None:
     """Keep the target's config in OUTPUT_DIR, so that the run can be used wherever its folder is moved."""
-    target = target_config(cfg)
+    target = training_config_of_target(cfg)
     target.STAGES = []
     write_aside(os.path.join(cfg.OUTPUT_DIR, TARGET_COPY), target.dump().encode())
 
@@ -171,42 +179,3 @@ def _load_all(model: nn.Module, state: dict[str, Tensor], path: str, cfg: Any) -
         )
     require_finite(state, f"the target's weights {path}")
     model.load_state_dict(state, strict=False)
-
-
-def build_free_stages(cfg: Any, target: FrozenTarget) -> nn.ModuleList:
-    """The interpreter's stages N+1..5, trainable.
-
-    They start from ImageNet weights (sec. 4.2) where ``MODEL.AMD.PRETRAIN_PATH`` names a file, read by the host's
-    own backbone builder, else from the target's; with ``MODEL.WEIGHTS`` neither is needed.
-
-    Raises:
-        WeightsError: ``MODEL.AMD.PRETRAIN_PATH`` names no weights of the target's backbone.
-    """
-    first = target.shared_stages
-    if cfg.MODEL.AMD.PRETRAIN_PATH and not cfg.MODEL.WEIGHTS:
-        stages = _pretrained_trunk(cfg)[first:]
-    else:
-        stages = copy.deepcopy(list(target.stages[first:]))
-    free = nn.ModuleList(stages)
-    for parameter in free.parameters():
-        parameter.requires_grad_(True)
-    return free
-
-
-def _pretrained_trunk(cfg: Any) -> list[nn.Module]:
-    path = cfg.MODEL.AMD.PRETRAIN_PATH
-    if not os.path.isfile(path):
-        raise WeightsError(
-            f"MODEL.AMD.PRETRAIN_PATH '{path}' does not exist; name ImageNet weights of the target's backbone, or "
-            "leave it empty to start from the target's own"
-        )
-    fresh = target_config(cfg)
-    fresh.MODEL.BACKBONE.PRETRAIN = True
-    fresh.MODEL.BACKBONE.PRETRAIN_PATH = path
-    fresh.MODEL.HEADS.NUM_CLASSES = 1
-    try:
-        return trunk(META_ARCH_REGISTRY.get(fresh.MODEL.META_ARCHITECTURE)(fresh))
-    except WeightsError as error:  # it knows the key of the target's config alone
-        raise WeightsError(
-            str(error).replace("MODEL.BACKBONE.PRETRAIN_PATH", "MODEL.AMD.PRETRAIN_PATH")
-        ) from error

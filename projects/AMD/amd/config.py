@@ -20,7 +20,8 @@ def add_amd_config(cfg: CN) -> None:
 
     # The interpreter G (sec. 3.2). SHARED_STAGES: N, stages taken over from the target, 1..5 (table 4).
     node.SHARED_STAGES = 3
-    # ImageNet weights of the target's backbone for the interpreter's free stages; "" starts from the target's.
+    # ImageNet weights of the target's backbone for the interpreter's free stages; "" takes those of the target's config
+    # (its MODEL.BACKBONE.PRETRAIN), and starts from the target's own stages where it has none.
     node.PRETRAIN_PATH = ""
     # Channel reduction of the attribute decomposition head: C -> C / REDUCTION -> M.
     node.REDUCTION = 8

@@ -18,10 +18,11 @@ from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
 from fastreid_projects.modeling.backbone_stages import run_stages
 
-from .build import build_free_stages, build_target, resolve_attribute_set
+from .build import build_target, resolve_attribute_set
 from .checks import check_keys
 from .data.attribute_dataset import with_attributes
 from .decomposition import pairwise_distances
+from .free_stages import build_free_stages
 from .losses import PairDistances, exclusive_attributes
 from .saved_weights import check_saved
 from .targets import FrozenTarget, TargetOutput, embed, pooled_embedding
