@@ -1,25 +1,40 @@
-# make demo | make evidence [QUICK=1] | make test | make test-fast | make check | make install
-# (PYTHON=/path/to/python chooses the interpreter)
+# make demo | make evidence [QUICK=1] | make test | make test-fast | make check | make install | make dist
+# PYTHON=/path/to/python chooses the interpreter. WITHOUT_CUDA=1 leaves out CUDA's libraries where TORCH_CPU is the index
+# of PyTorch's CPU wheels, and takes other versions: make install WITHOUT_CUDA=1 TORCH="torch==2.6.0 torchvision==0.21.0"
 
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$p" && break; done)
 VENV := .venv
 RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip --quiet --disable-pip-version-check
+PACKAGES := $(VENV)/.packages
 STAMP := $(VENV)/.installed
 HOST := fastreid==1.4.0
+TORCH ?= $(shell grep -oE '^torch(vision)?==[^; ]+' requirements.txt)
+FAISS_CPU := $(shell grep -oE '^faiss-cpu==[^; ]+' requirements.txt)
 REPORT := logs/demo/amd/report/report.html
 
-.PHONY: install demo evidence test test-fast check format clean
+.PHONY: packages install demo evidence test test-fast check format dist clean
 
-install: $(STAMP)
+packages: $(PACKAGES)
 
-$(STAMP): requirements.txt setup.py pyproject.toml
+$(PACKAGES): requirements.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer was found; name one with make PYTHON=/path/to/python"; exit 2; }
 	@test -x $(RUN) || "$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "error: '$(PYTHON) -m venv' failed; on Debian install the package python3-venv"; exit 2; }
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps $(HOST)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+ifdef WITHOUT_CUDA
+	$(PIP) install $(TORCH) $(if $(TORCH_CPU),--index-url "$(TORCH_CPU)")
+	grep -Ev '^(torch|triton|faiss|cuda-|nvidia-)' requirements.txt | $(PIP) install --no-deps -r /dev/stdin $(FAISS_CPU)
+else
+	$(PIP) install -r requirements.txt
+endif
+	$(PIP) install --no-deps $(HOST)
+	@touch $(PACKAGES)
+
+install: $(STAMP)
+
+$(STAMP): $(PACKAGES) setup.py pyproject.toml
+	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
 demo: $(STAMP)
@@ -44,6 +59,11 @@ check: $(STAMP)
 format: $(STAMP)
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+dist:  # needs the extra release; RUN=python takes the environment's
+	rm -rf dist
+	$(RUN) -m build --no-isolation
+	$(RUN) -m twine check --strict dist/*
 
 clean:
 	rm -rf $(VENV) build *.egg-info
