@@ -46,7 +46,7 @@ def run(cfg: Any, args: argparse.Namespace) -> dict[str, Any]:
 
     Args:
         cfg: the merged config, not frozen.
-        args: the parsed command line (``resume``, ``eval_only``).
+        args: the parsed command line (``resume``, ``eval_only``; ``opts``, if there are any).
 
     Returns:
         The metrics of the last evaluation; {} on all but the main process.
@@ -59,7 +59,7 @@ def run(cfg: Any, args: argparse.Namespace) -> dict[str, Any]:
         if args.eval_only:
             with interrupts.heeded(resumes=False):
                 return _run_one(last.cfg, args, resume=False)
-        for sentence in untaken(earlier, args.opts or []):
+        for sentence in untaken(earlier, vars(args).get("opts") or []):
             logger.warning("%s", sentence)
         if earlier:
             check_stages((*earlier, last))

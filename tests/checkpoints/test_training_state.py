@@ -21,7 +21,10 @@ def make(sched="CosineAnnealingLR", epochs=3, rate=1e-3, kind=torch.optim.Adam, 
     """A training's optimizer and schedules."""
     cfg = get_cfg()
     cfg.SOLVER.SCHED, cfg.SOLVER.MAX_EPOCH, cfg.SOLVER.DELAY_EPOCHS = sched, epochs, 1
-    cfg.SOLVER.WARMUP_ITERS, cfg.SOLVER.ETA_MIN_LR, cfg.SOLVER.STEPS = ITERS, 1e-7, [2, 4]
+    cfg.SOLVER.WARMUP_ITERS, cfg.SOLVER.ETA_MIN_LR = ITERS, 1e-7
+    cfg.SOLVER.STEPS = [
+        step for step in (2, 4) if step < epochs - 1
+    ]  # a later one has no effect, and is refused
     optimizer = kind(nn.Linear(2, 2).parameters(), lr=rate, **options)
     return {"optimizer": optimizer, **build_lr_scheduler(cfg, optimizer, ITERS)}
 

@@ -64,7 +64,7 @@ PROJECTS = {
         },
     ),
 }
-LONGEST = 120.0  # seconds that a training may take
+LONGEST = 1200.0  # seconds that a training may take
 
 
 def make_resnets_narrow() -> None:
@@ -98,6 +98,7 @@ def arguments(project: str, out: Path) -> list[str]:
     keys = {**SMALL, **own}
     if project == "AMD":
         keys["MODEL.AMD.TARGET.CONFIG"] = str(out.parent / "target.yml")
+        del keys["MODEL.BACKBONE.FEAT_DIM"]  # the target's
     words = ["--config-file", str(ROOT / config), "MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(out)]
     for key, value in keys.items():
         words += [key, value]

@@ -37,10 +37,13 @@ def model_of(name):
 def test_every_loss_in_every_architecture(name):
     model = model_of(name)
     images, labels = torch.rand(8, 3, 96, 32) * 255, torch.arange(8) // 2
+    batch = {"images": images, "targets": labels}
+    if name.startswith("IdentityAndAttributes"):
+        batch["attributes"] = torch.zeros(8, model.attribute_classifier.out_features)
     means = {key: value.clone() for key, value in model.named_buffers() if key.endswith("running_mean")}
     with EventStorage(), torch.no_grad():
-        model({"images": images.clone(), "targets": torch.full_like(labels, -1)})
-        taken = model({"images": images.clone(), "targets": labels})
+        model({**batch, "images": images.clone(), "targets": torch.full_like(labels, -1)})
+        taken = model({**batch, "images": images.clone()})
     assert any(key.startswith("loss_quadruplet_hard") for key in taken), "with labels they are taken"
     now = dict(model.named_buffers())
     assert not any(torch.equal(now[key], mean) for key, mean in means.items()), "the statistics are taken"

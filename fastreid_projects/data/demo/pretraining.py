@@ -98,5 +98,5 @@ class IdentityAndAttributes(Baseline):
             return {}
         losses: dict[str, Tensor] = self.losses(outputs, targets)
         logits = self.attribute_classifier(outputs["features"]).float()
-        losses["loss_attributes"] = F.binary_cross_entropy_with_logits(logits, batch["attributes"])
+        losses["loss_attributes"] = F.binary_cross_entropy_with_logits(logits, batch["attributes"].to(logits))
         return losses
