@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from fastreid.modeling.heads.clas_head import ClasHead
 from torch import Tensor, nn
 
 from fastreid_projects.config.ready import ready
-from fastreid_projects.contract import DescribesOutput, output_kind
+from fastreid_projects.contract import DescribesOutput
 from fastreid_projects.engine.load_model import load_trained
 from fastreid_projects.errors import ConfigError, ExportError
 from fastreid_projects.extras import need
 from fastreid_projects.files import check_writable, replacing
+from fastreid_projects.modeling.outputs import output_kind
 from fastreid_projects.records.record import environment, write_record
 
 INPUT, OUTPUT = "images", "features"
@@ -224,8 +224,7 @@ def _describe_input(cfg: Any, height: int, width: int) -> dict[str, Any]:
 
 def _describe_output(cfg: Any, model: nn.Module, shape: list[int]) -> dict[str, Any]:
     output = {"name": OUTPUT, "type": "float32", "shape": ["batch", *shape], "normalised": False}
-    classifies = any(isinstance(module, ClasHead) for module in model.modules())
-    kind = "logits" if classifies else output_kind(model)
+    kind = output_kind(model)
     output |= {"kind": kind, "metric": cfg.TEST.METRIC} if kind == "features" else {"kind": kind}
     names = model.output_names if isinstance(model, DescribesOutput) else ()
     return {**output, "axis_1": list(names)} if names else output

@@ -25,13 +25,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from fastreid.modeling.heads.clas_head import ClasHead
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, Dataset, SequentialSampler
 from tqdm import tqdm
 
-from fastreid_projects.contract import compared_model, output_kind
+from fastreid_projects.contract import compared_model
 from fastreid_projects.data.collate import fast_batch_collator
 from fastreid_projects.data.device_loader import DeviceLoader
 from fastreid_projects.data.feature_file import FeatureFile, FeatureWriter, Row
@@ -42,6 +41,7 @@ from fastreid_projects.engine.open_model import open_model
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.evaluation.distance import check_finite
 from fastreid_projects.modeling.modes import evaluating
+from fastreid_projects.modeling.outputs import output_kind
 
 Features = npt.NDArray[np.float32]
 Images: TypeAlias = "ImageLike | Iterable[ImageLike]"
@@ -289,8 +289,7 @@ class _Images(Dataset[Tensor]):
 
 
 def _check_features(model: nn.Module) -> None:
-    classifies = any(isinstance(module, ClasHead) for module in model.modules())
-    kind = "logits" if classifies else output_kind(model)
+    kind = output_kind(model)
     if kind != "features":
         raise ConfigError(
             f"{type(model).__name__} classifies pictures: it returns {kind}, not features that can be compared; name "

@@ -146,6 +146,20 @@ def test_a_registry_of_the_host_checks():
     assert "Half" not in META_ARCH_REGISTRY._obj_map
 
 
+def test_a_backbone_is_checked_when_it_is_built(tiny_cfg, monkeypatch):
+    """A function is registered, which does not say what it returns."""
+    from fastreid.modeling.backbones import BACKBONE_REGISTRY, build_backbone
+
+    class Cut(nn.Conv2d):
+        def five_stages(self, image):
+            """Is called without one."""
+
+    cfg = tiny_cfg("MODEL.BACKBONE.NAME", "cut_backbone", "MODEL.BACKBONE.PRETRAIN", False)
+    monkeypatch.setitem(BACKBONE_REGISTRY._obj_map, "cut_backbone", lambda cfg: Cut(3, 3, 1))
+    with pytest.raises(TypeError, match=r"the backbone cut_backbone offers 'five_stages\(self, image\)'"):
+        build_backbone(cfg)
+
+
 def test_a_loss_that_cannot_be_called_is_refused():
     class OneArgument(nn.Module):
         inputs, config_node = "features", ""

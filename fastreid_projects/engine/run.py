@@ -62,7 +62,7 @@ def run(cfg: Any, args: argparse.Namespace) -> dict[str, Any]:
         for sentence in untaken(earlier, vars(args).get("opts") or []):
             logger.warning("%s", sentence)
         if earlier:
-            check_stages((*earlier, last))
+            *earlier, last = check_stages((*earlier, last))
         with interrupts.heeded():
             return _train_stages(earlier, last, args)
 

@@ -181,17 +181,22 @@ def _taken(cfg: Any, stage: Any, entry: Mapping[str, Any]) -> list[str]:
     return taken
 
 
-def check_stages(stages: Sequence[Stage]) -> None:
+def check_stages(stages: Sequence[Stage]) -> list[Stage]:
     """Check every stage before the first is trained: its config, then a later one's data and what it starts from.
+
+    Returns:
+        The stages with checked configs; one that is handed other weights is looked at again.
 
     Raises:
         ConfigError: a stage that could not be trained; the sentence names it.
         DataError: data of a later stage is missing.
         WeightsError: a later stage would not take the weights of the one before.
     """
+    checked = []
     for stage in stages:
         with _named(stage):
-            ready(stage.cfg, training=True)
+            stage = stage._replace(cfg=ready(stage.cfg, training=True))
+            checked.append(stage)
             names = known_losses(stage.cfg.MODEL.LOSSES.NAME, stage.cfg.MODEL.META_ARCHITECTURE)
             check_loss_names(names, {loss.inputs for loss in LOSSES.values()}, "")
             build_losses(stage.cfg, names)
@@ -199,7 +204,8 @@ def check_stages(stages: Sequence[Stage]) -> None:
             if isinstance(architecture, ChecksConfig):
                 architecture.check_config(stage.cfg)
     if len(stages) < 2:
-        return
+        return checked
+    stages = checked
     with tempfile.TemporaryDirectory() as folder:
         weights = os.path.join(folder, "weights.pth")
         with _named(stages[0]):
@@ -210,6 +216,7 @@ def check_stages(stages: Sequence[Stage]) -> None:
             hand_over(done, rehearsed)
             with _named(stage, {weights: final_weights(done.cfg.OUTPUT_DIR)}):
                 model = rehearse(rehearsed.cfg, stage.weights_key, weights)
+    return checked
 
 
 @contextlib.contextmanager

@@ -45,6 +45,14 @@ def test_a_run_checks_and_settles_once(market, tmp_path, asked, device):
     assert asked == {"check_host_config": 1, "resolve_device": 1}
 
 
+def test_a_stage_is_looked_at_again_for_the_weights_it_is_handed(market, tmp_path, asked):
+    config = tmp_path / "stages.yml"
+    config.write_text(f"_BASE_: {SBS}\nSTAGES:\n  - NAME: first\n  - NAME: second\n")
+    opts = ["OUTPUT_DIR", str(tmp_path / "run"), *SMALL, "MODEL.DEVICE", "cuda"]
+    assert main(["--config-file", str(config), *opts]) == 0
+    assert asked == {"check_host_config": 3, "check_training_config": 3, "resolve_device": 2}
+
+
 def test_the_hosts_own_way_is_checked_as_well(market, tiny_cfg, asked, tmp_path):
     cfg = tiny_cfg(*SMALL, "OUTPUT_DIR", str(tmp_path / "run"), "MODEL.HEADS.NUM_CLASSES", 4)
     build_model(cfg)

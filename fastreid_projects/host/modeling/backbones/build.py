@@ -21,6 +21,7 @@ import torch
 
 from fastreid_projects.checkpoints.pretrained import load_pretrained, load_pretrained_file
 from fastreid_projects.checkpoints.weights import load_state_dict_file
+from fastreid_projects.contract_checks import check_offers
 from fastreid_projects.errors import WeightsError
 from fastreid_projects.host_import import rebind
 
@@ -51,22 +52,29 @@ def _patched_build_backbone(original: Callable[[Any], torch.nn.Module]) -> Calla
 
         Raises:
             WeightsError: the pretrained weights are missing, unusable, or belong to another backbone.
+            TypeError: the backbone does not keep what it offers, see :mod:`fastreid_projects.contract`.
         """
         if not cfg.MODEL.BACKBONE.PRETRAIN:
-            return original(cfg)
+            return _checked(original(cfg), cfg.MODEL.BACKBONE.NAME)
         path = cfg.MODEL.BACKBONE.PRETRAIN_PATH
         if not path:
-            return _build_from_known_weights(original, cfg)
+            return _checked(_build_from_known_weights(original, cfg), cfg.MODEL.BACKBONE.NAME)
         file_state = load_pretrained_file(path)
         plain = cfg.clone()
         plain.defrost()
         plain.MODEL.BACKBONE.PRETRAIN = False
         backbone = original(plain)
-        load_pretrained(backbone, file_state, path)
+        load_pretrained(_checked(backbone, cfg.MODEL.BACKBONE.NAME), file_state, path)
         return backbone
 
     build_backbone.patched = True  # type: ignore[attr-defined]
     return build_backbone
+
+
+def _checked(backbone: torch.nn.Module, name: str) -> torch.nn.Module:
+    """Return the backbone; its class is seen here for the first time, as a function is what is registered."""
+    check_offers("backbone", name, type(backbone))
+    return backbone
 
 
 def _build_from_known_weights(original: Callable[[Any], torch.nn.Module], cfg: Any) -> torch.nn.Module:
