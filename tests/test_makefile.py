@@ -1,5 +1,6 @@
 """What the Makefile's targets end with."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -18,7 +19,8 @@ def demo(tmp_path):
 
     def make(training):
         words = ["make", "-f", MAKEFILE, "-o", ".venv/.installed", "demo", f"RUN={training}"]
-        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=900)
+        alone = {key: value for key, value in os.environ.items() if key not in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")}
+        return subprocess.run(words, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=900)
 
     return make
 
