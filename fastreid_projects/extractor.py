@@ -17,25 +17,20 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import BatchSampler, Dataset, SequentialSampler
 from tqdm import tqdm
 
 from fastreid_projects.contract import compared_model
-from fastreid_projects.data.collate import fast_batch_collator
-from fastreid_projects.data.device_loader import DeviceLoader
 from fastreid_projects.data.feature_file import FeatureFile, FeatureWriter, Row
-from fastreid_projects.data.images import ImageLike, as_rgb
-from fastreid_projects.data.sources import Picture, pictures_below
+from fastreid_projects.data.images import ImageLike
+from fastreid_projects.data.picture_batches import Images, load_batches, picture_row, single_pictures
 from fastreid_projects.engine.load_model import model_digest, trained_config
 from fastreid_projects.engine.open_model import open_model
 from fastreid_projects.errors import ConfigError, DataError
@@ -44,7 +39,6 @@ from fastreid_projects.modeling.modes import evaluating
 from fastreid_projects.modeling.outputs import output_kind
 
 Features = npt.NDArray[np.float32]
-Images: TypeAlias = "ImageLike | Iterable[ImageLike]"
 
 
 class Batch(NamedTuple):
@@ -190,7 +184,7 @@ class Extractor:
         """
         facts = {"model": self.digest, "normalized": self.normalize, "flip": self.flip}
         writer = FeatureWriter(output, facts)
-        items = _rest(writer, _items(images))
+        items = _rest(writer, single_pictures(images))
         try:
             for batch in self.batches(items, progress=progress, done=len(writer.rows)):
                 writer.append(batch.rows, batch.features)
@@ -209,9 +203,11 @@ class Extractor:
         Raises:
             DataError: as of calling this.
         """
-        items = _items(images)
+        items = single_pictures(images)
         total = len(items) + done if isinstance(items, list) else None
-        loaded = self._load_listed(items) if isinstance(items, list) else self._load_streamed(items)
+        loaded = load_batches(
+            items, self.transform, batch_size=self.batch_size, workers=self.workers, device=self.device
+        )
         with tqdm(
             total=total, initial=done, desc="features", unit="image", disable=None if progress else True
         ) as bar:
@@ -220,37 +216,6 @@ class Extractor:
                 check_finite(features, [row[0] or "a picture" for row in part])
                 yield Batch(part, features.numpy())
                 bar.update(len(part))
-
-    def _load_listed(self, items: list[ImageLike]) -> Iterator[tuple[list[Row], Tensor]]:
-        """Batches by processes, as the evaluation loads them."""
-        batches = BatchSampler(SequentialSampler(items), self.batch_size, drop_last=False)
-        loader = DeviceLoader(
-            device=self.device,
-            dataset=_Images(items, self.transform),
-            batch_sampler=batches,
-            num_workers=min(self.workers, len(batches) - 1) if items else 0,
-            collate_fn=fast_batch_collator,
-        )
-        rows = map(_row, items)
-        for batch in loader if items else ():
-            yield list(itertools.islice(rows, len(batch))), batch
-
-    def _load_streamed(self, items: Iterator[ImageLike]) -> Iterator[tuple[list[Row], Tensor]]:
-        """Batches by threads, the next one being read while one is computed."""
-        with ThreadPoolExecutor(max(1, self.workers)) as pool:
-            ahead: list[tuple[list[Row], Any]] = []
-            while True:
-                part = list(itertools.islice(items, self.batch_size))
-                if part:
-                    ahead.append(([*map(_row, part)], pool.map(self._one, part)))
-                if not ahead:
-                    return
-                if not part or len(ahead) > 1:
-                    rows, images = ahead.pop(0)
-                    yield rows, fast_batch_collator(list(images))
-
-    def _one(self, image: ImageLike) -> Tensor:
-        return self.transform(as_rgb(image))
 
     @torch.no_grad()
     def _features(self, images: Tensor) -> Tensor:
@@ -274,20 +239,6 @@ class Extractor:
         return output
 
 
-class _Images(Dataset[Tensor]):
-    """Pictures as a model takes them."""
-
-    def __init__(self, items: list[ImageLike], transform: Any) -> None:
-        self.items = items
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self.transform(as_rgb(self.items[index]))
-
-
 def _check_features(model: nn.Module) -> None:
     kind = output_kind(model)
     if kind != "features":
@@ -295,35 +246,6 @@ def _check_features(model: nn.Module) -> None:
             f"{type(model).__name__} classifies pictures: it returns {kind}, not features that can be compared; name "
             "the config of a re-identification model"
         )
-
-
-def _items(images: Images) -> list[ImageLike] | Iterator[ImageLike]:
-    """The single pictures: a list where their number is known, else an iterator."""
-    if isinstance(images, list | tuple):
-        return [one for image in images for one in _one_or_many(image)]
-    if isinstance(images, str | os.PathLike | Image.Image | np.ndarray | Tensor):
-        return _one_or_many(images)
-    if not isinstance(images, Iterable):
-        return [images]  # said to be no picture where it is read
-    return (one for image in images for one in _one_or_many(image))
-
-
-def _one_or_many(image: ImageLike) -> list[ImageLike]:
-    """One picture; those below a folder; or those along the first axis of an array or a tensor of many."""
-    if isinstance(image, str | os.PathLike):
-        return list(pictures_below(image)) if os.path.isdir(image) else [image]
-    if isinstance(image, Tensor):
-        image = image.detach().cpu()  # a process that loads cannot use the parent's GPU
-    if isinstance(image, np.ndarray | Tensor) and image.ndim == 4:
-        return list(image)
-    return [image]
-
-
-def _row(image: ImageLike) -> Row:
-    if isinstance(image, Picture):
-        pid, camid = ("" if value is None else str(value) for value in (image.pid, image.camid))
-        return image.path, pid, camid
-    return (os.fspath(image) if isinstance(image, str | os.PathLike) else "", "", "")
 
 
 def _rest(
@@ -345,7 +267,7 @@ def _rest(
 
 def _are_written(writer: FeatureWriter, items: list[ImageLike]) -> bool:
     """Return whether the written features are those of these pictures, none of which has changed since."""
-    if [_row(item) for item in items] != writer.rows:
+    if [picture_row(item) for item in items] != writer.rows:
         return False
     paths = [row[0] for row in writer.rows]
     return all(os.path.isfile(path) and os.path.getmtime(path) <= writer.written_at for path in paths)

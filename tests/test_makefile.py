@@ -19,7 +19,9 @@ def demo(tmp_path):
 
     def make(training):
         words = ["make", "-f", MAKEFILE, "-o", ".venv/.installed", "demo", f"RUN={training}"]
-        alone = {key: value for key, value in os.environ.items() if key not in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")}
+        alone = {
+            key: value for key, value in os.environ.items() if key not in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")
+        }
         return subprocess.run(words, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=900)
 
     return make

@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> None:
     """Print a line for each pair."""
     from fastreid_projects.errors import ConfigError
     from fastreid_projects.extractor import Extractor
-    from fastreid_projects.matching import Matcher
+    from fastreid_projects.retrieval.matching import Matcher
 
     first, *others = args.images
     if not others:

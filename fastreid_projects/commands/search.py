@@ -48,9 +48,9 @@ def run(args: argparse.Namespace) -> None:
     from fastreid_projects.engine.load_model import trained_config
     from fastreid_projects.errors import ConfigError
     from fastreid_projects.extractor import Extractor
-    from fastreid_projects.matching import Matcher
-    from fastreid_projects.rank_lists import check_ranking
-    from fastreid_projects.search_files import check_output, write_found
+    from fastreid_projects.retrieval.found_files import check_output, write_found
+    from fastreid_projects.retrieval.matching import Matcher
+    from fastreid_projects.retrieval.rank_lists import check_ranking
 
     check_output(args.output)
     if args.queries < 1:
@@ -93,7 +93,7 @@ def _open(args: argparse.Namespace, extractor: Any, pictures: Any) -> Any:
 
     from fastreid_projects.errors import ConfigError
     from fastreid_projects.files import check_writable
-    from fastreid_projects.search import PictureIndex
+    from fastreid_projects.retrieval.picture_index import PictureIndex
 
     if not args.index or not os.path.exists(args.index):
         if args.index:

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     from fastreid_projects.errors import ConfigError
     from fastreid_projects.extractor import Extractor
     from fastreid_projects.files import check_writable
-    from fastreid_projects.matching import Matcher
+    from fastreid_projects.retrieval.matching import Matcher
     from fastreid_projects.visualization.det import write_det
 
     if args.draws < 1:

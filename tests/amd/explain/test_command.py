@@ -26,7 +26,7 @@ from fastreid_projects.commands.table import run_command
 from fastreid_projects.config import load_config
 from fastreid_projects.data.attributes import MARKET1501
 from fastreid_projects.errors import ConfigError, DataError
-from fastreid_projects.rank_lists import Found, check_ranking, choose_queries
+from fastreid_projects.retrieval.rank_lists import Found, check_ranking, choose_queries
 from tests.amd.conftest import INTERPRETER
 
 

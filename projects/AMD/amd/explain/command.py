@@ -17,7 +17,7 @@ from fastreid_projects.data.attributes import UNKNOWN
 from fastreid_projects.data.images import as_rgb
 from fastreid_projects.engine.trainer import final_weights
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.rank_lists import Found, check_depth, check_ranking, choose_queries, rank_1
+from fastreid_projects.retrieval.rank_lists import Found, check_depth, check_ranking, choose_queries, rank_1
 
 from ..build import RUN_CONFIG
 from ..command import TOP_K

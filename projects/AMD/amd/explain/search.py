@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 
 from fastreid_projects.evaluation.index import GalleryIndex, gallery_key
-from fastreid_projects.rank_lists import Found, check_depth, find
+from fastreid_projects.retrieval.rank_lists import Found, check_depth, find
 
 from ..build import target_config
 from .pairs import PairExplainer

@@ -12,9 +12,9 @@ from typing import Any
 
 from fastreid_projects.data.sources import Picture
 from fastreid_projects.files import check_writable, write_aside
-from fastreid_projects.matching import Matcher
-from fastreid_projects.rank_lists import Found, choose_queries, rank_1
-from fastreid_projects.search import PictureIndex
+from fastreid_projects.retrieval.matching import Matcher
+from fastreid_projects.retrieval.picture_index import PictureIndex
+from fastreid_projects.retrieval.rank_lists import Found, choose_queries, rank_1
 from fastreid_projects.visualization.ranks import write_rank_page
 
 _COLUMNS = ("query", "rank", "gallery", "distance", "right", "same")

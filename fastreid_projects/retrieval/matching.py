@@ -2,7 +2,7 @@
 
 Example::
 
-    from fastreid_projects.matching import Matcher
+    from fastreid_projects.retrieval.matching import Matcher
 
     matcher = Matcher.fit(extractor, "Market1501", rate=1e-3)     # labelled pictures
     matcher.save("threshold.json")

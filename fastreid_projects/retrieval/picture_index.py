@@ -2,7 +2,7 @@
 
 Example::
 
-    from fastreid_projects.search import PictureIndex
+    from fastreid_projects.retrieval.picture_index import PictureIndex
 
     index = PictureIndex.build(extractor, "gallery/")        # a folder, a table, a dataset, a list
     index.save("gallery.faiss")
@@ -27,7 +27,7 @@ from fastreid_projects.errors import DataError, WeightsError
 from fastreid_projects.evaluation.index import GalleryIndex
 from fastreid_projects.extractor import Extractor, Features
 from fastreid_projects.files import write_aside
-from fastreid_projects.rank_lists import Found, check_depth, find
+from fastreid_projects.retrieval.rank_lists import Found, check_depth, find
 
 _HEAD = ("number", *COLUMNS, "people", "state")
 

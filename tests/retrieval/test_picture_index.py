@@ -15,8 +15,8 @@ from fastreid_projects.data.sources import Picture, read_source
 from fastreid_projects.engine.run import evaluate
 from fastreid_projects.errors import ConfigError, DataError, WeightsError
 from fastreid_projects.extractor import Extractor
-from fastreid_projects.matching import Matcher
-from fastreid_projects.search import PictureIndex
+from fastreid_projects.retrieval.matching import Matcher
+from fastreid_projects.retrieval.picture_index import PictureIndex
 
 
 @pytest.fixture

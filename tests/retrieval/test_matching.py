@@ -9,7 +9,7 @@ from PIL import Image
 from fastreid_projects.commands.table import run_command
 from fastreid_projects.errors import ConfigError, DataError, WeightsError
 from fastreid_projects.extractor import Extractor
-from fastreid_projects.matching import Matcher
+from fastreid_projects.retrieval.matching import Matcher
 
 
 def test_the_rate_is_kept(run_folder, album):

@@ -1,0 +1,137 @@
+"""Batches of any pictures as a model takes them: paths, folders, images, arrays, tensors, generators.
+
+| letter | meaning  |
+| ------ | -------- |
+| B      | pictures |
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import BatchSampler, Dataset, SequentialSampler
+
+from fastreid_projects.data.collate import fast_batch_collator
+from fastreid_projects.data.device_loader import DeviceLoader
+from fastreid_projects.data.feature_file import Row
+from fastreid_projects.data.images import ImageLike, as_rgb
+from fastreid_projects.data.sources import Picture, pictures_below
+
+Images: TypeAlias = "ImageLike | Iterable[ImageLike]"
+LoadedBatch: TypeAlias = tuple[list[Row], Tensor]
+
+
+def single_pictures(images: Images) -> list[ImageLike] | Iterator[ImageLike]:
+    """Return the pictures one by one: a list where their number is known, else an iterator."""
+    if isinstance(images, list | tuple):
+        return [one for image in images for one in _one_or_many(image)]
+    if isinstance(images, str | os.PathLike | Image.Image | np.ndarray | Tensor):
+        return _one_or_many(images)
+    if not isinstance(images, Iterable):
+        return [images]  # said to be no picture where it is read
+    return (one for image in images for one in _one_or_many(image))
+
+
+def _one_or_many(image: ImageLike) -> list[ImageLike]:
+    """One picture; those below a folder; or those along the first axis of an array or a tensor of many."""
+    if isinstance(image, str | os.PathLike):
+        return list(pictures_below(image)) if os.path.isdir(image) else [image]
+    if isinstance(image, Tensor):
+        image = image.detach().cpu()  # a process that loads cannot use the parent's GPU
+    if isinstance(image, np.ndarray | Tensor) and image.ndim == 4:
+        return list(image)
+    return [image]
+
+
+def picture_row(image: ImageLike) -> Row:
+    """Return (path, person, camera) of a picture; "" for what is not known."""
+    if isinstance(image, Picture):
+        pid, camid = ("" if value is None else str(value) for value in (image.pid, image.camid))
+        return image.path, pid, camid
+    return (os.fspath(image) if isinstance(image, str | os.PathLike) else "", "", "")
+
+
+def load_batches(
+    items: list[ImageLike] | Iterator[ImageLike],
+    transform: Any,
+    *,
+    batch_size: int,
+    workers: int,
+    device: torch.device,
+) -> Iterator[LoadedBatch]:
+    """Yield pictures in order.
+
+    Args:
+        items: what :func:`single_pictures` returned.
+        transform: PIL image -> (3, h, w), RGB in 0..255.
+        batch_size: pictures in memory together.
+        workers: processes that read a list, threads that read what an iterator gives.
+        device: where a list's batches go.
+
+    Yields:
+        The pictures' rows and (B, 3, h, w).
+
+    Raises:
+        DataError: a picture cannot be read.
+    """
+    if isinstance(items, list):
+        return _listed(items, transform, batch_size, workers, device)
+    return _streamed(items, transform, batch_size, workers)
+
+
+def _listed(
+    items: list[ImageLike], transform: Any, batch_size: int, workers: int, device: torch.device
+) -> Iterator[LoadedBatch]:
+    """Batches by processes, as the evaluation loads them."""
+    batches = BatchSampler(SequentialSampler(items), batch_size, drop_last=False)
+    loader = DeviceLoader(
+        device=device,
+        dataset=_Pictures(items, transform),
+        batch_sampler=batches,
+        num_workers=min(workers, len(batches) - 1) if items else 0,
+        collate_fn=fast_batch_collator,
+    )
+    rows = map(picture_row, items)
+    for batch in loader if items else ():
+        yield list(itertools.islice(rows, len(batch))), batch
+
+
+def _streamed(
+    items: Iterator[ImageLike], transform: Any, batch_size: int, workers: int
+) -> Iterator[LoadedBatch]:
+    """Batches by threads, the next one being read while one is computed."""
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        ahead: list[tuple[list[Row], Iterator[Tensor]]] = []
+        while True:
+            part = list(itertools.islice(items, batch_size))
+            if part:
+                ahead.append(
+                    ([*map(picture_row, part)], pool.map(lambda image: transform(as_rgb(image)), part))
+                )
+            if not ahead:
+                return
+            if not part or len(ahead) > 1:
+                rows, images = ahead.pop(0)
+                yield rows, fast_batch_collator(list(images))
+
+
+class _Pictures(Dataset[Tensor]):
+    """Pictures as a model takes them."""
+
+    def __init__(self, items: list[ImageLike], transform: Any) -> None:
+        self.items = items
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.transform(as_rgb(self.items[index]))

@@ -1,0 +1,1 @@
+"""Compare and search pictures by any model's features: thresholds, galleries, ranked lists."""
