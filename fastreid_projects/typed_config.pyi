@@ -143,11 +143,13 @@ class ModelAmd(Node):
     KAPPA: float
     TAU: float
     INIT_BIAS: float
+    ATTENTION: str
     NECK_FEAT: str
     NORMALIZE: bool
     NU: float
     ALPHA: float
     BETA: float
+    PRIOR_BY_PLACE: bool
     TEST: ModelAmdTest
     REPORT: ModelAmdReport
 

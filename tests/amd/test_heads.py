@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from fastreid_projects.amd.heads import AttributeDecompositionHead, pepu
+from fastreid_projects.amd.heads import FORMS, AttributeDecompositionHead, pepu
 from fastreid_projects.amd.reference import attention_plain
 
 EXTREMES = [0.0, -0.0, 1e-30, -1e-30, 1e-4, -1e-4, 1.0, -1.0, 80.0, -80.0, -80.1, 1e4, -1e4, 3e38, -3e38]
@@ -136,3 +136,31 @@ def test_head_reads_its_options_from_the_config():
 def test_head_is_registered_under_its_name():
     heads = pytest.importorskip("fastreid.modeling.heads")
     assert heads.REID_HEADS_REGISTRY.get("AttributeDecompositionHead") is AttributeDecompositionHead
+
+
+def test_of_shapes_alone_every_map_has_the_same_mean():
+    attention = pepu(torch.randn(2, 5, 4, 3) * 3, 0.2)
+    even = FORMS["shape"](attention, 0.2)
+    torch.testing.assert_close(even.mean(dim=(2, 3)), torch.full((2, 5), 0.2))
+    torch.testing.assert_close(even / even[..., :1, :1], attention / attention[..., :1, :1])
+    torch.testing.assert_close(FORMS["shape"](attention * torch.rand(2, 5, 1, 1).add(0.1), 0.2), even)
+
+
+def test_shared_positions_add_up_to_one():
+    attention = pepu(torch.randn(2, 5, 4, 3) * 3, 0.2)
+    shared = FORMS["shared"](attention, 0.2)
+    torch.testing.assert_close(shared.sum(dim=1), torch.ones(2, 4, 3))
+    torch.testing.assert_close(shared * attention.sum(dim=1, keepdim=True), attention)
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_every_form_is_positive_and_learns(form):
+    head = AttributeDecompositionHead(in_channels=16, num_attributes=3, form=form)
+    features = torch.randn(2, 16, 4, 2, requires_grad=True)
+    for scale in (1.0, 1e4):
+        attention = head(features * scale)
+        assert attention.isfinite().all()
+        assert (attention > 0).all()
+    head(features)[:, 0, 0].sum().backward()
+    assert features.grad.isfinite().all()
+    assert features.grad.abs().sum() > 0

@@ -46,6 +46,24 @@ def step(model, data):
     return losses
 
 
+@pytest.mark.parametrize("form", ["shape", "shared"])
+def test_other_forms_of_attention_learn(form, build_amd):
+    model = build_amd("MODEL.AMD.ATTENTION", form)
+    before = copy.deepcopy(model.head.state_dict())
+    assert all(loss.isfinite() for loss in step(model, batch()).values())
+    assert not torch.equal(model.head.decompose.weight, before["decompose.weight"])
+
+
+def test_the_prior_by_place_is_that_of_even_maps(build_amd):
+    """The distillation stays as it is; of maps that are even already nothing changes at all."""
+    own, place = (step(build_amd("MODEL.AMD.PRIOR_BY_PLACE", x), batch()) for x in ("False", "True"))
+    assert torch.equal(own["loss_metric_distillation"], place["loss_metric_distillation"])
+    assert not torch.isclose(own["loss_attribute_prior"], place["loss_attribute_prior"], rtol=1e-4)
+    shape = ("MODEL.AMD.ATTENTION", "shape", "MODEL.AMD.PRIOR_BY_PLACE")
+    own, place = (step(build_amd(*shape, x), batch()) for x in ("False", "True"))
+    torch.testing.assert_close(own["loss_attribute_prior"], place["loss_attribute_prior"])
+
+
 def test_one_step_moves_the_interpreter_and_not_one_bit_of_the_target(build_amd):
     model = build_amd()
     before = copy.deepcopy(model.state_dict())
@@ -249,6 +267,7 @@ def test_neck_before_and_normalised_features(build_amd):
         (("MODEL.AMD.SHARED_STAGES", "6"), ConfigError, ("MODEL.AMD.SHARED_STAGES", "1 to 5")),
         (("MODEL.AMD.ATTRIBUTES", "pets"), ConfigError, ("MODEL.AMD.ATTRIBUTES", "market1501")),
         (("MODEL.AMD.NECK_FEAT", "under"), ConfigError, ("MODEL.AMD.NECK_FEAT",)),
+        (("MODEL.AMD.ATTENTION", "sum"), ConfigError, ("MODEL.AMD.ATTENTION is 'sum'", "'pepu', 'shape' or 'shared'")),
         (("MODEL.AMD.REDUCTION", "0"), ConfigError, ("MODEL.AMD.REDUCTION is 0", "at least 1")),
         (("MODEL.AMD.NU", "0.0"), ConfigError, ("MODEL.AMD.NU is 0.0", "above 0")),
         (("MODEL.AMD.TAU", "-1.0"), ConfigError, ("MODEL.AMD.TAU is -1.0",)),

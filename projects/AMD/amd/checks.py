@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fastreid.data.datasets import DATASET_REGISTRY
@@ -12,6 +12,8 @@ from fastreid_projects.config import get_key
 from fastreid_projects.contract import AsksWithSeveral
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.modeling.backbone_stages import NUM_STAGES
+
+from .heads import FORMS
 
 logger = logging.getLogger("fastreid.projects.amd")
 
@@ -38,6 +40,7 @@ _RULES: dict[str, _Rule] = {
     "REPORT.TOP_K": _POSITIVE,
 }
 
+_CHOICES: dict[str, tuple[str, ...]] = {"NECK_FEAT": ("after", "before"), "ATTENTION": tuple(FORMS)}
 
 _NOT_MEASURED = ("TEST.ROC.ENABLED", "TEST.FIDELITY.ENABLED", "TEST.FIDELITY.TRAIN")
 
@@ -59,10 +62,16 @@ def check_keys(cfg: Any) -> None:
         value = get_key(cfg.MODEL.AMD, key)
         if not allowed(value):
             raise ConfigError(f"MODEL.AMD.{key} is {value}; it has to be {words}")
-    if cfg.MODEL.AMD.NECK_FEAT not in ("after", "before"):
-        raise ConfigError(
-            f"MODEL.AMD.NECK_FEAT is '{cfg.MODEL.AMD.NECK_FEAT}'; it has to be 'after' or 'before'"
-        )
+    for key, names in _CHOICES.items():
+        value = get_key(cfg.MODEL.AMD, key)
+        if value not in names:
+            raise ConfigError(f"MODEL.AMD.{key} is '{value}'; it has to be {_either(names)}")
+
+
+def _either(names: Sequence[str]) -> str:
+    """'a' or 'b'; 'a', 'b' or 'c'."""
+    *first, last = (f"'{name}'" for name in names)
+    return f"{', '.join(first)} or {last}"
 
 
 def _check_single_queries(names: Iterable[str]) -> None:

@@ -31,6 +31,10 @@ def add_amd_config(cfg: CN) -> None:
     # Where the head's last bias starts (the paper is silent): below 0, attention starts dark and is lit where it helps.
     node.INIT_BIAS = 0.0
 
+    # What becomes of PePU's output (ours; the README has measured rows): "pepu", the paper's, leaves it as it is;
+    # "shape" gives all maps the same mean over their positions; "shared" divides each position among the attributes.
+    node.ATTENTION = "pepu"
+
     # d^k of features after or before the target's neck, as the target is scored or as it is pooled.
     node.NECK_FEAT = "after"
     # Divide all features of an image by the norm of its full feature.
@@ -40,6 +44,9 @@ def add_amd_config(cfg: CN) -> None:
     node.NU = 0.5
     node.ALPHA = 10.0
     node.BETA = 50.0
+    # Whether L_p1 and L_p2 take d^k of maps of the same mean over their positions, so that place has to tell the
+    # attributes apart (ours; the paper takes d^k as it is).
+    node.PRIOR_BY_PLACE = False
 
     # Evaluation: queries per chunk, and half-precision attribute features (half the memory).
     node.TEST = CN()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -35,6 +36,46 @@ def pepu(x: Tensor, kappa: float, tau: float = 0.5) -> Tensor:
         return kappa * torch.where(x > 0, power, exponential)
 
 
+def shape_alone(attention: Tensor, kappa: float) -> Tensor:
+    """Give every map the same mean over its positions, so that place alone tells attributes and images apart.
+
+    Ours, not the paper's: PePU has no bound, and an interpreter can work by the brightness of a map.
+
+    Args:
+        attention: A (N, M, H, W), > 0.
+        kappa: the mean; with 1/M the distances d^k of even maps add up to the target's.
+
+    Returns:
+        (N, M, H, W), > 0.
+    """
+    return kappa * attention / attention.mean(dim=(2, 3), keepdim=True)
+
+
+def shared_positions(attention: Tensor, kappa: float) -> Tensor:
+    """Divide every position among the attributes, so that the maps of an image add up to 1. Ours, not the paper's.
+
+    Args:
+        attention: A (N, M, H, W), > 0.
+        kappa: not used; every form takes it.
+
+    Returns:
+        (N, M, H, W), in (0, 1).
+    """
+    return attention / attention.sum(dim=1, keepdim=True)
+
+
+def as_it_is(attention: Tensor, kappa: float) -> Tensor:
+    """Return the paper's attention, which is PePU's output itself."""
+    return attention
+
+
+FORMS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "pepu": as_it_is,
+    "shape": shape_alone,
+    "shared": shared_positions,
+}
+
+
 @REID_HEADS_REGISTRY.register()
 class AttributeDecompositionHead(nn.Module):
     """conv3x3 C -> C/8, conv1x1 C/8 -> M, PePU: attention maps of M attributes.
@@ -47,6 +88,7 @@ class AttributeDecompositionHead(nn.Module):
         tau: PePU's tau.
         bias: start of the last convolution's bias. Where the target's map is empty no loss pulls at the attention,
             so that it stays where it starts: a negative start leaves the background dark.
+        form: a key of :data:`FORMS`: what becomes of PePU's output; "pepu" is the paper's.
     """
 
     architecture: ClassVar[str] = "AMD"  # which alone can use it
@@ -61,6 +103,7 @@ class AttributeDecompositionHead(nn.Module):
         kappa: float = 0.0,
         tau: float = 0.5,
         bias: float = 0.0,
+        form: str = "pepu",
     ) -> None:
         super().__init__()
         hidden = max(in_channels // reduction, 1)
@@ -70,6 +113,7 @@ class AttributeDecompositionHead(nn.Module):
             nn.init.constant_(self.decompose.bias, bias)
         self.kappa = kappa or 1.0 / num_attributes
         self.tau = tau
+        self.form = FORMS[form]
 
     @classmethod
     def from_config(cls, cfg: Any, in_channels: int, num_attributes: int) -> dict[str, Any]:
@@ -82,11 +126,12 @@ class AttributeDecompositionHead(nn.Module):
             "kappa": node.KAPPA,
             "tau": node.TAU,
             "bias": node.INIT_BIAS,
+            "form": node.ATTENTION,
         }
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) -> attention A (N, M, H, W), float32, strictly positive."""
-        return pepu(self._convolve(features), self.kappa, self.tau)
+        return self.form(pepu(self._convolve(features), self.kappa, self.tau), self.kappa)
 
     def _convolve(self, features: Tensor) -> Tensor:
         """Both convolutions as one C -> M, as nothing but their biases stands between them.

@@ -32,12 +32,15 @@ class PairDistances:
         attribute: d^k (N, N, M), distances of the attribute-guided features, >= 0.
         exclusive: (N, N, M) bool, True where the pair differs on attribute k (Eq. 5).
         known: (N, N) bool, True where both images have all their attributes.
+        prior: d^k (N, N, M) that the attribute prior is asked of where it is not ``attribute``: with
+            ``MODEL.AMD.PRIOR_BY_PLACE`` that of maps of the same mean.
     """
 
     target: Tensor
     attribute: Tensor
     exclusive: Tensor
     known: Tensor
+    prior: Tensor | None = None
 
 
 def exclusive_attributes(attributes: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,7 +148,8 @@ class AttributePriorLoss(nn.Module):
 
     def forward(self, pairs: PairDistances, labels: Tensor | None = None) -> Tensor:
         """Loss of a batch's pairs, a scalar; identities are not used."""
-        first, second = attribute_prior_losses(pairs.attribute, pairs.exclusive, pairs.known, self.nu)
+        attribute = pairs.attribute if pairs.prior is None else pairs.prior
+        first, second = attribute_prior_losses(attribute, pairs.exclusive, pairs.known, self.nu)
         return self.alpha * first + self.beta * second
 
     def extra_repr(self) -> str:

@@ -23,6 +23,7 @@ from .checks import check_keys
 from .data.attribute_dataset import with_attributes
 from .decomposition import pairwise_distances
 from .free_stages import build_free_stages
+from .heads import shape_alone
 from .losses import PairDistances, exclusive_attributes
 from .saved_weights import check_saved
 from .targets import FrozenTarget, TargetOutput, embed, pooled_embedding
@@ -45,6 +46,7 @@ class AMD(nn.Module):
         losses: what to train, on :class:`~fastreid_projects.amd.losses.PairDistances`.
         neck: features after (True) or before the target's neck.
         normalize: divide an image's features by the norm of its full feature.
+        prior_by_place: whether the attribute prior is asked of maps of the same mean over their positions.
     """
 
     @configurable
@@ -58,6 +60,7 @@ class AMD(nn.Module):
         losses: list[NamedLoss],
         neck: bool = True,
         normalize: bool = False,
+        prior_by_place: bool = False,
     ) -> None:
         super().__init__()
         self.target = target
@@ -68,6 +71,7 @@ class AMD(nn.Module):
         self.loss_scales = {loss.key: loss.scale for loss in losses}
         self.neck = neck
         self.normalize = normalize
+        self.prior_by_place = prior_by_place
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
@@ -91,6 +95,7 @@ class AMD(nn.Module):
             "losses": build_losses(cfg, cfg.MODEL.LOSSES.NAME),
             "neck": node.NECK_FEAT == "after",
             "normalize": node.NORMALIZE,
+            "prior_by_place": node.PRIOR_BY_PLACE,
         }
 
     output_kind = "features"
@@ -137,12 +142,19 @@ class AMD(nn.Module):
             return torch.cat([embedding.unsqueeze(1), features], dim=1)
         attributes = batched_inputs["attributes"].to(self.device)
         exclusive, known = exclusive_attributes(attributes)
-        pairs = PairDistances(pairwise_distances(embedding), pairwise_distances(features), exclusive, known)
+        distances = pairwise_distances(features)
+        prior = self._distances_by_place(output, attention) if self.prior_by_place else None
+        pairs = PairDistances(pairwise_distances(embedding), distances, exclusive, known, prior)
         self._log_reconstruction(pairs)
         return {
             key: self.loss_scales[key] * loss(pairs, batched_inputs["targets"])
             for key, loss in self.losses.items()
         }
+
+    def _distances_by_place(self, output: TargetOutput, attention: Tensor) -> Tensor:
+        """d^k (N, N, M) of maps that differ in their shapes alone."""
+        even = shape_alone(attention, 1 / attention.shape[1])
+        return pairwise_distances(self.attribute_features(output, even))
 
     def preprocess_image(self, batched_inputs: Any) -> Tensor:
         """Normalise a host batch, or images (N, 3, h, w) of 0..255 RGB, the way the target does."""
