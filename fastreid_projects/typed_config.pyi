@@ -331,6 +331,7 @@ class Solver(Node):
     IMS_PER_BATCH: int
     CLIP_GRADIENTS: SolverClipGradients
     WARMUP_EPOCHS: int
+    KEEP_CHECKPOINTS: bool
 
 class TestRoc(Node):
     ENABLED: bool

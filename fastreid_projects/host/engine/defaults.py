@@ -27,7 +27,7 @@ from fastreid_projects.host.engine.seed_steps import SeedSteps
 from fastreid_projects.host.engine.train_loop.amp import set_amp_dtype
 from fastreid_projects.host.engine.train_loop.loop import Progress, forget_later_lines
 from fastreid_projects.host.engine.update_check import UpdateCheck
-from fastreid_projects.host.utils.checkpoint import best_since
+from fastreid_projects.host.utils.checkpoint import ALONE, best_since
 from fastreid_projects.host_import import rebind
 from fastreid_projects.records.record import environment
 
@@ -150,6 +150,11 @@ def resume_or_load(self: Any, resume: bool = True) -> None:
     if not (resume and self.checkpointer.has_checkpoint()):
         return
     self.start_epoch = checkpoint.get("epoch", -1) + 1
+    if checkpoint.get(ALONE) and self.start_epoch < self.max_epoch:
+        raise ConfigError(
+            f"{self.checkpointer.get_checkpoint_file()} holds the model of a finished run without its optimizer "
+            "(SOLVER.KEEP_CHECKPOINTS False): train further from it without --resume, with it as MODEL.WEIGHTS"
+        )
     self.progress.start_from(self.start_epoch, checkpoint.get("hooks_done", 0))
     if comm.is_main_process():
         forget_later_lines(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json"), self.progress.done)

@@ -47,6 +47,7 @@ def forget_evaluation(self: Any) -> None:
 def name_metric(self: Any) -> None:
     """Find the metric by which the best model is chosen; hooks.py:205 needs at least one test set."""
     self.max_epoch = self.trainer.max_epoch
+    self.checkpointer.keeps_all = self.trainer.cfg.SOLVER.KEEP_CHECKPOINTS
     tests = self.trainer.cfg.DATASETS.TESTS
     self.metric_name = f"{tests[0]}/metric" if len(tests) > 1 else "metric"
 

@@ -18,11 +18,13 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any
 
 import torch
+from fastreid.config.defaults import _C
 from fastreid.utils import checkpoint
 
 from fastreid_projects.checkpoints.dialects import in_own_names
@@ -37,12 +39,18 @@ from fastreid_projects.errors import WeightsError
 from fastreid_projects.files import replacing
 
 BEST = "model_best"
+FINAL = "model_final"
+ALONE = "model_alone"  # in a checkpoint from which no run can be resumed
 
 
 def patch_checkpoint() -> None:
     """Mend the host's Checkpointer once: safe loading, clear errors, no silent mismatch, atomic saving."""
     from fastreid.utils.checkpoint import Checkpointer
 
+    if "KEEP_CHECKPOINTS" not in _C.SOLVER:
+        # False: a run keeps its newest checkpoint alone and, once it is finished, the model without the optimizer, which
+        # is a third of the size and cannot be trained further.
+        _C.SOLVER.KEEP_CHECKPOINTS = True
     if hasattr(Checkpointer, "patched"):
         return
     Checkpointer.patched = True
@@ -159,7 +167,8 @@ def _handled(checkpointer: Any, path: str) -> bool:
 def _save(self: Any, name: str, **kwargs: Any) -> None:
     """Save model and checkpointables as ``<name>.pth``, written aside and then renamed.
 
-    ``model_best`` is for tests: it is saved without the state of the training, which is twice as large as the model.
+    ``model_best`` is for tests: it is saved without the state of the training, which is twice as large as the model;
+    with SOLVER.KEEP_CHECKPOINTS False so is ``model_final``.
 
     Args:
         self: the host's Checkpointer.
@@ -172,7 +181,9 @@ def _save(self: Any, name: str, **kwargs: Any) -> None:
     if not self.save_dir or not self.save_to_disk:
         return
     data = {"model": self.model.state_dict()}
-    if name != BEST:
+    if name == FINAL and not getattr(self, "keeps_all", True):
+        data[ALONE] = True
+    elif name != BEST:
         data.update({key: target.state_dict() for key, target in self.checkpointables.items()})
     data.update(kwargs)
     path = os.path.join(self.save_dir, f"{name}.pth")
@@ -225,6 +236,19 @@ def checkpointer_step(self: Any, epoch: int, **kwargs: Any) -> None:
         self.checkpointer.save(BEST, epoch=epoch, **state)
         self.best_metric = metric
     _host_checkpointer_step(self, epoch, **state)
+    if due and not getattr(self.checkpointer, "keeps_all", True):
+        remove_older(self.checkpointer)
+
+
+def remove_older(checkpointer: Any) -> None:
+    """Remove the checkpoints of epochs before the newest one, which ``last_checkpoint`` names."""
+    newest = checkpointer.get_checkpoint_file()
+    if not (checkpointer.save_to_disk and os.path.isfile(newest)):
+        return
+    for name in os.listdir(checkpointer.save_dir):
+        path = os.path.join(checkpointer.save_dir, name)
+        if re.fullmatch(r"model_\d{4,}\.pth", name) and path != newest:
+            os.remove(path)
 
 
 def best_since(checkpoint: str) -> float:

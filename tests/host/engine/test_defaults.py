@@ -156,6 +156,32 @@ def test_resuming(tiny_market, tiny_cfg, monkeypatch):
     assert all(torch.equal(value, weights[name]) for name, value in finished.model.state_dict().items())
 
 
+def test_without_kept_checkpoints_a_finished_run_leaves_its_model_alone(tiny_market, tiny_cfg, monkeypatch):
+    tiny_market()
+    metrics = iter([10.0, 20.0, 30.0, 40.0])
+    monkeypatch.setattr(
+        DefaultTrainer, "test", classmethod(lambda cls, cfg, model: {"metric": next(metrics)})
+    )
+    alone = ("SOLVER.KEEP_CHECKPOINTS", False, "SOLVER.CHECKPOINT_PERIOD", 1, "SOLVER.MAX_EPOCH")
+    trainer = DefaultTrainer(tiny_cfg(*alone, 4))
+    seen = []
+    hook = checkpointer(trainer)
+    step = hook.after_epoch
+    folder = Path(trainer.cfg.OUTPUT_DIR)
+    hook.after_epoch = lambda: (step(), seen.append(sorted(path.name for path in folder.glob("*.pth"))))
+    trainer.train()
+    each = [["model_0000.pth"], ["model_0001.pth"], ["model_0002.pth"], ["model_final.pth"]]
+    assert seen == [sorted([*files, "model_best.pth"]) for files in each]
+    assert not {"optimizer", "scheduler"} & set(torch.load(folder / "model_final.pth"))
+
+    again = DefaultTrainer(tiny_cfg(*alone, 4))  # a finished run is only evaluated
+    with pytest.raises(StopIteration):
+        again.resume_or_load()
+        again.train()
+    with pytest.raises(ConfigError, match=r"model_final\.pth holds the model .* without --resume"):
+        DefaultTrainer(tiny_cfg(*alone, 5)).resume_or_load()
+
+
 def test_a_training_without_resume_starts_anew(tiny_market, tiny_cfg):
     tiny_market()
     trainer = DefaultTrainer(tiny_cfg("DATASETS.TESTS", ()))
