@@ -267,7 +267,11 @@ def test_neck_before_and_normalised_features(build_amd):
         (("MODEL.AMD.SHARED_STAGES", "6"), ConfigError, ("MODEL.AMD.SHARED_STAGES", "1 to 5")),
         (("MODEL.AMD.ATTRIBUTES", "pets"), ConfigError, ("MODEL.AMD.ATTRIBUTES", "market1501")),
         (("MODEL.AMD.NECK_FEAT", "under"), ConfigError, ("MODEL.AMD.NECK_FEAT",)),
-        (("MODEL.AMD.ATTENTION", "sum"), ConfigError, ("MODEL.AMD.ATTENTION is 'sum'", "'pepu', 'shape' or 'shared'")),
+        (
+            ("MODEL.AMD.ATTENTION", "sum"),
+            ConfigError,
+            ("MODEL.AMD.ATTENTION is 'sum'", "'pepu', 'shape' or 'shared'"),
+        ),
         (("MODEL.AMD.REDUCTION", "0"), ConfigError, ("MODEL.AMD.REDUCTION is 0", "at least 1")),
         (("MODEL.AMD.NU", "0.0"), ConfigError, ("MODEL.AMD.NU is 0.0", "above 0")),
         (("MODEL.AMD.TAU", "-1.0"), ConfigError, ("MODEL.AMD.TAU is -1.0",)),

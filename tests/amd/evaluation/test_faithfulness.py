@@ -118,26 +118,28 @@ def test_density_and_pointing_by_hand():
 
 
 def test_masks_are_those_of_what_an_image_shows_and_of_what_it_alone_shows():
-    """Of four attributes: only a has it, both, nobody knows of b, hidden in a."""
-    labels = torch.tensor([[1, 1, 1, 1], [0, 1, -1, 0]])
-    masks = torch.ones(2, 4, 8, 4, dtype=torch.bool)
+    """Of five attributes: only a has it, both, nobody knows of b, hidden in a, b shows its place without having it."""
+    labels = torch.tensor([[1, 1, 1, 1, 1], [0, 1, -1, 0, 0]])
+    masks = torch.ones(2, 5, 8, 4, dtype=torch.bool)
     masks[0, 3] = False
+    masks[1, 0] = False
     masks[:, :, 4:] = False
     asked, taken = [], {}
 
     class Kinds:
         def attributes(self, kind, chosen):
             asked.append(chosen)
-            return torch.arange(1.0, 5.0)[chosen].view(1, -1, 1, 1).expand(2, -1, 2, 1)
+            return torch.arange(1.0, 6.0)[chosen].view(1, -1, 1, 1).expand(2, -1, 2, 1)
 
     class Shares:
         def add(self, name, maps, masks):
             taken.setdefault(name, []).append((maps[:, 0, 0].tolist(), masks.shape))
 
     measure_masks(Shares(), Kinds(), masks, labels)
-    assert asked == [[0, 1, 2]] * len(ATTRIBUTE_KINDS)
-    assert [values for values, _ in taken["attention_{}_shown"]] == [[1, 2, 3], [2]]
+    assert asked == [[0, 1, 2, 4]] * len(ATTRIBUTE_KINDS)
+    assert [values for values, _ in taken["attention_{}_shown"]] == [[1, 2, 3, 5], [2]]
     assert [values for values, _ in taken["attention_{}_alone"]] == [[1], []]
+    assert [values for values, _ in taken["attention_{}_differs"]] == [[1, 5], []]
     assert all(shape[1:] == (8, 4) for rows in taken.values() for _, shape in rows)
 
 
@@ -196,11 +198,11 @@ def test_the_study_measures_every_kind(explainer, tmp_path, monkeypatch):
     for kind in KINDS:
         assert {f"{kind}_deletion", f"{kind}_insertion"} <= set(found)
     for kind in ATTRIBUTE_KINDS:
-        for which in ("alone", "shown"):
+        for which in ("differs", "shown"):
             assert found[f"{kind}_density_{which}"] >= 0
             assert 0 <= found[f"{kind}_pointing_{which}"] <= 100
     assert (tmp_path / CURVES_FILE).is_file()
-    assert "random_density_alone" not in MapStudy(explainer, 2)(evaluator, torch.empty(0), {})
+    assert "random_density_differs" not in MapStudy(explainer, 2)(evaluator, torch.empty(0), {})
 
 
 # Counterfactuals

@@ -33,7 +33,7 @@ def erased(images: Tensor, maps: Tensor, colour: Tensor, steps: int = STEPS, *, 
 
     Args:
         images: (N, 3, H, W) of 0..255.
-        maps: (N, h, w), brought to the images' size bicubically.
+        maps: (N, h, w), brought to the images' size bilinearly.
         colour: (3,), what a blank pixel shows.
         steps: S.
         keep: blank everything but them (insertion).
@@ -42,7 +42,7 @@ def erased(images: Tensor, maps: Tensor, colour: Tensor, steps: int = STEPS, *, 
         (S + 1, N, 3, H, W).
     """
     height, width = images.shape[-2:]
-    large = F.interpolate(maps.unsqueeze(1), size=(height, width), mode="bicubic", align_corners=False)
+    large = F.interpolate(maps.unsqueeze(1), size=(height, width), mode="bilinear", align_corners=False)
     order = large.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(dim=1)
     rank = order.view(-1, 1, height, width) / (height * width)
     shares = torch.linspace(0, 1, steps + 1).view(-1, 1, 1, 1, 1)

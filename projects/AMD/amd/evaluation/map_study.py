@@ -67,7 +67,9 @@ class MapStudy:
 
 
 def measure_masks(shares: MaskShares, kinds: PairKinds, masks: Tensor, labels: Tensor) -> None:
-    """Take a pair: for each image the attributes that it shows, and among them those that it alone shows.
+    """Take a pair: for each image the attributes that it shows, those that it alone shows, and those that it alone has.
+
+    What both show at some place, of which one alone has it by its labels, is e.g. a long sleeve beside a short one.
 
     Args:
         shares: takes the measures.
@@ -81,8 +83,9 @@ def measure_masks(shares: MaskShares, kinds: PairKinds, masks: Tensor, labels: T
         maps = kinds.attributes(kind, chosen).clamp(min=0)
         for side in (0, 1):
             seen = shown[side, chosen]
-            alone = seen & (labels[1 - side, chosen] == 0)
-            for which, wanted in (("shown", seen), ("alone", alone)):
+            differs = seen & (labels[1 - side, chosen] == 0)
+            alone = differs & ~masks[1 - side, chosen].flatten(1).any(dim=1)
+            for which, wanted in (("shown", seen), ("alone", alone), ("differs", differs)):
                 shares.add(f"{kind}_{{}}_{which}", maps[side][wanted], masks[side, chosen][wanted])
 
 

@@ -37,8 +37,10 @@ FAITHFULNESS: tuple[tuple[str, str, str | float], ...] = (
 )
 # Measures of several kinds of maps: what is behind the kind in a result's name, and words.
 MEASURES = {
-    "density_alone": "density in the mask of what this image alone shows, times",
+    "density_alone": "density in the mask of what is seen in this image alone, times",
     "pointing_alone": "highest value in it, per cent",
+    "density_differs": "density in the mask of what this image shows and the other person has not, times",
+    "pointing_differs": "highest value in it, per cent",
     "density_shown": "density in the mask of what this image shows, times",
     "pointing_shown": "highest value in it, per cent",
     "density_changed": "density in the pixels that a changed attribute altered, times",
