@@ -48,8 +48,8 @@ def patch_checkpoint() -> None:
     from fastreid.utils.checkpoint import Checkpointer
 
     if "KEEP_CHECKPOINTS" not in _C.SOLVER:
-        # False: a run keeps its newest checkpoint alone and, once it is finished, the model without the optimizer, which
-        # is a third of the size and cannot be trained further.
+        # False: a run keeps only its newest checkpoint and, once it is finished, only the model without the optimizer,
+        # which is a third of the size and cannot be trained further.
         _C.SOLVER.KEEP_CHECKPOINTS = True
     if hasattr(Checkpointer, "patched"):
         return

@@ -158,7 +158,7 @@ def test_resuming(tiny_market, tiny_cfg, monkeypatch):
 
 def test_without_kept_checkpoints_a_finished_run_leaves_its_model_alone(tiny_market, tiny_cfg, monkeypatch):
     tiny_market()
-    metrics = iter([10.0, 20.0, 30.0, 40.0])
+    metrics = iter([10.0, 20.0, 30.0, 40.0, 50.0])
     monkeypatch.setattr(
         DefaultTrainer, "test", classmethod(lambda cls, cfg, model: {"metric": next(metrics)})
     )
@@ -175,11 +175,11 @@ def test_without_kept_checkpoints_a_finished_run_leaves_its_model_alone(tiny_mar
     assert not {"optimizer", "scheduler"} & set(torch.load(folder / "model_final.pth"))
 
     again = DefaultTrainer(tiny_cfg(*alone, 4))  # a finished run is only evaluated
-    with pytest.raises(StopIteration):
-        again.resume_or_load()
-        again.train()
+    again.resume_or_load()
+    assert again.train() == {"metric": 50.0}
+    longer = DefaultTrainer(tiny_cfg(*alone, 5))
     with pytest.raises(ConfigError, match=r"model_final\.pth holds the model .* without --resume"):
-        DefaultTrainer(tiny_cfg(*alone, 5)).resume_or_load()
+        longer.resume_or_load()
 
 
 def test_a_training_without_resume_starts_anew(tiny_market, tiny_cfg):
