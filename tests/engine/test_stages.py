@@ -193,7 +193,7 @@ def test_mistakes_are_one_sentence(write):
     assert "two stages with the same NAME" in refusal(write(TWO.replace("NAME: second", "NAME: first")))
     assert "NAME" in refusal(write(TWO.replace("NAME: second", "NAME: a/b")))
     assert "NAME" in refusal(write(TWO + "  - SEED: 1\n"))
-    assert "STAGES.third.SEED is no key of a stage" in refusal(write(TWO), "STAGES.third.SEED", "1")
+    assert "STAGES.third.SEED is not a key of a stage" in refusal(write(TWO), "STAGES.third.SEED", "1")
     assert "first, second" in refusal(write(TWO), "STAGES.first", "1")
     assert "SOLVER.NOPE" in refusal(write(TWO), "STAGES.first.SOLVER.NOPE", "1")
     assert "WEIGHTS_KEY names MODEL.NOPE" in refusal(write(TWO + "    WEIGHTS_KEY: MODEL.NOPE\n"))
