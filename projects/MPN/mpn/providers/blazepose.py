@@ -203,7 +203,7 @@ def _check_kind(path: str, kind: _Kind, takes: tuple[int, ...], gives: set[tuple
 
 
 def detector_anchors() -> np.ndarray:
-    """Return the centres of the detector's anchors, (2254, 2) in 0..1: grids of 28, 14, 7 with 2, 2, 6 at each place."""
+    """Return the centres of the detector's anchors, (2254, 2) in 0..1: grids of 28, 14, 7 with 2, 2, 6 each."""
     centres = []
     for cells, count in ((28, 2), (14, 2), (7, 6)):
         places = (np.arange(cells) + 0.5) / cells
