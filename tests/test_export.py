@@ -149,11 +149,7 @@ def test_the_command(save, tmp_path, monkeypatch, capsys):
 
     code, printed = run("MODEL.WEIGHTS", "nowhere.pth", "OUTPUT_DIR", "out")
     assert code == 2
-    assert (
-        printed.err.strip()
-        .splitlines()[-1]
-        .startswith("error: MODEL.WEIGHTS 'nowhere.pth' is not a file")
-    )
+    assert printed.err.strip().splitlines()[-1].startswith("error: MODEL.WEIGHTS 'nowhere.pth' is not a file")
     assert not (tmp_path / "out").exists()
 
 

@@ -48,7 +48,7 @@ def patch_checkpoint() -> None:
     from fastreid.utils.checkpoint import Checkpointer
 
     if "KEEP_CHECKPOINTS" not in _C.SOLVER:
-        # False: a run keeps its newest checkpoint alone and, once it is finished, the model without the optimizer, which
+        # False: a run keeps only its newest checkpoint and, once it is finished, the model without the optimizer, which
         # is a third of the size and cannot be trained further.
         _C.SOLVER.KEEP_CHECKPOINTS = True
     if hasattr(Checkpointer, "patched"):
