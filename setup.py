@@ -1,4 +1,4 @@
-"""Maps the papers of ``projects/`` into the package; takes all configs into a wheel, the README to a package index."""
+"""Map the papers of ``projects/`` into the package; put all configs into a wheel, and the README on a package index."""
 
 import re
 import shutil
