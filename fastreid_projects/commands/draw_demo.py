@@ -12,7 +12,9 @@ def argument_parser() -> argparse.ArgumentParser:
         "--root", default="", help="folder of all datasets (default: FASTREID_DATASETS or datasets)"
     )
     parser.add_argument("--domain", default="A", help="A, or B for the second domain")
-    parser.add_argument("--workers", type=int, default=None, help="number of processes (default: of cores)")
+    parser.add_argument(
+        "--workers", type=int, default=None, help="number of processes (default: number of cores)"
+    )
     parser.add_argument("--contact-sheet", metavar="PNG", help="also write a sheet of identities and cameras")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser

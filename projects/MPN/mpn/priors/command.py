@@ -29,7 +29,7 @@ def argument_parser() -> argparse.ArgumentParser:
             default="part_masks",
             help="folder of the masks: a name beside the image folders, or a path",
         )
-        command.add_argument("--workers", type=int, help="number of processes (default: of cores)")
+        command.add_argument("--workers", type=int, help="number of processes (default: number of cores)")
         command.add_argument("--overwrite", action="store_true", help="replace masks that exist")
         command.add_argument(
             "--contact-sheet", metavar="PNG", help="also write a sheet that shows what was found"
