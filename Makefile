@@ -55,6 +55,7 @@ check: $(STAMP)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/codespell
 
 format: $(STAMP)
 	$(RUN) -m ruff check --fix .

@@ -1,4 +1,4 @@
-"""Maps the papers of ``projects/`` into the package; takes all configs into a wheel, the README to a package index."""
+"""Map the papers of ``projects/`` into the package; put all configs into a wheel, and the README on a package index."""
 
 import re
 import shutil
@@ -20,10 +20,10 @@ PAPERS = {
 
 
 class BuildWithConfigs(build_py):
-    """Copies ``configs/`` and ``projects/*/configs/`` below the package, where fastreid_projects/shipped.py looks."""
+    """Copy ``configs/`` and ``projects/*/configs/`` below the package, where fastreid_projects/shipped.py looks."""
 
     def run(self) -> None:
-        """Build, then copy; an editable installation reads the checkout's own."""
+        """Build, then copy; an editable installation reads the configs of the checkout."""
         super().run()
         if self.editable_mode:
             return
@@ -34,7 +34,7 @@ class BuildWithConfigs(build_py):
 
 
 def long_description() -> str:
-    """Return the README; its relative links and images lead to the repository, as they have to on a package index."""
+    """Return the README with absolute links and images, which it needs on a package index."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
     def absolute(link: re.Match[str]) -> str:

@@ -1,7 +1,6 @@
 """FastReID on a current Python and PyTorch, and five ReID papers as plug-ins.
 
-Importing this package costs nothing of the host (``fastreid``); whoever imports that afterwards gets it patched, see
-:mod:`fastreid_projects.host`.
+Importing this package does not import the host (``fastreid``); whoever imports the host afterwards gets it patched, see
 """
 
 from fastreid_projects.patches import patch_host, watch_host

@@ -1,4 +1,4 @@
-"""``fastreid-projects`` and ``python -m fastreid_projects``: say what there is, or run a command."""
+"""``fastreid-projects`` and ``python -m fastreid_projects``: run a command, or show an overview."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastreid_projects.commands.table import commands, run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that the first word names; without one, say what there is."""
+    """Run the command that the first word names; without one, print an overview."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def overview() -> str:
-    """Return commands, papers and configs, a line each."""
+    """Return commands, papers and configs, one on each line."""
     from fastreid_projects.plugins import PAPERS
     from fastreid_projects.shipped import shipped_configs
 
@@ -37,7 +37,7 @@ def overview() -> str:
     lines += ["", "Papers: " + ", ".join(PAPERS), "", "Configs, for --config-file from any folder"]
     for folder, names in shipped_configs().items():
         lines.append(f"  {folder}: {len(names)}, e.g. {names[0]}")
-    lines += ["", "fastreid-projects <command> --help tells more."]
+    lines += ["", "fastreid-projects <command> --help says more."]
     return "\n".join(lines)
 
 

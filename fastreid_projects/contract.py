@@ -1,8 +1,8 @@
-"""What an architecture, backbone, head, loss or dataset may offer beyond what FastReID asks of it.
+"""Optional features of an architecture, backbone, head, loss or dataset, beyond what FastReID requires of it.
 
-Everything here is optional. The core asks ``isinstance(thing, Protocol)`` and never for an attribute by its name, so
-that an editor shows who offers what. A class that offers one of these is checked when it is registered
-(:mod:`fastreid_projects.contract_checks`). The hooks of an architecture without ``self`` are static methods.
+The core asks ``isinstance(thing, Protocol)`` and never looks up an attribute by its name, so that an editor shows who
+offers what. A class that offers one of these is checked when it is registered
+(:mod:`fastreid_projects.contract_checks`). Hooks of an architecture without ``self`` are static methods.
 
 | letter | meaning                                    |
 | ------ | ------------------------------------------ |
@@ -29,16 +29,16 @@ class ChecksConfig(Protocol):
 
     @staticmethod
     def check_config(cfg: Any) -> None:
-        """Raise a ConfigError that names the key, its value and the way out."""
+        """Raise a ConfigError that names the key, its value and a way out."""
 
 
 @runtime_checkable
 class HasTestConfig(Protocol):
-    """An architecture that is built smaller where it is not trained."""
+    """An architecture that is built smaller when it is not trained."""
 
     @staticmethod
     def test_config(cfg: Any) -> Any:
-        """Return the config of the model without what only training needs; the given one stays as it is."""
+        """Return the config of the model without the parts that only training needs; do not change the given config."""
 
 
 @runtime_checkable
@@ -47,16 +47,16 @@ class KnowsAuthors(Protocol):
 
     @staticmethod
     def from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return their weights under the architecture's names; entries that it does not know keep theirs."""
+        """Return the weights under the architecture's names; entries that it does not know keep their names."""
 
 
 class Source(NamedTuple):
-    """A dataset that was opened, and the images of it that are wanted.
+    """A dataset that was opened, and the images that are used.
 
     Attributes:
-        name: its registered name.
+        name: the registered name of the dataset.
         dataset: the opened dataset.
-        items: (path, identity, camera) of the wanted images.
+        items: (path, identity, camera) of the images that are used.
     """
 
     name: str
@@ -64,17 +64,17 @@ class Source(NamedTuple):
     items: Sequence[tuple[Any, ...]]
 
 
-# The sources and the host's transforms -> a dataset for the host's loaders.
+# Maps the sources and the host's transforms to a dataset for the host's loaders.
 DatasetMaker = Callable[[Sequence[Source], Any], Any]
 
 
 @runtime_checkable
 class HasDataset(Protocol):
-    """An architecture whose batches hold more than the host's."""
+    """An architecture whose batches hold more than those of the host."""
 
     @staticmethod
     def own_dataset(cfg: Any, is_train: bool) -> DatasetMaker | None:
-        """Return what makes its dataset, or None where the host's will do."""
+        """Return the function that makes its dataset, or None to use the host's."""
 
 
 @runtime_checkable
@@ -87,7 +87,7 @@ class HasEvaluator(Protocol):
 
 @runtime_checkable
 class CountsItems(Protocol):
-    """An evaluator that says over how many queries, images and identities it scored."""
+    """An evaluator that counts the queries, images and identities behind its scores."""
 
     counts: dict[str, Any]
 
@@ -97,10 +97,10 @@ class CountsItems(Protocol):
 
 @runtime_checkable
 class AddsLayers(Protocol):
-    """An architecture or a backbone with layers that no pretrained model of its kind has.
+    """An architecture or a backbone with layers that pretrained models do not have.
 
     Attributes:
-        not_pretrained: prefixes of these layers' parameters, e.g. ``("layer5.",)``.
+        not_pretrained: the prefixes of these layers' parameters, e.g. ``("layer5.",)``.
     """
 
     not_pretrained: tuple[str, ...]
@@ -108,10 +108,10 @@ class AddsLayers(Protocol):
 
 @runtime_checkable
 class MovesWithoutGradient(Protocol):
-    """A module whose parameters something else than the optimizer moves, as a teacher that is a running mean.
+    """A module whose parameters are not moved by the optimizer, such as a teacher that is a running mean.
 
     Attributes:
-        moves_without_gradient: True; the check that every weight moves leaves it out.
+        moves_without_gradient: True; the check that all weights move then skips it.
     """
 
     moves_without_gradient: bool
@@ -119,10 +119,10 @@ class MovesWithoutGradient(Protocol):
 
 @runtime_checkable
 class CutsItself(Protocol):
-    """A backbone that says how it is cut into five stages, where that cannot be seen from its layers."""
+    """A backbone that says how to cut it into five stages, if that cannot be seen from its layers."""
 
     def five_stages(self) -> list[nn.Module] | None:
-        """Return modules that do what the backbone does, its levels side by side; None where it cannot be cut."""
+        """Return modules that together do what the backbone does, with all its levels; None if it cannot be cut."""
 
 
 # --- Architectures: what they return, and what is shown of it
@@ -130,11 +130,11 @@ class CutsItself(Protocol):
 
 @runtime_checkable
 class DescribesOutput(Protocol):
-    """An architecture that returns something else than one feature (N, D) for each image.
+    """An architecture that returns something other than one feature (N, D) for each image.
 
     Attributes:
-        output_kind: ``"features"``, with distances between them, or ``"logits"``, with a class each.
-        output_names: what lies along axis 1 of (N, names, D); () where it is (N, D).
+        output_kind: ``"features"``, which are compared by distance, or ``"logits"``, one for each class.
+        output_names: the names along axis 1 of (N, names, D); () for (N, D).
     """
 
     @property
@@ -146,11 +146,11 @@ class DescribesOutput(Protocol):
 
 @runtime_checkable
 class WrapsModel(Protocol):
-    """An architecture around the model whose features are compared, as an interpreter around its target."""
+    """An architecture around the model whose features are compared, such as an interpreter around its target."""
 
     @property
     def compared_model(self) -> nn.Module:
-        """The model inside, which takes the same images and returns features (N, D)."""
+        """The inner model, which takes the same images and returns features (N, D)."""
 
 
 @runtime_checkable
@@ -162,11 +162,11 @@ class HasMaps(Protocol):
 
 
 class Part(NamedTuple):
-    """A branch's part of the feature.
+    """The part of the feature that comes from one branch.
 
     Attributes:
         layer: the module whose output is the branch's last map.
-        numbers: which of the D numbers are the branch's.
+        numbers: the positions of the branch among the D numbers.
     """
 
     layer: nn.Module
@@ -175,19 +175,19 @@ class Part(NamedTuple):
 
 @runtime_checkable
 class HasParts(Protocol):
-    """An architecture whose feature is put together from branches."""
+    """An architecture whose feature is composed of branches."""
 
     def saliency_parts(self) -> dict[str, Part]:
-        """Return name -> the branch's map and its numbers of the feature."""
+        """Return name -> the branch's map and its numbers in the feature."""
 
 
 class Branch(NamedTuple):
     """One pooled part of a model's feature.
 
     Attributes:
-        features: the branch's whole last map, (N, C, H, W).
-        pool: what pools it, (N, C, H, W) -> (N, C, 1, 1).
-        neck: what follows, (N, C, 1, 1) -> (N, D) or (N, D, 1, 1).
+        features: the whole last map of the branch, (N, C, H, W).
+        pool: the pooling, (N, C, H, W) -> (N, C, 1, 1).
+        neck: the layers after it, (N, C, 1, 1) -> (N, D) or (N, D, 1, 1).
         stripe: (i, n): the i-th of n horizontal stripes of the map; (0, 1) is the whole map.
     """
 
@@ -206,19 +206,19 @@ class Branch(NamedTuple):
         return self.pool(self.cut(self.features))
 
     def embedding(self) -> Tensor:
-        """Return the feature after the neck, (N, D): this part of what the model returns at evaluation."""
+        """Return the feature after the neck, (N, D): this branch's part of the model's output in evaluation."""
         return self.neck(self.pooled()).flatten(1)
 
 
 @runtime_checkable
 class Explainable(Protocol):
-    """An architecture whose feature is made of pooled branches, so that AMD can explain it."""
+    """An architecture whose feature consists of pooled branches, so that AMD can explain it."""
 
     def explained_stages(self) -> list[nn.Module]:
         """Return five modules from normalised images to the (first) last map; they share the model's parameters."""
 
     def explained_branches(self, maps: Sequence[Tensor]) -> list[Branch]:
-        """Return the branches in the feature's order, from the maps after each of the five stages, in eval mode."""
+        """Return the branches in the order of the feature, from the maps after the five stages, in evaluation mode."""
 
 
 # --- Heads
@@ -226,7 +226,7 @@ class Explainable(Protocol):
 
 @runtime_checkable
 class BelongsTo(Protocol):
-    """A head that one architecture alone can use.
+    """A head that only one architecture can use.
 
     Attributes:
         architecture: the name of that ``MODEL.META_ARCHITECTURE``.
@@ -250,11 +250,11 @@ class TakesLevels(Protocol):
 
 
 class Loss(Protocol):
-    """What a class offers that :func:`fastreid_projects.losses.registry.register_loss` registers.
+    """A class that :func:`fastreid_projects.losses.registry.register_loss` registers.
 
     Attributes:
-        inputs: what its first argument is: ``"features"`` (N, D), ``"logits"`` (N, classes), or a name of its own that
-            only the architecture offering it knows.
+        inputs: the kind of its first argument: ``"features"`` (N, D), ``"logits"`` (N, classes), or its own name for
+            something that only the architecture offering it knows.
         config_node: its node below ``MODEL.LOSSES`` (which has a ``SCALE``), or "" for none.
     """
 
@@ -263,18 +263,18 @@ class Loss(Protocol):
 
     @classmethod
     def from_config(cls, cfg: Any) -> nn.Module:
-        """Build it from its config node."""
+        """Build the loss from its config node."""
 
     def forward(self, inputs: Any, labels: Tensor) -> Tensor:
-        """Return a scalar; zero with the graph kept where no pair counts."""
+        """Return a scalar; zero with the graph kept if no pair counts."""
 
 
-# --- Datasets: of the class, known before it is opened
+# --- Datasets: known of the class before it is opened
 
 
 @runtime_checkable
 class AsksWithSeveral(Protocol):
-    """A dataset whose queries are several images of one person and camera, averaged.
+    """A dataset whose queries are averages of several images of one person and camera.
 
     Attributes:
         multi_query: True.
@@ -296,7 +296,7 @@ class DrawsGallery(Protocol):
 
 @runtime_checkable
 class NamesPeople(Protocol):
-    """A dataset, as FastReID's are: sets of one ``dataset_name`` show the same people, each by the same number.
+    """A dataset with a name, like FastReID's: sets with the same ``dataset_name`` number their people alike.
 
     Attributes:
         dataset_name: the name.
@@ -307,10 +307,10 @@ class NamesPeople(Protocol):
 
 @runtime_checkable
 class SharesPeople(Protocol):
-    """A dataset that shows the people of another one, by the same numbers.
+    """A dataset that shows the people of another one, with the same numbers.
 
     Attributes:
-        people: the registered name of the other one.
+        people: the registered name of the other dataset.
     """
 
     people: str
@@ -322,7 +322,7 @@ class KnowsPixels(Protocol):
 
     @staticmethod
     def attribute_masks(image_path: str) -> Any:
-        """Return bool (M, H, W): the pixels that show each attribute of its set."""
+        """Return bool (M, H, W): the pixels that show each attribute of the dataset."""
 
 
 @runtime_checkable
@@ -334,12 +334,12 @@ class ChangesAttributes(Protocol):
         """Yield up to ``number`` pairs of an image and its changed twin."""
 
 
-# --- Datasets: of an opened one
+# --- Datasets: known of an opened one
 
 
 @runtime_checkable
 class TrainsOnly(Protocol):
-    """A dataset that has no query and no gallery.
+    """A dataset without queries and gallery.
 
     Attributes:
         trains_only: True.
@@ -350,32 +350,32 @@ class TrainsOnly(Protocol):
 
 @runtime_checkable
 class CountsJunk(Protocol):
-    """A dataset that left test images out because they show nobody that counts.
+    """A dataset that left out test images because they do not show an identity that counts.
 
     Attributes:
-        junk: how many.
+        junk: the number of these images.
     """
 
     junk: int
 
 
 def compared_model(model: nn.Module) -> nn.Module:
-    """Return the model whose features are compared: the one inside, of an architecture that wraps it."""
+    """Return the model whose features are compared: the inner model if the architecture wraps one."""
     return model.compared_model if isinstance(model, WrapsModel) else model
 
 
 def output_kind(model: nn.Module) -> str:
-    """Return ``"features"`` unless the model says something else."""
+    """Return ``"features"`` unless the model says otherwise."""
     return model.output_kind if isinstance(model, DescribesOutput) else "features"
 
 
 def not_pretrained(model: nn.Module) -> tuple[str, ...]:
-    """Return the prefixes of parameters that no pretrained model of its kind has."""
+    """Return the prefixes of the parameters that pretrained models do not have."""
     return model.not_pretrained if isinstance(model, AddsLayers) else ()
 
 
 def moves_without_gradient(module: nn.Module) -> bool:
-    """Return whether something else than the optimizer moves the module's parameters."""
+    """Return whether something other than the optimizer moves the module's parameters."""
     return isinstance(module, MovesWithoutGradient) and module.moves_without_gradient
 
 

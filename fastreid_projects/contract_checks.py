@@ -1,4 +1,4 @@
-"""Check at registration that a class keeps what it offers of :mod:`fastreid_projects.contract`."""
+"""Check at registration that a class offers features of :mod:`fastreid_projects.contract` completely."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from fastreid_projects import contract
 
 _OF_MODELS = (contract.AddsLayers, contract.MovesWithoutGradient, contract.HasMaps)
-# Kind of a registry -> what its classes may offer.
+# Kind of registry -> the features that its classes may offer.
 OFFERS: dict[str, tuple[type, ...]] = {
     "architecture": (
         *(contract.ChecksConfig, contract.HasTestConfig, contract.HasDataset, contract.HasEvaluator),
@@ -33,21 +33,21 @@ OFFERS: dict[str, tuple[type, ...]] = {
     ),
     "loss": (contract.Loss,),
 }
-_SLIP = 0.92  # similarity from which a name is taken for a misspelt one: a letter of ten
+_SLIP = 0.92  # the similarity from which a name counts as misspelt: one letter in ten
 
 
 def check_offers(kind: str, name: str, cls: object) -> None:
-    """See that what a class offers can be used as the core uses it.
+    """Check that the core can use what a class offers.
 
-    A name that is nearly one of the contract's is warned of: the core would never ask for it.
+    A name that nearly equals one in the contract causes a warning, because the core would never look it up.
 
     Args:
-        kind: one of `OFFERS`; anything else is not checked.
-        name: under which the class is registered.
+        kind: a key of `OFFERS`; other kinds are not checked.
+        name: the name under which the class is registered.
         cls: a class; a function that builds something is not checked.
 
     Raises:
-        TypeError: a part of an offer is missing, is not called as the core calls it, or has another type.
+        TypeError: a part of an offer is missing, takes other arguments, or has another type.
     """
     if not inspect.isclass(cls):
         return
@@ -66,7 +66,7 @@ def check_offers(kind: str, name: str, cls: object) -> None:
         near = difflib.get_close_matches(own, known, n=1, cutoff=_SLIP)
         if near and not _given(cls, near[0]):
             warnings.warn(
-                f"{where} has '{own}', which nothing asks for; did you mean '{near[0]}'?", stacklevel=4
+                f"{where} has '{own}', which is never used; did you mean '{near[0]}'?", stacklevel=4
             )
 
 
@@ -78,12 +78,12 @@ def _members(offer: type) -> tuple[str, ...]:
 
 
 def _given(cls: type, member: str) -> bool:
-    """Return whether a class has a member of its own making, not as a bare annotation."""
+    """Return whether a class defines a member, not only as a bare annotation."""
     return any(member in vars(base) for base in cls.__mro__)
 
 
 def _set_by_init(offer: type) -> bool:
-    """Return whether all that a protocol asks for are values, which may be set when the class is built."""
+    """Return whether a protocol asks only for values, which may be set when the object is built."""
     return all(not callable(vars(offer).get(m)) for m in _members(offer))
 
 
@@ -95,7 +95,7 @@ def _check_member(where: str, cls: type, offer: type, member: str) -> None:
     static = isinstance(ours, staticmethod)
     if static and not isinstance(theirs, (staticmethod, classmethod)):
         raise TypeError(
-            f"{where} has to offer '{member}' as a static or class method: it is asked of the class"
+            f"{where} has to offer '{member}' as a static or class method: it is called on the class"
         )
     function = inspect.getattr_static(offer, member)
     wanted = [
@@ -124,7 +124,7 @@ def _call(member: str, wanted: list[inspect.Parameter]) -> str:
 
 
 def _check_value(where: str, offer: type, member: str, value: Any) -> None:
-    """See that a value of a class is of the type that the protocol writes down; a property is asked later."""
+    """Check that a value of a class has the type that the protocol declares; a property is checked later."""
     if isinstance(value, property):
         return
     annotation = typing.get_type_hints(offer).get(member)
@@ -137,7 +137,7 @@ def _check_value(where: str, offer: type, member: str, value: Any) -> None:
 
 
 def _plain(annotation: Any) -> Any:
-    """Return the class of a type, without its parameters; None where it cannot be told."""
+    """Return the class of a type, without its parameters; None if it is unknown."""
     origin = typing.get_origin(annotation)
     if origin is typing.ClassVar:
         return _plain(typing.get_args(annotation)[0])

@@ -1,4 +1,4 @@
-"""A clean file of a model's weights: under the model's own names, without what a training keeps beside them."""
+"""Write a clean file of a model's weights: under the model's names, without the state of training."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from fastreid_projects.errors import ConfigError
 from fastreid_projects.extras import need
 from fastreid_projects.files import check_writable, write_aside
 
-_MOST = 20  # rows of the table
+_MOST = 20  # the maximum number of rows in the table
 
 
 class Converted(NamedTuple):
-    """What became of a file's entries.
+    """The fate of a file's entries.
 
     Attributes:
-        project: whose names they had; "" for the model's own.
-        kept: names of those that are in the clean file.
-        missing: entries of the model that it has not.
-        left_out: entries of the file that the model has not, or has in another shape.
+        project: the project whose names they had; "" for the model's names.
+        kept: the names of the entries in the clean file.
+        missing: entries of the model that the clean file lacks.
+        left_out: entries of the file that the model lacks or has with another shape.
     """
 
     project: str
@@ -39,11 +39,11 @@ class Converted(NamedTuple):
     left_out: list[str]
 
     def table(self) -> str:
-        """Return what is not matched as a table, below a line of counts."""
+        """Return the unmatched entries as a table, below a line with their numbers."""
         whose = f", renamed from those of {self.project}" if self.project else ""
         head = f"{len(self.kept)} entries kept{whose}; {len(self.missing)} missing, {len(self.left_out)} left out"
         rows = [(name, "missing in the file") for name in self.missing]
-        rows += [(name, "not of this model") for name in self.left_out]
+        rows += [(name, "not part of this model") for name in self.left_out]
         if not rows:
             return head
         more = f"\n... and {len(rows) - _MOST} more" if len(rows) > _MOST else ""
@@ -57,18 +57,18 @@ def convert(cfg: Any, output: str | Path) -> Converted:
     timm and of training frameworks are recognised by their names.
 
     Args:
-        cfg: the model's config, not frozen.
-        output: a ``.pth``, or a ``.safetensors``.
+        cfg: the config of the model, not frozen.
+        output: a ``.pth`` or ``.safetensors`` file.
 
     Raises:
-        ConfigError: no weights, or an output of another kind.
+        ConfigError: no weights are named, or the output has another suffix.
         WeightsError: the file is unusable, or belongs to another model.
         MissingExtraError: safetensors is not installed.
         DataError: the output cannot be written.
     """
     output = Path(output)
     if output.suffix not in (".pth", SAFETENSORS):
-        raise ConfigError(f"--output is {output}: its name has to end with .pth or {SAFETENSORS}")
+        raise ConfigError(f"--output is {output}: its name has to end in .pth or {SAFETENSORS}")
     if not cfg.MODEL.WEIGHTS:
         raise ConfigError("no weights are named: add --weights and the path of a checkpoint")
     check_writable(output)
@@ -86,7 +86,7 @@ def convert(cfg: Any, output: str | Path) -> Converted:
 
 
 def _fits(value: Tensor, own: Tensor) -> bool:
-    """Return whether an entry has the model's shape, or that of a classifier of other classes."""
+    """Return whether an entry has the model's shape, or that of a classifier with other classes."""
     return value.shape == own.shape or (value.dim() == own.dim() == 2 and value.shape[1:] == own.shape[1:])
 
 

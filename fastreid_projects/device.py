@@ -1,4 +1,4 @@
-"""Where to run: the config's device on a machine with a CUDA device, the CPU on any other."""
+"""The device to run on: that of the config on a machine with a CUDA device, the CPU on any other."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import torch.distributed as dist
 logger = logging.getLogger("fastreid.projects.host.device")
 
 AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-NO_AMP = "SOLVER.AMP.ENABLED has no effect on the CPU, which has SOLVER.AMP.DTYPE bfloat16 alone: training in float32."
+NO_AMP = "SOLVER.AMP.ENABLED has no effect on the CPU, which only has SOLVER.AMP.DTYPE bfloat16: training in float32."
 
 
 @functools.cache
 def warn_once(message: str) -> None:
-    """Log a warning the first time it is met."""
+    """Log a warning, but each message only once."""
     logger.warning(message)
 
 
 def resolve_device(cfg: Any) -> Any:
-    """Return the config with what this machine cannot do taken out; the same object where nothing is.
+    """Return the config without what this machine cannot do; the same object if nothing changes.
 
-    MODEL.DEVICE ``cuda`` becomes ``cpu`` without a CUDA device, and SOLVER.AMP in float16 is off on the CPU, where
-    engine/train_loop.py:335 would end the training. Each is said once in the log. Of several processes each has
-    its own device: ``cuda:1`` is ``cuda`` there.
+    MODEL.DEVICE ``cuda`` becomes ``cpu`` without a CUDA device, and SOLVER.AMP in float16 is switched off on the CPU,
+    where engine/train_loop.py:335 would stop the run. The log says each once. If there are several processes, each has
+    its own device: ``cuda:1`` becomes ``cuda``.
     """
     no_cuda = str(cfg.MODEL.DEVICE).startswith("cuda") and not torch.cuda.is_available()
     device = "cpu" if no_cuda else str(cfg.MODEL.DEVICE)

@@ -1,7 +1,7 @@
-"""Is this installation sound? ``python -m fastreid_projects.doctor`` says it, and what to do where it is not.
+"""Check an installation: ``python -m fastreid_projects.doctor`` says what is wrong and how to fix it.
 
-It looks at versions, the host, CUDA, faiss and the datasets, and trains a small model for two iterations to see that
-its weights move. The exit code is the number of things to mend.
+It checks versions, the host, CUDA, faiss and the datasets, and trains a small model for two iterations to see that
+its weights move. The exit code is the number of things to fix.
 """
 
 from __future__ import annotations
@@ -55,17 +55,17 @@ FOLDERS = {
     "DemoReID-M": "DemoReIDMisaligned",
     "cifar-100-python": "CIFAR100",
 }
-_CLASSIFICATION = ("CIFAR100",)  # classes instead of identities, which no camera has to match
+_CLASSIFICATION = ("CIFAR100",)  # classes instead of identities, without cameras to match
 _LEAST_PYTHON = (3, 11)
 
 
 class Finding(NamedTuple):
-    """What was looked at and found.
+    """The result of one check.
 
     Attributes:
-        what: e.g. ``"torch"``.
-        found: e.g. its version.
-        advice: what to do, "" where nothing is wrong.
+        what: what was checked, e.g. ``"torch"``.
+        found: what was found, e.g. a version.
+        advice: what to do; "" if nothing is wrong.
     """
 
     what: str
@@ -74,11 +74,11 @@ class Finding(NamedTuple):
 
 
 def examine() -> Iterator[Finding]:
-    """Look at everything, the cheap things first; nothing that depends on a missing piece is tried."""
+    """Check everything, starting with the quick checks; whatever depends on a missing part is not checked."""
     yield _python()
     torch_findings = [_package(name) for name in ("torch", "torchvision", "numpy", "PIL", "cv2")]
     yield from torch_findings
-    yield _cuda() if not torch_findings[0].advice else Finding("CUDA", "not looked at")
+    yield _cuda() if not torch_findings[0].advice else Finding("CUDA", "not checked")
     yield _faiss()
     host = _host()
     yield host
@@ -96,9 +96,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def report() -> int:
-    """Print the findings; the exit code counts what is to be mended."""
+    """Print the findings and return the number of things to fix."""
     findings = list(examine())
-    rows = [("to mend" if f.advice else "ok", f.what, f.found) for f in findings]
+    rows = [("to fix" if f.advice else "ok", f.what, f.found) for f in findings]
     print(tabulate(rows, headers=["", "what", "found"], tablefmt="simple"))
     advice = [finding.advice for finding in findings if finding.advice]
     for number, sentence in enumerate(advice, start=1):
@@ -147,22 +147,22 @@ def _host() -> Finding:
         except importlib.metadata.PackageNotFoundError:
             version = ""
         installed = "site-packages" in folder.parts
-        return f"{version if installed else 'a checkout'} at {folder}, mended"
+        return f"{version if installed else 'a checkout'} at {folder}, patched"
 
     return _tried("FastReID", look, "")
 
 
 def _tried(what: str, look: Callable[[], str], advice: str) -> Finding:
-    """The finding of ``look``; an error says the advice, or itself where there is none."""
+    """Return the finding of ``look``; an error becomes the advice, unless another one is given."""
     try:
         return Finding(what, look())
-    except Exception as error:  # whatever is broken has to be told, not raised
+    except Exception as error:  # whatever is broken has to be reported, not raised
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return Finding(what, f"not usable: {reason}", advice or reason)
 
 
 def _plugins() -> Iterator[Finding]:
-    """What other installed packages announce; nothing where there are none."""
+    """Yield a finding for each plug-in of another installed package."""
     from fastreid_projects.plugin_modules.loading import LEFT_OUT, installed_plugins, way_out
     from fastreid_projects.plugins import get_cfg
 
@@ -178,16 +178,16 @@ def _datasets() -> Iterator[Finding]:
     from fastreid_projects.data.datasets import dataset_root
     from fastreid_projects.plugins import get_cfg
 
-    get_cfg()  # registers ours
+    get_cfg()  # registers the datasets of this project
     root = Path(dataset_root())
     present = dict.fromkeys(name for folder, name in FOLDERS.items() if (root / folder).is_dir())
     variable = "FASTREID_DATASETS" if os.environ.get("FASTREID_DATASETS") else "FASTREID_DATASETS is not set"
     lost = (
         ""
         if root.is_dir()
-        else f"Make {root.resolve()}, or let FASTREID_DATASETS name the folder of the datasets"
+        else f"Create {root.resolve()}, or let FASTREID_DATASETS name the folder of the datasets"
     )
-    asked = bool(os.environ.get("FASTREID_DATASETS"))  # without it there may be no datasets at all yet
+    asked = bool(os.environ.get("FASTREID_DATASETS"))  # without it, there may not be any datasets yet
     yield Finding("datasets", f"{len(present)} in {root.resolve()} ({variable})", lost if asked else "")
     for name in present:
         yield _tried(f"- {name}", partial(_count, name), "")
@@ -198,7 +198,7 @@ def _count(name: str) -> str:
     from fastreid_projects.data.datasets import build_dataset, check_matches, subset
 
     dataset = build_dataset(name)
-    own = name == "FolderReID"  # it may be for a training or for tests alone
+    own = name == "FolderReID"  # it may be only for training or only for tests
     if not (own and dataset.query):
         subset(dataset, name, "train")
     kind = "classes" if name in _CLASSIFICATION else "identities"
@@ -216,12 +216,12 @@ def _training() -> Finding:
     return _tried(
         "training",
         _train_two_iterations,
-        "Training does not work here; the sentence in the table is the reason. Show it with your versions",
+        "Training does not work here for the reason in the table. Report it together with your versions",
     )
 
 
 def _train_two_iterations() -> str:
-    """A ResNet-18 of the host on noise, by its own trainer and optimizer."""
+    """Train a ResNet-18 of the host on noise, with the host's trainer and optimizer."""
     import torch
     from fastreid.engine.train_loop import SimpleTrainer
     from fastreid.modeling.meta_arch import build_model

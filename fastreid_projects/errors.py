@@ -1,6 +1,6 @@
-"""What goes wrong because of the input, said in one sentence that names the culprit and the way out.
+"""Errors caused by the user's input; the message is one sentence that names the cause and says what to do.
 
-The tools print such an error as their last line, without a traceback (unless ``--debug``), and exit with 2.
+The tools print such an error as their last line, without a traceback (unless ``--debug`` is given), and exit with 2.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import sys
 
 
 class UserError(Exception):
-    """Base of all errors that a user can mend; ``str(error)`` is one clear sentence.
+    """Base of all errors that a user can fix; ``str(error)`` is one clear sentence.
 
     Attributes:
-        exit_code: of a tool that ends with it.
+        exit_code: the exit code of a tool that ends with this error.
     """
 
     exit_code = 2
@@ -22,31 +22,31 @@ class UserError(Exception):
 
 
 class ConfigError(UserError, ValueError, KeyError):
-    """A config key or value that is unknown, of the wrong type or contradicts another."""
+    """A config key or value is unknown, has the wrong type or contradicts another one."""
 
     __str__ = UserError.__str__
 
 
 class DataError(UserError, ValueError, RuntimeError):
-    """A folder, an image, an attribute file or features that cannot be used."""
+    """A folder, an image, an attribute file or features cannot be used."""
 
     __str__ = UserError.__str__
 
 
 class WeightsError(UserError, RuntimeError):
-    """A weights file that is missing, unreadable or belongs to another model."""
+    """A weights file is missing, unreadable or belongs to another model."""
 
 
 class TrainingError(UserError, FloatingPointError):
-    """A training that cannot go on: NaN, or weights that do not move."""
+    """Training cannot continue: a value is NaN, or weights do not move."""
 
 
 class InterruptedRunError(UserError):
-    """Ctrl-C or SIGTERM ended a run; the sentence says how to go on.
+    """Ctrl-C or SIGTERM ended a run; the message says how to resume it.
 
     Args:
-        message: the sentence.
-        signum: the signal; the exit code is 128 more, as a shell's is.
+        message: the sentence to print.
+        signum: the signal; the exit code is 128 + signum, as in a shell.
     """
 
     def __init__(self, message: str, signum: int) -> None:
@@ -55,11 +55,11 @@ class InterruptedRunError(UserError):
 
 
 class ExportError(UserError, RuntimeError):
-    """A model that cannot be exported, or an exported one that is not equal to it."""
+    """A model cannot be exported, or the exported model differs from it."""
 
 
 class MissingExtraError(UserError, ModuleNotFoundError):
-    """A package that one command alone needs is not installed."""
+    """A package that only one command needs is not installed."""
 
 
 class HostMissingError(UserError, ModuleNotFoundError):
@@ -67,19 +67,19 @@ class HostMissingError(UserError, ModuleNotFoundError):
 
 
 class NameTakenError(UserError, ValueError, AssertionError):
-    """Two losses, pooling layers, backbones, heads, architectures or datasets of one name."""
+    """Two losses, pooling layers, backbones, heads, architectures or datasets have the same name."""
 
 
 def name_taken(what: str, name: str, first: object) -> NameTakenError:
-    """Return the error for a second object of a name.
+    """Return the error for a second object with a name that is already registered.
 
     Args:
-        what: they are, e.g. ``"loss"``.
-        name: of both.
-        first: the class or function that has the name already, or the module that it is in.
+        what: the kind of object, e.g. ``"loss"``.
+        name: the name of both objects.
+        first: the class or function that already has the name, or the module that it is defined in.
     """
     module = first if isinstance(first, str) else str(getattr(first, "__module__", ""))
     file = getattr(sys.modules.get(module), "__file__", None) or module
     return NameTakenError(
-        f"the {what} {name} is registered already, by {file}; give one of the two another name"
+        f"the {what} {name} is already registered by {file}; give one of the two another name"
     )

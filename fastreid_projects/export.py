@@ -1,4 +1,4 @@
-"""ONNX files that equal their model, with a JSON file that says what goes in and what comes out."""
+"""ONNX files that equal their model, with a JSON file that describes input and output."""
 
 from __future__ import annotations
 
@@ -31,35 +31,35 @@ _WHAT = "Writing ONNX"
 
 
 class _ImagesToFeatures(nn.Module):
-    """The model as the exported file has it: one tensor in, one tensor out."""
+    """The model in the form of the exported file: one tensor in, one tensor out."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 3, h, w), RGB 0..255 -> what the model returns at evaluation, (N, ...)."""
+        """Map images (N, 3, h, w), RGB 0..255, to what the model returns in evaluation, (N, ...)."""
         return self.model(images)
 
 
 def export(cfg: Any, path: str | Path) -> dict[str, Any]:
-    """Write the config's model with ``MODEL.WEIGHTS`` to ``path`` and its description beside it as ``.json``.
+    """Write the config's model with ``MODEL.WEIGHTS`` to ``path``, and its description beside it as ``.json``.
 
-    Nothing is written unless onnxruntime and the model agree; of the two files both are written or none.
+    Nothing is written unless onnxruntime and the model agree; either both files are written or none.
 
     Args:
         cfg: the merged config, not frozen.
-        path: of the ONNX file.
+        path: the path of the ONNX file.
 
     Returns:
         The description.
 
     Raises:
-        ConfigError: no weights, no fixed image size, or a path that ends as the description's does.
+        ConfigError: there are no weights or no fixed image size, or the path has the suffix of the description.
         MissingExtraError: onnx or onnxruntime is not installed.
         DataError: one of the two files cannot be written.
-        WeightsError: weights that are missing or belong to another model.
-        ExportError: the exported file does not give the model's features.
+        WeightsError: the weights are missing or belong to another model.
+        ExportError: the exported file does not reproduce the model's features.
     """
     path = Path(path)
     check_writable(path)
@@ -81,7 +81,7 @@ def export(cfg: Any, path: str | Path) -> dict[str, Any]:
         "opset": OPSET,
         **environment(),
     }
-    with replacing(path) as file:  # takes its place once the description is there
+    with replacing(path) as file:  # replaces the old file once the description is written
         file.write(content)
         file.flush()
         write_record(description_path, description)
@@ -89,7 +89,7 @@ def export(cfg: Any, path: str | Path) -> dict[str, Any]:
 
 
 def _description_path(path: Path) -> Path:
-    """``bot.onnx`` -> ``bot.json``, and ``bot.v1.2`` -> ``bot.v1.2.json``."""
+    """Return ``bot.json`` for ``bot.onnx``, and ``bot.v1.2.json`` for ``bot.v1.2``."""
     if path.suffix.lower() == ".json":
         raise ConfigError(
             f"the ONNX file cannot be named {path.name}, as its description beside it ends in .json; use "
@@ -101,7 +101,7 @@ def _description_path(path: Path) -> Path:
 def _load(cfg: Any) -> nn.Module:
     if not os.path.isfile(cfg.MODEL.WEIGHTS):
         raise ConfigError(
-            f"MODEL.WEIGHTS is '{cfg.MODEL.WEIGHTS}', which is no file; name the weights to export, e.g. MODEL.WEIGHTS "
+            f"MODEL.WEIGHTS '{cfg.MODEL.WEIGHTS}' is not a file; name the weights to export, e.g. MODEL.WEIGHTS "
             "logs/my_run/model_final.pth"
         )
     if len(cfg.INPUT.SIZE_TEST) != 2 or min(cfg.INPUT.SIZE_TEST) <= 0:
@@ -115,10 +115,10 @@ def _load(cfg: Any) -> nn.Module:
 def to_onnx(model: nn.Module, size: tuple[int, int]) -> bytes:
     """Trace the model on images of (height, width), for batches of any size.
 
-    Traced rather than by ``torch.export``, which knows no global max pooling in ONNX (torch 2.12).
+    ``torch.export`` is not used because it cannot write a global max pooling as ONNX (torch 2.12).
 
     Raises:
-        ExportError: the model does something that ONNX cannot say.
+        ExportError: the model does something that ONNX cannot express.
     """
     onnx = need("onnx", "export", _WHAT)
     images = _images(2, size)
@@ -127,7 +127,7 @@ def to_onnx(model: nn.Module, size: tuple[int, int]) -> bytes:
             path = Path(folder) / "model.onnx"
             warnings.simplefilter(
                 "ignore"
-            )  # of shapes that become constants; the comparison finds wrong ones
+            )  # about shapes that become constants; the comparison finds wrong ones
             torch.onnx.export(
                 _ImagesToFeatures(model).eval(),
                 (images,),
@@ -149,17 +149,17 @@ def to_onnx(model: nn.Module, size: tuple[int, int]) -> bytes:
 def compare(
     model: nn.Module, content: bytes, size: tuple[int, int], batch_sizes: Sequence[int] = BATCH_SIZES
 ) -> dict[str, Any]:
-    """Run an ONNX file by onnxruntime on random images, and compare it with the model.
+    """Run an ONNX file with onnxruntime on random images, and compare it with the model.
 
     Args:
-        model: in eval mode, on the CPU.
+        model: the model in evaluation mode, on the CPU.
         content: the ONNX file.
         size: height and width.
-        batch_sizes: all of which are tried.
+        batch_sizes: the batch sizes to try.
 
     Returns:
-        ``tolerance``; ``largest_error`` for each batch size, as a share of the largest feature value where that is
-        above 1; and ``shape``, that of one image's output.
+        ``tolerance``; ``largest_error`` for each batch size, as a share of the largest feature value if that is above
+        1; and ``shape``, the shape of the output for one image.
 
     Raises:
         ExportError: an error is not below the tolerance, or onnxruntime cannot run the file on a batch.
@@ -184,7 +184,7 @@ def compare(
         errors[count] = relative_error(features, expected)
         shape = list(expected.shape[1:])
     worst = max(errors.values())
-    if not worst < TOLERANCE:  # NaN is not below it either
+    if not worst < TOLERANCE:  # also true for NaN
         raise ExportError(
             f"the exported {type(model).__name__} differs from the model by {worst:.1e} of the largest feature value, "
             f"not below {TOLERANCE:.0e}; nothing is written"
@@ -193,9 +193,9 @@ def compare(
 
 
 def relative_error(values: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
-    """Largest absolute difference over the largest absolute expected value, or over 1 where that is smaller.
+    """Return the largest absolute difference over the largest absolute expected value, or over 1 if that is smaller.
 
-    Infinite where the shapes differ, NaN where a value is no number.
+    It is infinite if the shapes differ, and NaN if a value is NaN.
     """
     if values.shape != expected.shape:
         return float("inf")

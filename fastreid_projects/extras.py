@@ -1,4 +1,4 @@
-"""Packages that one command alone needs, which an installation may be without."""
+"""Packages that only one command needs, and which need not be installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def need(module: str, extra: str, what: str) -> Any:
     Args:
         module: e.g. ``"onnx"`` or ``"captum.attr"``.
         extra: the extra of this project that installs it.
-        what: what needs it, to begin the sentence.
+        what: what needs it, as the start of the error message.
 
     Raises:
         MissingExtraError: it is not installed.

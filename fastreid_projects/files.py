@@ -1,4 +1,4 @@
-"""Writes a file as a whole or not at all, and sees beforehand that it can be."""
+"""Write a file completely or not at all, and check beforehand that it can be written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ try:
     import fcntl
 except (
     ImportError
-):  # Windows: without the lock two processes may do the same work, and the first to finish wins
+):  # Windows: without the lock, two processes may do the same work, and the first one to finish wins
     fcntl = None  # type: ignore[assignment]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -24,7 +24,7 @@ _unfinished: set[Path] = set()
 
 
 def write_aside(path: str | os.PathLike[str], content: bytes) -> Path:
-    """Write ``content`` beside ``path`` and rename it, so that a reader never meets half a file.
+    """Write ``content`` beside ``path`` and rename it, so that a reader never sees an incomplete file.
 
     Missing parent folders are created; an existing file is replaced.
 
@@ -38,11 +38,11 @@ def write_aside(path: str | os.PathLike[str], content: bytes) -> Path:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str], *, sync: bool = False) -> Iterator[IO[bytes]]:
-    """Open a file beside ``path`` that takes its place once it is complete; nothing is left where it is not.
+    """Open a file beside ``path`` that replaces it once it is complete; otherwise nothing is left.
 
     Args:
         path: the file to write; missing parent folders are created, an existing file is replaced.
-        sync: wait until it is on the disk, so that it also outlives a power cut.
+        sync: whether to wait until the file is on the disk, so that it also survives a power cut.
 
     Raises:
         DataError: the path cannot be written.
@@ -68,12 +68,12 @@ def replacing(path: str | os.PathLike[str], *, sync: bool = False) -> Iterator[I
 
 @contextlib.contextmanager
 def locked(path: str | os.PathLike[str]) -> Iterator[bool]:
-    """Hold a lock file while something is made that several processes want.
+    """Hold a lock file while creating something that several processes need.
 
-    The lock is freed when its process ends in whatever way.
+    The lock is released when its process ends, in whatever way.
 
     Yields:
-        Whether it is held; not every file system can.
+        Whether the lock is held; not every file system supports it.
     """
     with Path(path).open("w") as stream:
         held = False
@@ -85,23 +85,23 @@ def locked(path: str | os.PathLike[str]) -> Iterator[bool]:
 
 
 def check_writable(path: str | Path) -> None:
-    """See that a file can be written before hours of work go into it; nothing is made.
+    """Check that a file can be written before hours of work go into it; nothing is created.
 
     Raises:
-        DataError: the path is a folder, or lies in a folder that cannot be made or written.
+        DataError: the path is a folder, or lies in a folder that cannot be created or written to.
     """
     path = Path(path).absolute()
     if path.is_dir():
         raise DataError(f"cannot write {path}: it is a folder; name a file")
     parent = next(folder for folder in path.parents if folder.exists())
     if not parent.is_dir():
-        raise DataError(f"cannot write {path}: {parent} is no folder")
+        raise DataError(f"cannot write {path}: {parent} is not a folder")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise DataError(f"cannot write {path}: the folder {parent} is not writable; name another place")
 
 
 def remove_unfinished(folder: str | os.PathLike[str] | None = None) -> None:
-    """Remove what processes that were killed have left of their files in a folder; None: what this one is writing."""
+    """Remove the unfinished files that killed processes have left in a folder; None: those of this process."""
     left = _unfinished if folder is None else [p for p in Path(folder).glob(".*.part") if not _is_written(p)]
     for aside in list(left):
         with contextlib.suppress(OSError):
@@ -109,7 +109,7 @@ def remove_unfinished(folder: str | os.PathLike[str] | None = None) -> None:
 
 
 def _is_written(aside: Path) -> bool:
-    """Whether the process that a file's name ends with is another one of this machine that lives."""
+    """Return whether the process named at the end of a file's name is another, living one of this machine."""
     number = aside.name.split(".")[-2]
     if not number.isdecimal() or int(number) == os.getpid():
         return False
@@ -117,17 +117,17 @@ def _is_written(aside: Path) -> bool:
         os.kill(int(number), 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # another user's
+    except OSError:  # a process of another user
         return True
     return True
 
 
 @contextlib.contextmanager
 def full_disk_in_a_sentence(folder: str) -> Iterator[None]:
-    """Say in one sentence that a disk is full, whoever writes to it; threads, as TensorBoard's, say nothing then.
+    """Turn errors of a full disk into one sentence; threads such as TensorBoard's then print nothing.
 
     Raises:
-        DataError: in place of an OSError because of a full disk, a quota or the largest size of a file.
+        DataError: instead of an OSError because of a full disk, a quota or the maximum size of a file.
     """
     hook = threading.excepthook
 
@@ -138,13 +138,13 @@ def full_disk_in_a_sentence(folder: str) -> Iterator[None]:
     threading.excepthook = quiet
     try:
         yield
-        threading.excepthook = hook  # after an error a thread may still be on its way
+        threading.excepthook = hook  # after an error, a thread may still fail
     except OSError as error:
         if not _is_full(error):
             raise
         raise DataError(
             f"no room to write {error.filename or folder} ({error.strerror}); complete checkpoints are untouched: "
-            "make room, then go on with --resume"
+            "make room, then use --resume"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Import the host on a current Python and PyTorch, and say one clear sentence where it is not installed."""
+"""Import the host on a current Python and PyTorch; if it is not installed, say so in one clear sentence."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ HOW_TO_INSTALL = (
     "FastReID is not installed: run 'pip install --no-deps fastreid==1.4.0', "
     "or put a git checkout of github.com/JDAI-CV/fast-reid on PYTHONPATH."
 )
-# Everything that binds a name which is mended, plus what fails without legacy names.
+# Every module that imports a patched name, and those that fail without legacy names.
 MODULES = ("config.defaults", "data", "modeling", "solver", "evaluation", "engine", "utils.checkpoint")
 
 
 class _PatchingLoader(importlib.abc.Loader):
-    """The host's own loader, and the patches after it."""
+    """The host's loader, followed by the patches."""
 
     def __init__(self, loader: Any, patch: Callable[[], None]) -> None:
         self._loader, self._patch = loader, patch
@@ -36,11 +36,11 @@ class _PatchingLoader(importlib.abc.Loader):
         return getattr(self._loader, name)
 
     def create_module(self, spec: ModuleSpec) -> types.ModuleType | None:
-        """Leave it to the host's loader."""
+        """Create the module with the host's loader."""
         return self._loader.create_module(spec)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Run the host's own ``__init__``, then patch; a failure leaves none of its modules behind."""
+        """Run the host's ``__init__``, then patch; after a failure, none of its modules stays loaded."""
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
@@ -56,7 +56,7 @@ class _PatchingLoader(importlib.abc.Loader):
 
 
 def _forget(modules: Iterable[str]) -> None:
-    """Unload modules, so that the next import runs them anew."""
+    """Unload modules, so that the next import runs them again."""
     for name in modules:
         package, _, short = name.rpartition(".")
         if package in sys.modules:
@@ -65,7 +65,7 @@ def _forget(modules: Iterable[str]) -> None:
 
 
 class _WatchedHost(importlib.abc.MetaPathFinder):
-    """The first finder of all: gives the host's spec a loader that patches; to find is not yet to patch.
+    """The first of all finders, which gives the host a loader that patches it; merely finding the host does not.
 
     A folder ``fastreid`` without an ``__init__.py`` is not the host.
     """
@@ -76,7 +76,7 @@ class _WatchedHost(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find the host by all other finders; leave every other name to them.
+        """Find the host with the other finders; leave every other name to them.
 
         Raises:
             HostMissingError: none of them finds it.
@@ -95,14 +95,14 @@ class _WatchedHost(importlib.abc.MetaPathFinder):
 def patch_when_imported(patch: Callable[[], None]) -> None:
     """Call ``patch`` right after the host's first import, before the import statement returns.
 
-    Without a host, its import raises `HostMissingError` instead of a bare ModuleNotFoundError.
+    If the host is missing, its import raises `HostMissingError` instead of a bare ModuleNotFoundError.
     """
     if not any(isinstance(finder, _WatchedHost) for finder in sys.meta_path):
         sys.meta_path.insert(0, _WatchedHost(patch))
 
 
 def has_host() -> bool:
-    """Tell whether the host can be imported; no distribution metadata is asked (a git checkout has none)."""
+    """Return whether the host can be imported; metadata is not used, because a git checkout has none."""
     try:
         return importlib.util.find_spec(HOST) is not None
     except (HostMissingError, ValueError):
@@ -111,10 +111,10 @@ def has_host() -> bool:
 
 @contextlib.contextmanager
 def legacy_names() -> Iterator[None]:
-    """Offer ``torch._six`` and ``collections.Mapping`` for the time of an import.
+    """Provide ``torch._six`` and ``collections.Mapping`` during an import.
 
     data/build.py:11-12 and evaluation/testing.py:5 still import them; PyTorch 2 and Python 3.10 removed them.
-    The host binds the names at import and needs nothing later, so both are taken away again.
+    The host needs the names only at import, so both are removed again.
     """
     added_six = "torch._six" not in sys.modules and importlib.util.find_spec("torch._six") is None
     added_mapping = not hasattr(collections, "Mapping")
@@ -134,18 +134,18 @@ def legacy_names() -> Iterator[None]:
 
 
 def import_host() -> None:
-    """Import those of the host's modules that are mended."""
+    """Import those modules of the host that are patched."""
     with legacy_names():
         for name in MODULES:
             importlib.import_module(f"{HOST}.{name}")
 
 
-# What was replaced wherever the host holds it: kept, since who imported it before has it still.
+# The originals of everything that was replaced; whoever imported the host before still refers to them.
 _replaced: list[Any] = []
 
 
 def rebind(original: Any, replacement: Any) -> None:
-    """Put ``replacement`` wherever a loaded module of the host holds ``original``.
+    """Replace ``original`` by ``replacement`` in every loaded module of the host.
 
     The host imports its functions by name into several modules, so that setting one attribute is not enough.
     """
@@ -167,9 +167,9 @@ def _is_own(module: str) -> bool:
 
 
 def stale_names() -> list[str]:
-    """Return the names outside of the host that still refer to what is replaced in it: ``["__main__.build_model"]``.
+    """Return names outside of the host that still refer to what was replaced, e.g. ``["__main__.build_model"]``.
 
-    A class that derives from a replaced one is among them.
+    Classes that derive from a replaced class are included.
     """
     replaced = {id(original) for original in _replaced}
     loaded = reversed(list(sys.modules.items()))
@@ -187,11 +187,11 @@ def stale_names() -> list[str]:
 
 
 def warn_of_stale_names() -> None:
-    """Warn, where this package is imported, of what was imported from the host too early."""
+    """Warn, when this package is imported, of names that were imported from the host too early."""
     stale = stale_names()
     if stale:
         warnings.warn(
             "fastreid was imported before fastreid_projects, and these names still refer to its unpatched code: "
             f"{', '.join(stale)}. Import fastreid_projects first",
-            stacklevel=4,  # of watch_host, of this package, of the import statement
+            stacklevel=4,  # through watch_host, this package and the import statement
         )

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a training stops where a checkpoint can be saved, everything else at once."""
+"""Ctrl-C and SIGTERM: training stops where it can save a checkpoint, everything else stops at once."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from fastreid_projects.errors import InterruptedRunError
 from fastreid_projects.files import remove_unfinished
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# What a process passes on to those that it has started. Others than it got, which may have reached them as well (from a
-# terminal, or sent to the whole group): that is one request, not two.
+# The signals that a process passes on to the processes that it has started. They differ from the received signals,
+# which may have reached those processes too (from a terminal, or sent to the whole group): one request counts once.
 PASSED_ON = {signal.SIGINT: signal.SIGUSR1, signal.SIGTERM: signal.SIGUSR2}
 _MEANING = {passed: signum for signum, passed in PASSED_ON.items()}
 _NOTICE = b"\nStopping after this iteration or ranking, with a checkpoint. Once more ends at once.\n"
 
 
 class StopNow(KeyboardInterrupt):
-    """A signal, where what is being done can be given up."""
+    """Raised by a signal during work that can be abandoned."""
 
 
 class _Signals:
-    """What has been asked for, and whether it has to wait for the end of an iteration."""
+    """The signals received so far, and whether they have to wait for the end of an iteration."""
 
     def __init__(self) -> None:
         self.waits = self.evaluates = False
@@ -59,19 +59,19 @@ _signals = _Signals()
 
 
 def meaning(signum: int) -> int:
-    """The signal that a signal stands for: what was passed on, for what it was passed on as."""
+    """Return the original signal of one that was passed on; any other signal is returned as it is."""
     return _MEANING.get(signal.Signals(signum), signum)
 
 
 @contextlib.contextmanager
 def heeded(*, resumes: bool = True) -> Iterator[None]:
-    """Answer signals as this module says until the end of the block; a second one ends the process at once.
+    """Handle signals as this module says until the end of the block; a second signal ends the process at once.
 
     Args:
-        resumes: ``--resume`` goes on with what is interrupted.
+        resumes: whether ``--resume`` can continue what is interrupted.
 
     Raises:
-        InterruptedRunError: a signal outside of a training.
+        InterruptedRunError: a signal came while nothing was being trained.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -92,7 +92,7 @@ def heeded(*, resumes: bool = True) -> Iterator[None]:
 
 
 def _without_stop(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Say nothing of a StopNow where Python cannot raise it, as while an object is deleted: it is asked for later."""
+    """Ignore a StopNow where Python cannot raise it, as in a destructor: the request is looked up again later."""
 
     def quiet(unraisable: Any) -> None:
         if not isinstance(unraisable.exc_value, StopNow):
@@ -103,7 +103,7 @@ def _without_stop(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 @contextlib.contextmanager
 def waiting() -> Iterator[None]:
-    """Let signals wait until :func:`requested` is asked for."""
+    """Let signals wait until :func:`requested` is called."""
     _signals.waits = True
     try:
         yield
@@ -113,7 +113,7 @@ def waiting() -> Iterator[None]:
 
 @contextlib.contextmanager
 def evaluating() -> Iterator[None]:
-    """In this block, which can be given up, :func:`check` looks for signals."""
+    """Let :func:`check` look for signals in this block, which can be abandoned."""
     _signals.evaluates = True
     try:
         yield
@@ -122,29 +122,34 @@ def evaluating() -> Iterator[None]:
 
 
 def check() -> None:
-    """Raise StopNow in an evaluation that a signal has ended; to be called before each of its batches."""
+    """Raise StopNow in an evaluation if a signal has come; to be called before each batch."""
     if _signals.evaluates and _signals.requested:
         raise StopNow
 
 
 def requested() -> bool:
-    """Whether a signal has come."""
+    """Return whether a signal has come."""
     return bool(_signals.requested)
 
 
 def interrupted(what: str) -> InterruptedRunError:
-    """The error that ends a run.
+    """Return the error that ends a run.
 
     Args:
-        what: happened, without a full stop.
+        what: what happened, without a full stop.
     """
-    return InterruptedRunError(f"{what}. Go on with: {resume_command()}", _signals.requested or signal.SIGINT)
+    return InterruptedRunError(
+        f"{what}. Resume with: {resume_command()}", _signals.requested or signal.SIGINT
+    )
 
 
 def resume_command() -> str:
-    """This process's command line with ``--resume``; of several machines' torchrun, whose own is unknown, the end."""
+    """Return the command that resumes this run: the present command line with ``--resume``.
+
+    With torchrun on several machines, whose command line is unknown, only its last part is given.
+    """
     words = [word for word in sys.argv if word != "--resume"]
-    options = 2 if len(words) > 1 and re.fullmatch(r"[a-z][a-z-]*", words[1]) else 1  # behind a subcommand
+    options = 2 if len(words) > 1 and re.fullmatch(r"[a-z][a-z-]*", words[1]) else 1  # after a subcommand
     command = pasteable([*words[:options], "--resume", *words[options:]])
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return command

@@ -1,6 +1,6 @@
-"""When the host (``fastreid``) is patched, and by what: the only list of the patches in :mod:`fastreid_projects.host`.
+"""When the host (``fastreid``) is patched, and the only list of the patches in :mod:`fastreid_projects.host`.
 
-They come when the host is imported, or at once where it was imported before.
+They are applied when the host is imported, or at once if it was imported before.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ _done = False
 
 
 def watch_host() -> None:
-    """Patch the host as soon as it is imported, at once where it has been; without one its import says how to get it.
+    """Patch the host when it is imported, or now if it has been; if it is missing, its import says how to install it.
 
-    Modules of the host that were imported before are patched too, but not what others have already taken from them by
-    name: a warning names it.
+    If the host was imported before, its modules are patched, but not the names that others have already imported from
+    them: a warning lists these.
     """
     host_import.patch_when_imported(_patch_once)
     if host_import.HOST in sys.modules:
@@ -58,20 +58,20 @@ def watch_host() -> None:
 
 
 def patch_host() -> None:
-    """Import the host, which patches it; nothing where there is none.
+    """Import the host, which patches it; do nothing if it is not installed.
 
-    A thread that comes while another one patches waits for it.
+    A thread that calls this while another one patches waits for it.
     """
     if host_import.has_host():
         importlib.import_module(host_import.HOST)
-        _patch_once()  # somebody's own finder may have come before that of watch_host
+        _patch_once()  # another finder may have come before that of watch_host
 
 
 def _patch_once() -> None:
     global _done
     if _done:
         return
-    _done = True  # a patch may import what asks for the patched host
+    _done = True  # a patch may import something that asks for the patched host
     try:
         host_import.import_host()
         apply_patches()

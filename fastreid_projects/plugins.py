@@ -1,6 +1,6 @@
-"""What a config can name: the papers of this project, plug-ins of installed packages and those of ``PLUGINS``.
+"""Plug-ins that a config can use: the papers of this project, those of installed packages, and those in ``PLUGINS``.
 
-It is the only shared file that names papers.
+This is the only shared file that names papers.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 class Paper(NamedTuple):
-    """A paper's plug-in.
+    """The plug-in of a paper.
 
     Attributes:
         add_config: ``"module:function"`` that adds its config keys.
         modules: modules that register its architectures, heads and losses when they are imported.
-        path_keys: config keys that hold the path of another file, relative to the working folder, the
-            yaml's, or one above.
-        commands: (name, module, what it does) of its commands, see :mod:`fastreid_projects.commands`.
-        benchmark: module with its ``CASES``, "" for none.
+        path_keys: config keys that hold the path of another file, relative to the working folder, the folder of the
+            YAML file, or a folder above.
+        commands: (name, module, summary) of its commands, see :mod:`fastreid_projects.commands`.
+        benchmark: the module with its ``CASES``; "" for none.
     """
 
     add_config: str
@@ -107,7 +107,7 @@ SHARED_MODULES = (
 )
 
 
-# What adds the keys that belong to no single paper.
+# The functions that add keys that do not belong to a single paper.
 SHARED_KEYS = (
     "fastreid_projects.config.keys:add_common_config",
     "fastreid_projects.losses.config:add_loss_config",
@@ -125,7 +125,7 @@ def own_cfg() -> Any:
 
 
 def get_cfg() -> Config:
-    """Return the host's defaults with the keys of all papers and of installed plug-ins; register what they hold."""
+    """Return the host's defaults with the keys of all papers and installed plug-ins, and register their classes."""
     cfg = own_cfg()
     register_all()
     for plugin in installed_plugins():
@@ -137,16 +137,16 @@ def get_cfg() -> Config:
 
 
 def add_plugin(cfg: Any, name: str) -> None:
-    """Import a plug-in from outside, add its keys to a config, and its name to ``PLUGINS``.
+    """Import an external plug-in, add its keys to a config, and add its name to ``PLUGINS``.
 
-    Whatever it holds may be named afterwards. A plug-in that the config has already is left as it is.
+    Afterwards the config may name whatever it holds. A plug-in that the config already has is ignored.
 
     Args:
-        cfg: not frozen.
+        cfg: a config that is not frozen.
         name: a module, or the path of a Python file.
 
     Raises:
-        ConfigError: there is none, it fails, or it changes a key that is not its own.
+        ConfigError: the plug-in does not exist, fails, or changes a key of someone else.
     """
     name = canonical(name)
     if name not in cfg.PLUGINS:
@@ -155,12 +155,12 @@ def add_plugin(cfg: Any, name: str) -> None:
 
 
 def used_plugins(cfg: Any) -> list[Plugin]:
-    """Return the plug-ins from outside that a config can draw on: those of installed packages, then its own."""
+    """Return the external plug-ins that a config can use: those of installed packages, then those it names."""
     return [*installed_plugins(), *(load_plugin(name) for name in cfg.get("PLUGINS", []))]
 
 
 def _add_keys(cfg: Any, plugin: Plugin) -> None:
-    """Call the plug-in's ``add_config(cfg)``, if it has one; where that fails the config stays as it was."""
+    """Call the plug-in's ``add_config(cfg)``, if it has one; if that fails, the config stays as it was."""
     add_config = vars(plugin.module).get("add_config")
     if add_config is None:
         return
@@ -171,7 +171,7 @@ def _add_keys(cfg: Any, plugin: Plugin) -> None:
         changed = _changed_key(before, cfg)
         if changed:
             raise ConfigError(
-                f"{plugin.name} changes {changed} in its add_config, which is not its own key; set it in a config"
+                f"{plugin.name} changes {changed} in its add_config, a key that it has not added; set it in a config"
             )
     except ConfigError:
         cfg.clear()
@@ -180,7 +180,7 @@ def _add_keys(cfg: Any, plugin: Plugin) -> None:
 
 
 def _changed_key(before: Any, after: Any, group: str = "") -> str:
-    """Return the first key that is gone or has another value, "" if there is none."""
+    """Return the first key that was removed or has another value; "" if there is none."""
     for name, value in before.items():
         key = f"{group}{name}"
         if isinstance(value, dict) and isinstance(after.get(name), dict):
@@ -193,7 +193,7 @@ def _changed_key(before: Any, after: Any, group: str = "") -> str:
 
 
 def register_all() -> None:
-    """Import whatever registers itself: losses, datasets, heads, architectures."""
+    """Import all modules that register something: losses, datasets, heads and architectures."""
     for module in SHARED_MODULES:
         importlib.import_module(module)
     for paper in PAPERS.values():
@@ -202,7 +202,7 @@ def register_all() -> None:
 
 
 def path_keys() -> tuple[str, ...]:
-    """All config keys that hold the path of another file."""
+    """Return all config keys that hold the path of another file."""
     return tuple(key for paper in PAPERS.values() for key in paper.path_keys)
 
 

@@ -1,4 +1,4 @@
-"""Imported by the tools before all else: without a host, one sentence on stderr and exit code 2."""
+"""Imported first by the tools: without FastReID, print one sentence on stderr and exit with code 2."""
 
 import sys
 

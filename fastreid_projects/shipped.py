@@ -1,4 +1,4 @@
-"""The configs that come with this project, in a checkout and in an installed wheel."""
+"""The configs that belong to this project, in a checkout and in an installed wheel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastreid_projects.errors import ConfigError
 
-BLOCKS = "_blocks"  # the folder of what configs share: nothing in it is a run
+BLOCKS = "_blocks"  # the folder of what configs share; nothing in it is a run
 _PACKAGE = Path(__file__).resolve().parent
 IN_WHEEL = "shipped"  # below the package, filled by setup.py
 
@@ -35,16 +35,16 @@ def shipped_configs() -> dict[str, list[str]]:
 
 
 def find_shipped(path: str) -> str:
-    """Return where a config of this project lies: by its path from the project's root, or by its name alone.
+    """Return the path of a config of this project, given by its path from the project's root or by its bare name.
 
     Args:
         path: ``projects/AMD/configs/demo/amd_r18_demo.yml``, ``amd_r18_demo.yml`` or ``amd_r18_demo``.
 
     Returns:
-        Its path; "" where there is none.
+        Its path; "" if there is none.
 
     Raises:
-        ConfigError: several have this name; all are named.
+        ConfigError: several configs have this name; the message lists them.
     """
     below = root() / path
     if below.is_file():

@@ -1,7 +1,7 @@
 """Worker processes that never run the user's script again.
 
-A spawned process of ``multiprocessing`` imports the main module: of a script without ``if __name__ == "__main__"`` each
-worker would do from its first line what has just started it. Ours need nothing of it.
+A spawned process of ``multiprocessing`` imports the main module. If that is a script without
+``if __name__ == "__main__"``, each worker would run it again from its first line. Our workers do not need it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _lock = threading.Lock()
 
 
 class Worker(SpawnProcess):
-    """A spawned process without the main module: it finds only what can be imported by its name."""
+    """A spawned process without the main module, which finds only what can be imported by name."""
 
     def start(self) -> None:
         """Start the process."""
@@ -26,14 +26,14 @@ class Worker(SpawnProcess):
 
 
 class WorkerContext(SpawnContext):
-    """A context for pools of such processes: ``ProcessPoolExecutor(2, WorkerContext())``."""
+    """A context for pools of these processes: ``ProcessPoolExecutor(2, WorkerContext())``."""
 
     Process = Worker
 
 
 @contextlib.contextmanager
 def _main_hidden() -> Iterator[None]:
-    """Take from the main module what ``multiprocessing.spawn.get_preparation_data`` knows it by."""
+    """Hide the attributes by which ``multiprocessing.spawn.get_preparation_data`` finds the main module."""
     main: Any = sys.modules["__main__"]
     names = ("__file__", "__spec__")
     with _lock:

@@ -82,7 +82,7 @@ class FewArguments:
 
 class NotStatic:
     def own_dataset(self, cfg, is_train):
-        """Is asked of the class."""
+        """Is called on the class."""
 
 
 class Misnamed:
@@ -132,7 +132,7 @@ def test_a_half_kept_offer_is_refused(kind, cls, words):
 
 def test_a_misspelt_offer_is_warned_of():
     with pytest.warns(
-        UserWarning, match="has 'build_evaluators', which nothing asks for; did you mean 'build_evaluator'"
+        UserWarning, match="has 'build_evaluators', which is never used; did you mean 'build_evaluator'"
     ):
         check_offers("architecture", "Toy", Misnamed)
 

@@ -62,11 +62,11 @@ def test_names_of_other_projects_are_renamed_and_the_rest_is_named(convert, tmp_
     assert "renamed from those of BoT or TransReID" in said.out
     assert load_state_dict_file(str(tmp_path / "clean.pth"))["heads.weight"].shape == (99, 16)
     torch.save({**state, "teacher.weight": torch.zeros(2)}, other)
-    assert "| teacher.weight | not of this model" in convert(other, tmp_path / "clean.pth")[1].out
+    assert "| teacher.weight | not part of this model" in convert(other, tmp_path / "clean.pth")[1].out
 
 
 def test_mistakes_are_sentences(convert, tmp_path):
-    assert "has to end with .pth" in convert(convert.weights, tmp_path / "x.bin")[1].err
+    assert "has to end in .pth" in convert(convert.weights, tmp_path / "x.bin")[1].err
     torch.save({"a": torch.zeros(2)}, tmp_path / "foreign.pth")
     assert "belongs to another model" in convert(tmp_path / "foreign.pth", tmp_path / "x.pth")[1].err
     assert not (tmp_path / "x.pth").exists()

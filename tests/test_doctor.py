@@ -40,11 +40,11 @@ def test_a_folder_of_datasets_that_is_not_there(tmp_path, monkeypatch):
     assert "FASTREID_DATASETS" in finding.advice
 
 
-def test_the_exit_code_counts_what_is_to_be_mended(monkeypatch, capsys):
-    findings = [Finding("a", "1"), Finding("b", "broken", "Mend b."), Finding("c", "broken", "Mend c.")]
+def test_the_exit_code_counts_what_is_to_be_fixed(monkeypatch, capsys):
+    findings = [Finding("a", "1"), Finding("b", "broken", "Fix b."), Finding("c", "broken", "Fix c.")]
     monkeypatch.setattr(doctor, "examine", lambda: iter(findings))
     assert doctor.main([]) == 2
-    assert capsys.readouterr().out.splitlines()[-2:] == ["1. Mend b.", "2. Mend c."]
+    assert capsys.readouterr().out.splitlines()[-2:] == ["1. Fix b.", "2. Fix c."]
 
 
 def test_help_and_what_is_misspelt_examine_nothing(monkeypatch, capsys):
@@ -111,7 +111,7 @@ def test_without_the_host_it_says_how_to_get_it(tmp_path):
         [sys.executable, str(hide)], capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 1, done.stderr
-    assert "to mend  FastReID" in done.stdout
+    assert "to fix  FastReID" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("1. ")
 
 

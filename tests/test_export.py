@@ -149,11 +149,7 @@ def test_the_command(save, tmp_path, monkeypatch, capsys):
 
     code, printed = run("MODEL.WEIGHTS", "nowhere.pth", "OUTPUT_DIR", "out")
     assert code == 2
-    assert (
-        printed.err.strip()
-        .splitlines()[-1]
-        .startswith("error: MODEL.WEIGHTS is 'nowhere.pth', which is no file")
-    )
+    assert printed.err.strip().splitlines()[-1].startswith("error: MODEL.WEIGHTS 'nowhere.pth' is not a file")
     assert not (tmp_path / "out").exists()
 
 
@@ -238,7 +234,7 @@ def test_relative_error():
 @pytest.mark.parametrize(
     "opts, error, words",
     [
-        (["MODEL.WEIGHTS", ""], ConfigError, "MODEL.WEIGHTS is ''"),
+        (["MODEL.WEIGHTS", ""], ConfigError, "MODEL.WEIGHTS ''"),
         (["INPUT.SIZE_TEST", "[0, 0]"], ConfigError, "one fixed"),
         (
             ["INPUT.SIZE_TEST", "[32]"],

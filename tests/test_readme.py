@@ -83,7 +83,7 @@ def test_the_doctor_finds_the_environment_sound():
     assert "fastreid-projects doctor" in INLINE
     said = type_in(["fastreid-projects doctor"])
     assert "weights moved" in said
-    assert "to mend" not in said
+    assert "to fix" not in said
 
 
 def test_every_command_of_it_is_tried():

@@ -1,1 +1,1 @@
-"""Time and memory, measured as ratios of things that run side by side."""
+"""Time and memory of alternatives that run side by side, as ratios."""

@@ -1,4 +1,4 @@
-"""Cases of the benchmark that belong to no single paper, and where those of the papers are found."""
+"""Benchmark cases that do not belong to a single paper, and the list of all cases."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Case = Callable[[bool, str], list[Measurement]]
 
 
 def ranking(quick: bool, device: str) -> list[Measurement]:
-    """CMC, mAP and mINP of a distance matrix; Market-1501's size, a tenth of the queries."""
+    """Compare CMC, mAP and mINP of a distance matrix of Market-1501's size, with a tenth of the queries."""
     queries, gallery = (60, 500) if quick else (336, 15913)
     rng = np.random.default_rng(0)
     labels = [rng.integers(0, 751, queries), rng.integers(0, 751, gallery)]
@@ -58,7 +58,7 @@ def ranking(quick: bool, device: str) -> list[Measurement]:
 
 
 def training_step(quick: bool, device: str) -> list[Measurement]:
-    """A step of SBS with ResNet-18 by the patched trainer, and by a plain torch loop of the same model."""
+    """Compare a step of SBS with ResNet-18 by the patched trainer and by a plain torch loop of the same model."""
     size, batch = ((64, 32), 8) if quick else ((128, 64), 32)
     opts: list[str] = ["MODEL.DEVICE", device, "MODEL.HEADS.NUM_CLASSES", "100"]
     cfg = load_config("configs/demo/sbs_r18_demo.yml", opts)
@@ -86,7 +86,7 @@ def training_step(quick: bool, device: str) -> list[Measurement]:
 
 
 def reranking(quick: bool, device: str) -> list[Measurement]:
-    """k-reciprocal re-ranking of random features at Market-1501's size; both have to give the same distances."""
+    """Compare k-reciprocal re-ranking of random features at Market-1501's size; the distances have to be equal."""
     queries, gallery, size = (40, 400, 64) if quick else (3368, 15913, 512)
     features = torch.randn(queries + gallery, size, generator=torch.Generator().manual_seed(0))
     features = torch.nn.functional.normalize(features, dim=1)
@@ -110,7 +110,7 @@ def reranking(quick: bool, device: str) -> list[Measurement]:
 
 
 def extraction(quick: bool, device: str) -> list[Measurement]:
-    """Features of JPEG files by the extractor, and by the host's evaluation of the same model and loader."""
+    """Compare features of JPEG files by the extractor and by the host's evaluation of the same model and loader."""
     count, workers = (32, 0) if quick else (2000, 2)
     opts = [
         "MODEL.DEVICE",
@@ -146,22 +146,22 @@ def _write_pictures(folder: str, count: int) -> list[str]:
 
 
 class _Forgetful(DatasetEvaluator):
-    """Brings features to the CPU, as every evaluator does, and scores nothing."""
+    """Move features to the CPU, as every evaluator does, and score nothing."""
 
     def process(self, inputs: Any, outputs: torch.Tensor) -> None:
-        """See the host's method."""
+        """Process a batch as the host's method does."""
         outputs.cpu()
 
 
 def processes(quick: bool, device: str) -> list[Measurement]:
-    """Training steps of BoT with ResNet-18 on the CPU: two processes that share the cores, and one that has all."""
+    """Compare training steps of BoT with ResNet-18 on the CPU: two processes share the cores, or one has all."""
     batch, steps, size = (16, 1, "[64, 32]") if quick else (64, 20, "[256, 128]")
     config = "configs/demo/bagtricks_r18_demo.yml"
     return compare_processes(config, (2, 1), batch=batch, steps=steps, opts=["INPUT.SIZE_TRAIN", size])
 
 
 class _Forever:
-    """The same batch again and again."""
+    """Yield the same batch again and again."""
 
     def __init__(self, batch: dict[str, Any]) -> None:
         self.batch = batch
@@ -184,7 +184,7 @@ CASES: dict[str, Case] = {
 
 
 def all_cases() -> dict[str, Case]:
-    """Return the cases by name: the papers' own, then the core's."""
+    """Return the cases by name: those of the papers, then those of the core."""
     found: dict[str, Case] = {}
     for paper in PAPERS.values():
         if paper.benchmark:

@@ -1,4 +1,4 @@
-"""Parameters and operations of a model, as PyTorch's own counter sees them."""
+"""Parameters and operations of a model, by PyTorch's counter."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model costs.
+    """The cost of a model.
 
     Attributes:
-        parameters: all of them; build the model with no classes to leave its classifiers out.
-        flops: of one image at evaluation, two for each multiplication with its addition; convolutions and matrix
-            products are counted, elementwise operations are not.
+        parameters: the number of all parameters; build the model with 0 classes to leave out its classifiers.
+        flops: the operations for one image in evaluation, two for each multiplication with its addition; only
+            convolutions and matrix products are counted, not elementwise operations.
     """
 
     parameters: int
@@ -24,7 +24,7 @@ class Cost:
 
 
 def model_cost(model: nn.Module, size: tuple[int, int]) -> Cost:
-    """Count a model of this project on an image of (height, width); its mode is left as it was."""
+    """Count a model of this project on an image of (height, width); its mode stays the same."""
     device = next(model.parameters()).device
     training = model.training
     model.eval()

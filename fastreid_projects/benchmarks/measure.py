@@ -24,15 +24,15 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one function took.
+    """The time and memory of one function.
 
     Attributes:
         case: what is compared, e.g. ``"ranking"``.
-        name: which way of doing it.
-        seconds: median time of a call.
-        peak_mib: memory above that before the call, in MiB; of the CUDA allocator on a GPU; None where it is not known.
-        ratio: seconds of the case's last function over this one's: how many times faster this one is.
-        cost: parameters and operations, where it is a model.
+        name: the alternative.
+        seconds: the median time of a call.
+        peak_mib: the peak memory above that before the call, in MiB, of the CUDA allocator on a GPU; None if unknown.
+        ratio: how many times faster it is than the last function of the case.
+        cost: parameters and operations, if it is a model.
     """
 
     case: str
@@ -51,9 +51,9 @@ def compare(
     device: str = "cpu",
     costs: Mapping[str, Cost] | None = None,
 ) -> list[Measurement]:
-    """Measure functions in turn, the last one being what the others are compared with.
+    """Measure functions in turn; the last one is the baseline of the others.
 
-    Each runs once unmeasured; then rounds of all of them alternate, so that a busy moment of the machine hits all.
+    Each runs once unmeasured; then rounds of all functions alternate, so that a busy moment of the machine affects all.
     """
     known = costs or {}
     peaks = {name: _peak(function, device) for name, function in functions}
@@ -84,7 +84,7 @@ def report(measurements: Sequence[Measurement], path: str | Path) -> str:
 
 
 def count_processor_time() -> None:
-    """From now on seconds are those that this process computes: on a busy machine steadier than the clock's."""
+    """Count the seconds that this process computes, which vary less than those of the clock on a busy machine."""
     global _clock
     _clock = time.process_time
 
@@ -124,7 +124,7 @@ def _peak(function: Callable[[], Any], device: str) -> float | None:
 
 
 def _give_back() -> None:
-    """Let the C library return what is free: else it is used again without being seen."""
+    """Let the C library return free memory; otherwise it would be used again without being measured."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -1,4 +1,4 @@
-"""Building and asking a gallery's index, beside faiss used plainly."""
+"""Building and querying the index of a gallery, compared with plain faiss."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Features = npt.NDArray[np.float32]
 
 
 def indices(quick: bool, device: str) -> list[Measurement]:
-    """Index 100,000 features of 5,000 persons, ask for the ten nearest of 1,000 more; recall is against "flat".
+    """Index 100,000 features of 5,000 persons and find the ten nearest of 1,000 more; recall is relative to "flat".
 
-    Features are random, each a unit vector near its person's; in "plain" faiss has no numbers for its images.
+    Features are random unit vectors near that of their person; in "plain", faiss has no numbers for its images.
     """
     people, shots, queries = (50, 4, 20) if quick else (5000, 20, 1000)
     gallery, asked = _clustered(people, shots, queries)
@@ -50,7 +50,7 @@ def indices(quick: bool, device: str) -> list[Measurement]:
 
 
 def _clustered(people: int, shots: int, queries: int) -> tuple[Features, Features]:
-    """Unit vectors (people x shots, D) and (queries, D), each near its person's."""
+    """Return unit vectors (people x shots, D) and (queries, D), each near that of its person."""
     rng = np.random.default_rng(0)
     size = 256
     centres = rng.standard_normal((people, size), dtype=np.float32)
@@ -95,6 +95,6 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def _recall(found: npt.NDArray[np.int64], expected: npt.NDArray[np.int64]) -> float:
-    """Share of the nearest images that are found."""
+    """Return the share of the nearest images that are found."""
     shared = [len(set(a) & set(b)) for a, b in zip(found.tolist(), expected.tolist(), strict=True)]
     return sum(shared) / expected.size

@@ -1,4 +1,4 @@
-"""One training step of a model, to be timed."""
+"""One training step of a model, for timing."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import nn
 
 
 def plain_step(model: nn.Module, batch: Any, optimizer: torch.optim.Optimizer) -> Callable[[], None]:
-    """Return a function that goes forward and backward through the model and updates it once.
+    """Return a function that runs a forward and a backward pass and updates the model once.
 
     Args:
-        model: a host batch -> losses by name.
-        batch: always the same.
-        optimizer: of the model's parameters.
+        model: a model that maps a host batch to losses by name.
+        batch: the batch, always the same.
+        optimizer: the optimizer of the model's parameters.
     """
 
     def run() -> None:

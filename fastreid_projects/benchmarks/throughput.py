@@ -1,4 +1,4 @@
-"""Training steps a second with one process and with several, on the same cores."""
+"""Training steps per second with one and with several processes on the same cores."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ _CLASSES, _WARM_UP = 751, 2
 def compare_processes(
     config_file: str, numbers: Sequence[int], *, batch: int, steps: int, opts: Sequence[str] = ()
 ) -> list[Measurement]:
-    """Measure steps of the same global batch, of random images, on the CPU; no data is read.
+    """Measure steps with the same global batch of random images on the CPU; no data is read.
 
     Args:
-        config_file: what is trained.
-        numbers: of processes, the last being what the others are compared with.
-        batch: images of a step, over all processes; a multiple of each number.
-        steps: that are measured, after two that are not.
-        opts: ``KEY VALUE`` pairs.
+        config_file: the config to train.
+        numbers: the numbers of processes; the last one is the baseline of the others.
+        batch: the images of a step over all processes; a multiple of each number.
+        steps: the number of measured steps, after two unmeasured ones.
+        opts: ``KEY VALUE`` pairs that override the config.
 
     Returns:
-        One measurement for each number: seconds of a step; images a second stand in its name.
+        One measurement for each number: the seconds of a step; its name gives the images per second.
 
     Raises:
-        ConfigError: the images of the config have no one size.
+        ConfigError: the config does not give all images the same size.
     """
     size = load_config(config_file, list(opts)).INPUT.SIZE_TRAIN
     if len(size) != 2 or min(size) <= 0:
         raise ConfigError(
-            f"INPUT.SIZE_TRAIN is {list(size)}, but the images that are measured need [height, width] in pixels, "
+            f"INPUT.SIZE_TRAIN is {list(size)}, but the measured images need [height, width] in pixels, "
             "e.g. [256, 128]"
         )
     taken = [
@@ -65,7 +65,7 @@ def compare_processes(
 
 
 def _seconds(config_file: str, opts: list[str], number: int, batch: int, steps: int) -> float:
-    """Seconds of a step with so many processes; the main one writes them to a file."""
+    """Return the seconds of a step with so many processes; the main one writes them to a file."""
     with tempfile.TemporaryDirectory() as folder:
         args = argparse.Namespace(
             num_gpus=number,

@@ -1,1 +1,1 @@
-"""Weights in files: reading them safely, and whether they belong to a model."""
+"""Read weight files safely, and check whether they belong to a model."""

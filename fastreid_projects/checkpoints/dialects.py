@@ -1,7 +1,7 @@
-"""Weights under the names of other projects and of earlier FastReIDs, renamed to those of the model that takes them.
+"""Rename weights of other projects and of earlier FastReIDs to the names of the model that loads them.
 
-Which dialect a file is in is not asked: each rule is tried, and the one after which most entries fit is taken, if
-nearly all of the file's do; else it keeps its own names. An architecture may know those of its authors:
+The file does not say whose names it uses, so each rule is tried. The rule after which most entries fit is taken if
+nearly all entries of the file fit; otherwise the names stay as they are. An architecture may know its authors' names:
 :class:`fastreid_projects.contract.KnowsAuthors`.
 """
 
@@ -17,25 +17,25 @@ from fastreid_projects.checkpoints.matching import REQUIRED_SHARE
 from fastreid_projects.contract import KnowsAuthors
 
 State = Mapping[str, torch.Tensor]
-# Wrappers that a training framework puts before every name.
+# Wrappers that a training framework puts in front of every name.
 _WRAPPER = re.compile(r"^(?:module|model|net|network|encoder)\.")
 # The normalisation of images, which FastReID of 2020 saved with the weights; it is a value of the config.
 _NOT_WEIGHTS = ("pixel_mean", "pixel_std")
 
 
 class Rule(NamedTuple):
-    """How a project names the parts of a model.
+    """The names that a project gives to the parts of a model.
 
     Attributes:
-        project: whose names they are.
-        renames: (pattern, replacement) of a name's beginning, applied one after the other.
+        project: the project that uses these names.
+        renames: (pattern, replacement) for the start of a name, applied one after the other.
     """
 
     project: str
     renames: tuple[tuple[str, str], ...]
 
     def apply(self, name: str) -> str:
-        """Return the name that the model would have for it."""
+        """Return the model's name for a name of the project."""
         for pattern, replacement in self.renames:
             name = re.sub(pattern, replacement, name)
         return name
@@ -62,15 +62,15 @@ RULES = (
 def in_own_names(
     model_state: State, file_state: State, architecture: Any = None
 ) -> tuple[dict[str, torch.Tensor], str]:
-    """Rename a file's entries to the model's names.
+    """Rename the entries of a file to the names of the model.
 
     Args:
-        model_state: the model's state dict.
-        file_state: the file's.
-        architecture: the model, which may know its authors' names.
+        model_state: the state dict of the model.
+        file_state: the state dict of the file.
+        architecture: the model, which may know the names of its authors.
 
     Returns:
-        The entries, and the project whose names they had; "" where they had the model's, or where no rule helps.
+        The entries, and the project whose names they had; "" if they had the model's names or no rule helps.
     """
     dropped = set(_NOT_WEIGHTS) - model_state.keys()
     plain = {name: value for name, value in file_state.items() if name not in dropped}
@@ -85,7 +85,7 @@ def in_own_names(
 def _candidates(
     plain: dict[str, torch.Tensor], architecture: Any
 ) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
-    """Yield each project with the entries renamed from its names, where no two of them become one."""
+    """Yield each project with the entries renamed from its names, unless two of them would get the same name."""
     unwrapped = {_WRAPPER.sub("", name): value for name, value in plain.items()}
     if unwrapped.keys() != plain.keys() and len(unwrapped) == len(plain):
         yield "a training framework", unwrapped

@@ -1,4 +1,4 @@
-"""Whether weights belong to a model."""
+"""Check whether weights belong to a model."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ REQUIRED_SHARE = 0.9
 
 
 def matched_share(model_state: State, file_state: State, prefix: str = "") -> float:
-    """Share (0..1) of the model's parameters and buffers that a file holds under the same name and shape.
+    """Return the share (0..1) of the model's parameters and buffers that a file holds with the same name and shape.
 
     Args:
         model_state: the model's state dict.
         file_state: the file's state dict.
-        prefix: count the names that start with it, all where there are none; never ``num_batches_tracked``.
+        prefix: count only names that start with it, or all if there are none; ``num_batches_tracked`` never counts.
     """
     names = counted_names(model_state, prefix)
     return sum(_fits(model_state, file_state, name) for name in names) / len(names) if names else 1.0
@@ -45,12 +45,12 @@ def require_match(
     Args:
         model_state: the model's state dict.
         file_state: the file's state dict.
-        path: the file, for the message.
+        path: the file, for the error message.
         prefix: see :func:`matched_share`.
         key: the config key that names the file.
 
     Raises:
-        WeightsError: less than 90 % of the counted names match; names an example of either side.
+        WeightsError: less than 90 % of the counted names match; the message gives an example of either side.
     """
     share = matched_share(model_state, file_state, prefix)
     if share >= REQUIRED_SHARE:
@@ -75,18 +75,18 @@ def require_match(
 
 
 def require_whole(model: torch.nn.Module, file_state: State, path: str, classes: int) -> None:
-    """Refuse a file that leaves a part of a model untrained which its features pass.
+    """Refuse a file that would leave untrained a part of the model that the features depend on.
 
-    Classifiers may be missing or have other classes, unless the model's output are their logits.
+    Classifiers may be missing or have other classes, unless the model returns their logits.
 
     Args:
-        model: that is to be evaluated.
+        model: the model to evaluate.
         file_state: the file's state dict.
-        path: the file, for the message.
-        classes: for how many the model is built; 0 where that is not known.
+        path: the file, for the error message.
+        classes: the number of classes that the model is built for; 0 if it is not known.
 
     Raises:
-        WeightsError: an entry is missing or has another shape; names one.
+        WeightsError: an entry is missing or has another shape; the message names one.
     """
     state = model.state_dict()
     logits = output_kind(model) == "logits"
@@ -100,14 +100,14 @@ def require_whole(model: torch.nn.Module, file_state: State, path: str, classes:
     there = tuple(file_state[names[0]].shape) if names[0] in file_state else "absent"
     raise WeightsError(
         f"The weights file '{path}' was trained with another config: {len(names)} of the model's entries are missing "
-        f"or of another shape, e.g. '{names[0]}' is {tuple(state[names[0]].shape)} in the model and {there} in the "
-        "file; give the MODEL settings of that training, or the weights of this model, e.g. model_final.pth of its run"
-        ", as MODEL.WEIGHTS."
+        f"or have another shape, e.g. '{names[0]}' is {tuple(state[names[0]].shape)} in the model and {there} in the "
+        "file; use the MODEL settings of the run that wrote it, or name the weights of this model as MODEL.WEIGHTS, "
+        "e.g. model_final.pth of its run."
     )
 
 
 def _is_classifier(state: State, name: str, classes: int) -> bool:
-    """Whether an entry is (classes, C), or for K parts (K, classes, C), or the bias of such a one."""
+    """Return whether an entry is (classes, C), or (K, classes, C) for K parts, or the bias of such a weight."""
     weight = (
         state.get(f"{name.removesuffix('bias')}weight", state[name]) if name.endswith("bias") else state[name]
     )
@@ -115,11 +115,11 @@ def _is_classifier(state: State, name: str, classes: int) -> bool:
 
 
 def require_numbers(file_state: State, path: str, key: str = "MODEL.WEIGHTS") -> None:
-    """Refuse weights of a training that diverged.
+    """Refuse weights from training that diverged.
 
     Args:
         file_state: the file's state dict.
-        path: the file, for the message.
+        path: the file, for the error message.
         key: the config key that names the file.
 
     Raises:
@@ -134,7 +134,7 @@ def require_numbers(file_state: State, path: str, key: str = "MODEL.WEIGHTS") ->
 
 
 def summarize_match(model_state: State, file_state: State) -> str:
-    """Return a small table: how many weights match, are missing, are left over, have another shape."""
+    """Return a small table with the numbers of weights that match, are missing, are left over, or differ in shape."""
     common = [name for name in file_state if name in model_state]
     matched = sum(_fits(model_state, file_state, name) for name in common)
     counts = {
@@ -147,15 +147,15 @@ def summarize_match(model_state: State, file_state: State) -> str:
 
 
 def check_weights(model: torch.nn.Module, file_state: dict[str, torch.Tensor], path: str) -> None:
-    """See that weights are this model's; those of its ``not_pretrained`` may be missing.
+    """Check that weights belong to a model; those that the model lists as ``not_pretrained`` may be missing.
 
     Args:
-        model: whose weights they are to be.
-        file_state: names with their tensors.
-        path: the file, for messages.
+        model: the model that is to load the weights.
+        file_state: names and their tensors.
+        path: the file, for error messages.
 
     Raises:
-        WeightsError: they belong to another model, or hold NaN.
+        WeightsError: the weights belong to another model or hold NaN.
     """
     added = not_pretrained(model)
     expected = {name: value for name, value in model.state_dict().items() if not name.startswith(added)}

@@ -1,4 +1,4 @@
-"""Pretrained weights of a backbone: reading a PRETRAIN_PATH, and loading what belongs to the backbone."""
+"""Pretrained weights of a backbone: read a PRETRAIN_PATH, and load the weights that belong to the backbone."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ logger = logging.getLogger(__name__)
 
 
 def load_pretrained_file(path: str) -> dict[str, torch.Tensor]:
-    """Read a PRETRAIN_PATH: the backbone's weights of a checkpoint, or the weights of an ImageNet classifier.
+    """Read a PRETRAIN_PATH: the backbone of a checkpoint, or an ImageNet classifier.
 
     Args:
         path: a local file; see :func:`~fastreid_projects.checkpoints.weights.load_state_dict_file`.
 
     Returns:
-        names without the prefix ``backbone.`` and without the classifier ``fc``, with their tensors.
+        Names without the prefix ``backbone.`` and without the classifier ``fc``, with their tensors.
 
     Raises:
-        WeightsError: the file is missing or unusable; names MODEL.BACKBONE.PRETRAIN_PATH.
+        WeightsError: the file is missing or unusable; the message names MODEL.BACKBONE.PRETRAIN_PATH.
     """
     try:
         state = load_state_dict_file(path)
@@ -39,15 +39,15 @@ def load_pretrained_file(path: str) -> dict[str, torch.Tensor]:
 
 
 def load_pretrained(backbone: torch.nn.Module, file_state: dict[str, torch.Tensor], path: str) -> None:
-    """Load a file's weights into a backbone, if they are that backbone's.
+    """Load the weights of a file into a backbone if they belong to it.
 
-    Non-local blocks (``NL_*``) and what the backbone's ``not_pretrained`` names (prefixes of parameters) are not
-    counted: no ImageNet model has them.
+    Non-local blocks (``NL_*``) and the backbone's ``not_pretrained`` (prefixes of parameters) are not counted, because
+    ImageNet models do not have them.
 
     Args:
-        backbone: one of the host's, or of a plug-in.
+        backbone: a backbone of the host or of a plug-in.
         file_state: from :func:`load_pretrained_file`.
-        path: the file, for messages.
+        path: the file, for error messages.
 
     Raises:
         WeightsError: less than 90 % of the backbone's weights match.
@@ -63,7 +63,7 @@ def load_pretrained(backbone: torch.nn.Module, file_state: dict[str, torch.Tenso
 
 
 def _fit_transformer(backbone: torch.nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Bring patch and position embeddings to a transformer's input size (``vision_transformer.py:368``)."""
+    """Fit patch and position embeddings to the input size of a transformer (``vision_transformer.py:368``)."""
     own = backbone.state_dict()
     state = dict(state)
     if "dist_token" in state and "pos_embed" in state and "dist_token" not in own:

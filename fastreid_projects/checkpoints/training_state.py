@@ -1,8 +1,8 @@
-"""Going on with the optimizer and the schedules of a checkpoint, by the constants of the config.
+"""Restore the optimizer and the schedules of a checkpoint, but keep the constants of the config.
 
-PyTorch's ``load_state_dict`` restores the constants of a schedule and the options of an optimizer, too: a cosine that
-was over goes up again where SOLVER.MAX_EPOCH is raised, and a changed SOLVER.STEPS or SOLVER.WEIGHT_DECAY counts for
-nothing. Here the checkpoint says how far a training is, the config how it goes on.
+PyTorch's ``load_state_dict`` also restores the constants of a schedule and the options of an optimizer: a finished
+cosine rises again if SOLVER.MAX_EPOCH is raised, and a changed SOLVER.STEPS or SOLVER.WEIGHT_DECAY has no effect. Here
+the checkpoint says how far training has come, and the config how it continues.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _PROGRESS = {"last_epoch", "_step_count", "_last_lr", "_is_initial", "_get_lr_ca
 
 
 def restore_states(targets: Mapping[str, Any], states: Mapping[str, Any], path: str) -> None:
-    """Load each state into the target of its name.
+    """Load each state into the target with its name.
 
-    Optimizers keep the options of their own groups but the learning rate. Schedules keep their own constants; where
-    these are not the checkpoint's, the learning rate goes on where the new schedule is at that time.
+    Optimizers keep the options of their groups, except for the learning rate. Schedules keep their constants; if these
+    differ from the checkpoint's, the learning rate continues where the new schedule is at that time.
 
     Args:
-        targets: name -> optimizer, schedule, or anything with ``load_state_dict``.
+        targets: name -> optimizer, schedule, or any object with ``load_state_dict``.
         states: name -> its state.
-        path: the file, for messages.
+        path: the file, for error messages.
 
     Raises:
         WeightsError: a state does not fit its target.
@@ -48,8 +48,8 @@ def restore_states(targets: Mapping[str, Any], states: Mapping[str, Any], path: 
                 target.load_state_dict(state)
         except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise WeightsError(
-                f"The state '{name}' in '{path}' does not fit this training ({error}): resume with the config of "
-                "that run, or start anew from its weights with MODEL.WEIGHTS and without --resume."
+                f"The state '{name}' in '{path}' does not fit this run ({error}): resume with the config of the "
+                "earlier run, or start a new run from its weights with MODEL.WEIGHTS and without --resume."
             ) from error
     if changed:
         schedules = [targets[name] for name in states if isinstance(targets[name], LRScheduler)]
@@ -61,14 +61,14 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, state: Any) -> None:
     """Load moments and learning rates.
 
     Raises:
-        ValueError: they are another optimizer's, or have other shapes; torch would fail in step 1, or not at all.
+        ValueError: they belong to another optimizer or have other shapes; torch would fail in step 1, or not at all.
     """
     own = [dict(group) for group in optimizer.param_groups]
     foreign = sorted(
         {option for group in state["param_groups"] for option in group} - {o for g in own for o in g}
     )
     if foreign:
-        raise ValueError(f"it is another optimizer's than SOLVER.OPT's, with {', '.join(foreign)}")
+        raise ValueError(f"it belongs to an optimizer other than SOLVER.OPT, with {', '.join(foreign)}")
     optimizer.load_state_dict(state)
     for group, before in zip(optimizer.param_groups, own, strict=True):
         group.update({option: before[option] for option in optimizer.defaults if option != "lr"})
@@ -80,7 +80,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, state: Any) -> None:
 
 
 def _restore_schedule(schedule: LRScheduler, state: Any, name: str) -> bool:
-    """Load how far a schedule is; whether its constants are other ones than the checkpoint's."""
+    """Load the progress of a schedule, and return whether its constants differ from the checkpoint's."""
     own = {option: value for option, value in schedule.state_dict().items() if option not in _PROGRESS}
     schedule.load_state_dict(state)
     if not _has_closed_form(schedule):
@@ -89,13 +89,13 @@ def _restore_schedule(schedule: LRScheduler, state: Any, name: str) -> bool:
     schedule.__dict__.update(own)
     if changed:
         logger.warning(
-            f"{name} goes on by this config, which is not the checkpoint's: {', '.join(changed)} changed"
+            f"{name} continues by this config, which differs from the checkpoint's: {', '.join(changed)} changed"
         )
     return bool(changed)
 
 
 def _is_warm_up(schedule: Any) -> bool:
-    from fastreid.solver.lr_scheduler import WarmupLR  # here, since the host's patches import this module
+    from fastreid.solver.lr_scheduler import WarmupLR  # here, as the host's patches import this module
 
     return isinstance(schedule, WarmupLR)
 
@@ -105,7 +105,7 @@ def _has_closed_form(schedule: LRScheduler) -> bool:
 
 
 def _set_rates(schedule: Any) -> None:
-    """Set the learning rates of a schedule's present step; one that waits for the warm-up sets none."""
+    """Set the learning rates of a schedule's present step; a schedule that waits for the warm-up sets none."""
     if not _has_closed_form(schedule) or not (schedule.last_epoch > 0 or _is_warm_up(schedule)):
         return
     rates = schedule.get_lr() if _is_warm_up(schedule) else schedule._get_closed_form_lr()

@@ -1,4 +1,4 @@
-"""Reading weight files safely; whether they belong to a model is in :mod:`fastreid_projects.checkpoints.matching`."""
+"""Read weight files safely; :mod:`fastreid_projects.checkpoints.matching` checks whether they belong to a model."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ SAFETENSORS = ".safetensors"
 def load_state_dict_file(path: str) -> dict[str, torch.Tensor]:
     """Read the weights of a file without executing code from it.
 
-    The file holds a state dict, bare or under one of the keys ``model``, ``state_dict``, ``model_state``;
+    The file holds a state dict, alone or under one of the keys ``model``, ``state_dict``, ``model_state``;
     numpy arrays become tensors. The prefix ``module.`` of a parallel wrapper is removed if all names have it.
 
     Args:
         path: a local file written by ``torch.save``.
 
     Returns:
-        parameter and buffer names with their tensors, on the CPU.
+        The names of parameters and buffers with their tensors, on the CPU.
 
     Raises:
-        WeightsError: the file is missing, unreadable, unsafe, or holds no weights.
+        WeightsError: the file is missing, unreadable or unsafe, or does not hold weights.
     """
     return tensors_of(load_safely(path), path)
 
 
 def load_safely(path: str) -> Any:
-    """``torch.load`` on the CPU with ``weights_only=True``; numpy values and the config of a run are allowed.
+    """Call ``torch.load`` on the CPU with ``weights_only=True``; allow numpy values and the config of a run.
 
-    A ``.safetensors`` is read by its own package.
+    A ``.safetensors`` file is read by the package of that name.
 
     Raises:
-        WeightsError: the file is missing, truncated, no torch file, or holds objects that could run code.
+        WeightsError: the file is missing, truncated, not a torch file, or holds objects that could run code.
     """
     if os.fspath(path).endswith(SAFETENSORS) and os.path.isfile(path):
         return _load_safetensors(path)
@@ -65,15 +65,15 @@ def load_safely(path: str) -> Any:
             raise WeightsError(_broken(path)) from error
         raise WeightsError(
             f"The weights file '{path}' holds a Python object ({unsafe}) that could run any code when it is "
-            "read, so it is refused: where it was made, save the weights alone with "
+            "read, so it is refused: where the file was made, save only the weights with "
             "torch.save(model.state_dict(), file); a file that you trust can be converted once: load it with "
-            "torch.load(file, weights_only=False), then save .state_dict() of it where it is a whole model, else its "
+            "torch.load(file, weights_only=False), then save its .state_dict() if it is a whole model, or else its "
             "entry ['model']."
         ) from error
-    except Exception as error:  # an unpickler may stumble over anything in a file that is no pickle
+    except Exception as error:  # an unpickler may stumble over anything in a file that is not a pickle
         if "TorchScript" in str(error):
             raise WeightsError(
-                f"The weights file '{path}' is a TorchScript program, not weights: save those with "
+                f"The weights file '{path}' is a TorchScript program, not weights: save its weights with "
                 "torch.save(torch.jit.load(file).state_dict(), new_file)."
             ) from error
         raise WeightsError(_broken(path)) from error
@@ -83,7 +83,7 @@ def _load_safetensors(path: str) -> dict[str, torch.Tensor]:
     reader = need("safetensors.torch", "convert", f"Reading {path}")
     try:
         state: dict[str, torch.Tensor] = reader.load_file(path)
-    except Exception as error:  # its error has no name that it exports
+    except Exception as error:  # safetensors does not export the class of its error
         raise WeightsError(
             f"The weights file '{path}' is truncated or was not written by safetensors: copy or download it again."
         ) from error
@@ -91,20 +91,20 @@ def _load_safetensors(path: str) -> dict[str, torch.Tensor]:
 
 
 def folder_named(path: str) -> str:
-    """The sentence for a folder where a file is wanted."""
+    """Return the error message for a folder in place of a file."""
     return f"The weights file '{path}' is a folder: name the .pth file in it."
 
 
 def _broken(path: str) -> str:
-    """What the file is instead, by its first bytes."""
+    """Return the error message for an unreadable file, which says what it is judging by its first bytes."""
     with open(path, "rb") as file:
         head = file.read(512).lstrip().lower()
     if head.startswith(b"version https://git-lfs"):
         return f"The weights file '{path}' is a pointer of git-lfs, not the weights: fetch them with git lfs pull."
     if head.startswith((b"<!doctype", b"<html", b"<?xml")):
         return (
-            f"The weights file '{path}' is a web page, not weights: open its address in a browser and save the "
-            "file that the page offers."
+            f"The weights file '{path}' is a web page, not weights: open its address in a browser and save the file "
+            "that the page offers."
         )
     return (
         f"The weights file '{path}' ({os.path.getsize(path)} bytes) is truncated or was not written by torch.save: "
@@ -113,9 +113,9 @@ def _broken(path: str) -> str:
 
 
 def _harmless() -> list[Any]:
-    """What checkpoints hold besides tensors and what runs no code: numpy's values, arguments and configs of a run.
+    """Return the types that checkpoints hold besides tensors and that do not run code: numpy's, arguments and configs.
 
-    torch fills no mappings but its own three, so a config is read as one of them.
+    torch fills only three types of mappings, so a config is read as one of those.
     """
     configs = [(collections.OrderedDict, name) for name in _CONFIGS]
     return [*_numpy_globals(), argparse.Namespace, *configs]
@@ -125,7 +125,7 @@ _CONFIGS = ("fastreid.config.config.CfgNode", "yacs.config.CfgNode", "fvcore.com
 
 
 def _numpy_globals() -> list[Any]:
-    """Name what pickled arrays and scalars of numpy are made by; numpy 1 called the module differently."""
+    """Return the functions and types that pickled numpy arrays and scalars need; numpy 1 named the module otherwise."""
     scalar = np.float64(0).__reduce__()[0]
     reconstruct = np.empty(0).__reduce__()[0]
     parts = [(scalar, "scalar"), (reconstruct, "_reconstruct")]
@@ -135,7 +135,7 @@ def _numpy_globals() -> list[Any]:
 
 
 def _unsafe_global(error: pickle.UnpicklingError) -> str | None:
-    """Return the name of the refused object, or None where the file is no readable pickle."""
+    """Return the name of the refused object, or None if the file is not a readable pickle."""
     words = str(error).split()
     for before, word in itertools.pairwise(words):
         if before == "GLOBAL":
@@ -144,17 +144,17 @@ def _unsafe_global(error: pickle.UnpicklingError) -> str | None:
 
 
 def tensors_of(content: Any, path: str) -> dict[str, torch.Tensor]:
-    """Take the state dict out of a loaded file; see :func:`load_state_dict_file`.
+    """Return the state dict in the content of a file; see :func:`load_state_dict_file`.
 
     Raises:
-        WeightsError: there is none, or it holds something else than tensors.
+        WeightsError: there is none, or it holds something other than tensors.
     """
     state = content
     if isinstance(state, Mapping):
         state = next((state[key] for key in WRAPPERS if isinstance(state.get(key), Mapping)), state)
     if not isinstance(state, Mapping) or not state:
         raise WeightsError(
-            f"The weights file '{path}' holds no weights but {type(content).__name__}: {_EXPECTED}"
+            f"The weights file '{path}' does not hold weights but {type(content).__name__}: {_EXPECTED}"
         )
     tensors: dict[str, torch.Tensor] = {}
     for name, value in state.items():
@@ -162,7 +162,7 @@ def tensors_of(content: Any, path: str) -> dict[str, torch.Tensor]:
             value = torch.from_numpy(value)
         if not isinstance(value, torch.Tensor):
             raise WeightsError(
-                f"The weights file '{path}' holds no weights: its entry '{name}' is of type "
+                f"The weights file '{path}' does not hold weights: its entry '{name}' is of type "
                 f"{type(value).__name__}; {_EXPECTED}"
             )
         _check_kind(name, value, path)
@@ -173,7 +173,7 @@ def tensors_of(content: Any, path: str) -> dict[str, torch.Tensor]:
 
 
 def _check_kind(name: str, value: torch.Tensor, path: str) -> None:
-    """Refuse tensors that a model's parameters cannot take, or that a cast would change without a word."""
+    """Refuse tensors that a model's parameters cannot take, or that a cast would silently change."""
     kinds = {
         "sparse": value.layout != torch.strided,
         "quantized": value.is_quantized,
@@ -188,4 +188,4 @@ def _check_kind(name: str, value: torch.Tensor, path: str) -> None:
         )
 
 
-_EXPECTED = "expected is a checkpoint of FastReID or a state dict (names with their tensors)."
+_EXPECTED = "a checkpoint of FastReID or a state dict (names with their tensors) is expected."

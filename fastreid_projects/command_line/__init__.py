@@ -1,1 +1,1 @@
-"""Command lines: arguments in any order, one sentence for a mistake, a command that can be typed again."""
+"""Command lines: arguments in any order, one sentence for an error, and commands that can be typed again."""

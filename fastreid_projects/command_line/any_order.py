@@ -1,4 +1,4 @@
-"""A parser of command lines whose options may stand in any order."""
+"""A command line parser whose options may stand in any order."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import sys
 from collections import deque
 from typing import Any
 
-# What a KEY VALUE pair begins with: MODEL.WEIGHTS, or one of the few keys without a group.
+# The first word of a KEY VALUE pair: MODEL.WEIGHTS, or one of the few keys without a group.
 _KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Za-z0-9_]+)+|SEED|OUTPUT_DIR|CUDNN_BENCHMARK|PLUGINS|STAGES")
 
 
 class AnyOrderParser(argparse.ArgumentParser):
-    """A parser that finds its options also behind ``KEY VALUE`` pairs, where argparse would take them for pairs.
+    """A parser that also finds options after ``KEY VALUE`` pairs, where argparse would take them for pairs.
 
-    The words of a list (``--images a.jpg b.jpg``) end where a pair begins.
+    The words of a list (``--images a.jpg b.jpg``) end where a pair starts.
     """
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Read the arguments; see argparse."""
+        """Parse the arguments as argparse does."""
         return super().parse_known_args(
             self._options_first(sys.argv[1:] if args is None else args), namespace
         )
@@ -48,14 +48,14 @@ class AnyOrderParser(argparse.ArgumentParser):
         return [*lists, *options, *(["--"] if lists and pairs else []), *pairs]
 
     def _action(self, word: str) -> argparse.Action | None:
-        """What an option or its beginning stands for; None for a pair's word, and for ``--option=value``."""
+        """Return the action of an option or its prefix; None for a word of a pair, and for ``--option=value``."""
         known = self._option_string_actions
         meant = [known[option] for option in known if word.startswith("-") and option.startswith(word)]
         return known.get(word) or (meant[0] if len(meant) == 1 else None)
 
 
 def _list_words(words: deque[str]) -> list[str]:
-    """Take the words of a list off a command line."""
+    """Remove the words of a list from a command line and return them."""
     found = []
     while words and not words[0].startswith("-") and not _KEY.fullmatch(words[0]):
         found.append(words.popleft())
@@ -66,15 +66,15 @@ def add_config_arguments(parser: argparse.ArgumentParser, what: str = "the model
     """Add ``--config-file``, ``--debug`` and the trailing pairs, which nearly every command has."""
     parser.add_argument("--config-file", required=True, help=f"YAML of {what}, or the config.yaml of its run")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.add_argument("opts", nargs="*", help="KEY VALUE pairs, MODEL.WEIGHTS among them")
+    parser.add_argument("opts", nargs="*", help="KEY VALUE pairs, including MODEL.WEIGHTS")
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what commands have that use a trained model: ``--config-file``, ``--weights``, ``--debug`` and the pairs."""
+    """Add the arguments of commands with a trained model: ``--config-file``, ``--weights``, ``--debug`` and pairs."""
     parser.add_argument(
         "--config-file",
         required=True,
-        help="YAML of the model, or the folder of its run, which needs no --weights",
+        help="YAML file of the model, or the folder of its run, which needs no --weights",
     )
     parser.add_argument(
         "--weights", default="", help="a checkpoint (default: model_final.pth of the config's run)"

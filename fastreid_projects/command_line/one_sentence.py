@@ -1,4 +1,4 @@
-"""What all commands share: one sentence for a mistake, and the exit code that goes with it."""
+"""Errors of all commands: one sentence, and the exit code that goes with it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fastreid_projects.errors import InterruptedRunError, UserError
 
 
 def one_sentence(work: Callable[[], Any], *, debug: bool) -> int:
-    """Do the work; a mistake of the user's ends it with one line on stderr and exit code 2, any other error with 1.
+    """Do the work; an error for the user ends it with one line on stderr and exit code 2, any other error with 1.
 
-    A signal ends it with 128 and its number.
+    A signal ends it with exit code 128 plus the number of the signal.
     """
     try:
         work()
@@ -40,6 +40,6 @@ def one_sentence(work: Callable[[], Any], *, debug: bool) -> int:
 
 
 def _say(sentence: str) -> None:
-    """Print the last line, on stderr, after all that waits in stdout's buffer."""
+    """Print the last line on stderr, after everything in stdout's buffer."""
     sys.stdout.flush()
     print(sentence, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The command that started this process, as it can be typed again."""
+"""The command that started this process, in a form that can be typed again."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 
 def pasteable(argv: Sequence[str]) -> str:
-    """Return a command for a shell: quoted, with ``python`` before a script, its path relative where it is below here.
+    """Return a command for a shell: quoted, with ``python`` before a script, and with a relative path where possible.
 
     Args:
-        argv: as ``sys.argv``; the first is a script, ``-m`` module's file, or a command.
+        argv: as ``sys.argv``; the first word is a script, the file of an ``-m`` module, or a command.
     """
     program, *words = argv
     here = os.getcwd()
@@ -25,7 +25,7 @@ def pasteable(argv: Sequence[str]) -> str:
 
 
 def _module_of(program: str) -> str:
-    """The module that was started by ``python -m``; "" for a script or a command."""
+    """Return the module that was started by ``python -m``; "" for a script or a command."""
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     same = os.path.abspath(program) == os.path.abspath(getattr(main, "__file__", None) or "")

@@ -1,5 +1,5 @@
 """The commands of the installed package: ``fastreid-projects <command>``, ``python -m fastreid_projects <command>``.
 
-A command is a module with ``argument_parser()`` and ``run(args)``; what is slow to import is imported by ``run``. Those
-of a paper lie with the paper and are listed in :mod:`fastreid_projects.plugins`. ``tools/*.py`` are the same commands.
+A command is a module with ``argument_parser()`` and ``run(args)``; slow imports belong into ``run``. The commands of a
+paper lie with the paper and are listed in :mod:`fastreid_projects.plugins`. ``tools/*.py`` are the same commands.
 """

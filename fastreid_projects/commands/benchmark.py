@@ -9,9 +9,9 @@ def argument_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", metavar="NAME", action="append", help="one of the cases; all by default")
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
+    parser.add_argument("--quick", action="store_true", help="use small sizes, to see that it works")
     parser.add_argument(
-        "--processor-time", action="store_true", help="count computing, not waiting: on a busy CPU"
+        "--processor-time", action="store_true", help="count computing but not waiting, for a busy CPU"
     )
     parser.add_argument("--output", default="logs/benchmark.json", help="JSON with versions and hardware")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     cases = all_cases()
     unknown = [name for name in args.case or () if name not in cases]
     if unknown:
-        raise ConfigError(f"--case {unknown[0]} names no case; the cases are {', '.join(cases)}")
+        raise ConfigError(f"--case {unknown[0]} is not a case; the cases are {', '.join(cases)}")
     check_writable(args.output)
     if args.processor_time:
         count_processor_time()

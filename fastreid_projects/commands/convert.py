@@ -1,4 +1,4 @@
-"""Write a clean file of a model's weights, also from those of other projects."""
+"""Write a clean file of a model's weights, which may come from another project."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ def argument_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = AnyOrderParser(description=__doc__)
     parser.add_argument("--weights", default="", help="the checkpoint (default: MODEL.WEIGHTS)")
-    parser.add_argument("--output", required=True, help="a .pth or a .safetensors")
+    parser.add_argument("--output", required=True, help="a .pth or .safetensors file")
     add_config_arguments(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Convert, and print what matched."""
+    """Convert the weights, and print how many match."""
     from fastreid_projects.config import load_config
     from fastreid_projects.convert import convert
 

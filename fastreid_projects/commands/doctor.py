@@ -1,4 +1,4 @@
-"""Say what is wrong with an installation, and what to do about it."""
+"""Find what is wrong with an installation, and say how to fix it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def argument_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the findings; the exit code counts what is to be mended."""
+    """Print the findings; the exit code is the number of things to fix."""
     from fastreid_projects.doctor import report
 
     sys.exit(report())

@@ -1,4 +1,4 @@
-"""Draw the synthetic demo set and, if asked for, its contact sheet."""
+"""Draw the synthetic demo set and, on request, its contact sheet."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ def argument_parser() -> argparse.ArgumentParser:
         "--root", default="", help="folder of all datasets (default: FASTREID_DATASETS or datasets)"
     )
     parser.add_argument("--domain", default="A", help="A, or B for the second domain")
-    parser.add_argument("--workers", type=int, default=None, help="processes, the number of cores by default")
+    parser.add_argument(
+        "--workers", type=int, default=None, help="number of processes (default: number of cores)"
+    )
     parser.add_argument("--contact-sheet", metavar="PNG", help="also write a sheet of identities and cameras")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw what is not there yet; print the folder."""
+    """Draw the images that do not exist yet, and print their folder."""
     from fastreid_projects.data.demo.build import default_root, ensure_drawn
     from fastreid_projects.data.demo.plan import SPECS
     from fastreid_projects.data.demo.sheet import save_contact_sheet

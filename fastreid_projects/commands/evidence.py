@@ -1,4 +1,4 @@
-"""Make the trainings that show what the papers claim, and a table of each claim; a second call goes on."""
+"""Train the runs that support the papers' claims, and write a table for each claim; a second call continues."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ def argument_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--list", required=True, metavar="YAML", help="the list of claims")
-    parser.add_argument("--output", default="logs/evidence", help="folder of the trainings and the tables")
-    parser.add_argument("--only", nargs="*", default=(), metavar="NAME", help="these claims alone")
+    parser.add_argument("--output", default="logs/evidence", help="folder for the runs and the tables")
+    parser.add_argument("--only", nargs="*", default=(), metavar="NAME", help="only these claims")
     parser.add_argument(
-        "--quick", action="store_true", help="one short training of each config: does the list run?"
+        "--quick", action="store_true", help="one short run of each config, to see that the list works"
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Make what is missing; print the tables' paths."""
+    """Train the missing runs, and print the paths of the tables."""
     import logging
     import os
 
@@ -41,4 +41,4 @@ def run(args: argparse.Namespace) -> None:
     tables = [os.path.join(output, f"{claim.name}.md") for claim in chosen]
     print("\n".join(path for path in tables if os.path.isfile(path)))
     if failed:
-        raise DataError(f"{len(failed)} trainings failed; the first was {command(failed[0])}")
+        raise DataError(f"{len(failed)} runs failed; the first was {command(failed[0])}")

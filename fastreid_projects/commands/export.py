@@ -11,14 +11,14 @@ def argument_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = AnyOrderParser(description=__doc__)
     parser.add_argument(
-        "--output", help="the ONNX file (default: OUTPUT_DIR/model.onnx); a .json comes beside it"
+        "--output", help="the ONNX file (default: OUTPUT_DIR/model.onnx); a .json file is written beside it"
     )
     add_config_arguments(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Export, and print how far the file is from the model."""
+    """Export the model, and print how much the file differs from it."""
     import os
 
     from fastreid_projects.config import load_config

@@ -1,4 +1,4 @@
-"""Write the features of pictures, with the pictures' names."""
+"""Write the features of pictures, with the names of the pictures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from fastreid_projects.command_line.any_order import AnyOrderParser, add_model_a
 def argument_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = AnyOrderParser(
-        description=__doc__, epilog="An interrupted command goes on where it stopped when it is given again."
+        description=__doc__, epilog="An interrupted command continues where it stopped if it is given again."
     )
     parser.add_argument(
         "--images",
         nargs="+",
         required=True,
-        help="pictures, folders, tables of own pictures, registered datasets",
+        help="pictures, folders, tables of your own pictures, or registered datasets",
     )
     parser.add_argument(
         "--parts",
@@ -25,13 +25,13 @@ def argument_parser() -> argparse.ArgumentParser:
         default=["query", "gallery"],
         help="which pictures of a table or a dataset (default: query and gallery)",
     )
-    parser.add_argument("--output", default="features.npy", help="the .npy; .csv and .json come beside it")
+    parser.add_argument("--output", default="features.npy", help="the .npy file, beside a .csv and a .json")
     add_model_arguments(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Extract, and print what was written."""
+    """Extract the features, and print what was written."""
     from fastreid_projects.data.sources import read_source
     from fastreid_projects.extractor import Extractor
     from fastreid_projects.files import check_writable
@@ -41,4 +41,4 @@ def run(args: argparse.Namespace) -> None:
     pictures = [picture for source in args.images for picture in read_source(source, *args.parts)]
     found = extractor.extract(pictures, args.output)
     count, size = found.features.shape
-    print(f"{args.output}: {count} features of {size} numbers; their pictures stand in the .csv beside it")
+    print(f"{args.output}: {count} features of {size} numbers; the .csv beside it names their pictures")

@@ -12,12 +12,12 @@ def argument_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = AnyOrderParser(description=__doc__)
     parser.add_argument("--images", nargs="+", required=True, help="pictures of persons")
-    parser.add_argument("--pair", action="store_true", help="where the two images are alike")
+    parser.add_argument("--pair", action="store_true", help="show where the two images are alike")
     parser.add_argument("--layer", default="", help="dotted name of a module (default: the last maps)")
     parser.add_argument(
         "--branches",
         action="store_true",
-        help="what each branch of the model looks at: an HTML page, and a PNG for each image",
+        help="show what each branch of the model looks at: an HTML page, and a PNG for each image",
     )
     parser.add_argument(
         "--beside",
@@ -27,7 +27,7 @@ def argument_parser() -> argparse.ArgumentParser:
         metavar=("NAME", "CONFIG", "WEIGHTS"),
         help="with --branches: another model to show first",
     )
-    parser.add_argument("--output", default="logs/gradcam", help="folder for the PNGs")
+    parser.add_argument("--output", default="logs/gradcam", help="folder for the PNG files")
     add_config_arguments(parser)
     return parser
 

@@ -1,4 +1,4 @@
-"""Say whether pictures show the person of the first one."""
+"""Say whether pictures show the same person as the first one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def argument_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = AnyOrderParser(description=__doc__)
     parser.add_argument("--images", nargs="+", required=True, help="two pictures or more")
-    parser.add_argument("--threshold", required=True, help="what 'fastreid-projects threshold' wrote")
+    parser.add_argument("--threshold", required=True, help="file that 'fastreid-projects threshold' wrote")
     add_model_arguments(parser)
     return parser
 
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> None:
 
     first, *others = args.images
     if not others:
-        raise ConfigError(f"--images names {first} alone: name two pictures or more")
+        raise ConfigError(f"--images names only {first}: name two pictures or more")
     extractor = Extractor.from_config(args.config_file, args.weights, args.opts)
     matcher = Matcher.load(args.threshold, extractor)
     for other, match in zip(others, matcher.compare_all([first] * len(others), others), strict=True):
@@ -32,6 +32,6 @@ def run(args: argparse.Namespace) -> None:
         print(f"{first} {other}: {match.distance:.4g}, {verdict}")
     fitted = matcher.fitted
     print(
-        f"threshold {fitted.threshold:.4g}: below it are {100 * fitted.false_match_rate:g} % of different persons' "
-        f"pairs and {100 * fitted.true_match_rate:.1f} % of one person's"
+        f"threshold {fitted.threshold:.4g}: {100 * fitted.false_match_rate:g} % of the pairs of different persons and "
+        f"{100 * fitted.true_match_rate:.1f} % of the pairs of the same person are below it"
     )

@@ -11,9 +11,9 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "runs",
         nargs="+",
-        help="NAME=OUTPUT_DIR, or OUTPUT_DIR, of finished runs (of all --seeds: mean ± std)",
+        help="NAME=OUTPUT_DIR, or OUTPUT_DIR, of finished runs (with all --seeds: mean ± std)",
     )
-    parser.add_argument("--metrics", nargs="*", default=(), help="which metrics, in which order")
+    parser.add_argument("--metrics", nargs="*", default=(), help="the metrics to show, in this order")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 

@@ -17,11 +17,15 @@ def argument_parser() -> argparse.ArgumentParser:
         epilog="Without --query and --gallery: the rank lists of the evaluation on the config's first test set.",
     )
     parser.add_argument("--query", default="", help="a picture, a folder, a table or a dataset")
-    parser.add_argument("--gallery", default="", help="likewise; by default that of the query's dataset")
-    parser.add_argument("--top-k", type=int, help=f"pictures to find for a query; by default {TOP_K} or all")
+    parser.add_argument(
+        "--gallery", default="", help="the same; by default the gallery of the query's dataset"
+    )
+    parser.add_argument(
+        "--top-k", type=int, help=f"pictures to find for each query (default: {TOP_K} or all)"
+    )
     parser.add_argument("--queries", type=int, default=9, help="queries on the page: best, worst and random")
     parser.add_argument(
-        "--index", default="", help="file to keep the gallery's features in; it follows the gallery"
+        "--index", default="", help="file in which to keep the features of the gallery; it is kept up to date"
     )
     parser.add_argument(
         "--index-type",
@@ -30,18 +34,18 @@ def argument_parser() -> argparse.ArgumentParser:
         help="exact; compressed, for very large galleries; or a graph, for single queries",
     )
     parser.add_argument(
-        "--threshold", default="", help="of 'fastreid-projects threshold', to say who is the same"
+        "--threshold", default="", help="file of 'fastreid-projects threshold', to say who is the same person"
     )
     parser.add_argument(
         "--output", default="logs/search", help="folder for search.html, search.json and search.csv"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the random queries")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random queries")
     add_model_arguments(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Index the gallery, search it, write what was found."""
+    """Index the gallery, search it, and write what was found."""
     from dataclasses import replace
 
     from fastreid_projects.data.sources import read_source
@@ -59,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
     check_ranking(cfg)
     query, gallery = _names(args.query, args.gallery, cfg)
     queries, pictures = read_source(query, "query"), read_source(gallery, "gallery")
-    if cfg.TEST.SAME_CAMERA:  # no camera is then the query's own
+    if cfg.TEST.SAME_CAMERA:  # no camera then counts as the query's
         queries = [replace(picture, camid=None) for picture in queries]
     extractor = Extractor.of(cfg)
     matcher = Matcher.load(args.threshold, extractor) if args.threshold else None
@@ -71,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _names(query: str, gallery: str, cfg: Any) -> tuple[str, str]:
-    """What the query and the gallery are called."""
+    """Return the names of the query and the gallery."""
     import os
 
     from fastreid_projects.errors import ConfigError
@@ -88,7 +92,7 @@ def _names(query: str, gallery: str, cfg: Any) -> tuple[str, str]:
 
 
 def _open(args: argparse.Namespace, extractor: Any, pictures: Any) -> Any:
-    """The gallery's index: from its file, brought up to date, or built."""
+    """Return the index of the gallery: loaded from its file and brought up to date, or built."""
     import os
 
     from fastreid_projects.errors import ConfigError
@@ -105,7 +109,7 @@ def _open(args: argparse.Namespace, extractor: Any, pictures: Any) -> Any:
     index = PictureIndex.load(args.index, extractor)
     if index.kind != args.index_type:
         raise ConfigError(
-            f"the index {args.index} is of the type {index.kind}: add --index-type {index.kind}, or name another file"
+            f"the index {args.index} has the type {index.kind}: add --index-type {index.kind}, or name another file"
         )
     added, removed = index.follow(pictures, progress=True)
     if added or removed:

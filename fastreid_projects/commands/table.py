@@ -1,4 +1,4 @@
-"""Which commands there are, and how one is run."""
+"""The list of commands, and how a command is run."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Command(NamedTuple):
     """A command.
 
     Attributes:
-        module: has ``argument_parser()``, ``run(args)`` and, if it is slow to import what it runs, ``prepare()``.
+        module: a module with ``argument_parser()``, ``run(args)`` and, if its imports are slow, ``prepare()``.
         summary: what it does, in a few words.
-        needs_host: it cannot do without FastReID.
+        needs_host: whether it needs FastReID.
     """
 
     module: str
@@ -36,22 +36,22 @@ COMMANDS = {
     "train": Command(f"{_HERE}.train", "train or evaluate any config"),
     "extract": Command(f"{_HERE}.extract", "write the features of pictures, with their names"),
     "threshold": Command(f"{_HERE}.threshold", "fit a threshold at a wanted false-match rate"),
-    "match": Command(f"{_HERE}.match", "say whether pictures show one person"),
+    "match": Command(f"{_HERE}.match", "say whether pictures show the same person"),
     "search": Command(f"{_HERE}.search", "find a person's pictures in a gallery, on a page"),
     "export": Command(f"{_HERE}.export", "write a trained model as ONNX, compared with the model"),
-    "convert": Command(f"{_HERE}.convert", "write a clean file of weights, also of other projects'"),
+    "convert": Command(f"{_HERE}.convert", "write a clean file of weights, also from other projects"),
     "gradcam": Command(f"{_HERE}.gradcam", "Grad-CAM of images, or of the similarity of two"),
     "results-table": Command(f"{_HERE}.results_table", "a Markdown table from run records"),
     "evidence": Command(f"{_HERE}.evidence", "train what the papers claim, and tabulate it"),
-    "benchmark": Command(f"{_HERE}.benchmark", "ratios of time and memory, side by side"),
-    "check-data": Command(f"{_HERE}.check_data", "check a folder of own pictures"),
+    "benchmark": Command(f"{_HERE}.benchmark", "compare time and memory side by side"),
+    "check-data": Command(f"{_HERE}.check_data", "check a folder of your own pictures"),
     "draw-demo": Command(f"{_HERE}.draw_demo", "draw the synthetic demo set", needs_host=False),
-    "doctor": Command(f"{_HERE}.doctor", "say what is wrong with an installation", needs_host=False),
+    "doctor": Command(f"{_HERE}.doctor", "find what is wrong with an installation", needs_host=False),
 }
 
 
 def commands() -> dict[str, Command]:
-    """Return all commands by name: the core's, then the papers'."""
+    """Return all commands by name: those of the core, then those of the papers."""
     from fastreid_projects.plugins import PAPERS
 
     found = dict(COMMANDS)
@@ -61,15 +61,15 @@ def commands() -> dict[str, Command]:
 
 
 def run_command(name: str, argv: Sequence[str], program: str) -> int:
-    """Parse the words behind a command's name and run it.
+    """Parse the words after a command's name and run the command.
 
     Args:
-        name: one of :func:`commands`; of an unknown one the nearest is named.
+        name: one of :func:`commands`; for an unknown name, the nearest one is suggested.
         argv: the words.
-        program: what the usage begins with.
+        program: the start of the usage line.
 
     Returns:
-        The exit code: 0, 1 for an error of ours, 2 for a mistake, else 128 and the number of the signal.
+        The exit code: 0, 1 for an internal error, 2 for an error of the user, else 128 plus the number of the signal.
     """
     known = commands()
     if name not in known:
@@ -92,7 +92,7 @@ def run_command(name: str, argv: Sequence[str], program: str) -> int:
 
 @contextlib.contextmanager
 def _ended_at_once() -> Iterator[None]:
-    """Let Ctrl-C print one line: importing takes seconds, and there is nothing yet to stop."""
+    """Let Ctrl-C print one line: importing takes seconds, and there is nothing to stop yet."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -109,5 +109,5 @@ def _end(signum: int, frame: object) -> None:
 
 
 def run_tool(name: str) -> int:
-    """Run a command from ``tools/``, whose files are called by the command's name."""
+    """Run a command from ``tools/``, where each file has the name of its command."""
     return run_command(name, sys.argv[1:], os.path.basename(sys.argv[0]))

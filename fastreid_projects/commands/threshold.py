@@ -1,4 +1,4 @@
-"""Fit the distance below which two pictures are taken for one person, at a wanted false-match rate."""
+"""Fit the distance below which two pictures count as the same person, at a wanted false-match rate."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pictures",
         required=True,
-        help="of known persons whom the model was not trained on: a dataset, a table, or a folder with a folder for "
-        "each person",
+        help="pictures of known persons whom the model was not trained on: a dataset, a table, or a folder with a "
+        "folder for each person",
     )
     parser.add_argument(
         "--rate", type=float, default=1e-3, help="share of pairs of different persons that may pass"
     )
-    parser.add_argument("--draws", type=int, default=1000, help="of the bootstrap")
+    parser.add_argument("--draws", type=int, default=1000, help="number of draws of the bootstrap")
     parser.add_argument(
-        "--output", default="threshold.json", help="the threshold; its DET curve comes beside it"
+        "--output",
+        default="threshold.json",
+        help="file for the threshold; its DET curve is written beside it",
     )
     add_model_arguments(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Fit, write the threshold and the DET curve, and print what they say."""
+    """Fit the threshold, write it and the DET curve, and print both."""
     from pathlib import Path
 
     from fastreid_projects.errors import ConfigError
@@ -54,8 +56,8 @@ def run(args: argparse.Namespace) -> None:
         f"{fitted.false_match_rate:g}"
     )
     print(
-        f"of one person's {fitted.pairs_same} pairs {100 * fitted.true_match_rate:.2f} % pass; "
-        f"{fitted.pairs_different} pairs of {fitted.people} persons"
+        f"{100 * fitted.true_match_rate:.2f} % of {fitted.pairs_same} pairs of the same person pass; there are "
+        f"{fitted.pairs_different} pairs of different persons, of {fitted.people} persons in all"
     )
     print(", ".join(f"{name} {value:.2f} %" for name, value in fitted.verification.items()))
     print(f"DET curve: {picture}, {table}")

@@ -13,7 +13,7 @@ def argument_parser() -> argparse.ArgumentParser:
 
 
 def prepare() -> None:
-    """Import what takes seconds, while there is nothing yet to save."""
+    """Import what takes seconds, while there is nothing to save yet."""
     import fastreid_projects.engine.main  # noqa: F401
 
 

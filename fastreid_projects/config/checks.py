@@ -1,4 +1,4 @@
-"""Checks of the host's config keys before anything is built: names that exist, numbers that fit together."""
+"""Check the host's config keys before anything is built: names have to exist, numbers have to fit together."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from fastreid_projects.modeling.pooling import pooling_layers
 
 IDENTITY_SAMPLERS = ["NaiveIdentitySampler", "BalancedIdentitySampler", "SetReWeightSampler"]
 SAMPLERS = ["TrainingSampler", *IDENTITY_SAMPLERS, "ImbalancedDatasetSampler"]
-# MODEL.BACKBONE.DEPTH by MODEL.BACKBONE.NAME; the host looks it up in a dict of each builder (resnet.py:312).
+# MODEL.BACKBONE.DEPTH by MODEL.BACKBONE.NAME; the host looks it up in a dict in each builder (resnet.py:312).
 DEPTHS = {
     "build_resnet_backbone": ["18x", "34x", "50x", "101x"],
     "build_resnest_backbone": ["50x", "101x", "200x", "269x"],
@@ -42,7 +42,7 @@ DEPTHS = {
     "build_shufflenetv2_backbone": ["0.5x", "1.0x", "1.5x", "2.0x"],
     "build_vit_backbone": ["small", "base"],
 }
-# They read yaml files below the working folder (regnet.py:552, effnet.py:245), which no wheel carries.
+# They read YAML files below the working folder (regnet.py:552, effnet.py:245), which no wheel contains.
 CHECKOUT_ONLY = ("build_regnet_backbone", "build_effnet_backbone")
 CHECKOUT_FOLDER = "fastreid/modeling/backbones/regnet"
 PADDINGS = ("constant", "edge", "reflect", "symmetric")
@@ -50,10 +50,10 @@ NORMS = ["BN", "syncBN", "GhostBN", "FrozenBN", "GN"]
 
 
 def check_host_config(cfg: Any) -> None:
-    """Check what every run needs: the device, the model, and how it is tested.
+    """Check what every run needs: the device, the model, and the way it is tested.
 
     Raises:
-        ConfigError: one sentence with the key, its value and the way out.
+        ConfigError: a value is wrong; the message names the key, its value and a way out.
     """
     _check_device(cfg)
     check_run_values(cfg)
@@ -83,16 +83,16 @@ def check_host_config(cfg: Any) -> None:
     world = comm.get_world_size()
     if world > cfg.TEST.IMS_PER_BATCH:
         raise ConfigError(
-            f"TEST.IMS_PER_BATCH {cfg.TEST.IMS_PER_BATCH} gives no image to some of the {world} "
-            "processes: raise it."
+            f"TEST.IMS_PER_BATCH {cfg.TEST.IMS_PER_BATCH} leaves some of the {world} processes without an image: "
+            "raise it."
         )
 
 
 def check_training_config(cfg: Any) -> None:
-    """Check what a training needs besides: data, sampler, batch, optimizer and schedule.
+    """Check what training needs in addition: data, sampler, batch, optimizer and schedule.
 
     Raises:
-        ConfigError: as of `check_host_config`.
+        ConfigError: as in `check_host_config`.
     """
     solver, data = cfg.SOLVER, cfg.DATALOADER
     for key, value, known in (
@@ -131,12 +131,12 @@ def _check_datasets(key: str, names: Sequence[str]) -> None:
             _check_name(key, name, sorted(DATASET_REGISTRY._obj_map))
         if name in names[:number]:
             raise ConfigError(
-                f"{key} names {name} twice: its images would count twice; leave one of them out."
+                f"{key} names {name} twice, so that its images would count twice: leave one of them out."
             )
 
 
 def _layers(module: Any) -> list[str]:
-    """Layers of a module of the host, and those a plug-in has put there."""
+    """Return the names of the layers in a module of the host, including those that plug-ins have added."""
     return [
         name
         for name, value in vars(module).items()
@@ -145,15 +145,15 @@ def _layers(module: Any) -> list[str]:
 
 
 def _check_device(cfg: Any) -> None:
-    """Other devices of torch (mps, xla, meta) have no loader here, and nobody has tried them."""
+    """Refuse other devices of torch (mps, xla, meta), which have no loader here and were never tried."""
     match = re.fullmatch(r"cpu|cuda(?::(\d{1,4}))?", cfg.MODEL.DEVICE)
     if match is None:
         raise ConfigError(
-            f"MODEL.DEVICE '{cfg.MODEL.DEVICE}' is no device that is supported: use 'cuda', 'cuda:0' or 'cpu'."
+            f"MODEL.DEVICE '{cfg.MODEL.DEVICE}' is not a supported device: use 'cuda', 'cuda:0' or 'cpu'."
         )
     if match[1] and torch.cuda.is_available() and int(match[1]) >= torch.cuda.device_count():
         raise ConfigError(
-            f"MODEL.DEVICE '{cfg.MODEL.DEVICE}' is not there: this machine has {torch.cuda.device_count()} CUDA "
+            f"MODEL.DEVICE '{cfg.MODEL.DEVICE}' does not exist: this machine has {torch.cuda.device_count()} CUDA "
             "devices, numbered from 0."
         )
 
@@ -171,7 +171,7 @@ def _check_backbone(backbone: Any) -> None:
 
 
 def _check_heads(model: Any) -> None:
-    """A head says by ``architecture`` that another cannot use it; FrozenBN fails at layers/weight_init.py:25."""
+    """Check that the architecture can use the head; FrozenBN fails at layers/weight_init.py:25."""
     heads, own = model.HEADS, model.META_ARCHITECTURE
     head = REID_HEADS_REGISTRY.get(heads.NAME)
     needed = head.architecture if isinstance(head, BelongsTo) else own
@@ -185,7 +185,7 @@ def _check_heads(model: Any) -> None:
 
 
 def _check_mgn(cfg: Any) -> None:
-    """mgn.py:105-119 builds on a ResNet's bottlenecks, and mgn.py:194 cuts the map in three."""
+    """Check the backbone and image size for MGN: mgn.py:105-119 needs a ResNet, mgn.py:194 cuts the map in three."""
     backbone = cfg.MODEL.BACKBONE
     if backbone.NAME != "build_resnet_backbone" or backbone.DEPTH not in ("50x", "101x"):
         raise ConfigError(
@@ -198,22 +198,22 @@ def _check_mgn(cfg: Any) -> None:
         height = mgn_height(size[0])
         if size[0] > 0 and -(-height // -(-height // 3)) < 3:
             raise ConfigError(
-                f"{key} {list(size)} gives MGN a feature map of height {height}, which has no three parts: "
+                f"{key} {list(size)} gives MGN a feature map of height {height}, which cannot be cut into three parts: "
                 "use a height of 96 or more."
             )
 
 
 def mgn_height(pixels: int) -> int:
-    """Return the height of the map that MGN cuts, after convolution, pooling and two strides of a ResNet."""
+    """Return the height of the map that MGN cuts: after the stem and two strides of a ResNet."""
     half: Callable[[int], int] = lambda n: -(-n // 2)  # noqa: E731
     return half(half(half(half(pixels) - 3) + 1))
 
 
 def _check_teachers(node: Any) -> None:
-    """distiller.py:127 divides by the number of teachers, and reads a weights file for each config."""
+    """Check the teachers: distiller.py:127 divides by their number and reads a weights file for each config."""
     if not node.MODEL_CONFIG and not node.EMA.ENABLED:
         raise ConfigError(
-            "KD.MODEL_CONFIG is empty: name the teacher's yaml there and its weights in KD.MODEL_WEIGHTS, or set "
+            "KD.MODEL_CONFIG is empty: name the teacher's YAML file there and its weights in KD.MODEL_WEIGHTS, or set "
             "KD.EMA.ENABLED True."
         )
     if len(node.MODEL_CONFIG) != len(node.MODEL_WEIGHTS):
@@ -223,22 +223,24 @@ def _check_teachers(node: Any) -> None:
         )
     for path in node.MODEL_CONFIG:
         if not os.path.isfile(path):
-            raise ConfigError(f"KD.MODEL_CONFIG names {path}, which does not exist: name the teacher's yaml.")
+            raise ConfigError(
+                f"KD.MODEL_CONFIG names {path}, which does not exist: name the teacher's YAML file."
+            )
 
 
 def _check_batch(cfg: Any) -> None:
-    """The batch must divide among processes and identities, and fill MoCo's queue (moco.py:79)."""
+    """Check that the batch divides among processes and identities, and that it fills MoCo's queue (moco.py:79)."""
     batch, world = cfg.SOLVER.IMS_PER_BATCH, comm.get_world_size()
     per_identity = cfg.DATALOADER.NUM_INSTANCE
     if batch % world:
         raise ConfigError(f"SOLVER.IMS_PER_BATCH {batch} is not divisible by the {world} processes.")
     if cfg.DATALOADER.SAMPLER_TRAIN in IDENTITY_SAMPLERS and (batch // world) % per_identity:
         raise ConfigError(
-            f"SOLVER.IMS_PER_BATCH {batch} over {world} processes is no multiple of DATALOADER.NUM_INSTANCE "
+            f"SOLVER.IMS_PER_BATCH {batch} over {world} processes is not a multiple of DATALOADER.NUM_INSTANCE "
             f"{per_identity}: change one of them."
         )
     if cfg.MODEL.META_ARCHITECTURE == "MoCo" and cfg.MODEL.QUEUE_SIZE % batch:
         raise ConfigError(
-            f"MODEL.QUEUE_SIZE {cfg.MODEL.QUEUE_SIZE} is no multiple of SOLVER.IMS_PER_BATCH {batch}: change "
+            f"MODEL.QUEUE_SIZE {cfg.MODEL.QUEUE_SIZE} is not a multiple of SOLVER.IMS_PER_BATCH {batch}: change "
             "one of them."
         )

@@ -1,4 +1,4 @@
-"""Checks of what a config says about its datasets, before any of them is opened."""
+"""Check the config keys of the datasets before any dataset is opened."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from fastreid_projects.evaluation.draws import draws_gallery
 
 
 def check_test_sets(cfg: Any) -> None:
-    """Check what is said about DATASETS.TESTS.
+    """Check the keys about DATASETS.TESTS.
 
     Raises:
-        ConfigError: draws are averaged, but no test set draws.
+        ConfigError: several draws of the gallery are to be averaged, but no test set draws its gallery.
     """
     number, tests = cfg.DATASETS.SPLIT_DRAWS, cfg.DATASETS.TESTS
     if number > 1 and not any(draws_gallery(DATASET_REGISTRY.get(name)) for name in tests):
@@ -25,16 +25,15 @@ def check_test_sets(cfg: Any) -> None:
 
 
 def check_training_sets(cfg: Any) -> None:
-    """Check what is said about DATASETS.NAMES and the size of their images.
+    """Check the keys about DATASETS.NAMES and the size of their images.
 
     Raises:
-        ConfigError: weights that nothing reads or that do not fit the sets, or images that are cropped to more than
-            they are.
+        ConfigError: weights are never read or do not fit the sets, or images are cropped to more than their size.
     """
     sampler, weights, names = cfg.DATALOADER.SAMPLER_TRAIN, cfg.DATALOADER.SET_WEIGHT, cfg.DATASETS.NAMES
     if weights and sampler != "SetReWeightSampler":
         raise ConfigError(
-            f"DATALOADER.SET_WEIGHT {list(weights)} is read by DATALOADER.SAMPLER_TRAIN SetReWeightSampler alone, not "
+            f"DATALOADER.SET_WEIGHT {list(weights)} is only read by DATALOADER.SAMPLER_TRAIN SetReWeightSampler, not "
             f"by {sampler}: change one of them."
         )
     whole = all(isinstance(weight, int) and weight > 0 for weight in weights)
@@ -47,7 +46,7 @@ def check_training_sets(cfg: Any) -> None:
 
 
 def _check_crops(node: Any) -> None:
-    """Padding is followed by a crop to SIZE_TRAIN, of what CROP has left (data/transforms/build.py:69-75)."""
+    """Check that padded images are large enough: they are cropped to SIZE_TRAIN (data/transforms/build.py:69-75)."""
     if not (node.CROP.ENABLED and node.PADDING.ENABLED):
         return
     padded = [side + 2 * node.PADDING.SIZE for side in (*node.CROP.SIZE, *node.CROP.SIZE)[:2]]
@@ -55,6 +54,6 @@ def _check_crops(node: Any) -> None:
     if any(have < want for have, want in zip(padded, wanted, strict=True)):
         raise ConfigError(
             f"INPUT.CROP.SIZE {list(node.CROP.SIZE)} and INPUT.PADDING.SIZE {node.PADDING.SIZE} give images of "
-            f"{padded}, which padding then crops to INPUT.SIZE_TRAIN {list(node.SIZE_TRAIN)}: give both one size, or "
+            f"{padded}, which padding crops to INPUT.SIZE_TRAIN {list(node.SIZE_TRAIN)}: make both sizes equal, or "
             "set INPUT.PADDING.ENABLED False."
         )

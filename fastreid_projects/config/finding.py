@@ -1,4 +1,4 @@
-"""Where the files lie that a command line or a config names, and what was meant where they do not exist."""
+"""Find the files that a command line or a config names, and suggest others if they do not exist."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _RUN_CONFIG = "config.yaml"
 
 
 def find_config(path: str, asked: str = "") -> str:
-    """Return where a config lies: at ``path``, among those of this project, or where an earlier version's lies today.
+    """Return the path of a config: ``path`` itself, one of this project's configs, or the new place of a moved one.
 
     Args:
-        path: as it was named.
-        asked: who named it, for the sentence.
+        path: the path or name as given by the user.
+        asked: the origin of the path, for the error message.
 
     Raises:
-        ConfigError: it is a folder, or does not exist; the sentence names what may be meant.
+        ConfigError: it is a folder, or does not exist; the message suggests what may be meant.
     """
     full = os.path.expanduser(path)
     if os.path.isdir(full):
@@ -36,7 +36,7 @@ def find_config(path: str, asked: str = "") -> str:
 
 
 def _moved_by_name(name: str) -> str:
-    """Return where a config lies today that an earlier version had by this bare name; "" where none did."""
+    """Return the present path of a config that an earlier version had under this bare name; "" if there is none."""
     if os.path.dirname(name):
         return ""
     folders = (root() / "configs", *sorted(root().glob("projects/*/configs")))
@@ -44,7 +44,7 @@ def _moved_by_name(name: str) -> str:
 
 
 def find_base(path: str, folder: str) -> str:
-    """Return the path of a ``_BASE_``, which is relative to the folder of its config or to one above that."""
+    """Return the path of a ``_BASE_``, which is relative to the folder of its config or to a folder above."""
     own = os.path.join(folder, os.path.expanduser(path))
     if os.path.exists(own) or not os.path.dirname(path):
         return own
@@ -55,15 +55,15 @@ def find_base(path: str, folder: str) -> str:
 
 
 def find_file(path: str, folder: str) -> str:
-    """Return where a file lies that a config names.
+    """Return the path of a file that a config names.
 
     Args:
-        path: relative to the working folder, to ``folder``, or to one above that; an earlier version's config is found
-            where it lies today.
-        folder: that of the config.
+        path: relative to the working folder, to ``folder``, or to a folder above; a config of an earlier version is
+            found at its new place.
+        folder: the folder of the config.
 
     Returns:
-        The path itself where there is no such file.
+        The path itself if there is no such file.
     """
     if not path or os.path.exists(path):
         return path
@@ -81,17 +81,17 @@ def _first_with(path: str, folders: Iterable[Path]) -> Path | None:
 
 
 def _in_folder(folder: str) -> str:
-    """What to write instead of a folder."""
+    """Return what to write instead of a folder."""
     if os.path.isfile(os.path.join(folder, _RUN_CONFIG)):
         return f"name the config of its run, {os.path.join(folder, _RUN_CONFIG)}"
     files = sorted(_yaml_files(Path(folder)))
     if not files:
-        return "name a yaml file"
-    return f"name a yaml file in it, such as {_listed([str(file) for file in files[:3]])}"
+        return "name a YAML file"
+    return f"name a YAML file in it, such as {_listed([str(file) for file in files[:3]])}"
 
 
 def _nearest(path: str) -> str:
-    """Return the question which config of the folder, below it, or of this project is meant; "" for none."""
+    """Return a question that names similar configs in the folder, below it, or in this project; "" for none."""
     project = root()
     folders = [Path(os.path.dirname(path)), project / "configs", *project.glob("projects/*/configs")]
     names: dict[str, str] = {}
@@ -109,7 +109,7 @@ def _yaml_files(folder: Path) -> list[Path]:
 
 
 def _short(path: str) -> str:
-    """Return how a config can be named: from the project's root, or from the working folder where it is below that."""
+    """Return the shortest path by which a config can be named: from the project's root or from the working folder."""
     if Path(path).is_relative_to(root()):
         return Path(path).relative_to(root()).as_posix()
     relative = os.path.relpath(path)
@@ -117,5 +117,5 @@ def _short(path: str) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    """``a, b or c``."""
+    """Join names as ``a, b or c``."""
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -1,4 +1,4 @@
-"""One sentence for a name that is not known, with the nearest one that is."""
+"""The error for an unknown name, which suggests the nearest known one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastreid_projects.errors import ConfigError
 
 
 def unknown_name(key: str, value: Any, known: Iterable[Any]) -> ConfigError:
-    """Return the error for a config key whose value is none of the known names.
+    """Return the error for a config key whose value is not one of the known names.
 
     Example:
         >>> print(unknown_name("SOLVER.OPT", "Adm", ["Adam", "SGD"]))

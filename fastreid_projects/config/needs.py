@@ -1,4 +1,4 @@
-"""Keys that have no effect without another: what the host would take without a word."""
+"""Check keys that have no effect without another one, which the host would accept silently."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ logger = logging.getLogger("fastreid.projects.config")
 
 
 def check_needs(cfg: Any) -> None:
-    """See that what a training asks for is not switched off by another key.
+    """Check that no key switches off what another key asks for.
 
-    Settings of a group with ENABLED False are only warned of: many configs leave them there.
+    Settings in a group with ENABLED False only cause a warning, because many configs keep them there.
 
     Raises:
-        ConfigError: layers to freeze for no iteration, or iterations without layers.
+        ConfigError: layers are frozen for no iteration, or iterations are given without layers.
     """
     layers, iterations = list(cfg.MODEL.FREEZE_LAYERS), cfg.SOLVER.FREEZE_ITERS
     if layers and iterations == 0:
         raise ConfigError(
             f"MODEL.FREEZE_LAYERS {layers} freezes nothing while SOLVER.FREEZE_ITERS is 0: set SOLVER.FREEZE_ITERS to "
-            "the number of iterations, more than the training has to freeze them for good"
+            "the number of iterations; a number above that of the whole run freezes them for good"
         )
     if iterations and not layers:
         raise ConfigError(
@@ -34,7 +34,7 @@ def check_needs(cfg: Any) -> None:
 
 
 def ignored_settings(cfg: Any) -> list[tuple[str, str]]:
-    """Return the keys that differ from the host's defaults in a group that is switched off, with the switch."""
+    """Return the keys that differ from the host's defaults in a disabled group, each with the key that disables it."""
     from fastreid.config.defaults import _C
 
     return list(_ignored(cfg, _C, ""))

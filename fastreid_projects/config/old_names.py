@@ -1,4 +1,4 @@
-"""Config keys and values of FastReID before 1.0, and what they are called today."""
+"""Config keys and values of FastReID before 1.0, and their present names."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ OLD_KEYS = {
     "TEST.RERANK_ENABLED": "TEST.RERANK.ENABLED",
 }
 _NO_SUCCESSOR = "has no successor: leave it out"
-# Key -> what became of it where nothing takes its place.
+# Key -> what to do about a key that was removed without a replacement.
 _GONE = {
     **dict.fromkeys(("MODEL.BACKBONE.NORM_SPLIT", "MODEL.HEADS.NORM_SPLIT"), _NO_SUCCESSOR),
     **dict.fromkeys(("MODEL.BACKBONE.SPLIT_BN", "INPUT.AUTOAUG.TOTAL_ITER"), _NO_SUCCESSOR),
     **dict.fromkeys(("SOLVER.LOG_PERIOD", "SOLVER.SWA.ENABLED", "SOLVER.SWA.ITER"), _NO_SUCCESSOR),
     "INPUT.CUTOUT.ENABLED": "is done by INPUT.REA.ENABLED (random erasing) today",
 }
-# Value -> today's, by key.
+# Present names of old values, by key.
 OLD_VALUES: dict[str, dict[str, str]] = {
     "MODEL.HEADS.POOL_LAYER": {
         "avgpool": "GlobalAvgPool",
@@ -85,7 +85,7 @@ OLD_VALUES: dict[str, dict[str, str]] = {
 
 
 def about_old_key(key: str) -> str:
-    """What became of a key of FastReID before 1.0; "" where it was none.
+    """Return what has become of a key of FastReID before 1.0; "" if there was no such key.
 
     Example:
         >>> about_old_key("INPUT.DO_FLIP")
@@ -97,5 +97,5 @@ def about_old_key(key: str) -> str:
 
 
 def about_old_value(key: str, value: Any) -> str:
-    """Today's name of a value of FastReID before 1.0; "" if it is none."""
+    """Return the present name of a value of FastReID before 1.0; "" if there was no such value."""
     return OLD_VALUES.get(key, {}).get(str(value), "")

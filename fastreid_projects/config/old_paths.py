@@ -1,4 +1,4 @@
-"""Where the path of a config in an earlier version leads: today they lie in folders, some under plainer names."""
+"""Paths of configs in earlier versions; the configs now lie in folders, some under plainer names."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 logger = logging.getLogger("fastreid.projects.config")
 
-_FOLDER = "configs"  # in which all YAML files of a paper lay side by side
-# The method in an earlier name -> today's; the backbone and the dataset follow.
+_FOLDER = "configs"  # which used to hold all YAML files of a paper side by side
+# Earlier name of a method -> present name; the backbone and the dataset follow.
 _METHODS = {
     "airnet_baseline": "airnet_one_branch_max",
     "airnet_baseline_abp": "airnet_one_branch_attention",
@@ -57,7 +57,7 @@ _METHODS = {
     "triplet_baseline1": "triplet_bagtricks_noerasing",
     "triplet_baseline2": "triplet_bagtricks",
 }
-# Whole names, those of what configs share among them.
+# Whole names, including those of shared blocks.
 _NAMES = {
     **{f"{name}_r50_cuhk03": f"{name}_r50_cuhk03_labeled" for name in ("agw", "bagtricks", "mgn", "sbs")},
     "airnet_context_r18_demo": "airnet_context_blocks_r18_demo",
@@ -71,7 +71,7 @@ _NAMES = {
     "Base-Baseline1": "fidi_bagtricks_noerasing",
     "Base-Baseline2": "fidi_bagtricks",
     "Base-IDE": "ide",
-    "Base-MGN": "*mgn",  # FIDI's is fidi_mgn
+    "Base-MGN": "*mgn",  # FIDI's block is fidi_mgn
     "Base-MPN": "mpn",
     "Base-SAL": "sal",
     "Base-SAL-cifar": "sal_cifar",
@@ -84,7 +84,7 @@ _NAMES = {
 
 
 def new_name(stem: str) -> str:
-    """Return today's name of a config; its own where it was not renamed.
+    """Return the present name of a config, which may be the same.
 
     Example:
         >>> new_name("mpn_soft1_001_r50_market1501")
@@ -99,10 +99,10 @@ def new_name(stem: str) -> str:
 
 
 def moved_config(path: str) -> str:
-    """Return the place of the config that an earlier version had at ``path``, and log it; "" where it had none.
+    """Return the present path of a config that an earlier version had at ``path``, and log it; "" if there is none.
 
     Args:
-        path: such as ``projects/AMD/configs/amd_demo.yml``, where no file is any more.
+        path: such as ``projects/AMD/configs/amd_demo.yml``, where there is no file any longer.
     """
     folder, name = os.path.split(path)
     if os.path.basename(folder) != _FOLDER:
@@ -118,4 +118,4 @@ def moved_config(path: str) -> str:
 
 @functools.cache
 def _tell(old: str, new: str) -> None:
-    logger.warning("%s is %s today", old, new)
+    logger.warning("%s is now %s", old, new)

@@ -1,4 +1,4 @@
-"""``PLUGINS`` in the files of a config and on the command line: found, imported, and their keys added."""
+"""``PLUGINS`` in the files of a config and on the command line: find and import them, and add their keys."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Entry(NamedTuple):
 
     Attributes:
         name: a module, or the path of a Python file.
-        where: who names it, as the beginning of a sentence.
+        where: the place that names it, as the start of an error message.
     """
 
     name: str
@@ -30,12 +30,12 @@ class _Entry(NamedTuple):
 
     @property
     def is_missing(self) -> bool:
-        """Whether it is a file that does not exist."""
+        """Whether the entry is a file that does not exist."""
         return is_path(self.name) and not os.path.exists(self.name)
 
     @property
     def label(self) -> str:
-        """The file's name without its folder; of an ``__init__.py`` with it."""
+        """The name of the file without its folder; with it for an ``__init__.py``."""
         path = Path(self.name)
         return f"{path.parent.name}/{path.name}" if path.name == "__init__.py" else path.name
 
@@ -44,13 +44,13 @@ def add_named_plugins(cfg: Any, files: Iterable[YamlFile], opts: Sequence[str]) 
     """Import the plug-ins that a config names and add their keys, before any other key is set.
 
     Args:
-        cfg: the defaults.
-        files: the config's, in the order in which they are merged. A file of Python is looked for in the working
-            folder, in that of the YAML that names it, and above that.
-        opts: ``[KEY, VALUE, ...]`` of the command line.
+        cfg: the default config.
+        files: the files of the config, in the order in which they are merged. A Python file is looked up in the working
+            folder, in the folder of the YAML file that names it, and in the folders above.
+        opts: ``[KEY, VALUE, ...]`` from the command line.
 
     Raises:
-        ConfigError: a plug-in that is missing, that fails, or is none.
+        ConfigError: a plug-in is missing, fails, or is not a plug-in.
     """
     entries: list[_Entry] = []
     folder = ""
@@ -68,12 +68,12 @@ def add_named_plugins(cfg: Any, files: Iterable[YamlFile], opts: Sequence[str]) 
 
 
 def plugin_opts(cfg: Any) -> list[str]:
-    """Return the ``[KEY, VALUE]`` by which another config of the same run knows this one's plug-ins, if it has any."""
+    """Return the ``[KEY, VALUE]`` that gives another config of the same run this one's plug-ins; [] if it has none."""
     return [PLUGINS, repr(list(cfg[PLUGINS]))] if cfg[PLUGINS] else []
 
 
 def _entries(value: Any, folder: str, where: str) -> list[_Entry]:
-    """Return the entries of one value of ``PLUGINS``, each file where it was found."""
+    """Return the entries of one value of ``PLUGINS``, with the path at which each file was found."""
     from yacs.config import CfgNode
 
     node = CfgNode({PLUGINS: []})
@@ -88,10 +88,10 @@ def _entries(value: Any, folder: str, where: str) -> list[_Entry]:
 
 
 def _present(entries: Sequence[_Entry]) -> list[_Entry]:
-    """Leave out a file that is gone where an entry after it names one of its name.
+    """Leave out a missing file if a later entry names a file with the same name.
 
     Raises:
-        ConfigError: a file that does not exist.
+        ConfigError: a file does not exist.
     """
     for number, entry in enumerate(entries):
         moved = [

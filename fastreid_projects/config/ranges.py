@@ -1,4 +1,4 @@
-"""Ranges of the host's numbers: what it would take without a word, or fail on in the middle of a run."""
+"""Ranges of the host's numbers, outside of which the host would do nonsense silently or fail during the run."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from fastreid_projects.errors import ConfigError
 
 
 class Range(NamedTuple):
-    """Where a number may lie.
+    """The range of a number.
 
     Attributes:
         low: the least value.
         high: the greatest value.
-        above: ``low`` itself is too small.
-        below: ``high`` itself is too large.
+        above: whether ``low`` itself is too small.
+        below: whether ``high`` itself is too large.
     """
 
     low: float
@@ -26,7 +26,7 @@ class Range(NamedTuple):
     below: bool = False
 
     def holds(self, value: float) -> bool:
-        """Whether the value is finite and inside."""
+        """Return whether the value is finite and inside."""
         large = value > self.low if self.above else value >= self.low
         small = value < self.high if self.below else value <= self.high
         return math.isfinite(value) and large and small
@@ -38,10 +38,10 @@ class Range(NamedTuple):
         return f"{low} and {'below' if self.below else 'at most'} {self.high}"
 
 
-MAX_SEED = 2**32 - 1  # NumPy's generators take no larger one
-_MOST_PIXELS = 4096  # a side; a batch of larger images fits no memory
+MAX_SEED = 2**32 - 1  # the largest seed of NumPy's generators
+_MOST_PIXELS = 4096  # of a side; a batch of larger images does not fit into memory
 _SIDE = Range(0, _MOST_PIXELS)
-_LOSS = Range(-1e6, 1e6)  # margins, scales, exponents: what is larger leaves float32 in the loss
+_LOSS = Range(-1e6, 1e6)  # margins, scales, exponents: larger values overflow float32 in the loss
 _SHARE, _POSITIVE, _NOT_NEGATIVE, _COUNT = Range(0, 1), Range(0, above=True), Range(0), Range(1)
 RUN = {
     "SEED": Range(-math.inf, MAX_SEED),
@@ -95,10 +95,10 @@ TRAINING = {
     "INPUT.REA.PROB": _SHARE,
     "INPUT.RPT.PROB": _SHARE,
     "INPUT.PADDING.SIZE": _NOT_NEGATIVE,
-    # A negative one asks for adaptive smoothing (losses/cross_entroy_loss.py:32).
+    # A negative value selects adaptive smoothing (losses/cross_entroy_loss.py:32).
     "MODEL.LOSSES.CE.EPSILON": Range(-math.inf, 1, below=True),
 }
-# At every step of a schedule an epoch.
+# Each step of a schedule is an epoch.
 _EPOCHS = "SOLVER.STEPS"
 
 
@@ -106,7 +106,7 @@ def check_run_values(cfg: Any) -> None:
     """Check the numbers that every run needs.
 
     Raises:
-        ConfigError: a number is out of its range, or a list has another length.
+        ConfigError: a number is out of its range, or a list has the wrong length.
     """
     _check_ranges(cfg, RUN)
     _check_size("INPUT.SIZE_TRAIN", cfg.INPUT.SIZE_TRAIN)
@@ -118,10 +118,10 @@ def check_run_values(cfg: Any) -> None:
 
 
 def check_training_values(cfg: Any) -> None:
-    """Check the numbers that a training needs besides.
+    """Check the numbers that training needs in addition.
 
     Raises:
-        ConfigError: as of :func:`check_run_values`.
+        ConfigError: as in :func:`check_run_values`.
     """
     _check_ranges(cfg, TRAINING)
     losses = [
@@ -131,7 +131,7 @@ def check_training_values(cfg: Any) -> None:
     ]
     _check_ranges(cfg, dict.fromkeys(losses, _LOSS))
     _check_ranges(cfg, {key: _NOT_NEGATIVE for key in losses if key.endswith(".SCALE")})
-    if not cfg.SOLVER.CLIP_GRADIENTS.NORM_TYPE > 0:  # inf is the largest gradient
+    if not cfg.SOLVER.CLIP_GRADIENTS.NORM_TYPE > 0:  # inf is the maximum norm
         raise ConfigError(
             f"SOLVER.CLIP_GRADIENTS.NORM_TYPE is {cfg.SOLVER.CLIP_GRADIENTS.NORM_TYPE} but has to be above 0, e.g. 2."
         )
@@ -142,14 +142,14 @@ def check_training_values(cfg: Any) -> None:
     if cfg.INPUT.PADDING.ENABLED and (len(cfg.INPUT.SIZE_TRAIN) != 2 or 0 in cfg.INPUT.SIZE_TRAIN):
         raise ConfigError(
             f"INPUT.SIZE_TRAIN is {list(cfg.INPUT.SIZE_TRAIN)}, but INPUT.PADDING crops padded images to that size: "
-            "give it as [height, width], e.g. [256, 128], or set INPUT.PADDING.ENABLED False."
+            "write it as [height, width], e.g. [256, 128], or set INPUT.PADDING.ENABLED False."
         )
     if cfg.INPUT.CROP.ENABLED:
         for key in ("INPUT.CROP.SCALE", "INPUT.CROP.RATIO"):
             value = get_key(cfg, key)
             _check_list(key, value, (2,), _POSITIVE)
             if value[0] > value[1]:
-                raise ConfigError(f"{key} is {list(value)}, whose first number has to be the smaller one.")
+                raise ConfigError(f"{key} is {list(value)}, but its first number has to be the smaller one.")
 
 
 def _check_ranges(cfg: Any, ranges: dict[str, Range]) -> None:
@@ -168,17 +168,17 @@ def _words(allowed: Range) -> str:
 
 
 def _check_size(key: str, size: Sequence[Any], allowed: Range = _SIDE) -> None:
-    """[height, width]; one number is the shorter side, 0 no resizing (data/transforms/build.py:66, 128)."""
+    """Check [height, width]; a single number is the shorter side, 0 means no resizing (transforms/build.py:66, 128)."""
     mixed = len(size) == 2 and 0 in size and any(size)
     if len(size) not in (1, 2) or mixed or not all(isinstance(n, int) and allowed.holds(n) for n in size):
         raise ConfigError(
-            f"{key} is {list(size)} but has to be [height, width] in pixels, e.g. [256, 128], at most {_MOST_PIXELS} "
-            "a side."
+            f"{key} is {list(size)} but has to be [height, width] in pixels, e.g. [256, 128], and each side at most "
+            f"{_MOST_PIXELS}."
         )
 
 
 def _check_list(key: str, values: Sequence[Any], lengths: Collection[int], allowed: Range) -> None:
-    """Check a list's length (any, where none is named) and its numbers."""
+    """Check the length of a list (any length if none is given) and its numbers."""
     if lengths and len(values) not in lengths:
         raise ConfigError(
             f"{key} is {list(values)} but has to hold {' or '.join(map(str, lengths))} numbers."

@@ -1,4 +1,4 @@
-"""Reading a config: YAML files with ``_BASE_``, then ``KEY VALUE`` pairs; errors name the key and the file."""
+"""Read a config: YAML files with ``_BASE_``, then ``KEY VALUE`` pairs; errors name the key and the file."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from fastreid_projects.typed_config import Config
 
 _STAGES = "STAGES"
-# Keys, or the first parts of keys, of data and machine: on the command line they hold in every stage, also in one that
-# trains a YAML of its own, whose model, losses and schedule are not touched.
+# Keys, or prefixes of keys, that are about data and machine: on the command line they apply to every stage, even to one
+# that trains its own YAML file, whose model, losses and schedule stay as they are.
 RUN_WIDE = (
     "INPUT",
     "DATASETS",
@@ -36,11 +36,11 @@ RUN_WIDE = (
 
 
 class SourcedConfig(NamedTuple):
-    """A config, and where its values come from.
+    """A config and the sources of its values.
 
     Attributes:
         cfg: the config, not frozen.
-        sources: dotted key -> ``path:line`` or "command line"; a key that is not there has its default. Keys of a stage
+        sources: dotted key -> ``path:line`` or "command line"; a missing key has its default value. Keys of a stage
             are called ``STAGES.<name>.KEY``.
     """
 
@@ -49,43 +49,43 @@ class SourcedConfig(NamedTuple):
 
 
 def load_config(config_file: str = "", opts: Sequence[str] = ()) -> Config:
-    """Host defaults and every paper's keys, overridden by a yaml and then by ``KEY VALUE`` pairs.
+    """Return the host's defaults and every paper's keys, overridden by a YAML file and then by ``KEY VALUE`` pairs.
 
-    An integer is taken for a float key, where yacs alone refuses it.
+    An integer is accepted for a float key, which yacs alone would refuse.
 
     Args:
-        config_file: path of a yaml; "" for none.
+        config_file: the path of a YAML file; "" for none.
         opts: ``[KEY, VALUE, KEY, VALUE, ...]``.
 
     Returns:
-        The config, not frozen; an editor knows its keys and their types.
+        The config, not frozen; its keys and their types are known to an editor.
 
     Raises:
-        ConfigError: a file is missing, empty or no yaml, its ``_BASE_`` goes round in circles, a key is unknown or a
-            value has the wrong type.
+        ConfigError: a file is missing, empty or not YAML, its ``_BASE_`` is circular, a key is unknown or a value has
+            the wrong type.
     """
     return load_with_sources(config_file, opts).cfg
 
 
 def load_with_sources(config_file: str = "", opts: Sequence[str] = ()) -> SourcedConfig:
-    """Read a config as :func:`load_config` does, and say where each value comes from."""
+    """Read a config as :func:`load_config` does, together with the source of each value."""
     cfg = plugins.get_cfg()
     return SourcedConfig(cfg, merge_config(cfg, config_file, opts))
 
 
 def merge_config(cfg: Any, config_file: str = "", opts: Sequence[str] = ()) -> dict[str, str]:
-    """Merge a file with all that it builds on, and then ``KEY VALUE`` pairs.
+    """Merge a file with all its bases, and then ``KEY VALUE`` pairs, into a config.
 
     Args:
-        cfg: not frozen, with this project's keys.
-        config_file: as of :func:`load_config`.
-        opts: as of :func:`load_config`.
+        cfg: a config that is not frozen, with the keys of this project.
+        config_file: as in :func:`load_config`.
+        opts: as in :func:`load_config`.
 
     Returns:
-        The source of each key that they set.
+        The source of each key that is set.
 
     Raises:
-        ConfigError: as of :func:`load_config`.
+        ConfigError: as in :func:`load_config`.
     """
     sources: dict[str, str] = {}
     files = read_with_bases(config_file) if config_file else []
@@ -96,10 +96,10 @@ def merge_config(cfg: Any, config_file: str = "", opts: Sequence[str] = ()) -> d
 
 
 def merge_file(cfg: Any, file: YamlFile) -> dict[str, str]:
-    """Set what a file says, not what it builds on; its plug-ins are there already.
+    """Set the keys of one file, not those of its bases; its plug-ins have already been added.
 
     Returns:
-        The source of each key that it sets.
+        The source of each key that is set.
 
     Raises:
         ConfigError: a key is unknown, or a value has the wrong type.
@@ -118,7 +118,7 @@ def merge_file(cfg: Any, file: YamlFile) -> dict[str, str]:
 
 
 def _find_files(cfg: Any, folder: str) -> None:
-    """Paths inside a YAML may be relative to the working folder, to the YAML's, or to one above that."""
+    """Resolve paths in a YAML file, which are relative to the working folder, the file's folder, or one above."""
     for key in plugins.path_keys():
         set_key(cfg, key, find_file(get_key(cfg, key), folder), "")
     for stage in cfg[_STAGES]:
@@ -127,7 +127,7 @@ def _find_files(cfg: Any, folder: str) -> None:
 
 
 def merge_pairs(cfg: Any, opts: Sequence[str]) -> dict[str, str]:
-    """Set what ``[KEY, VALUE, KEY, VALUE, ...]`` says; returns the source of each key that it sets.
+    """Set ``[KEY, VALUE, KEY, VALUE, ...]`` and return the source of each key that is set.
 
     Raises:
         ConfigError: a key is unknown or has no value, or a value has the wrong type.
@@ -136,7 +136,7 @@ def merge_pairs(cfg: Any, opts: Sequence[str]) -> dict[str, str]:
     pairs = zip(opts[0::2], opts[1::2], strict=True)
     for key, text in sorted(
         pairs, key=lambda pair: pair[0].startswith(f"{_STAGES}.")
-    ):  # one stage's come last
+    ):  # pairs for a single stage come last
         if key == PLUGINS:
             continue
         if key.startswith(f"{_STAGES}."):
@@ -152,7 +152,7 @@ def merge_pairs(cfg: Any, opts: Sequence[str]) -> dict[str, str]:
 
 
 def _check_pairs(cfg: Any, opts: Sequence[str]) -> None:
-    """The overrides are keys with a value each; where one lacks, the key before the next one is meant."""
+    """Check that the overrides are pairs of a key and a value; if a value is missing, name the key without one."""
     known = set(all_keys(cfg))
     _check_single_words(opts, known)
     for key, text in zip(opts[0::2], opts[1::2], strict=False):
@@ -166,7 +166,7 @@ def _check_pairs(cfg: Any, opts: Sequence[str]) -> None:
 
 
 def _check_single_words(opts: Sequence[str], known: Collection[str]) -> None:
-    """A number where a key has to be belongs to the value before it: ``INPUT.SIZE_TRAIN 128 64``."""
+    """Refuse a number in place of a key, because it belongs to the value before it: ``INPUT.SIZE_TRAIN 128 64``."""
     for place in range(2, len(opts), 2):
         if re.match(r"-?\.?\d", opts[place]) and opts[place - 1] not in known:
             words = list(itertools.takewhile(lambda word: word not in known, opts[place - 1 :]))
@@ -178,19 +178,19 @@ def _check_single_words(opts: Sequence[str], known: Collection[str]) -> None:
 
 
 def _check_text(key: str, text: str) -> None:
-    """Bytes that are no UTF-8 could not be written to the log or to config.yaml."""
+    """Refuse bytes that are not UTF-8, as they cannot be written to the log or to config.yaml."""
     try:
         f"{key} {text}".encode()
     except UnicodeEncodeError:
         raise ConfigError(
-            f"{ascii(key)[1:-1]} is {text!a}, which is no text in UTF-8; write it in UTF-8"
+            f"{ascii(key)[1:-1]} is {text!a}, which is not UTF-8 text; write it in UTF-8"
         ) from None
 
 
 def _check_no_equals_sign(key: str, known: Collection[str]) -> None:
     name, sign, value = key.partition("=")
     if sign and name in known:
-        raise ConfigError(f"'{key}' is no KEY VALUE pair; write {name} {value}, without the sign =")
+        raise ConfigError(f"'{key}' is not a KEY VALUE pair; write {name} {value}, without the equals sign")
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _merge_stages(below: list[Any], above: list[Any]) -> list[Any]:
-    """The stages of the list above, each going on from that of the same name below."""
+    """Return the stages of the upper list, each merged onto the stage of the same name in the lower list."""
     bases = {stage.get("NAME"): stage for stage in below if isinstance(stage, dict)}
     return [_merge(bases.get(s.get("NAME"), {}), s) if isinstance(s, dict) else s for s in above]
 
@@ -217,12 +217,12 @@ def _sources_of_stages(file: YamlFile, stages: list[Any]) -> dict[str, str]:
 
 
 def _set_in_stage(cfg: Any, dotted: str, value: Any) -> None:
-    """Set ``STAGES.<name>.KEY``; the key itself is checked where the stages are built."""
+    """Set ``STAGES.<name>.KEY``; the key itself is checked when the stages are built."""
     _, name, *path = dotted.split(".")
     stages = {stage["NAME"]: stage for stage in cfg[_STAGES] if isinstance(stage, dict) and "NAME" in stage}
     if name not in stages or not path:
         known = ", ".join(stages) or "none"
-        raise ConfigError(f"{dotted} is no key of a stage: write STAGES.<name>.KEY; stages are {known}")
+        raise ConfigError(f"{dotted} is not a key of a stage: write STAGES.<name>.KEY; stages are {known}")
     node = stages[name]
     for group in path[:-1]:
         node = node.setdefault(group, {})
@@ -232,12 +232,12 @@ def _set_in_stage(cfg: Any, dotted: str, value: Any) -> None:
 
 
 def is_run_wide(key: str) -> bool:
-    """Return whether a key of the command line also holds in stages that train a YAML of their own."""
-    return any(f"{key}.".startswith(f"{beginning}.") for beginning in RUN_WIDE)
+    """Return whether a key on the command line also applies to stages that train their own YAML file."""
+    return any(f"{key}.".startswith(f"{prefix}.") for prefix in RUN_WIDE)
 
 
 def _hold_in_stages(cfg: Any, key: str) -> None:
-    """What the command line says holds in all stages of this config, and data and machine in those of another, too."""
+    """Apply a key of the command line to all stages of this config, and to stages with a CONFIG if it is run-wide."""
     for stage in cfg[_STAGES]:
         if not isinstance(stage, dict):
             continue

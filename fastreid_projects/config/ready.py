@@ -1,7 +1,7 @@
-"""A config that is checked and fits this machine: the one place where both happen, once for each config.
+"""Check a config and fit it to this machine, once for each config and only here.
 
-A run comes here first; FastReID's trainer, model and loaders do, too, for those who build them without a run. What was
-done is noted on the config beside its keys, with what it was done to, so that a changed copy is looked at again.
+A run does this first, and so do FastReID's trainer, model and loaders for those who build them without a run. What was
+done is noted on the config beside its keys, with a digest of the config, so that a changed copy is checked again.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _SETTLED = "_settled"
 
 
 def ready(cfg: Any, *, training: bool = False) -> Any:
-    """Check a config and return it with a device that exists; one that is so already is returned as it is.
+    """Check a config and return it with a device that exists; a config that was checked before is returned as it is.
 
     Args:
-        cfg: frozen or not; it is not changed.
-        training: check besides what only a training needs.
+        cfg: the config, which is not changed; it may be frozen.
+        training: whether to check what only training needs, too.
 
     Raises:
-        ConfigError: one sentence with the key, its value and the way out.
+        ConfigError: a value is wrong; the message names the key, its value and a way out.
     """
     checks = {"model": check_host_config, "training": check_training_config}
     wanted = {name: checks[name] for name in ("model", "training")[: 1 + training]}
@@ -42,7 +42,7 @@ def ready(cfg: Any, *, training: bool = False) -> Any:
 
 
 def on_this_machine(cfg: Any) -> Any:
-    """Return the config with a device that exists, see `resolve_device`; one that has it is returned as it is."""
+    """Return the config with a device that exists, see `resolve_device`; a config that has one is returned as it is."""
     if vars(cfg).get(_SETTLED) != _device_facts(cfg):
         cfg = resolve_device(cfg)
         vars(cfg)[_SETTLED] = _device_facts(cfg)
@@ -50,7 +50,7 @@ def on_this_machine(cfg: Any) -> Any:
 
 
 def _digest(cfg: Any) -> str:
-    """Return what tells two configs apart; the number of processes is checked with them."""
+    """Return a digest of a config and of the number of processes, with which it is checked."""
     return hashlib.sha256(f"{comm.get_world_size()}\n{cfg.dump()}".encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""When a schedule of steps changes the learning rate, in epochs of the training."""
+"""The epochs after which a schedule of steps lowers the learning rate."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from fastreid_projects.errors import ConfigError
 
 logger = logging.getLogger("fastreid.projects.config")
 
-HOST_STEPS = [30, 55]  # fastreid/config/defaults.py:260, what a config has that says nothing
+HOST_STEPS = [30, 55]  # fastreid/config/defaults.py:260, the steps of a config that does not set any
 
 
 def warmup_iterations(solver: Any, iters_per_epoch: int) -> int:
-    """Return the length of the warm-up: SOLVER.WARMUP_EPOCHS, or SOLVER.WARMUP_ITERS where it is 0."""
+    """Return the length of the warm-up: SOLVER.WARMUP_EPOCHS, or SOLVER.WARMUP_ITERS if that is 0."""
     return solver.WARMUP_EPOCHS * iters_per_epoch or solver.WARMUP_ITERS
 
 
 def first_counted_epoch(solver: Any, iters_per_epoch: int = 0) -> int:
     """Return the index of the first epoch that the schedule counts.
 
-    The host (engine/hooks.py:263) counts an epoch at whose end the warm-up and SOLVER.DELAY_EPOCHS are over, so that
-    SOLVER.STEPS are epochs after the warm-up and not of the training.
+    The host (engine/hooks.py:263) counts an epoch if the warm-up and SOLVER.DELAY_EPOCHS are over at its end;
+    SOLVER.STEPS are therefore epochs after the warm-up, not epochs since the start of training.
 
     Args:
         solver: ``cfg.SOLVER``.
-        iters_per_epoch: iterations of an epoch; 0 where the training set is not known yet, which leaves out a warm-up
-            that is given in iterations.
+        iters_per_epoch: iterations of an epoch; 0 if the training set is not known yet, in which case a warm-up that is
+            given in iterations is ignored.
     """
     warmup = solver.WARMUP_EPOCHS
     if not warmup and iters_per_epoch:
@@ -35,7 +35,7 @@ def first_counted_epoch(solver: Any, iters_per_epoch: int = 0) -> int:
 
 
 def drop_epochs(solver: Any, iters_per_epoch: int = 0) -> list[int]:
-    """Return after how many epochs of the training each of SOLVER.STEPS lowers the learning rate.
+    """Return for each of SOLVER.STEPS the number of trained epochs after which it lowers the learning rate.
 
     Args:
         solver: ``cfg.SOLVER``.
@@ -46,10 +46,10 @@ def drop_epochs(solver: Any, iters_per_epoch: int = 0) -> list[int]:
 
 
 def check_steps(solver: Any, iters_per_epoch: int = 0) -> None:
-    """Refuse a step that comes when the training is over; warn of it where the steps are the host's defaults.
+    """Refuse a step that would come after the end of training; only warn if the steps are the host's defaults.
 
     Raises:
-        ConfigError: one of SOLVER.STEPS takes no effect, or the warm-up is given in epochs and in iterations.
+        ConfigError: one of SOLVER.STEPS has no effect, or the warm-up is given both in epochs and in iterations.
     """
     if solver.WARMUP_EPOCHS and solver.WARMUP_ITERS:
         raise ConfigError(
@@ -63,7 +63,7 @@ def check_steps(solver: Any, iters_per_epoch: int = 0) -> None:
     sentence = (
         f"SOLVER.STEPS {list(solver.STEPS)}: {_list(late)} would lower the learning rate after "
         f"{_list([drop for drop in drops if drop >= solver.MAX_EPOCH])} epochs, but the training ends after "
-        f"SOLVER.MAX_EPOCH {solver.MAX_EPOCH} (epochs within the warm-up are not counted, but for its last): set "
+        f"SOLVER.MAX_EPOCH {solver.MAX_EPOCH} (of the epochs in the warm-up only the last one counts): set "
         f'SOLVER.STEPS "{[step for step in solver.STEPS if step not in late]}", a shorter warm-up or more epochs.'
     )
     if list(solver.STEPS) == HOST_STEPS:

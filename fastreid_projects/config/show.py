@@ -1,4 +1,4 @@
-"""A merged config as YAML, with the file and line that each value comes from."""
+"""Show a merged config as YAML, with the file and line from which each value comes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 from fastreid_projects.config.values import all_keys, get_key
 
 _STAGES = "STAGES"
-_COLUMN = 60  # where comments begin at the latest, behind values that leave room
+_COLUMN = 60  # the last column at which comments start, unless the value is longer
 COMMAND_LINE = "command line"
 DEFAULT = "default"
 
@@ -22,14 +22,14 @@ def show_config(
 ) -> str:
     """Return the config as YAML that can be used as a ``--config-file``.
 
-    Each value is followed by its source, and by its default where it differs.
+    Each value is followed by its source, and by its default if that differs.
 
     Args:
         cfg: the config.
-        sources: dotted key -> where its value comes from; :data:`DEFAULT` where a key is missing.
-        defaults: the config without any file.
-        title: what the first comment calls the config.
-        everything: all keys, not only those that differ from their defaults or stand on the command line.
+        sources: dotted key -> the source of its value; a key that is missing here has the source :data:`DEFAULT`.
+        defaults: the default config.
+        title: the name of the config in the first comment.
+        everything: show all keys, not only those that differ from their defaults or are given on the command line.
     """
     keys = all_keys(cfg)
     changed = {key for key in keys if get_key(cfg, key) != get_key(defaults, key)}
@@ -49,7 +49,7 @@ def _group(
     sources: Mapping[str, str],
     defaults: Any,
 ) -> Iterator[_Line]:
-    """Lines of a group of keys, not indented."""
+    """Yield the lines of a group of keys, not indented."""
     for name, value in node.items():
         key = f"{prefix}{name}"
         if key in keys:
@@ -69,7 +69,7 @@ def _group(
 
 
 def _stage(stage: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[_Line]:
-    """Lines of an entry of STAGES."""
+    """Yield the lines of an entry of STAGES."""
     lines = _leaves(stage, f"{_STAGES}.{stage['NAME']}.", sources)
     for number, (line, note) in enumerate(lines):
         yield f"{'  ' if number else '- '}{line}", note
@@ -86,7 +86,7 @@ def _leaves(node: Mapping[str, Any], prefix: str, sources: Mapping[str, str]) ->
 
 
 def _text(value: Any) -> str:
-    """A value in one line of YAML."""
+    """Return a value as one line of YAML."""
     text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True)
     return text.removesuffix("...\n").rstrip("\n")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from fastreid.solver import optim as host_optim
 
-# They cannot be built from (dense) parameter groups of any shape, or wrap another optimizer.
+# These wrap another optimizer, or cannot be built from (dense) parameter groups of any shape.
 UNUSABLE = ("Optimizer", "SWA", "LBFGS", "SparseAdam", "Muon")
 
 

@@ -1,8 +1,8 @@
-"""Write what an editor knows of a config: ``typed_config.pyi``, a class for each group of keys.
+"""Write ``typed_config.pyi``, from which an editor knows the keys of a config: a class for each group of keys.
 
     python -m fastreid_projects.config.stub
 
-writes it anew after a key was added; a test compares.
+writes the file again, which is needed after a key was added; a test compares the two.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _class_name(group: str, key: str) -> str:
 
 
 def _type(value: Any) -> str:
-    """Return the type of a default; a config may hold a list where the default is a tuple, and the other way round."""
+    """Return the type of a default; a tuple may be replaced by a list in a config, and the other way round."""
     if isinstance(value, (list, tuple)):
         return "Sequence[Any]"
     return "Any" if value is None else type(value).__name__

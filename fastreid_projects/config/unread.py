@@ -1,4 +1,4 @@
-"""Keys of ``MODEL`` that a model does not read: what would be taken without a word and do nothing."""
+"""Keys of ``MODEL`` that a model does not read, and which would therefore silently have no effect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastreid_projects.losses import LOSSES
 logger = logging.getLogger(__name__)
 
 HOST, PROJECT = "fastreid.", "fastreid_projects."
-# Read before the model is built, or once it is there.
+# Keys that are read before the model is built, or after.
 _READ_ELSEWHERE = {
     "MODEL.DEVICE",
     "MODEL.META_ARCHITECTURE",
@@ -33,16 +33,16 @@ _HOST_GROUPS = ("BACKBONE", "HEADS", "LOSSES")
 
 
 def refuse_unread(cfg: WatchedConfig) -> None:
-    """Refuse values that had no effect on the model that was built from a config.
+    """Refuse values that have no effect on the model that was built from a config.
 
-    It is an error where a key or a part of the model is this project's. FastReID's own parts with its own keys, whose
-    configs hold such values, and plug-ins from outside, which may read their keys later, are warned of.
+    It is an error if a key or a part of the model belongs to this project. FastReID's parts with FastReID's keys, whose
+    configs contain such values, and external plug-ins, which may read their keys later, only cause a warning.
 
     Args:
-        cfg: what the model was built from.
+        cfg: the config that the model was built from.
 
     Raises:
-        ConfigError: one sentence with the keys, the parts of the model, and the way out.
+        ConfigError: values have no effect; the message names the keys, the parts of the model, and a way out.
     """
     unread = unread_keys(cfg)
     parts = _parts(cfg.MODEL)
@@ -56,7 +56,7 @@ def refuse_unread(cfg: WatchedConfig) -> None:
 
 
 def warn_of_unread(cfg: WatchedConfig) -> None:
-    """Warn of values that had no effect: a run of an earlier version may have been trained with them."""
+    """Warn of values that had no effect, because an earlier version may have trained a run with them."""
     unread = unread_keys(cfg)
     if unread:
         logger.warning(_sentence(cfg, unread))
@@ -65,8 +65,8 @@ def warn_of_unread(cfg: WatchedConfig) -> None:
 def unread_keys(cfg: WatchedConfig) -> list[str]:
     """Return the keys of ``MODEL`` that differ from their defaults and were not read.
 
-    Of a paper's group of keys, such as ``MODEL.MPN``, all count as read where one is: some are for the evaluation. Keys
-    of a loss that ``MODEL.LOSSES.NAME`` does not name wait for it, and those of plug-ins from outside are theirs.
+    In a paper's group of keys, such as ``MODEL.MPN``, all keys count as read if one is: some are for evaluation. Keys
+    of a loss that ``MODEL.LOSSES.NAME`` does not name, and keys of external plug-ins, are not checked.
     """
     defaults, reads = plugins.own_cfg(), set(cfg.reads)
     return [key for key in _changed(cfg, defaults) if not _is_read(key, reads, cfg)]
@@ -109,7 +109,7 @@ def _parts(model: Any) -> list[Any]:
 
 
 def _losses(model: Any) -> list[Any]:
-    """Return the named losses but for those that an architecture computes itself."""
+    """Return the named losses, except those that an architecture computes itself."""
     return [LOSSES[name] for name in model.LOSSES.NAME if name in LOSSES]
 
 
@@ -118,7 +118,7 @@ def _module(part: Any) -> str:
 
 
 def _is_ours(part: Any) -> bool:
-    """Return whether a part of a model is this project's; files of others are modules of `plugin_modules`."""
+    """Return whether a part of a model belongs to this project; external files are modules of `plugin_modules`."""
     module = _module(part)
     return module.startswith(PROJECT) and not module.startswith(f"{plugin_modules.__name__}.")
 
@@ -131,5 +131,5 @@ def _sentence(cfg: Any, keys: list[str]) -> str:
     return (
         f"{values} would have no effect: MODEL.META_ARCHITECTURE {model.META_ARCHITECTURE} with MODEL.BACKBONE.NAME "
         f"{model.BACKBONE.NAME} and MODEL.HEADS.NAME {model.HEADS.NAME} does not read {'it' if one else 'them'}; "
-        f"leave {'it' if one else 'them'} out, or give the default{'' if one else 's'}, {back}"
+        f"leave {'it' if one else 'them'} out, or set the default{'' if one else 's'}, {back}"
     )

@@ -1,15 +1,15 @@
-"""Hyper-parameters of the papers' configs that are neither the paper's nor a stated stand-in.
+"""Find hyper-parameters in the papers' configs that come neither from the paper nor from a stated replacement.
 
-``python -m fastreid_projects.config.unsourced`` in a checkout lists them. Each paper has a ``values.yml``, a list of::
+``python -m fastreid_projects.config.unsourced`` in a checkout lists them. Each paper has a ``values.yml``, a list::
 
-    - configs: ["*_demo"]                     # patterns of config names, with :<stage> where a config has stages
-      source: small twins, minutes on a CPU   # where it is said, or why it stands in
+    - configs: ["*_demo"]                     # patterns of config names, with :<stage> if a config has stages
+      source: small twins, minutes on a CPU   # where the value is given, or why it replaces the paper's
       keys: [INPUT.SIZE_TRAIN]                # accepted with any value
     - configs: ["*"]
       source: sec. 4.2
-      values: {SOLVER.BASE_LR: 0.00035}       # accepted with this one
+      values: {SOLVER.BASE_LR: 0.00035}       # accepted with this value
 
-of which the first entry that fits a config and has a key decides.
+The first entry that matches a config and has the key decides.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fastreid_projects.config.reading import load_with_sources
 from fastreid_projects.config.values import config_leaves, get_key
 from fastreid_projects.errors import ConfigError
 
-# Where and on what a run happens, not how a model is trained.
+# Keys that say where and on what a run happens, not how a model is trained.
 _NO_PARAMETERS = (
     "DATASETS",
     "DATALOADER.NUM_WORKERS",
@@ -46,13 +46,13 @@ _STAGE_KEYS = ("NAME", "CONFIG", "TAKES", "WEIGHTS_KEY", "REUSE")
 
 
 class Unsourced(NamedTuple):
-    """A value that nobody answers for.
+    """A hyper-parameter without a source.
 
     Attributes:
-        config: name of the config, with ``:<stage>`` for one of a stage.
+        config: the name of the config, with ``:<stage>`` for a value of a stage.
         key: the key.
         value: its value.
-        expected: what ``values.yml`` has instead; None where it says nothing.
+        expected: the value in ``values.yml``; None if it has none.
         where: ``path:line`` of the value.
     """
 
@@ -68,13 +68,13 @@ class Unsourced(NamedTuple):
 
 
 def unsourced(paper: str | Path) -> list[Unsourced]:
-    """List what a paper's ``values.yml`` does not account for, in all its configs.
+    """List the values in all configs of a paper that its ``values.yml`` does not account for.
 
     Args:
-        paper: the folder with ``values.yml`` and ``configs``.
+        paper: the folder that holds ``values.yml`` and ``configs``.
 
     Raises:
-        ConfigError: a config that cannot be loaded, or a ``values.yml`` that is no such list.
+        ConfigError: a config cannot be loaded, or ``values.yml`` is not such a list.
     """
     entries = _read(Path(paper) / "values.yml")
     configs = sorted(p for p in Path(paper).glob("configs/**/*.yml") if p.parent.name != "_blocks")
@@ -128,7 +128,7 @@ def _compare(
 
 
 def _plain(value: Any) -> Any:
-    """A value as YAML has it, whether it came through a config or not: ``("A",)`` is text in a stage."""
+    """Return a value as YAML gives it, also if it came through a config: ``("A",)`` is a string in a stage."""
     if isinstance(value, str) and value.startswith("("):
         return [part.strip(" \"'") for part in value.strip("()").split(",") if part.strip()]
     return [_plain(element) for element in value] if isinstance(value, (list, tuple)) else value
@@ -140,5 +140,5 @@ if __name__ == "__main__":
         for paper in sorted(Path("projects").glob("*/values.yml"))
         for found in unsourced(paper.parent)
     ]
-    print("\n".join(lines) or "every hyper-parameter is its paper's or a stated stand-in")
+    print("\n".join(lines) or "every hyper-parameter has a source")
     sys.exit(bool(lines))

@@ -1,4 +1,4 @@
-"""Keys and values of a config: listed, read, and set with a sentence for whatever does not fit."""
+"""List, read and set keys and values of a config, with a clear error if a value does not fit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastreid_projects.errors import ConfigError
 
 
 def config_leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of nested mappings."""
+    """Yield the dotted keys and values of nested mappings."""
     for key, value in values.items():
         if isinstance(value, dict):
             yield from config_leaves(value, f"{prefix}{key}.")
@@ -22,7 +22,7 @@ def config_leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[st
 
 
 def all_keys(cfg: Any, prefix: str = "") -> list[str]:
-    """All dotted keys of a config."""
+    """Return all dotted keys of a config."""
     from yacs.config import CfgNode
 
     keys = []
@@ -32,20 +32,20 @@ def all_keys(cfg: Any, prefix: str = "") -> list[str]:
 
 
 def get_key(cfg: Any, key: str) -> Any:
-    """Value of a dotted key that exists."""
+    """Return the value of a dotted key that exists."""
     for name in key.split("."):
         cfg = cfg[name]
     return cfg
 
 
 def set_key(cfg: Any, key: str, value: Any, where: str, text: str | None = None) -> None:
-    """Set one dotted key, with a sentence for whatever is wrong with it.
+    """Set one dotted key, with a clear error for whatever is wrong with it.
 
     Args:
-        cfg: a config, not frozen.
+        cfg: a config that is not frozen.
         key: e.g. ``"SOLVER.BASE_LR"``.
-        value: of the key's type, or an integer or text that can be one.
-        where: begins the sentence.
+        value: a value of the key's type, or an integer or text that can be converted to it.
+        where: the start of the error message.
         text: the value as written on a command line.
 
     Raises:
@@ -63,7 +63,7 @@ def set_key(cfg: Any, key: str, value: Any, where: str, text: str | None = None)
             raise ConfigError(f"{where}there is no config key {key}; this key of FastReID before 1.0 {today}")
         group = _single_value(cfg, parents)
         if group:
-            raise ConfigError(f"{where}there is no config key {key}: {group} no group of keys")
+            raise ConfigError(f"{where}there is no config key {key}: {group} not a group of keys")
         near = difflib.get_close_matches(key.upper(), all_keys(cfg), n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ConfigError(f"{where}there is no config key {key}{hint}")
@@ -76,7 +76,7 @@ def set_key(cfg: Any, key: str, value: Any, where: str, text: str | None = None)
 
 
 def _single_value(cfg: Any, parents: Sequence[str]) -> str:
-    """The first of the dotted parents that is a value, not a group; "" where there is none."""
+    """Return the first of the dotted parents that is a value instead of a group; "" if there is none."""
     from yacs.config import CfgNode
 
     for depth, parent in enumerate(parents, start=1):
@@ -91,7 +91,7 @@ def _single_value(cfg: Any, parents: Sequence[str]) -> str:
 
 def _fit(key: str, old: Any, value: Any, where: str) -> Any:
     if isinstance(value, str) and isinstance(old, (tuple, list)):
-        value = parse(value)  # "('A', 'B')" in a yaml is text
+        value = parse(value)  # "('A', 'B')" in a YAML file is text
     if isinstance(old, str) and not isinstance(value, str) and isinstance(value, (int, float)):
         return str(value)
     if isinstance(old, bool) or isinstance(value, bool):
@@ -113,7 +113,7 @@ def _fit(key: str, old: Any, value: Any, where: str) -> Any:
 
 
 def _how_to_write(old: Any, value: Any, *, quoted: bool) -> str:
-    """How the value would fit, where it is plain what is meant; in quotes for a shell."""
+    """Return how to write the value, if it is clear what is meant; in quotes for a shell."""
     bracketed = isinstance(value, str) and value.strip()[:1] in ("(", "[")
     if isinstance(old, (tuple, list)) and isinstance(value, (str, int, float)) and not bracketed:
         sizes = re.findall(r"\d+", value) if isinstance(value, str) and _SEVERAL.fullmatch(value) else []
@@ -129,7 +129,7 @@ _KINDS: tuple[tuple[Any, str], ...] = ((str, "texts"), (int, "integers"), ((int,
 
 
 def _fit_elements(key: str, old: Sequence[Any], values: Sequence[Any], where: str) -> Sequence[Any]:
-    """The values, each of which is what those of the default are: a text, an integer or a number."""
+    """Check that each value has the type of the default's elements, and return the values."""
     for kind, name in _KINDS:
         if old and all(isinstance(element, kind) for element in old):
             wrong = [v for v in values if isinstance(v, bool) or not isinstance(v, kind)]
@@ -143,13 +143,13 @@ def _fit_elements(key: str, old: Sequence[Any], values: Sequence[Any], where: st
 
 def _to_float(key: str, text: str, where: str) -> float:
     try:
-        return float(text)  # yaml reads 1e-4 as text
+        return float(text)  # YAML reads 1e-4 as text
     except ValueError:
         raise ConfigError(f"{where}{key} has to be a number, but it is '{text}'") from None
 
 
 def parse(text: str) -> Any:
-    """A command line value: a Python literal where it is one, else the text itself."""
+    """Parse a value of the command line: as a Python literal if it is one, else as text."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

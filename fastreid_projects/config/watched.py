@@ -1,4 +1,4 @@
-"""A config that notes which of its values are read."""
+"""A config that records which of its values are read."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from fastreid.config import CfgNode
 
 
 class Reads(set[str]):
-    """Dotted keys whose values were read; a copy of a config goes on to write into the same set."""
+    """Dotted keys whose values were read; copies of a config write into the same set."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Reads:
         return self
 
 
 class WatchedConfig(CfgNode):
-    """A config like any other that keeps the keys of the values read from it, or from its clones, in ``reads``.
+    """A config that records in ``reads`` the keys of all values read from it or from its clones.
 
-    What a program has set itself and reads again is not a reading of the config: the user's value had no effect there.
+    A value that a program has set itself and reads again does not count: the user's value had no effect there.
     """
 
     @classmethod
     def of(cls, cfg: CfgNode) -> WatchedConfig:
-        """Return a copy of a config that is watched, frozen as that one is and with what is noted beside its keys."""
+        """Return a watched copy of a config, frozen if the config is, with the notes that lie beside its keys."""
         return _watch(cls, cfg, Reads(), "")
 
     @property
@@ -37,7 +37,7 @@ class WatchedConfig(CfgNode):
         return value
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return a value, or the default where there is none."""
+        """Return a value, or the default if there is none."""
         if name not in self:
             return default
         return self[name]

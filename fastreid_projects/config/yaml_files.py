@@ -1,4 +1,4 @@
-"""YAML files of configs: read, with the line of each key, after all that they build on (``_BASE_``)."""
+"""Read the YAML files of a config, with the line of each key, after all their bases (``_BASE_``)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class YamlFile(NamedTuple):
     """One file of a config.
 
     Attributes:
-        path: as it was named.
-        values: what it holds, nested, without its ``_BASE_``.
+        path: the path as given by the user.
+        values: the nested values, without ``_BASE_``.
         lines: the line of each dotted key, from 1; ``STAGES.0.NAME`` in a list.
     """
 
@@ -33,16 +33,16 @@ class YamlFile(NamedTuple):
 
 
 def read_with_bases(path: str) -> list[YamlFile]:
-    """Read a config's file and all that it builds on.
+    """Read the file of a config and all its bases.
 
-    ``_BASE_`` is a path, or a list of paths of which a later one overrides an earlier one.
+    ``_BASE_`` is a path, or a list of paths, of which a later one overrides an earlier one.
 
     Returns:
-        The files in the order in which they are merged. One that several build on is there once, below all of them.
+        The files in the order in which they are merged. A file that several files build on occurs once, before them.
 
     Raises:
-        ConfigError: a file is missing, empty or no valid YAML, is its own ``_BASE_``, or is listed in a ``_BASE_``
-            behind a file that builds on it.
+        ConfigError: a file is missing, empty or not valid YAML, is its own ``_BASE_``, or is listed in a ``_BASE_``
+            after a file that builds on it.
     """
     found: dict[str, YamlFile] = {}
     _collect(path, (), found)
@@ -50,7 +50,7 @@ def read_with_bases(path: str) -> list[YamlFile]:
 
 
 def _collect(path: str, above: tuple[str, ...], found: dict[str, YamlFile]) -> None:
-    """Add what a file builds on, then the file itself; ``above`` are the files that build on it."""
+    """Add the bases of a file, then the file itself; ``above`` are the files that build on it."""
     path = find_config(path, f", named as '{_BASE}' by {above[-1]}," if above else "")
     real = os.path.realpath(path)
     if real in above:
@@ -63,15 +63,15 @@ def _collect(path: str, above: tuple[str, ...], found: dict[str, YamlFile]) -> N
         base_path = find_base(base, os.path.dirname(path))
         if os.path.realpath(base_path) in found.keys() - before:
             raise ConfigError(
-                f"the config {path} lists {base} in '{_BASE}' behind a file that builds on it: it would "
-                "change nothing; remove it, or list it before"
+                f"the config {path} lists {base} in '{_BASE}' after a file that builds on it, where it would "
+                "change nothing; remove it, or list it before that file"
             )
         _collect(base_path, (*above, real), found)
     found[real] = file
 
 
 def _read(path: str) -> tuple[YamlFile, list[str]]:
-    """Read one file; returns it and the paths of its ``_BASE_``."""
+    """Read one file; return it and the paths of its ``_BASE_``."""
     try:
         with open(path, encoding="utf-8") as file:
             values, lines = _load(file.read())
@@ -80,42 +80,42 @@ def _read(path: str) -> tuple[YamlFile, list[str]]:
     except RecursionError:
         raise ConfigError(f"the config {path} is nested too deeply to be read; close its brackets") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"the config {path} is no valid yaml: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"the config {path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise ConfigError(
-            f"the config {path} is {'empty' if values is None else 'no mapping of keys to values'}"
+            f"the config {path} is {'empty' if values is None else 'not a mapping of keys to values'}"
         )
     bases = values.pop(_BASE, None)
     bases = [] if bases is None else bases if isinstance(bases, list) else [bases]
     for base in bases:
         if not isinstance(base, str):
-            raise ConfigError(f"the config {path} has a '{_BASE}' that is no path: {base!r}")
+            raise ConfigError(f"the config {path} has a '{_BASE}' that is not a path: {base!r}")
     return YamlFile(path, values, lines), bases
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice in a group, of which yaml silently drops the first."""
+    """A loader that refuses a key given twice in a group; PyYAML would silently drop the first."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Read a group of keys; see yaml."""
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                continue  # yaml's own sentence for a key that is a list or a group
+                continue  # PyYAML raises its own error for a key that is a list or a group
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
-                    problem=f"the key {key.value} stands here twice", problem_mark=key.start_mark
+                    problem=f"the key {key.value} is given twice", problem_mark=key.start_mark
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
-        """Read a node with all below it at once: yaml then refuses one that holds itself."""
+        """Read a node with everything below it at once, so that PyYAML refuses one that contains itself."""
         return super().construct_object(node, deep=True)
 
 
 def _load(text: str) -> tuple[Any, dict[str, int]]:
-    """Read the only document; returns it and the line of each dotted key."""
+    """Read the only document; return it and the line of each dotted key."""
     loader = _Loader(text)
     try:
         node = loader.get_single_node()

@@ -1,4 +1,4 @@
-"""A short log: what a run's config changes comes first, and what is in files or was said before is left out."""
+"""A short log, which starts with what the config changes and leaves out what files hold or what was logged before."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastreid_projects.config import config_leaves, load_config
 from fastreid_projects.config.plugin_names import PLUGINS, plugin_opts
 from fastreid_projects.records.record import environment
 
-# Beginnings of what FastReID logs: config.yaml and run.json hold the first group, the others tell nothing new.
+# Prefixes of what FastReID logs: config.yaml and run.json hold the first group, the second one tells nothing new.
 _IN_FILES = (
     "Environment info:",
     "Command line arguments:",
@@ -24,11 +24,11 @@ _NOTHING_NEW = (
     "Inference done 1/1",
     "Total inference pure compute time",
 )
-_ONCE = ("=> Loaded ",)  # the table of a dataset, which is opened again for every evaluation
+_ONCE = ("=> Loaded ",)  # the table of a dataset, which every evaluation opens again
 
 
 class Brief(logging.Filter):
-    """Lets a record pass unless it is left out."""
+    """Filter out the records that a short log leaves out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,13 +47,13 @@ class Brief(logging.Filter):
 
 
 def shorten(logger: logging.Logger) -> None:
-    """Leave out of a log what :class:`Brief` leaves out."""
+    """Let a logger leave out what :class:`Brief` filters out."""
     for handler in logger.handlers:
         handler.addFilter(Brief())
 
 
 def describe_run(cfg: Any, config_file: str) -> str:
-    """Say with what a run starts: versions, hardware, and what its config changes."""
+    """Describe the start of a run: versions, hardware, and the keys that its config changes."""
     found = environment()
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     hardware = found["hardware"]
@@ -61,7 +61,7 @@ def describe_run(cfg: Any, config_file: str) -> str:
     changed = "\n".join(f"  {line}" for line in changed_keys(cfg))
     return (
         f"{versions} on {machine}\n"
-        f"{config_file or 'The config'} and what it builds on change of the defaults (config.yaml holds all keys)\n"
+        f"{config_file or 'The config'} and its bases change these defaults (config.yaml holds all keys):\n"
         f"{changed}"
     )
 

@@ -1,4 +1,4 @@
-"""A trained model from its config and weights."""
+"""Load a trained model from its config and weights."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _RUN_CONFIG = "config.yaml"
 
 
 def load_trained(cfg: Any) -> nn.Module:
-    """Build the config's model on its device and load ``MODEL.WEIGHTS``; no pretrained weights are asked for.
+    """Build the config's model on its device and load ``MODEL.WEIGHTS``; pretrained weights are not needed.
 
-    Of a config with STAGES it is the last stage's model. An architecture with a ``test_config`` is
-    built without what only training needs. Values without an effect are warned of, not refused: a model of an earlier
-    version may have been trained with them.
+    If the config has STAGES, the model is that of the last stage. An architecture with a ``test_config`` is built
+    without the parts that only training needs. Values without an effect cause a warning, not an error, because an
+    earlier version may have trained the model with them.
 
     Raises:
-        WeightsError: the file is missing, unusable, belongs to another model, or lacks a part of this one; only a
-            classifier's classes may be others.
+        WeightsError: the file is missing or unusable, belongs to another model, or lacks a part of this one; only the
+            classes of the classifier may differ.
     """
     cfg = build_stages(cfg)[-1].cfg.clone()
     cfg.defrost()
@@ -51,12 +51,12 @@ def load_trained(cfg: Any) -> nn.Module:
 
 
 def trained_config(config: str, weights: str = "", opts: Sequence[str] = ()) -> Any:
-    """Return the config of a trained model on this machine, checked, with ``MODEL.WEIGHTS``.
+    """Return the checked config of a trained model, with ``MODEL.WEIGHTS`` and a device of this machine.
 
     Args:
-        config: a YAML, by its path or name; or the folder of a run, which needs nothing else.
-        weights: by default those that ``opts`` name, else ``model_final.pth`` of the config's run.
-        opts: ``KEY VALUE`` pairs.
+        config: a YAML file, by its path or name; or the folder of a run, which needs no other argument.
+        weights: the weights; by default those that ``opts`` name, else ``model_final.pth`` of the config's run.
+        opts: ``KEY VALUE`` pairs that override the config.
 
     Raises:
         ConfigError: the config cannot be used, or there are no weights.
@@ -77,13 +77,13 @@ def _config_of_run(folder: str) -> str:
     path = os.path.join(folder, _RUN_CONFIG)
     if not os.path.isfile(path):
         raise ConfigError(
-            f"the folder {folder} holds no {_RUN_CONFIG}: name the OUTPUT_DIR of a run, or a config"
+            f"the folder {folder} does not hold a {_RUN_CONFIG}: name the OUTPUT_DIR of a run, or a config"
         )
     return path
 
 
 def _weights_of_run(config: str, cfg: Any) -> str:
-    """The last weights of a config's run: beside the run's own config.yaml, else in OUTPUT_DIR."""
+    """Return the final weights of a config's run, which lie beside the run's config.yaml or in OUTPUT_DIR."""
     beside, name = os.path.split(config)
     folders = [beside or ".", cfg.OUTPUT_DIR] if name == _RUN_CONFIG else [cfg.OUTPUT_DIR]
     found = next((final_weights(folder) for folder in folders if os.path.isfile(final_weights(folder))), "")
@@ -96,9 +96,9 @@ def _weights_of_run(config: str, cfg: Any) -> str:
 
 
 def model_digest(model: nn.Module, cfg: Any) -> str:
-    """Return a text that changes with all that changes a feature: weights, architecture, input, flip and metric.
+    """Return a text that changes whenever features change: with weights, architecture, input, flip or metric.
 
-    The same weights in another file, or on another device, have the same.
+    The same weights in another file or on another device give the same text.
     """
     node = cfg.MODEL.clone()
     node.defrost()
@@ -123,15 +123,15 @@ def model_digest(model: nn.Module, cfg: Any) -> str:
 def named_configs(
     flag: str, models: Sequence[tuple[str, str, str]], taken: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The configs of models that are shown side by side, with ``MODEL.WEIGHTS``, by their names.
+    """Return the configs of models to show side by side, with ``MODEL.WEIGHTS``, by the models' names.
 
     Args:
         flag: the argument that is repeated with NAME CONFIG WEIGHTS.
-        models: these.
-        taken: names of models that are shown besides.
+        models: (name, config, weights) of each model.
+        taken: names of other models that are shown with them.
 
     Raises:
-        ConfigError: two models of one name, or a config that cannot be loaded.
+        ConfigError: two models have the same name, or a config cannot be loaded.
     """
     names = [*taken, *(name for name, _, _ in models)]
     twice = next((name for number, name in enumerate(names) if name in names[:number]), None)

@@ -1,4 +1,4 @@
-"""The command that trains and evaluates: from its arguments to a run in one process or several."""
+"""The command that trains and evaluates: from its arguments to a run in one or several processes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from fastreid_projects.engine.stages import build_stages
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``train_net.py``; returns the exit code."""
+    """Run ``train_net.py`` and return the exit code."""
     args = argument_parser().parse_args(argv)
     return one_sentence(lambda: run_arguments(args), debug=args.debug)
 
 
 def run_arguments(args: argparse.Namespace) -> None:
-    """Do what the parsed arguments say; the config may be named by its name alone."""
+    """Do what the parsed arguments say; a config may be given by its bare name."""
     if args.config_file:
         args.config_file = find_config(args.config_file)  # the host opens it by this path
     if args.show_config:
@@ -37,7 +37,7 @@ def run_arguments(args: argparse.Namespace) -> None:
 
 
 def _shown(args: argparse.Namespace) -> str:
-    """The run's config as YAML; that of a stage with a config of its own follows as a comment."""
+    """Return the config of the run as YAML; the config of a stage that has its own follows as a comment."""
     cfg, sources = load_with_sources(args.config_file, args.opts or [])
     stages, everything = build_stages(cfg), args.show_config == "all"
     text = show_config(
@@ -55,7 +55,7 @@ def _shown(args: argparse.Namespace) -> str:
 
 
 def _defaults(cfg: Any) -> Any:
-    """Return a config without any file, which has the keys of the same plug-ins."""
+    """Return the default config, with the keys of the same plug-ins."""
     defaults = load_config("", plugin_opts(cfg))
     defaults[PLUGINS] = []
     return defaults

@@ -1,4 +1,4 @@
-"""A trained model with the pictures that it is asked about: what every tool that shows a model begins with."""
+"""A trained model that is ready for pictures: the first step of every tool that shows a model."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from fastreid_projects.errors import ConfigError
 
 
 class OpenModel(NamedTuple):
-    """A trained model and how it sees pictures.
+    """A trained model and the transform of its pictures.
 
     Attributes:
-        cfg: its config, checked, with a device that exists.
-        model: with its weights.
-        transform: the config's test transform: PIL image -> float tensor (3, H, W) of 0..255.
+        cfg: the checked config of the model, with a device that exists.
+        model: the model with its weights loaded.
+        transform: the test transform of the config: PIL image -> float tensor (3, H, W), 0..255.
     """
 
     cfg: Any
@@ -29,10 +29,10 @@ class OpenModel(NamedTuple):
     transform: Any
 
     def read(self, images: Sequence[ImageLike]) -> Tensor:
-        """Return pictures as the model takes them, (N, 3, H, W) of 0..255 RGB; see :func:`.data.images.as_rgb`.
+        """Return pictures as the input of the model, (N, 3, H, W), RGB 0..255; see :func:`.data.images.as_rgb`.
 
         Raises:
-            DataError: one cannot be read; names it.
+            DataError: a picture cannot be read; the message names it.
         """
         return torch.stack([self.transform(as_rgb(image)) for image in images])
 
@@ -42,11 +42,11 @@ def open_model(cfg: Any, purpose: str) -> OpenModel:
 
     Args:
         cfg: the model's config.
-        purpose: what asks for the model, for the message: ``"Grad-CAM needs"``.
+        purpose: who needs the weights, as the start of the error message: ``"Grad-CAM needs"``.
 
     Raises:
-        ConfigError: no weights, or a config that cannot be used.
-        WeightsError: weights that cannot be used.
+        ConfigError: the config names no weights or cannot be used.
+        WeightsError: the weights cannot be used.
     """
     if not cfg.MODEL.WEIGHTS:
         raise ConfigError(f"{purpose} MODEL.WEIGHTS, e.g. MODEL.WEIGHTS logs/my_run/model_final.pth")

@@ -1,7 +1,7 @@
-"""A run of several stages without its trainings: what a later stage would refuse is found before the first is trained.
+"""A rehearsal of a run with several stages: find what a later stage would refuse before the first stage is trained.
 
-Every stage's model is built, and every later stage's data is opened, on the CPU; the weights that a stage would end
-with are stood in for by a file of zeros with their names and shapes.
+The rehearsal builds the model of every stage and opens the data of every later stage, on the CPU. The weights that a
+stage would end with are replaced by a file of zeros with the same names and shapes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fastreid_projects.engine.trainer import Trainer
 
 
 def rehearse_first(cfg: Any) -> nn.Module:
-    """The model of a first stage, from random weights; its own data and weights are looked at when it starts."""
+    """Build the model of the first stage from random weights; the stage checks its data and weights when it starts."""
     cfg = _on_the_cpu(cfg)
     cfg.MODEL.BACKBONE.PRETRAIN = cfg.MODEL.BACKBONE.ZERO_INIT_RESIDUAL = False
     cfg.MODEL.HEADS.NUM_CLASSES = cfg.MODEL.HEADS.NUM_CLASSES or 2
@@ -33,19 +33,19 @@ def rehearse_first(cfg: Any) -> nn.Module:
 
 
 def rehearse(cfg: Any, weights_key: str, weights: str) -> nn.Module:
-    """Open a stage's training and test data, build its model, and see that it takes the weights and an image.
+    """Open a stage's training and test data, build its model, and check that it accepts the weights and an image.
 
     Args:
         cfg: the stage's config.
-        weights_key: the key that takes them.
-        weights: from :func:`write_stand_in`.
+        weights_key: the config key that names the weights.
+        weights: a file from :func:`write_stand_in`.
 
     Returns:
         The model.
 
     Raises:
-        ConfigError: a value that data or model refuse.
-        DataError: data, attributes or masks that are missing.
+        ConfigError: the data or the model refuse a value.
+        DataError: data, attributes or masks are missing.
         WeightsError: the weights belong to another model.
     """
     cfg = _on_the_cpu(cfg)
@@ -64,7 +64,7 @@ def rehearse(cfg: Any, weights_key: str, weights: str) -> nn.Module:
 
 
 def write_stand_in(model: nn.Module, path: str) -> None:
-    """Write zeros under the names and with the shapes of a model's weights: one number for each, so a small file."""
+    """Write zeros with the names and shapes of a model's weights; the file is small, with one number for each."""
     state = {name: torch.zeros((), dtype=v.dtype).expand(v.shape) for name, v in model.state_dict().items()}
     torch.save({"model": state}, path)
 
@@ -78,7 +78,7 @@ def _on_the_cpu(cfg: Any) -> Any:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Log nothing: the stage itself says it all when it starts."""
+    """Disable logging, because the stage logs the same when it starts."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -1,4 +1,4 @@
-"""A run from its config to its record: train its stages or evaluate, write ``run.json``."""
+"""A run from its config to its record: train the stages or evaluate, then write ``run.json``."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ logger = logging.getLogger("fastreid.projects.run")
 
 
 def run(cfg: Any, args: argparse.Namespace) -> dict[str, Any]:
-    """Train (``--resume`` continues) or, with ``--eval-only``, evaluate ``MODEL.WEIGHTS``.
+    """Train or, with ``--eval-only``, evaluate ``MODEL.WEIGHTS``; ``--resume`` continues an interrupted run.
 
-    A config with STAGES is trained stage after stage; ``--resume`` goes on in the stage that was interrupted, and
-    ``--eval-only`` evaluates the last one's model.
+    The stages of a config with STAGES are trained one after the other. ``--resume`` continues in the stage that was
+    interrupted, and ``--eval-only`` evaluates the model of the last stage.
 
     Args:
         cfg: the merged config, not frozen.
-        args: the parsed command line (``resume``, ``eval_only``; ``opts``, if there are any).
+        args: the parsed command line (``resume``, ``eval_only``, and ``opts`` if there are any).
 
     Returns:
-        The metrics of the last evaluation; {} on all but the main process.
+        The metrics of the last evaluation; {} on all processes but the main one.
 
     Raises:
-        InterruptedRunError: Ctrl-C or SIGTERM; the training is saved, and the sentence says how to go on.
+        InterruptedRunError: Ctrl-C or SIGTERM ended the run; a checkpoint is saved, and the message says how to resume.
     """
     *earlier, last = build_stages(cfg)
     with full_disk_in_a_sentence(last.cfg.OUTPUT_DIR):
@@ -79,7 +79,7 @@ def _train_stages(earlier: Sequence[Stage], last: Stage, args: argparse.Namespac
 
 
 def _train_stage(stage: Stage, args: argparse.Namespace) -> None:
-    """Train a stage that is not the last, unless it is finished."""
+    """Train a stage before the last one, unless it is finished."""
     folder = stage.cfg.OUTPUT_DIR
     if (args.resume or stage.reuse) and main_value(is_finished(folder)):
         logger.info("Stage %s is finished: its weights are %s", stage.name, final_weights(folder))
@@ -90,16 +90,16 @@ def _train_stage(stage: Stage, args: argparse.Namespace) -> None:
 
 
 def _warn_of_differences(stage: Stage) -> None:
-    """Say what a finished stage was trained with that is not asked for now."""
+    """Warn if a finished stage was trained with values other than those of the present config."""
     folder = stage.cfg.OUTPUT_DIR
     try:
         text = config_there(folder) or "{}"
-    except DataError:  # the weights are what counts
+    except DataError:  # only the weights are needed
         return
     changed = differences(text, stage.cfg)
     if changed:
         logger.warning(
-            "Stage %s was trained with %s: it is taken as it is; remove %s to train it anew",
+            "Stage %s was trained with %s: its weights are used as they are; remove %s to train it again",
             stage.name,
             "; ".join(map(str, changed)),
             folder,
@@ -113,7 +113,7 @@ def _run_one(
     record = RunRecord(cfg, pasteable(sys.argv))
     if trained_tests(cfg):
         logger.warning(
-            "DATASETS.COMBINEALL trains on the query and gallery people of %s: scores there are not those of a test",
+            "DATASETS.COMBINEALL trains on the query and gallery people of %s: the scores there are not test scores",
             ", ".join(trained_tests(cfg)),
         )
     results, trained = (evaluate(cfg), False) if args.eval_only else train(cfg, resume)
@@ -128,17 +128,17 @@ def _run_one(
 
 
 def _pages(folder: str, since: float) -> list[Path]:
-    """The reports below a folder that were written since a point of time, by name."""
+    """Return the reports below a folder that were written since a point in time, sorted by name."""
     reports = Path(folder).glob("report/**/report.html")
     return sorted(path for path in reports if path.stat().st_mtime >= since)
 
 
 def _training_of(cfg: Any, own: bool) -> dict[str, Any]:
-    """How the evaluated model was trained, by the record in OUTPUT_DIR; {} where that is another model's, or none.
+    """Return how the evaluated model was trained, from the record in OUTPUT_DIR; {} if there is none for this model.
 
     Args:
-        cfg: the run's config.
-        own: the model is the last one of OUTPUT_DIR, whatever MODEL.WEIGHTS says.
+        cfg: the config of the run.
+        own: whether the model is the last one of OUTPUT_DIR, whatever MODEL.WEIGHTS says.
     """
     folder = os.path.realpath(cfg.OUTPUT_DIR)
     own = own or os.path.dirname(os.path.realpath(cfg.MODEL.WEIGHTS)) == folder
@@ -149,10 +149,10 @@ def train(cfg: Any, resume: bool) -> tuple[dict[str, Any], bool]:
     """Train to the end.
 
     Returns:
-        The metrics of the last evaluation; and False where the run was finished before.
+        The metrics of the last evaluation, and False if the run had already been finished.
 
     Raises:
-        ConfigError: the training to resume has gone beyond ``SOLVER.MAX_EPOCH``.
+        ConfigError: the run to resume has been trained beyond ``SOLVER.MAX_EPOCH``.
     """
     trainer = Trainer(cfg)
     trainer.open_tests(trainer.cfg, trainer.model)
@@ -167,7 +167,7 @@ def train(cfg: Any, resume: bool) -> tuple[dict[str, Any], bool]:
     if trainer.start_epoch > trainer.max_epoch:
         raise ConfigError(
             f"SOLVER.MAX_EPOCH is {trainer.max_epoch} but the model in OUTPUT_DIR {cfg.OUTPUT_DIR} was trained for "
-            f"{trainer.start_epoch} epochs: raise SOLVER.MAX_EPOCH, or train anew in another OUTPUT_DIR"
+            f"{trainer.start_epoch} epochs: raise SOLVER.MAX_EPOCH, or start a new training run in another OUTPUT_DIR"
         )
     return trainer.train() or Results(), trainer.start_epoch < trainer.max_epoch
 

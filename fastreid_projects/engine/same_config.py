@@ -1,4 +1,4 @@
-"""Whether a training that is there had the config that is asked for now."""
+"""Compare the config of an earlier run with the present one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastreid_projects.engine.stages import LAST, is_finished
 from fastreid_projects.plugins import path_keys
 from fastreid_projects.records.tables import read_record
 
-# What does not change the numbers of a training, or is written by it.
+# Keys that do not change the results of a training run, or that the run itself sets.
 WHERE = (
     "OUTPUT_DIR",
     "PLUGINS",
@@ -27,7 +27,7 @@ WHERE = (
 
 
 class Difference(NamedTuple):
-    """A key with its value there and now."""
+    """A key with its earlier and its present value."""
 
     key: str
     there: Any
@@ -38,10 +38,10 @@ class Difference(NamedTuple):
 
 
 def config_there(folder: str) -> str | None:
-    """The yaml of a finished or interrupted training's config, None where there is none to go on with.
+    """Return the config of a finished or interrupted run as YAML; None if there is no run to resume.
 
     Raises:
-        DataError: the record of a finished one is broken.
+        DataError: the record of a finished run is broken.
     """
     if is_finished(folder):
         return str(read_record(folder).get("config", "{}"))
@@ -50,12 +50,12 @@ def config_there(folder: str) -> str | None:
 
 
 def differences(text: str, cfg: Any, free: Collection[str] = ()) -> list[Difference]:
-    """Keys that a training had otherwise.
+    """Return the keys that had other values in an earlier run.
 
     Args:
-        text: its config as yaml; keys that it lacks are newer than it and are let pass.
-        cfg: the config now.
-        free: keys that may differ, besides :data:`WHERE`.
+        text: the earlier config as YAML; a key that it lacks was added later and counts as equal.
+        cfg: the present config.
+        free: keys that may differ, in addition to :data:`WHERE`.
     """
     there = dict(config_leaves(yaml.safe_load(text)))
     for key in set(path_keys()) & set(there):

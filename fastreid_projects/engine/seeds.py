@@ -1,4 +1,4 @@
-"""One config with several seeds, and the mean and standard deviation of what comes out."""
+"""Runs of one config with several seeds, and the mean and standard deviation of their metrics."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ logger = logging.getLogger("fastreid.projects.seeds")
 def run_seeds(once: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
     """Call ``once`` for each of ``args.seeds`` with its own SEED and OUTPUT_DIR, then write the table.
 
-    All seeds share one process group: the host keeps the first for good (utils/comm.py:81).
+    All seeds share one process group, because the host never gives up the first one (utils/comm.py:81).
 
-    With ``--eval-only`` and no MODEL.WEIGHTS each seed's own last weights are evaluated; with ``--resume``
-    interrupted runs go on and finished ones are only evaluated.
+    With ``--eval-only`` and without MODEL.WEIGHTS, the last weights of each seed are evaluated. With ``--resume``,
+    interrupted runs continue and finished ones are only evaluated.
 
     Args:
-        once: one run, as without ``--seeds``; it writes its run record.
-        args: the command line.
+        once: performs one run, as without ``--seeds``, and writes its run record.
+        args: the parsed command line.
     """
     cfg = load_config(args.config_file, args.opts or [])
     if not cfg.OUTPUT_DIR:
-        raise ConfigError("OUTPUT_DIR is empty; name the folder for the runs of all seeds")
+        raise ConfigError("OUTPUT_DIR is empty; name the folder that is to hold the runs of all seeds")
     folders = {seed: os.path.join(cfg.OUTPUT_DIR, f"seed_{seed}") for seed in args.seeds}
     for seed, folder in folders.items():
         own = copy.copy(args)
@@ -53,11 +53,11 @@ def write_table(output_dir: str, folders: dict[int, str]) -> str:
     """Write ``seeds.md`` and ``seeds.json`` from the run records of all seeds.
 
     Args:
-        output_dir: where to.
+        output_dir: the folder to write to.
         folders: seed -> the folder of its run.
 
     Returns:
-        The table: a row for each seed, then mean ± standard deviation (of the sample, n - 1).
+        The table: a row for each seed, then mean ± standard deviation (of a sample, n - 1).
     """
     records = {seed: read_record(folder) for seed, folder in folders.items()}
     rows: list[Any] = [(f"seed {seed}", record) for seed, record in records.items()]

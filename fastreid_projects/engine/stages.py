@@ -1,24 +1,24 @@
-"""Trainings of several stages in one run.
+"""Several stages of training in one run.
 
-``STAGES`` in a config is a list of mappings, trained one after the other. Each starts from the weights that the one
-before ended with and has its own optimizer, schedule, sampler and losses, whatever its overrides say::
+``STAGES`` in a config is a list of mappings, which are trained one after the other. Each stage starts from the final
+weights of the stage before and has its own optimizer, schedule, sampler and losses, as its overrides say::
 
     STAGES:
-      - NAME: softmax                    # its run goes to OUTPUT_DIR/softmax; the last stage's to OUTPUT_DIR itself
+      - NAME: softmax                    # its files go to OUTPUT_DIR/softmax; those of the last stage to OUTPUT_DIR
         SOLVER: {MAX_EPOCH: 60}
       - NAME: metric
         MODEL: {LOSSES: {NAME: [TripletLoss]}}
 
-Besides NAME and config keys a stage may have
+In addition to NAME and config keys, a stage may have
 
-- CONFIG: a yaml instead of this config (or the config key that names one), where the stage trains another model;
-- TAKES: keys, or beginnings of keys, whose values such a stage takes from this config: ``[DATASETS]``;
-- WEIGHTS_KEY: the key that takes the weights of the stage before, ``MODEL.WEIGHTS`` by default;
-- REUSE: True where a finished or interrupted run of the stage is taken up again also without ``--resume``.
+- CONFIG: a YAML file (or the config key that names one) that replaces this config, if the stage trains another model;
+- TAKES: keys, or prefixes of keys, whose values such a stage takes from this config, e.g. ``[DATASETS]``;
+- WEIGHTS_KEY: the key that names the weights of the stage before, ``MODEL.WEIGHTS`` by default;
+- REUSE: True if a finished or interrupted run of the stage is to be reused even without ``--resume``.
 
-In a yaml with a ``_BASE_``, a stage goes on from the base's stage of the same name. On the command line ``KEY VALUE``
-holds in all stages; in those with a CONFIG only what it TAKES, and what is said of data and machine
-(:data:`fastreid_projects.config.reading.RUN_WIDE`). ``STAGES.<name>.KEY VALUE`` holds in one.
+In a YAML file with a ``_BASE_``, a stage extends the stage of the same name in the base. On the command line,
+``KEY VALUE`` applies to all stages; in stages with a CONFIG, only the keys in TAKES and those about data and machine
+(:data:`fastreid_projects.config.reading.RUN_WIDE`) do. ``STAGES.<name>.KEY VALUE`` applies to one stage.
 """
 
 from __future__ import annotations
@@ -51,20 +51,20 @@ logger = logging.getLogger("fastreid.projects.stages")
 
 STAGE_KEYS = ("NAME", "CONFIG", "TAKES", "WEIGHTS_KEY", "REUSE")
 WEIGHTS = "MODEL.WEIGHTS"
-_RUNS = "the run's"  # the source of a value that a stage takes from the run's config
-LAST = "last_checkpoint"  # names the checkpoint that a training is resumed from
+_RUNS = "the run's"  # marks a value that a stage takes from the config of the run
+LAST = "last_checkpoint"  # the file that names the checkpoint to resume from
 
 
 class Stage(NamedTuple):
-    """One training of a run.
+    """One stage of a run.
 
     Attributes:
-        name: "" for a run of one stage.
-        cfg: its whole config, without stages.
-        weights_key: config key that takes the weights of the stage before.
-        reuse: take up its earlier run also without ``--resume``.
-        config_file: the YAML that it trains instead of the run's config; "" for none.
-        sources: where that YAML's values come from, see :class:`SourcedConfig`.
+        name: the name of the stage; "" in a run of one stage.
+        cfg: the whole config of the stage, without STAGES.
+        weights_key: the config key that names the weights of the stage before.
+        reuse: whether to continue an earlier run of the stage even without ``--resume``.
+        config_file: the YAML file that the stage trains instead of the config of the run; "" if there is none.
+        sources: where the values of that YAML file come from, see :class:`SourcedConfig`.
     """
 
     name: str
@@ -76,12 +76,12 @@ class Stage(NamedTuple):
 
 
 def build_stages(cfg: Any) -> list[Stage]:
-    """The stages of a config, at least one; the last one's OUTPUT_DIR is the config's.
+    """Return the stages of a config, at least one; the OUTPUT_DIR of the last one is that of the config.
 
-    Leading stages of another model (with a CONFIG) are left out where the weights that they would make are given.
+    Leading stages that train another model (with a CONFIG) are left out if the config already names their weights.
 
     Raises:
-        ConfigError: an entry of STAGES that cannot be used, or an unknown key in it.
+        ConfigError: an entry of STAGES cannot be used or has an unknown key.
     """
     entries = cfg.get("STAGES", [])
     if not entries:
@@ -104,11 +104,11 @@ def _check_entries(entries: Any) -> None:
                 raise ConfigError(f"STAGES {name}: {key} belongs to the whole run; leave it out of the stage")
         names.append(name)
     if len(set(names)) < len(names):
-        raise ConfigError(f"STAGES has two stages of one NAME: {', '.join(names)}")
+        raise ConfigError(f"STAGES has two stages with the same NAME: {', '.join(names)}")
 
 
 def _unneeded(cfg: Any, entries: list[Any]) -> int:
-    """How many leading stages make weights that the config has already."""
+    """Return how many leading stages produce weights that the config already names."""
     own = next((i for i, entry in enumerate(entries) if not entry.get("CONFIG")), len(entries) - 1)
     if get_key(cfg, WEIGHTS):
         return own
@@ -139,16 +139,16 @@ def _build_stage(cfg: Any, entry: Mapping[str, Any], *, last: bool) -> Stage:
     sources["OUTPUT_DIR"] = f"STAGES {name}"
     key = entry.get("WEIGHTS_KEY", WEIGHTS)
     if key not in all_keys(stage):
-        raise ConfigError(f"STAGES {name}: WEIGHTS_KEY names {key}, which is no config key")
+        raise ConfigError(f"STAGES {name}: WEIGHTS_KEY names {key}, which is not a config key")
     return Stage(name, stage, key, bool(entry.get("REUSE", False)), path, sources)
 
 
 def untaken(stages: Sequence[Stage], opts: Sequence[str]) -> list[str]:
-    """Return a sentence for each stage that trains a YAML of its own, with the keys that do not hold there.
+    """Return a sentence for each stage that trains its own YAML file, naming the keys that have no effect there.
 
     Args:
-        stages: those that are trained.
-        opts: ``[KEY, VALUE, ...]`` of the command line.
+        stages: the stages to train.
+        opts: ``[KEY, VALUE, ...]`` from the command line.
     """
     keys = [
         key
@@ -160,37 +160,37 @@ def untaken(stages: Sequence[Stage], opts: Sequence[str]) -> list[str]:
         lost = [key for key in keys if stage.sources.get(key) not in (_RUNS, f"STAGES {stage.name}")]
         if lost:
             sentences.append(
-                f"Stage {stage.name} trains {stage.config_file}, where {', '.join(lost)} of the command line "
-                f"{'do' if len(lost) > 1 else 'does'} not hold; STAGES.{stage.name}.{lost[0]} would set it there"
+                f"Stage {stage.name} trains {stage.config_file}, where {', '.join(lost)} from the command line "
+                f"{'have' if len(lost) > 1 else 'has'} no effect; STAGES.{stage.name}.{lost[0]} would set it there"
             )
     return sentences
 
 
 def _taken(cfg: Any, stage: Any, entry: Mapping[str, Any]) -> list[str]:
-    """Keys that a stage with a CONFIG takes from the run's config: seed, device, and its TAKES."""
+    """Return the keys that a stage with a CONFIG takes from the config of the run: seed, device and its TAKES."""
     wanted = entry.get("TAKES", [])
     if not isinstance(wanted, (list, tuple)):
         raise ConfigError(f"STAGES {entry['NAME']}: TAKES is {wanted!r} but has to be a list of config keys")
     both = set(all_keys(cfg)) & set(all_keys(stage))
     taken = ["SEED", "MODEL.DEVICE"]
-    for beginning in wanted:
-        below = [key for key in all_keys(cfg) if key in both and f"{key}.".startswith(f"{beginning}.")]
+    for prefix in wanted:
+        below = [key for key in all_keys(cfg) if key in both and f"{key}.".startswith(f"{prefix}.")]
         if not below:
-            raise ConfigError(f"STAGES {entry['NAME']}: TAKES names {beginning}, which is no config key")
+            raise ConfigError(f"STAGES {entry['NAME']}: TAKES names {prefix}, which is not a config key")
         taken += below
     return taken
 
 
 def check_stages(stages: Sequence[Stage]) -> list[Stage]:
-    """Check every stage before the first is trained: its config, then a later one's data and what it starts from.
+    """Check all stages before the first one is trained: the config of each, the data and weights of the later ones.
 
     Returns:
-        The stages with checked configs; one that is handed other weights is looked at again.
+        The stages with checked configs; a stage is checked again if it is handed other weights.
 
     Raises:
-        ConfigError: a stage that could not be trained; the sentence names it.
-        DataError: data of a later stage is missing.
-        WeightsError: a later stage would not take the weights of the one before.
+        ConfigError: a stage cannot be trained; the message names it.
+        DataError: the data of a later stage is missing.
+        WeightsError: a later stage would not accept the weights of the stage before.
     """
     checked = []
     for stage in stages:
@@ -221,7 +221,7 @@ def check_stages(stages: Sequence[Stage]) -> list[Stage]:
 
 @contextlib.contextmanager
 def _named(stage: Stage, files: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Begin a refusal with the stage, and call files by the names that they will have."""
+    """Add the stage to the start of an error message, and call files by the names that they will have."""
     try:
         yield
     except (ConfigError, DataError, WeightsError) as error:
@@ -232,14 +232,14 @@ def _named(stage: Stage, files: Mapping[str, str] | None = None) -> Iterator[Non
 
 
 def hand_over(done: Stage, stage: Stage) -> None:
-    """Let a stage start from the last weights of the one before; ImageNet's are then not needed."""
+    """Let a stage start from the final weights of the stage before, which makes ImageNet weights unnecessary."""
     set_key(stage.cfg, stage.weights_key, final_weights(done.cfg.OUTPUT_DIR), "")
     if stage.weights_key == WEIGHTS:
         stage.cfg.MODEL.BACKBONE.PRETRAIN = False
 
 
 def is_finished(output_dir: str) -> bool:
-    """Whether a training there has come to its end, with its record written."""
+    """Return whether the folder holds a finished training run, with its record."""
     try:
         with open(os.path.join(output_dir, LAST), encoding="utf-8") as file:
             last = file.read().strip()
@@ -250,7 +250,7 @@ def is_finished(output_dir: str) -> bool:
 
 
 def forget(output_dir: str) -> None:
-    """Make an earlier training there one that ``--resume`` does not take up; its files stay."""
+    """Keep ``--resume`` from continuing an earlier run in this folder; the files of that run stay."""
     path = os.path.join(output_dir, LAST)
     if comm.is_main_process() and os.path.exists(path):
         os.remove(path)

@@ -1,8 +1,8 @@
-"""Where a training's numbers go besides ``log.txt`` and ``metrics.json``: TensorBoard, Weights & Biases, MLflow.
+"""Trackers that record a training run in addition to ``log.txt`` and ``metrics.json``: TensorBoard, W&B, MLflow.
 
-``TRACKERS ['tensorboard', 'wandb']`` names them. Each gets all losses, rates and times, and the metrics of every
-evaluation, the last one's too. Where they send them is said by their own environment variables (``WANDB_PROJECT``,
-``WANDB_MODE``, ``MLFLOW_TRACKING_URI``, ``MLFLOW_EXPERIMENT_NAME``).
+``TRACKERS ['tensorboard', 'wandb']`` names them. Each gets all losses, learning rates and times, and the metrics of
+every evaluation, including the last one. Environment variables of the trackers say where they send them
+(``WANDB_PROJECT``, ``WANDB_MODE``, ``MLFLOW_TRACKING_URI``, ``MLFLOW_EXPERIMENT_NAME``).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from fastreid_projects.errors import ConfigError
 from fastreid_projects.extras import need
 from fastreid_projects.host.utils.events import fresh_scalars
 
-_WINDOW = 20  # iterations that a loss is the median of, as in the host's writers
+_WINDOW = 20  # a loss is the median of so many iterations, as in the host's writers
 
 
 class WandbTracker(EventWriter):
-    """A run of Weights & Biases, named and grouped by OUTPUT_DIR; a resumed training is a run of the same group.
+    """A run of Weights & Biases, named and grouped by OUTPUT_DIR; a resumed run is another run of the same group.
 
     Raises:
         MissingExtraError: wandb is not installed.
@@ -41,7 +41,7 @@ class WandbTracker(EventWriter):
         )
 
     def write(self) -> None:
-        """Send what is new."""
+        """Send the values that are new."""
         for iteration, scalars in fresh_scalars(self, get_event_storage()).items():
             self._run.log(dict(scalars), step=iteration)
 
@@ -64,7 +64,7 @@ class MlflowTracker(EventWriter):
         self._mlflow.log_text(cfg.dump(), "config.yaml")
 
     def write(self) -> None:
-        """Send what is new; MLflow allows fewer characters in names."""
+        """Send the values that are new, under names that MLflow allows."""
         for iteration, scalars in fresh_scalars(self, get_event_storage()).items():
             named = {re.sub(r"[^\w./ -]", "_", name): value for name, value in scalars.items()}
             self._mlflow.log_metrics(named, step=iteration)
@@ -85,8 +85,8 @@ def build_trackers(cfg: Any) -> list[EventWriter]:
     """Return the writers that ``TRACKERS`` names.
 
     Raises:
-        ConfigError: one is unknown.
-        MissingExtraError: its package is not installed.
+        ConfigError: a name is unknown.
+        MissingExtraError: the package of a tracker is not installed.
     """
     unknown = [name for name in cfg.TRACKERS if name not in TRACKERS]
     if unknown:

@@ -1,4 +1,4 @@
-"""The host's trainer with the architecture's own dataset and evaluator."""
+"""The host's trainer, extended by datasets and evaluators that an architecture brings along."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _WRITE_PERIOD = 50
 
 
 class Trainer(DefaultTrainer):
-    """Trains and tests any architecture of the host or of this project.
+    """Train and test any architecture of the host or of this project.
 
     An architecture may bring its own dataset and evaluator: see :class:`fastreid_projects.contract.HasDataset` and
     :class:`fastreid_projects.contract.HasEvaluator`.
@@ -44,10 +44,10 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg: Any) -> nn.Module:
-        """Build a model to train: every value of ``MODEL`` has to have an effect on it.
+        """Build a model for training; every value of ``MODEL`` has to have an effect on it.
 
         Raises:
-            ConfigError: some have none, see :func:`.unread.refuse_unread`.
+            ConfigError: some values have no effect, see :func:`.unread.refuse_unread`.
         """
         watched = WatchedConfig.of(cfg)
         model = cls.build_for_tests(watched)
@@ -56,7 +56,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_for_tests(cls, cfg: Any) -> nn.Module:
-        """The host's model with ``MODEL.BACKBONE.ZERO_INIT_RESIDUAL`` and ``ACTIVATION_CHECKPOINTING``."""
+        """Build the host's model and apply ``MODEL.BACKBONE.ZERO_INIT_RESIDUAL`` and ``ACTIVATION_CHECKPOINTING``."""
         model = super().build_model(cfg)
         if cfg.MODEL.BACKBONE.ZERO_INIT_RESIDUAL and not cfg.MODEL.BACKBONE.PRETRAIN:
             zero_residuals(model)
@@ -66,7 +66,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg: Any) -> Any:
-        """The host's loader; of the architecture's own dataset where it has one."""
+        """Build the host's training loader, with the architecture's own dataset if it has one."""
         make = own_dataset(cfg, is_train=True)
         if make is None:
             return super().build_train_loader(cfg)
@@ -78,7 +78,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_test_loader(cls, cfg: Any, dataset_name: str) -> tuple[Any, int]:
-        """The host's test loader and the number of queries; of the architecture's own dataset where it has one."""
+        """Return the host's test loader, with the architecture's dataset if it has one, and the number of queries."""
         make = own_dataset(cfg, is_train=False)
         if make is None:
             return super().build_test_loader(cfg, dataset_name)
@@ -93,7 +93,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def test(cls, cfg: Any, model: nn.Module) -> dict[str, Any]:
-        """Evaluate on every dataset of ``DATASETS.TESTS``; results by name, or flat where there is one only."""
+        """Evaluate on every dataset of ``DATASETS.TESTS``; return results by name, or flat if there is only one."""
         results = Results()
         training = cls._train_fidelity(cfg, model) if cfg.TEST.FIDELITY.TRAIN else {}
         for name in cfg.DATASETS.TESTS:
@@ -111,7 +111,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def open_tests(cls, cfg: Any, model: nn.Module) -> None:
-        """Open every test set before the first update: what is missing is not to be found after the last."""
+        """Open every test set before training starts, so that missing data is not found only at the end."""
         for name in cfg.DATASETS.TESTS:
             cls._open_test(cfg, model, name)
         if cfg.TEST.FIDELITY.TRAIN:
@@ -119,7 +119,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def _open_test(cls, cfg: Any, model: nn.Module, name: str) -> tuple[Any, Any]:
-        """Loader and evaluator of a test set; the architecture's own evaluator where it has one."""
+        """Return the loader and the evaluator of a test set; the evaluator is the architecture's own if it has one."""
         loader, num_query = cls.build_test_loader(cfg, name)
         architecture = unwrap(model)
         if isinstance(architecture, HasEvaluator):
@@ -131,7 +131,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def _train_fidelity(cls, cfg: Any, model: nn.Module) -> dict[str, float]:
-        """Error-I and Error-II of the training images, transformed as in tests."""
+        """Return Error-I and Error-II of the training images under the test transforms."""
         return inference_on_dataset(
             model,
             cls._open_train_fidelity(cfg),
@@ -141,7 +141,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def _open_train_fidelity(cls, cfg: Any) -> Any:
-        """Loader of the training images as tests have them: by number, in the architecture's own dataset."""
+        """Return a loader of the training images as test images, with numbered identities and cameras."""
         sources = training_sources(cfg)
         items = [item for source in sources for item in source.items]
         people, cameras = (
@@ -157,12 +157,12 @@ class Trainer(DefaultTrainer):
         return build_reid_test_loader(cfg, test_set=images, num_query=1)[0]
 
     def build_writers(self) -> list[Any]:
-        """The host's printer and ``metrics.json``, and what TRACKERS names."""
+        """Build the host's printer, the writer of ``metrics.json``, and the trackers that TRACKERS names."""
         lines = JSONWriter(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json"))
         return [CommonMetricPrinter(self.max_iter), lines, *build_trackers(self.cfg)]
 
     def build_hooks(self) -> list[Any]:
-        """The host's hooks, writing more often than every 200 iterations."""
+        """Build the host's hooks, with a shorter period of writing than the host's 200 iterations."""
         built = super().build_hooks()
         for hook in built:
             if isinstance(hook, hooks.PeriodicWriter):
@@ -171,7 +171,7 @@ class Trainer(DefaultTrainer):
 
 
 def own_dataset(cfg: Any, is_train: bool) -> DatasetMaker | None:
-    """Return what makes the dataset that the config's architecture wants; None for the host's."""
+    """Return the function that makes the dataset of the config's architecture; None if it uses the host's dataset."""
     architecture = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
     return architecture.own_dataset(cfg, is_train) if isinstance(architecture, HasDataset) else None
 
@@ -189,10 +189,10 @@ def _host_dataset(sources: Sequence[Source], transforms: Any) -> CommDataset:
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside a DistributedDataParallel."""
+    """Return the model inside a DistributedDataParallel, or the model itself."""
     return model.module if isinstance(model, DistributedDataParallel) else model
 
 
 def final_weights(output_dir: str) -> str:
-    """Path of a run's last weights."""
+    """Return the path of the final weights of a run."""
     return os.path.join(output_dir, "model_final.pth")

@@ -1,1 +1,1 @@
-"""Ranking and attribute metrics as pure functions, and meters around them."""
+"""Ranking and verification metrics as pure functions, and classes that collect their inputs."""

@@ -1,4 +1,4 @@
-"""Distances of queries to the gallery as the config asks for them, in chunks."""
+"""Distances between queries and gallery as the config asks for them, in chunks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Chunks = Iterator[tuple[slice, npt.NDArray[np.float32]]]
 
 
 def distance_device(cfg: Any) -> torch.device:
-    """Compute distances where the model runs."""
+    """Return the device that distances are computed on: that of the model."""
     return torch.device(cfg.MODEL.DEVICE if torch.cuda.is_available() else "cpu")
 
 
@@ -34,10 +34,10 @@ def make_chunks(
         query: (Q, D) features.
         gallery: (G, D) features.
         test: the node ``cfg.TEST`` (METRIC, AQE, RERANK).
-        device: where distances are computed.
+        device: the device that distances are computed on.
 
     Returns:
-        a function without arguments; each call starts a new iterator of (queries' slice, distances (C, G)).
+        A function without arguments; each call starts a new iterator of (slice of the queries, distances (C, G)).
     """
     if test.AQE.ENABLED:
         logger.info("Test with AQE setting")
@@ -82,6 +82,6 @@ def make_chunks(
 
 
 def _query_scales(images: torch.Tensor, num_query: int, device: torch.device) -> npt.NDArray[np.float32]:
-    """One over each query's largest squared distance to any image, (Q,)."""
+    """Return one over the largest squared distance of each query to any image, (Q,)."""
     features, _ = comparable(images, "euclidean", device=device)
     return np.reciprocal(farthest(features, num_query))

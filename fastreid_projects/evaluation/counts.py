@@ -1,4 +1,4 @@
-"""What a ranking's numbers are of: how many queries counted, how many images nobody asks for, how many ties."""
+"""The numbers behind the metrics of a ranking: counted queries, distractors in the gallery, ties."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Results(OrderedDict[str, Any]):
     """Metrics by their names, or by dataset and name.
 
     Attributes:
-        counts: of each dataset, what :func:`count` says.
+        counts: the result of :func:`count` for each dataset.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -24,16 +24,16 @@ class Results(OrderedDict[str, Any]):
 
 
 def count(result: RankingResult, gallery: int) -> Counts:
-    """Return what the metrics of a ranking are of.
+    """Return the numbers of images that the metrics of a ranking are computed from.
 
     Args:
-        result: of the ranking.
-        gallery: its images.
+        result: the result of the ranking.
+        gallery: the number of gallery images.
 
     Returns:
-        ``queries``; ``counted``, those with a match; ``gallery``; ``distractors``, its images of identities that no
-        query has; ``tied``, queries of which a match is exactly as far as another image, with ``mAP_by_order`` and
-        ``Rank-1_by_order``: the least and the greatest that another order of the gallery would give, in per cent.
+        ``queries``; ``counted``, the queries with a match; ``gallery``; ``distractors``, the gallery images of
+        identities that no query has; ``tied``, the queries with a match that is exactly as far as another image, with
+        ``mAP_by_order`` and ``Rank-1_by_order``: the least and the greatest value over all orders of the gallery, in %.
     """
     return {
         "queries": len(result.valid),
@@ -47,11 +47,11 @@ def count(result: RankingResult, gallery: int) -> Counts:
 
 
 def in_words(counts: Counts) -> str:
-    """Say what was counted.
+    """Describe in sentences what was counted.
 
     Args:
-        counts: from :func:`count`; besides, ``junk``: images that the dataset left out, and ``draws``: over how many
-            splits the metrics are averaged.
+        counts: from :func:`count`; may also hold ``junk``, the number of images that the dataset left out, and
+            ``draws``, the number of splits over which the metrics are averaged.
 
     Example:
         >>> print(in_words(dict(queries=80, counted=11, gallery=40, distractors=29)))
@@ -72,8 +72,8 @@ def in_words(counts: Counts) -> str:
         least, greatest = counts.get(f"{name}_by_order", (0, 0))
         if greatest - least >= _SHOWN:
             lines.append(
-                f"{name} lies between {least:.2f} and {greatest:.2f} by the order of the gallery, as {counts['tied']} "
-                "queries have a match that is exactly as far as another image; TEST.TIES expected gives the mean over "
-                "all orders"
+                f"{name} lies between {least:.2f} and {greatest:.2f}, depending on the order of the gallery, as "
+                f"{counts['tied']} queries have a match that is exactly as far as another image; TEST.TIES expected "
+                "gives the mean over all orders"
             )
     return "\n".join(f"{line}." for line in lines)

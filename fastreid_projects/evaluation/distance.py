@@ -1,4 +1,4 @@
-"""Distances between query and gallery features, made in chunks of queries.
+"""Distances between query and gallery features, computed in chunks of queries.
 
 | letter | meaning                         |
 | ------ | ------------------------------- |
@@ -32,22 +32,22 @@ def iter_distances(
 ) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
     """Yield the distance matrix in chunks of rows.
 
-    ``"euclidean"`` is the *squared* Euclidean distance, as in the host (``utils/compute_dist.py:163``): the
-    ranking is the same. ``"cosine"`` is one minus the cosine similarity. Both are computed in float32, of features
-    minus their mean, and are at least 0.
+    ``"euclidean"`` is the *squared* Euclidean distance, as in the host (``utils/compute_dist.py:163``), which gives the
+    same ranking. ``"cosine"`` is one minus the cosine similarity. Both are computed in float32, from features minus
+    their mean, and are at least 0.
 
     Args:
-        query: (Q, D) features of any floating type.
+        query: (Q, D) features of any floating-point type.
         gallery: (G, D) features.
         metric: ``"euclidean"`` or ``"cosine"``.
-        chunk: largest C; it is smaller for large galleries, see :func:`row_chunks`.
-        device: where to compute; by default where ``query`` lies.
+        chunk: the largest C; it is smaller for large galleries, see :func:`row_chunks`.
+        device: the device to compute on; by default that of ``query``.
 
     Yields:
-        the queries' slice and their distances (C, G) as float32.
+        The slice of the queries and their distances (C, G) as float32.
 
     Raises:
-        ConfigError: unknown metric.
+        ConfigError: the metric is unknown.
         DataError: the features do not have the same size.
     """
     if metric not in METRICS:
@@ -67,19 +67,19 @@ def iter_distances(
         distances.addmm_(features, others.t(), beta=1, alpha=-2).clamp_(min=0)
         if (
             metric == "cosine"
-        ):  # 1 - x y of unit vectors is half their squared distance; a feature of zeros is at 1
+        ):  # 1 - x y of unit vectors is half their squared distance; a zero feature has distance 1
             blank = _blank(query[part]).to(device)[:, None]
             distances.mul_(0.5).add_((blank + others_blank) / 2)
         yield part, distances.cpu().numpy()
 
 
 def row_chunks(queries: int, gallery: int, chunk: int) -> Iterator[slice]:
-    """Yield slices of the queries (Q,) whose distances to the gallery (G,) are in memory together.
+    """Yield slices of the queries (Q,) whose distances to the gallery (G,) fit into memory together.
 
     Args:
         queries: Q.
         gallery: G.
-        chunk: largest C; C x G stays below 2 ** 24, which half a million distractors would exceed by far.
+        chunk: the largest C; C x G stays below 2 ** 24, which half a million distractors would exceed by far.
     """
     rows = max(1, min(chunk, _MOST_DISTANCES // max(1, gallery)))
     for start in range(0, queries, rows):
@@ -94,17 +94,17 @@ def comparable(
     device: torch.device | str | None = None,
     chunk: int = 4096,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what Euclidean distances are taken of: features, of unit length for ``"cosine"``, minus a common shift.
+    """Return features to compute Euclidean distances from: minus a common shift, of unit length for ``"cosine"``.
 
-    Distances stay as they are, and near images keep their digits: |x|^2 + |y|^2 - 2xy of features whose length is
-    much greater than their distance is rounding noise.
+    The distances stay the same, and those of near images stay precise: |x|^2 + |y|^2 - 2xy is only rounding noise
+    if the features are much longer than their distance.
 
     Args:
-        features: (N, D) of any floating type.
+        features: (N, D) of any floating-point type.
         metric: ``"euclidean"`` or ``"cosine"``.
-        shift: (D,), from the other side of the comparison; by default the mean of these.
-        device: where to compute; by default where they lie.
-        chunk: features that are in float64 together.
+        shift: (D,), from the other side of the comparison; by default the mean of the features.
+        device: the device to compute on; by default that of the features.
+        chunk: the number of features that are in float64 at the same time.
 
     Returns:
         (N, D) in float32, and the shift.
@@ -123,25 +123,25 @@ def _double(features: torch.Tensor, unit: bool) -> torch.Tensor:
 
 
 def _blank(features: torch.Tensor) -> torch.Tensor:
-    """Say by 1 which features (N, D) are of zeros, (N,) float32."""
+    """Return 1 for each of the features (N, D) that is zero, else 0; (N,) float32."""
     return (features == 0).all(dim=1).float()
 
 
 def check_finite(features: torch.Tensor, names: Sequence[str] | None = None) -> None:
-    """Raise where features (N, D) hold NaN or infinite values, which would rank without any error.
+    """Refuse features (N, D) with NaN or infinite values, which would be ranked without an error.
 
     Args:
         features: (N, D).
-        names: N image names for the message; without them the row numbers are named.
+        names: N image names for the error message; without them, row numbers are named.
 
     Raises:
-        DataError: says how many images and names the first three.
+        DataError: some features are not finite; the message gives their number and names the first three.
     """
     bad = torch.nonzero(~torch.isfinite(features).flatten(1).all(dim=1)).flatten().tolist()
     if bad:
         first = ", ".join(str(names[i]) if names else f"number {i}" for i in bad[:3])
         raise DataError(
             f"{len(bad)} of {len(features)} images have features with NaN or infinite values "
-            f"({'first ' if len(bad) > 3 else ''}{first}): the weights are probably broken by a diverged "
-            "training, load an earlier checkpoint."
+            f"({'first ' if len(bad) > 3 else ''}{first}): the weights are probably from training that "
+            "diverged, load an earlier checkpoint."
         )

@@ -1,7 +1,7 @@
-"""Query and gallery of datasets that draw them, as VehicleID does: one image of each identity is the gallery.
+"""Query and gallery of datasets that draw them, such as VehicleID, whose gallery is one image of each identity.
 
-Liu et al. 2016 draw ten times and average. A draw depends on the images' names and its seed alone: not on the order of
-a list, the process, or any global generator.
+Liu et al. 2016 average over ten draws. A draw depends only on its seed and the names of the images: not on the order
+of a list, on the process, or on a global generator.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def draw_gallery(items: Sequence[Any], seed: int) -> tuple[list[int], list[int]]
 
     Args:
         items: (path, identity, ...) of all test images.
-        seed: of the draw.
+        seed: the seed of the draw.
 
     Returns:
         Indices of the queries and of the gallery, each in the order of the paths.
@@ -38,15 +38,15 @@ def draw_gallery(items: Sequence[Any], seed: int) -> tuple[list[int], list[int]]
 
 
 def draws(cfg: Any, dataset: Any, items: Sequence[Any]) -> list[tuple[list[int], list[int]]]:
-    """Return the splits over which an evaluation is averaged; none where the one split at hand counts.
+    """Return the splits over which an evaluation is averaged; [] if only the present split counts.
 
     Args:
         cfg: the config, with DATASETS.SPLIT_SEED and SPLIT_DRAWS.
-        dataset: the class.
+        dataset: the class of the dataset.
         items: (path, identity, ...) of queries and gallery.
 
     Returns:
-        Indices of queries and gallery for each draw: the seeds are SPLIT_SEED, SPLIT_SEED + 1, ...
+        The indices of queries and gallery for each draw; the seeds are SPLIT_SEED, SPLIT_SEED + 1, ...
     """
     number = cfg.DATASETS.SPLIT_DRAWS
     if number == 1 or not draws_gallery(dataset):
@@ -55,5 +55,5 @@ def draws(cfg: Any, dataset: Any, items: Sequence[Any]) -> list[tuple[list[int],
 
 
 def draws_gallery(dataset: Any) -> bool:
-    """Return whether a dataset's class draws its gallery at random, and so takes ``split_seed``."""
+    """Return whether a dataset class draws its gallery at random and therefore takes ``split_seed``."""
     return isinstance(dataset, DrawsGallery) and dataset.draws_gallery

@@ -1,4 +1,4 @@
-"""Fidelity of features (Yan et al. 2022, table I): how many images lie on the wrong side of an anchor's hardest pair.
+"""Fidelity of features (Yan et al. 2022, table I): how many images are on the wrong side of an anchor's hardest pair.
 
 | letter | meaning                            |
 | ------ | ---------------------------------- |
@@ -19,12 +19,12 @@ from fastreid_projects.evaluation.distance import iter_distances
 
 
 class FidelityErrors(NamedTuple):
-    """Table I.
+    """The errors of table I.
 
     Attributes:
-        error_1: Error-I, negatives nearer than the anchor's farthest positive, mean over the anchors.
-        error_2: Error-II, positives farther than the anchor's nearest negative, mean over the anchors.
-        anchors: number of anchors.
+        error_1: Error-I, negatives nearer than the anchor's farthest positive, averaged over the anchors.
+        error_2: Error-II, positives farther than the anchor's nearest negative, averaged over the anchors.
+        anchors: the number of anchors.
     """
 
     error_1: float
@@ -41,21 +41,21 @@ def fidelity_errors(
     chunk: int = 256,
     device: torch.device | str | None = None,
 ) -> FidelityErrors:
-    """Count over a whole split; memory grows with C x N, not with N x N.
+    """Count the errors over a whole split; memory grows with C x N, not with N x N.
 
     Args:
-        features: (N, D) of any floating type.
+        features: (N, D) of any floating-point type.
         labels: (N,) identities.
         metric: ``"euclidean"`` or ``"cosine"``.
-        anchors: (N,) bool, images to start from; all by default. The others still count as positives and negatives.
-        chunk: largest C.
-        device: where distances are computed; by default where the features lie.
+        anchors: (N,) bool, the anchors; by default all images. The others still count as positives and negatives.
+        chunk: the largest C.
+        device: the device that distances are computed on; by default that of the features.
 
     Returns:
         Means over the anchors that have a positive and a negative.
 
     Raises:
-        DataError: labels or anchors do not fit, or no anchor has both.
+        DataError: labels or anchors do not fit, or no anchor has both a positive and a negative.
     """
     if labels.shape != (len(features),) or (anchors is not None and anchors.shape != labels.shape):
         raise DataError(

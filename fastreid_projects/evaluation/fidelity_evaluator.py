@@ -1,4 +1,4 @@
-"""Error-I and Error-II of the training images, where ``TEST.FIDELITY.TRAIN`` asks for them."""
+"""Error-I and Error-II of the training images, if ``TEST.FIDELITY.TRAIN`` asks for them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from fastreid_projects.evaluation.fidelity import fidelity_errors
 
 
 class TrainFidelityEvaluator(ReidEvaluator):
-    """Collects features as the host's evaluator does, and counts over all of them.
+    """Collect features as the host's evaluator does, and count the errors over all of them.
 
     Args:
-        cfg: the run's config.
+        cfg: the config of the run.
     """
 
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg, num_query=0)
 
     def evaluate(self) -> dict[str, float]:
-        """``"train_Error-I"`` and ``"train_Error-II"``; an empty dict in all but the main process."""
+        """Return ``"train_Error-I"`` and ``"train_Error-II"``; {} in all processes but the main one."""
         from fastreid_projects.evaluation.chunks import distance_device
         from fastreid_projects.evaluation.gathering import gather_predictions
 

@@ -1,4 +1,4 @@
-"""Predictions of all processes."""
+"""Gather the predictions of all processes."""
 
 from __future__ import annotations
 

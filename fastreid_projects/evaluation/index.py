@@ -1,4 +1,4 @@
-"""A searchable gallery: faiss, flat, compressed or a graph, on the GPU where there is one, kept on disk.
+"""A searchable gallery on disk, with faiss: flat, compressed or as a graph, on the GPU if there is one.
 
 | letter | meaning                        |
 | ------ | ------------------------------ |
@@ -27,27 +27,27 @@ from fastreid_projects.files import write_aside
 
 KINDS = ("flat", "ivfpq", "hnsw")
 Features = npt.NDArray[np.float32]
-_faiss: Any = faiss  # its stubs know no parameters of HNSW
-# Product quantisation has 256 centres for each part of a feature; faiss wants 39 examples of each.
+_faiss: Any = faiss  # its stubs do not know the parameters of HNSW
+# Product quantisation has 256 centres for each part of a feature; faiss needs 39 examples of each.
 _CENTRES = 256
 _LEAST = 39 * _CENTRES
 _PARTS = 64
-# Of HNSW: links of an image, and how many images are kept in sight while it is built and while it is searched.
+# HNSW: the number of links of an image, and of candidates that are kept while it is built and while it is searched.
 _LINKS, _SIGHT_BUILD, _SIGHT = 32, 200, 128
 
 
 @dataclass
 class GalleryIndex:
-    """Features of a gallery, to be searched by Euclidean distance.
+    """The features of a gallery, which is searched by Euclidean distance.
 
-    Each image has a number, from 0 in the order in which they were added; a number is not given twice.
+    Images are numbered from 0 in the order in which they were added; a number is not used twice.
 
     Attributes:
-        index: faiss' own index, on the CPU; it knows the images by their numbers.
-        key: what the features belong to: images, weights and kind. Two indices with the same key are the same.
-        next_number: of the next image.
-        removed: numbers that a graph still holds, and does not find.
-        facts: whatever else is kept with it.
+        index: the index of faiss, on the CPU, which knows the images by their numbers.
+        key: a text for what the features depend on: images, weights and kind. Indices with the same key are equal.
+        next_number: the number of the next image.
+        removed: the numbers of images that a graph still holds but does not return.
+        facts: any other values to keep with the index.
     """
 
     index: Any
@@ -63,9 +63,9 @@ class GalleryIndex:
 
         Args:
             features: (G, D).
-            kind: "flat" compares with every image, exactly; "hnsw" walks a graph of neighbours, nearly exact and fast
-                for single queries, with 256 bytes an image more; "ivfpq" keeps 64 bytes an image and looks at the
-                nearest cells alone: approximate, for galleries that the memory does not hold otherwise.
+            kind: "flat" compares with every image and is exact; "hnsw" walks a graph of neighbours, which is nearly
+                exact, fast for single queries, and takes 256 more bytes for each image; "ivfpq" keeps 64 bytes for
+                each image and searches only the nearest cells: approximate, for galleries that are too large otherwise.
             key: see the attributes.
 
         Raises:
@@ -83,16 +83,16 @@ class GalleryIndex:
         return built
 
     def add(self, features: Features) -> range:
-        """Add images; "ivfpq" keeps the cells of its first ones.
+        """Add images; "ivfpq" keeps the cells of its first images.
 
         Args:
             features: (G, D).
 
         Returns:
-            Their numbers.
+            The numbers of the images.
 
         Raises:
-            DataError: the features have another size.
+            DataError: the features have the wrong size.
         """
         features = self._fitting(features, "new")
         numbers = range(self.next_number, self.next_number + len(features))
@@ -101,41 +101,41 @@ class GalleryIndex:
         return numbers
 
     def remove(self, numbers: Iterable[int]) -> None:
-        """Remove images by their numbers; those that are not there are left alone."""
+        """Remove images by their numbers; unknown numbers are ignored."""
         gone = sorted({int(number) for number in numbers} - self.removed)
         self._device = None
         if _is_graph(self.index):
             self.removed.update(number for number in gone if 0 <= number < self.next_number)
-            if 2 * len(self.removed) > self.index.ntotal:  # the ways through it lead over what is not found
+            if 2 * len(self.removed) > self.index.ntotal:  # most paths lead over images that are removed
                 self.index, self.removed = _without(self.index, self.removed), set()
         else:
             self.index.remove_ids(np.array(gone, dtype=np.int64))
 
     @property
     def exact(self) -> bool:
-        """Whether its distances are those of whole features, not of compressed ones."""
+        """Whether the distances are those of whole features, not of compressed ones."""
         return not isinstance(_inner(self.index), faiss.IndexIVFPQ)
 
     def __len__(self) -> int:
         return int(self.index.ntotal) - len(self.removed)
 
     def search(self, queries: Features, k: int) -> tuple[Features, npt.NDArray[np.int64]]:
-        """The k nearest gallery images of each query.
+        """Return the k nearest gallery images of each query.
 
         Args:
             queries: (Q, D).
             k: 1..G.
 
         Returns:
-            Euclidean distances (Q, k), ascending, and the images' numbers (Q, k); -1 where "ivfpq" or "hnsw" finds
+            Euclidean distances (Q, k), ascending, and the numbers of the images (Q, k); -1 if "ivfpq" or "hnsw" finds
             fewer than k.
 
         Raises:
             ConfigError: k is not within 1..G.
-            DataError: the features have another size.
+            DataError: the features have the wrong size.
         """
         if not 1 <= k <= len(self):
-            raise ConfigError(f"the top {k} were asked for, but the gallery has {len(self)} images")
+            raise ConfigError(f"the top {k} were requested, but the gallery has {len(self)} images")
         queries = self._fitting(queries, "query")
         if self._device is None:
             self._device = _on_gpu(self.index)
@@ -151,7 +151,7 @@ class GalleryIndex:
         return features
 
     def _parameters(self, k: int) -> Any:
-        """A graph's sight, which has to hold k, and what it may not find."""
+        """Return the parameters of a search in a graph: enough candidates for k, and the images not to return."""
         if not _is_graph(self.index):
             return None
         sight = max(_SIGHT, 2 * k)
@@ -200,21 +200,21 @@ class GalleryIndex:
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             raise DataError(
-                f"the index {path} cannot be read: {reason}; remove it and it is built again"
+                f"the index {path} cannot be read: {reason}; remove it, and it will be built again"
             ) from error
 
     @classmethod
     def load_if_current(cls, path: str | Path, key: str) -> GalleryIndex | None:
-        """The index at ``path`` if there is a whole one with this key; None where it has to be built again."""
+        """Return the index at ``path`` if it is complete and has this key; None if it has to be built again."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             meta = json.loads(_meta(Path(path)).read_text(encoding="utf-8"))
-            if meta["key"] == key and "next_number" in meta:  # not that of an earlier version
+            if meta["key"] == key and "next_number" in meta:  # not from an earlier version
                 return cls.load(path)
         return None
 
 
 def gallery_key(paths: Sequence[str], *parts: str) -> str:
-    """A short text that changes with the images (names, sizes, times) and with any of ``parts``."""
+    """Return a short text that changes with the images (names, sizes, times) and with any of ``parts``."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode() + b"\0")
@@ -236,7 +236,7 @@ def _empty(shape: tuple[int, ...], kind: str) -> Any:
         return faiss.IndexIDMap2(graph)
     if count < _LEAST:
         raise DataError(
-            f"an ivfpq index is trained on at least {_LEAST} images, but the gallery has {count}; take 'flat'"
+            f"an ivfpq index is trained on at least {_LEAST} images, but the gallery has {count}; use 'flat'"
         )
     cells = max(1, min(round(4 * math.sqrt(count)), count // 39))
     parts = max(n for n in range(1, min(_PARTS, size) + 1) if size % n == 0)
@@ -246,17 +246,17 @@ def _empty(shape: tuple[int, ...], kind: str) -> Any:
 
 
 def _inner(index: Any) -> Any:
-    """What holds the features."""
+    """Return the part of an index that holds the features."""
     return faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap2) else index
 
 
 def _is_graph(index: Any) -> bool:
-    """Return whether it is an HNSW, from which faiss removes nothing and which it has for CPUs alone."""
+    """Return whether an index is an HNSW, for which faiss supports neither removal nor GPUs."""
     return isinstance(_inner(index), faiss.IndexHNSW)
 
 
 def _without(index: Any, removed: set[int]) -> Any:
-    """A graph of the images that are not removed, under their numbers."""
+    """Build a graph of the images that are not removed, under their numbers."""
     numbers = faiss.vector_to_array(index.id_map)
     kept = np.nonzero(~np.isin(numbers, list(removed)))[0]
     rebuilt = _empty((len(kept), index.d), "hnsw")
@@ -266,7 +266,7 @@ def _without(index: Any, removed: set[int]) -> Any:
 
 
 def _on_gpu(index: Any) -> Any:
-    """The index on all GPUs, or itself where there is none."""
+    """Return the index on all GPUs, or the index itself if there are none."""
     if getattr(faiss, "get_num_gpus", int)() == 0 or _is_graph(index):
         return index
     return faiss.index_cpu_to_all_gpus(index)

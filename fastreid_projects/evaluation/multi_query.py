@@ -1,4 +1,4 @@
-"""Multiple queries: all images of an identity by one camera are one query (Zheng et al. 2015).
+"""Multiple queries: all images of an identity by the same camera form one query (Zheng et al. 2015).
 
 | letter | meaning                                   |
 | ------ | ----------------------------------------- |
@@ -27,7 +27,7 @@ def merge_queries(
         features: (Q, D).
         pids: (Q,).
         camids: (Q,).
-        normalize: average directions, for the cosine distance.
+        normalize: whether to average directions, for the cosine distance.
 
     Returns:
         features (V, D), identities (V,) and cameras (V,), ordered by identity and camera.

@@ -1,4 +1,4 @@
-"""Precision at the matches of a ranking: what average precision is the mean of."""
+"""The precision at each match of a ranking, whose mean is the average precision."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-PRECISION, TRAPEZOID = FORMULAS = ("precision", "trapezoid")  # of TEST.AP
+PRECISION, TRAPEZOID = FORMULAS = ("precision", "trapezoid")  # the values of TEST.AP
 
 
 def precisions(
@@ -16,10 +16,10 @@ def precisions(
     """Return the precision at each match.
 
     Args:
-        number: of each match, from 1.
-        position: of each match among the images that count, from 0.
-        trapezoids: the mean of the precisions at the match and just before it, 1 before the first image: the area below
-            the curve of precision and recall as the evaluation code of Oxford5k and Market-1501 has it.
+        number: the number of each match, from 1.
+        position: the position of each match among the images that count, from 0.
+        trapezoids: whether to average the precisions at the match and just before it (1 before the first image). This
+            gives the area below the precision-recall curve as the code of Oxford5k and Market-1501 computes it.
 
     Example:
         >>> precisions(np.array([1, 2]), np.array([0, 3]), trapezoids=True).tolist()

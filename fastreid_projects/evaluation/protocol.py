@@ -1,4 +1,4 @@
-"""What a test set and the config ask of an evaluator."""
+"""Set up evaluators by the test set and the config."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from fastreid_projects.evaluation.ties import EXPECTED
 
 
 def fit_evaluator(evaluator: Any, cfg: Any, dataset: Any, images: Any) -> None:
-    """Tell an evaluator how its test set is scored.
+    """Tell an evaluator how to score its test set.
 
     Args:
-        evaluator: the host's; it gets ``multi_query``, ``draws`` and ``junk``.
+        evaluator: an evaluator of the host; its ``multi_query``, ``draws`` and ``junk`` are set.
         cfg: the config.
-        dataset: the test set's class.
-        images: the loader's dataset, queries first.
+        dataset: the class of the test set.
+        images: the dataset of the loader, queries first.
 
     Raises:
         ConfigError: see :func:`.draws.draws`.
@@ -31,7 +31,7 @@ def fit_evaluator(evaluator: Any, cfg: Any, dataset: Any, images: Any) -> None:
 
 
 def ranking_meter(test: Any) -> Callable[..., RankingMeter]:
-    """Return what ranks a gallery, (identities, cameras) -> meter, as ``cfg.TEST`` asks for it."""
+    """Return a function (identities, cameras) -> meter that ranks a gallery as ``cfg.TEST`` asks for it."""
     return functools.partial(
         RankingMeter, expected_ties=test.TIES == EXPECTED, trapezoids=test.AP == TRAPEZOID
     )

@@ -6,10 +6,10 @@
 | N      | Q + G                           |
 | D      | feature size                    |
 
-``"radenovic2018"`` is alpha query expansion as published (Chum et al. 2007, Radenovic et al. 2018): weights
-similarity^alpha, 1 for the query itself; the gallery stays as it is. ``"fastreid"`` is what the host computes
+``"radenovic2018"`` is alpha query expansion as published (Chum et al. 2007, Radenovic et al. 2018): the weights are
+similarity^alpha, and 1 for the query itself; the gallery stays as it is. ``"fastreid"`` is what the host computes
 (``evaluation/query_expansion.py:15``): gallery images are replaced, too, queries are neighbours of each other, and the
-sum is divided by the number of neighbours in place of the weights, which shortens each feature by another factor.
+sum is divided by the number of neighbours instead of the weights, which shortens each feature by a different factor.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ def expand_queries(
     formula: str = RADENOVIC,
     metric: str = "cosine",
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return expanded query features and those of the gallery.
+    """Return the expanded query features and the gallery features.
 
-    A ``k`` above the number of images is cut to it with a warning. A negative similarity counts as 0 where its power
+    A ``k`` above the number of images is lowered to it with a warning. A negative similarity counts as 0 if its power
     would be negative or NaN.
 
     Args:
         query: (Q, D) features.
         gallery: (G, D) features.
-        times: how often to expand, TEST.AQE.QE_TIME.
-        k: neighbours to average, TEST.AQE.QE_K.
-        alpha: exponent of the weights, TEST.AQE.ALPHA.
-        chunk: images whose similarities are in memory together.
-        device: where to compute; by default where ``query`` lies.
+        times: how many times to expand, TEST.AQE.QE_TIME.
+        k: the number of neighbours to average, TEST.AQE.QE_K.
+        alpha: the exponent of the weights, TEST.AQE.ALPHA.
+        chunk: the number of images whose similarities are in memory at the same time.
+        device: the device to compute on; by default that of ``query``.
         formula: one of FORMULAS, TEST.AQE.FORMULA.
         metric: ``"cosine"`` averages features of unit length, ``"euclidean"`` the features as they are.
 
@@ -59,7 +59,7 @@ def expand_queries(
         The new query (Q, D) and gallery (G, D) features, float32 on the CPU.
 
     Raises:
-        ConfigError: ``k`` or ``times`` below 1, or an unknown formula.
+        ConfigError: ``k`` or ``times`` is below 1, or the formula is unknown.
     """
     if k < 1 or times < 1:
         raise ConfigError(

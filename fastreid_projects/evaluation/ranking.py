@@ -7,9 +7,9 @@
 | V      | number of queries with at least one match |
 | C      | number of queries in one chunk           |
 
-The protocol is Market-1501's: gallery images with the query's identity *and* camera are left out, and a query
-without any match left is skipped. The order is numpy's default ``argsort`` of each row, which is also the
-host's, so that tied distances rank alike; or all orders of tied images count alike (``expected_ties``).
+The protocol is that of Market-1501: gallery images with the query's identity *and* camera are left out, and a query
+without a remaining match is skipped. The order is that of numpy's default ``argsort`` of each row, as in the host, so
+that tied distances rank alike; or all orders of tied images are averaged (``expected_ties``).
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ Labels = npt.ArrayLike | torch.Tensor
 
 @dataclass(frozen=True)
 class RankingResult:
-    """What a :class:`RankingMeter` has measured; all shares lie in 0..1.
+    """The result of a :class:`RankingMeter`; all shares lie in 0..1.
 
     Attributes:
-        cmc: (max_rank,) share of the valid queries with a match among the first 1, 2, ... gallery images.
-        ap: (V,) average precision of each valid query.
-        inp: (V,) inverse negative penalty of each valid query.
+        cmc: (max_rank,) the share of valid queries with a match among the first 1, 2, ... gallery images.
+        ap: (V,) the average precision of each valid query.
+        inp: (V,) the inverse negative penalty of each valid query.
         valid: (Q,) bool, whether the query has a match at all.
-        first_hit: (Q,) 0-based position of the first match among the kept gallery images, -1 where not valid.
-        ties: what equal distances can do.
-        distractors: gallery images whose identity no query has.
-        expected: of the tied queries, where all orders count alike: the first match by the order at hand, and the
-            means, which ``cmc``, ``ap`` and ``inp`` hold.
+        first_hit: (Q,) the 0-based position of the first match among the kept gallery images, -1 for invalid queries.
+        ties: the possible effect of equal distances.
+        distractors: the number of gallery images whose identity no query has.
+        expected: for each tied query, if all orders are averaged: its first match by the present order, and the means
+            that ``cmc``, ``ap`` and ``inp`` hold.
     """
 
     cmc: npt.NDArray[np.float64]
@@ -58,36 +58,36 @@ class RankingResult:
 
     @property
     def num_valid(self) -> int:
-        """Number of queries that have a match."""
+        """The number of queries that have a match."""
         return len(self.ap)
 
     @property
     def mAP(self) -> float:
-        """Mean average precision over the valid queries."""
+        """The mean average precision over the valid queries."""
         return float(self.ap.mean())
 
     @property
     def mINP(self) -> float:
-        """Mean inverse negative penalty over the valid queries."""
+        """The mean inverse negative penalty over the valid queries."""
         return float(self.inp.mean())
 
     def rank(self, k: int) -> float:
-        """Share of the valid queries with a match among the first ``k`` (any ``k`` >= 1) gallery images."""
+        """Return the share of valid queries with a match among the first ``k`` (any ``k`` >= 1) gallery images."""
         hits = int((self.first_hit[self.valid] < k).sum())
         more = sum(means.within(k) - (first < k) for first, means in self.expected)
         return float((hits + more) / self.num_valid)
 
 
 class RankingMeter:
-    """Ranks a fixed gallery for queries that arrive chunk by chunk; memory grows with C x G, not with Q x G.
+    """Rank a fixed gallery for queries that arrive chunk by chunk; memory grows with C x G, not with Q x G.
 
     Args:
         gallery_pids: (G,) identities.
         gallery_camids: (G,) cameras.
-        max_rank: length of the CMC curve.
-        expected_ties: the scores are means over all orders of equally distant images, instead of those of the order
+        max_rank: the length of the CMC curve.
+        expected_ties: whether scores are means over all orders of equally distant images, instead of those of the order
             that the sort leaves.
-        trapezoids: of average precision, as of :func:`.precision.precisions`.
+        trapezoids: the form of average precision, as in :func:`.precision.precisions`.
 
     Raises:
         DataError: the gallery is empty, or its labels differ in number.
@@ -111,7 +111,7 @@ class RankingMeter:
         self._ap: list[npt.NDArray[np.float64]] = []
         self._inp: list[npt.NDArray[np.float64]] = []
         self._first: list[npt.NDArray[np.int64]] = []
-        # With the average precision that counts, and the first hit by the order at hand.
+        # With the average precision that counts, and the first hit by the present order.
         self._tied: list[tuple[float, int, TiedQuery]] = []
         self._id_seen = False
         self._query_pids: list[npt.NDArray[Any]] = []
@@ -125,7 +125,7 @@ class RankingMeter:
             query_camids: (C,) cameras.
 
         Raises:
-            DataError: shapes do not fit or a distance is NaN.
+            DataError: the shapes do not fit, or a distance is NaN.
         """
         matrix = _matrix(distances)
         pids, camids = _labels(query_pids), _labels(query_camids)
@@ -175,7 +175,7 @@ class RankingMeter:
         """Return the result over all queries so far.
 
         Raises:
-            DataError: no query has a match; the sentence names the cause.
+            DataError: no query has a match; the message names the cause.
         """
         first_hit = np.concatenate(self._first) if self._first else np.empty(0, dtype=np.int64)
         valid = first_hit >= 0
@@ -199,7 +199,7 @@ class RankingMeter:
         )
 
     def _ties(self, first_hit: npt.NDArray[np.int64]) -> Ties:
-        """What equal distances can do to mAP and Rank-1; ``first_hit`` (V,) is of the order at hand."""
+        """Return the effect that ties can have on mAP and Rank-1; ``first_hit`` (V,) is by the present order."""
         count = len(first_hit)
         precision = float(sum(ap.sum() for ap in self._ap) - sum(ap for ap, _, _ in self._tied))
         hits = int((first_hit == 0).sum()) - sum(first == 0 for _, first, _ in self._tied)
@@ -214,11 +214,11 @@ class RankingMeter:
 
 
 def own_cameras(count: int, paths: Sequence[str] = ()) -> npt.NDArray[np.int64]:
-    """Return cameras (N,) for which matches by any camera count, but never the query's own picture: one each.
+    """Return cameras (N,), one for each picture, so that every match counts except for the query's own picture.
 
     Args:
-        count: N, queries and gallery.
-        paths: of the N images, where they are known: a picture that is query and gallery has one camera in both.
+        count: N, the number of queries and gallery images.
+        paths: the paths of the N images, if known; a picture in both query and gallery gets the same camera in both.
     """
     if len(paths) != count:
         return np.arange(count)
@@ -227,13 +227,13 @@ def own_cameras(count: int, paths: Sequence[str] = ()) -> npt.NDArray[np.int64]:
 
 
 def why_no_match(query_pids: Labels, gallery_pids: Labels, gallery_camids: Labels, id_seen: bool) -> str:
-    """Say why no query has a match.
+    """Return a sentence that says why no query has a match.
 
     Args:
         query_pids: (Q,) identities.
         gallery_pids: (G,) identities.
         gallery_camids: (G,) cameras.
-        id_seen: whether the gallery holds an identity of a query at all.
+        id_seen: whether the gallery holds an identity of any query.
     """
     queries, gallery, cameras = (np.unique(_labels(v)) for v in (query_pids, gallery_pids, gallery_camids))
     if not len(queries):
@@ -261,16 +261,16 @@ def evaluate_rank(
     use_metric_cuhk03: bool = False,
     use_cython: bool = True,
 ) -> tuple[npt.NDArray[np.float32], list[float], list[float]]:
-    """Rank a whole (Q, G) distance matrix; stands in for the host's ``evaluation/rank.py:evaluate_rank``.
+    """Rank a whole (Q, G) distance matrix; replaces the host's ``evaluation/rank.py:evaluate_rank``.
 
     The CMC is always ``max_rank`` long; beyond the last gallery image it keeps its final value.
     ``use_cython`` is accepted and ignored.
 
     Returns:
-        cmc (max_rank,), and per valid query the average precision and the inverse negative penalty.
+        The CMC (max_rank,), and for each valid query the average precision and the inverse negative penalty.
 
     Raises:
-        ConfigError: the old CUHK03 protocol is asked for.
+        ConfigError: the old CUHK03 protocol is requested.
         DataError: no query has a match.
     """
     if use_metric_cuhk03:
@@ -300,7 +300,7 @@ def _matrix(distances: Distances) -> npt.NDArray[Any]:
 
 
 def _cumulative_in_row(flags: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Count the true flags up to and including each entry, anew for each row; ``rows`` is sorted."""
+    """Count the true flags up to and including each entry, from 0 in each row; ``rows`` is sorted."""
     total = np.cumsum(flags)
     starts = np.flatnonzero(np.diff(rows, prepend=-1))
     before: npt.NDArray[np.int64] = np.repeat(

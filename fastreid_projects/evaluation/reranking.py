@@ -1,19 +1,19 @@
-"""Re-ranking with k-reciprocal neighbours (Zhong et al. 2017), kept sparse.
+"""Re-ranking with k-reciprocal neighbours (Zhong et al. 2017), with sparse matrices.
 
 | letter | meaning                                                        |
 | ------ | -------------------------------------------------------------- |
 | Q, G   | number of query, gallery images                                |
 | N      | Q + G                                                          |
-| K      | neighbours looked up per image                                 |
+| K      | neighbours looked up for each image                            |
 | C      | number of images in one chunk                                  |
 
 ``"zhong2017"`` is the method as its authors published it: squared Euclidean distances, each image's divided by its
-largest; k1 neighbours beside the image itself; the same distances in the weights of the neighbours and in the final
-sum. Its result is the same for any scale of the features. ``"fastreid"`` is what the host computes
-(``utils/compute_dist.py:79``, ``search_option=3``): undivided distances, and k1 neighbours with the image itself.
+largest one; k1 neighbours besides the image itself; the same distances in the weights of the neighbours and in the
+final sum. Its result is the same for any scale of the features. ``"fastreid"`` is what the host computes
+(``utils/compute_dist.py:79``, ``search_option=3``): undivided distances, and k1 neighbours including the image.
 
-Both keep dense N x N matrices in their authors' code. Here an image's encoding is one row of a sparse matrix, a few
-dozen entries.
+The authors' code keeps dense N x N matrices for both. Here the encoding of an image is one row of a sparse matrix, with
+a few dozen entries.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ def iter_jaccard_distances(
     """Yield the Jaccard distances (0..1) between query and gallery in chunks of rows.
 
     Args:
-        query: (Q, D) features; for the cosine metric normalise them before.
+        query: (Q, D) features; to be normalised before for the cosine metric.
         gallery: (G, D) features.
-        k1: size of the k-reciprocal neighbourhood, TEST.RERANK.K1; above N it acts like N.
-        k2: neighbours whose encodings are averaged, TEST.RERANK.K2.
-        chunk: largest C.
-        device: where neighbours are looked up; by default where ``query`` lies.
+        k1: the size of the k-reciprocal neighbourhood, TEST.RERANK.K1; above N it acts like N.
+        k2: the number of neighbours whose encodings are averaged, TEST.RERANK.K2.
+        chunk: the largest C.
+        device: the device that neighbours are looked up on; by default that of ``query``.
         formula: one of FORMULAS, TEST.RERANK.FORMULA.
 
     Yields:
-        the queries' slice and their distances (C, G) as float32.
+        The slice of the queries and their distances (C, G) as float32.
 
     Raises:
-        ConfigError: ``k1`` or ``k2`` below 1, or an unknown formula.
+        ConfigError: ``k1`` or ``k2`` is below 1, or the formula is unknown.
     """
     encodings = encode_neighbours(torch.cat((query, gallery.to(query.device))), k1, k2, device, formula)
     yield from iter_encoded_distances(encodings, len(query), chunk)
@@ -68,7 +68,7 @@ def iter_jaccard_distances(
 def iter_encoded_distances(
     encodings: sparse.csr_matrix, num_query: int, chunk: int = 256
 ) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
-    """Do the same from the encodings (N, N) of the queries followed by the gallery images."""
+    """Yield the same from the encodings (N, N) of the queries followed by the gallery images."""
     by_neighbour = encodings[num_query:].tocsc()
     for part in row_chunks(num_query, encodings.shape[0] - num_query, chunk):
         rows = [_jaccard_row(encodings, by_neighbour, row) for row in range(part.start, part.stop)]
@@ -101,13 +101,13 @@ def encode_neighbours(
 
     Args:
         images: (N, D) features.
-        k1: size of the neighbourhood.
-        k2: images to average over; 1 leaves the encodings as they are.
-        device: where neighbours are looked up, by default where ``images`` lie; the rest is sparse and of the CPU.
+        k1: the size of the neighbourhood.
+        k2: the number of images to average over; 1 leaves the encodings as they are.
+        device: the device to look up neighbours on, by default that of ``images``; the rest is sparse, on the CPU.
         formula: one of FORMULAS.
 
     Raises:
-        ConfigError: ``k1`` or ``k2`` below 1, or an unknown formula.
+        ConfigError: ``k1`` or ``k2`` is below 1, or the formula is unknown.
     """
     if k1 < 1 or k2 < 1:
         raise ConfigError(f"TEST.RERANK.K1 is {k1} and TEST.RERANK.K2 is {k2} but both must be at least 1.")
@@ -141,12 +141,12 @@ def encode_neighbours(
 
 @torch.no_grad()
 def farthest(features: torch.Tensor, count: int | None = None, chunk: int = 1024) -> npt.NDArray[np.float32]:
-    """Return the squared distances of images to the image farthest from each; 1 where all are equal.
+    """Return the squared distance of each image to the image farthest from it; 1 if all are equal.
 
     Args:
         features: (N, D), centred, float32.
-        count: how many of the images are asked for, from the first; all by default.
-        chunk: images whose N distances are in memory together.
+        count: the number of images to return it for, from the first; by default all.
+        chunk: the number of images whose N distances are in memory at the same time.
 
     Returns:
         (count,).
@@ -160,7 +160,7 @@ def farthest(features: torch.Tensor, count: int | None = None, chunk: int = 1024
 
 
 def nearest_by_faiss(features: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
-    """Return the ``k`` nearest images (N, k) of each image, itself first as a rule."""
+    """Return the ``k`` nearest images (N, k) of each image, which usually start with the image itself."""
     index: Any = faiss.IndexFlatL2(features.shape[1])
     index.add(features)
     return index.search(features, k)[1]
@@ -168,7 +168,7 @@ def nearest_by_faiss(features: npt.NDArray[np.float32], k: int) -> npt.NDArray[n
 
 @torch.no_grad()
 def nearest_by_torch(features: torch.Tensor, k: int, chunk: int = 1024) -> npt.NDArray[np.int64]:
-    """Do the same on the features' device, whatever build of faiss there is; never more than (chunk, N) distances."""
+    """Do the same on the device of the features with any build of faiss; use at most (chunk, N) distances at a time."""
     squares = features.pow(2).sum(dim=1)
     parts = []
     for start in range(0, len(features), chunk):
@@ -178,7 +178,7 @@ def nearest_by_torch(features: torch.Tensor, k: int, chunk: int = 1024) -> npt.N
 
 
 def _is_reciprocal(nearest: npt.NDArray[np.int64], part: slice) -> npt.NDArray[np.bool_]:
-    """Return (C, K): whether the image itself is among the nearest of each of its nearest."""
+    """Return whether the image itself is among the nearest of each of its nearest, (C, K)."""
     own = np.arange(len(nearest))[part]
     return (nearest[nearest[part]] == own[:, None, None]).any(axis=2)
 
@@ -224,7 +224,7 @@ def _negative_distances(
 def _softmax_of_rows(
     values: npt.NDArray[np.float32], row: npt.NDArray[np.int64], count: int
 ) -> npt.NDArray[np.float64]:
-    """Softmax over the entries of each row; ``row`` is sorted and lies in 0..count-1."""
+    """Return the softmax over the entries of each row; ``row`` is sorted and lies in 0..count-1."""
     highest = np.full(count, -np.inf)
     np.maximum.at(highest, row, values)
     exponentials = np.exp(values - highest[row])

@@ -1,4 +1,4 @@
-"""True accepts at a small rate of false accepts, of the verification task "do these two images show one person?".
+"""True accepts at a small rate of false accepts in verification: do these two images show the same person?
 
 | letter | meaning                                     |
 | ------ | ------------------------------------------- |
@@ -7,11 +7,11 @@
 | P      | number of pairs of one person               |
 | M      | number of pairs of different persons        |
 
-A pair is accepted where its distance is below a threshold. TPR (TAR) is the share of pairs of one person that are
-accepted, FPR (FAR) that of different persons. The host (``evaluation/roc.py:45``) takes pairs of different persons as
-the positive class, so that its numbers of the same names say something else.
+A pair is accepted if its distance is below a threshold. TPR (TAR) is the share of accepted pairs among those of one
+person, FPR (FAR) the share among those of different persons. The host (``evaluation/roc.py:45``) uses pairs of
+different persons as the positive class, so that its numbers with the same names mean something else.
 
-All of the P distances are kept, and of the M only those that are small enough to decide.
+All P distances are kept, but of the M only those that are small enough to matter.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def tpr_at_fpr(
     gallery_camids: npt.NDArray[Any],
     fprs: Sequence[float] = (1e-4, 1e-3, 1e-2),
 ) -> dict[float, float]:
-    """Return for each of ``fprs`` the greatest TPR whose FPR is not above it.
+    """Return for each of ``fprs`` the greatest TPR whose FPR is at most that.
 
-    Pairs of one person under one camera are left out.
+    Pairs of one person under the same camera are left out.
 
     Args:
-        chunks: gives, each time it is called, an iterator over (queries' slice, distances (C, G)).
+        chunks: returns a new iterator over (slice of the queries, distances (C, G)) each time it is called.
         query_pids: (Q,) identities.
         gallery_pids: (G,) identities.
         query_camids: (Q,) cameras.
@@ -52,10 +52,10 @@ def tpr_at_fpr(
         fprs: false positive rates, 0..1.
 
     Returns:
-        TPR in 0..1 by FPR.
+        The TPR in 0..1 for each FPR.
 
     Raises:
-        DataError: there are no pairs of one person, or none of different persons.
+        DataError: there are no pairs of one person, or no pairs of different persons.
     """
     labels = (query_pids, gallery_pids, query_camids, gallery_camids)
     total = int((query_pids[:, None] != gallery_pids).sum())
@@ -74,9 +74,9 @@ def tpr_at_fpr(
 def _decisive(
     chunks: Chunks, labels: tuple[npt.NDArray[Any], ...], count: int
 ) -> tuple[Distances, Distances]:
-    """Return the distances (P,) of one person's pairs, and the ``count`` smallest of different persons, sorted.
+    """Return the distances (P,) of the pairs of one person, and the ``count`` smallest of different persons, sorted.
 
-    One infinite distance is added behind these: an FPR of 1 accepts all.
+    One infinite distance is added at their end, so that an FPR of 1 accepts all.
     """
     query_pids, gallery_pids, query_camids, gallery_camids = labels
     same: list[Distances] = []

@@ -1,4 +1,4 @@
-"""Matches that are exactly as far as other images: their ranks follow from the order of the gallery.
+"""Matches that are exactly as far as other images, so that their ranks depend on the order of the gallery.
 
 | letter | meaning                        |
 | ------ | ------------------------------ |
@@ -17,16 +17,16 @@ import numpy.typing as npt
 from fastreid_projects.evaluation.expected import Expected, expected_scores
 from fastreid_projects.evaluation.precision import precisions
 
-ORDER, EXPECTED = TIES = ("order", "expected")  # of TEST.TIES
+ORDER, EXPECTED = TIES = ("order", "expected")  # the values of TEST.TIES
 
 
 class Ties(NamedTuple):
-    """What equal distances can do to a ranking.
+    """The possible effect of equal distances on a ranking.
 
     Attributes:
-        queries: how many have a match that is as far as another image.
-        mAP: least and greatest, by the least and the most favourable order of the gallery, 0..1.
-        rank_1: the same of Rank-1.
+        queries: the number of queries with a match that is as far as another image.
+        mAP: its least and greatest value over all orders of the gallery, 0..1.
+        rank_1: the same for Rank-1.
     """
 
     queries: int
@@ -35,12 +35,12 @@ class Ties(NamedTuple):
 
 
 class TiedQuery(NamedTuple):
-    """One query of which a match is as far as another image.
+    """One query with a match that is as far as another image.
 
     Attributes:
         row: its number in the chunk.
-        ap: least and greatest average precision.
-        hit: whether a match comes first, by the least and the most favourable order.
+        ap: the least and the greatest average precision.
+        hit: whether a match comes first, by the least and by the most favourable order.
         expected: the means over all orders.
     """
 
@@ -65,7 +65,7 @@ def tied_queries(
         order: (C, G) the gallery's indices by distance.
         same_id: (C, G) in that order, whether the identity is the query's.
         counted: for each true entry of ``same_id``, row by row, whether it counts as a match.
-        trapezoids: of average precision, as of :func:`.precision.precisions`.
+        trapezoids: the form of average precision, as in :func:`.precision.precisions`.
     """
     rows, positions = np.nonzero(same_id)
     near = np.zeros(len(distances), dtype=bool)
@@ -75,7 +75,7 @@ def tied_queries(
         equal = distances[rows, order[rows, beside]] == here
         near[rows[equal & ~same_id[rows, beside]]] = True
     found = []
-    for row in np.flatnonzero(near):  # few: the others are not looked at
+    for row in np.flatnonzero(near):  # only a few rows
         own = same_id[row]
         matches = distances[row, order[row, positions[(rows == row) & counted]]]
         others = distances[row, order[row, ~own]]
@@ -89,7 +89,7 @@ def tied_queries(
 def _extremes(
     matches: npt.NDArray[Any], others: npt.NDArray[Any], trapezoids: bool
 ) -> tuple[tuple[float, float], tuple[bool, bool]] | None:
-    """Average precision and first hit of sorted distances (M,) among others', as in `TiedQuery`; None without a tie."""
+    """Return the average precision and first hit of sorted distances (M,), as in `TiedQuery`; None without a tie."""
     before, until = (np.searchsorted(others, matches, side) for side in ("left", "right"))
     if np.array_equal(before, until):
         return None

@@ -1,4 +1,4 @@
-"""Verification: do two pictures show one person?
+"""Verification: do two pictures show the same person?
 
 | letter | meaning                                        |
 | ------ | ---------------------------------------------- |
@@ -8,9 +8,9 @@
 | M      | pairs of different persons                     |
 | K      | the nearest of these, whose distances are kept |
 
-A pair is accepted where its distance is below a threshold. TAR, the true accept rate, is the share of the P that are
-accepted; FAR, the false accept (or false match) rate, that of the M. Pairs of one person under one camera are left out
-where cameras are known, as in the ranking.
+A pair is accepted if its distance is below a threshold. TAR, the true accept rate, is the share of accepted pairs among
+the P; FAR, the false accept (or false match) rate, is the share among the M. Pairs of one person under the same camera
+are left out if cameras are known, as in the ranking.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fastreid_projects.errors import DataError
 from fastreid_projects.evaluation.distance import iter_distances
 
 Floats = npt.NDArray[np.float32]
-_MOST = 2**26  # distances of different persons that are kept, 256 MiB
+_MOST = 2**26  # the number of distances of different persons that are kept, 256 MiB
 
 
 class Labelled(NamedTuple):
@@ -35,7 +35,7 @@ class Labelled(NamedTuple):
     Attributes:
         features: (N, D) float32.
         people: (N,) numbers of the persons, from 0.
-        cameras: (N,) numbers of the cameras; all alike where none is known.
+        cameras: (N,) numbers of the cameras; all equal if none are known.
     """
 
     features: Floats
@@ -44,7 +44,7 @@ class Labelled(NamedTuple):
 
     @property
     def different(self) -> int:
-        """M: pairs of different persons."""
+        """M, the number of pairs of different persons."""
         counts = np.bincount(self.people)
         return int((len(self.people) ** 2 - (counts**2).sum()) // 2)
 
@@ -53,8 +53,8 @@ class Distances(NamedTuple):
     """Euclidean distances of pairs.
 
     Attributes:
-        same: (P,), of one person, ascending.
-        different: (K,), the smallest of different persons, ascending.
+        same: (P,) distances of the same person, ascending.
+        different: (K,) the smallest distances of different persons, ascending.
         total: M.
     """
 
@@ -63,25 +63,25 @@ class Distances(NamedTuple):
     total: int
 
     def threshold(self, rate: float) -> float:
-        """Return the greatest threshold whose FAR is not above ``rate``; infinite where all may be accepted."""
+        """Return the greatest threshold whose FAR is at most ``rate``; infinite if all may be accepted."""
         count = int(rate * self.total * (1 + 1e-12))  # 0.01 * 300 is below 3
         return float(self.different[count]) if count < len(self.different) else float("inf")
 
     def tar(self, threshold: float) -> float:
-        """Return the share of one person's pairs that are below a threshold."""
+        """Return the share of pairs of one person that are below a threshold."""
         return float(np.searchsorted(self.same, threshold, side="left") / len(self.same))
 
     def far(self, threshold: float) -> float:
-        """Return the share of different persons' pairs that are below a threshold."""
+        """Return the share of pairs of different persons that are below a threshold."""
         return float(np.searchsorted(self.different, threshold, side="left") / self.total)
 
 
 class EqualError(NamedTuple):
-    """Where as many pairs of one person are refused as pairs of different persons are accepted.
+    """The point at which as many pairs of one person are refused as pairs of different persons are accepted.
 
     Attributes:
         rate: the equal error rate (EER), 0..1.
-        threshold: of the distance.
+        threshold: the threshold of the distance.
     """
 
     rate: float
@@ -107,14 +107,14 @@ def pair_distances(labelled: Labelled) -> Distances:
     found = np.sort(np.concatenate(same))
     if not len(found):
         raise DataError(
-            "no person is shown by two pictures (under two cameras, where cameras are known): add pictures of the same "
+            "no person is shown by two pictures (under two cameras, if cameras are known): add pictures of the same "
             "persons"
         )
     return Distances(found, np.sort(np.concatenate(different))[:_MOST], labelled.different)
 
 
 def _chunks(labelled: Labelled) -> Iterator[tuple[Any, Any, Floats, npt.NDArray[Any], npt.NDArray[Any]]]:
-    """Yield pairs (i, j) with i < j: their i, j, distances, whether they show one person, and by one camera."""
+    """Yield pairs (i, j) with i < j: their i, j, distances, and whether they show one person and are by one camera."""
     features = torch.from_numpy(np.ascontiguousarray(labelled.features))
     known = len(np.unique(labelled.cameras)) > 1
     columns = np.arange(len(features))
@@ -128,12 +128,12 @@ def _chunks(labelled: Labelled) -> Iterator[tuple[Any, Any, Floats, npt.NDArray[
 
 
 def tar_at_far(distances: Distances, rates: Sequence[float]) -> dict[float, float]:
-    """Return TAR, 0..1, by FAR, of those rates that the pairs are enough for."""
+    """Return the TAR, 0..1, for each FAR that there are enough pairs for."""
     return {rate: distances.tar(distances.threshold(rate)) for rate in rates if rate * distances.total >= 1}
 
 
 def equal_error(distances: Distances) -> EqualError | None:
-    """Return the equal error rate; None where it lies beyond the distances that are kept.
+    """Return the equal error rate; None if it lies beyond the distances that are kept.
 
     Example:
         >>> far = Distances(np.float32([1, 2, 3, 6]), np.float32([4, 5, 7, 8]), 4)
@@ -158,11 +158,11 @@ def det_curve(distances: Distances, points: int = 500) -> npt.NDArray[np.float64
 
 
 class Intervals(NamedTuple):
-    """What other persons would have given: (low, high) of 95 of 100 draws of as many persons, with replacement.
+    """The values that other persons would give: (low, high) of 95 of 100 draws of as many persons, with replacement.
 
     Attributes:
-        threshold: of the distance.
-        tar: 0..1, each draw at its own threshold.
+        threshold: the threshold of the distance.
+        tar: the TAR, 0..1, each draw at its own threshold.
     """
 
     threshold: tuple[float, float]
@@ -172,16 +172,16 @@ class Intervals(NamedTuple):
 def bootstrap(
     labelled: Labelled, distances: Distances, rate: float, draws: int = 1000, seed: int = 0
 ) -> Intervals:
-    """Draw persons, not pairs: those of one person depend on each other.
+    """Draw persons instead of pairs, because the pairs of one person depend on each other.
 
-    A pair of two persons counts as often as both are drawn together; pairs of a person's copies do not count.
+    A pair of two persons counts as often as both are drawn together; pairs among copies of a person do not count.
 
     Args:
         labelled: the pictures.
-        distances: of their pairs.
-        rate: FAR.
-        draws: how many.
-        seed: of the draws.
+        distances: the distances of their pairs.
+        rate: the FAR.
+        draws: the number of draws.
+        seed: the seed of the draws.
     """
     near = _near_pairs(labelled, distances, rate)
     owners, own = _same_pairs(labelled)
@@ -211,7 +211,7 @@ class _Near(NamedTuple):
 
 
 def _near_pairs(labelled: Labelled, distances: Distances, rate: float) -> _Near:
-    """Four times as many as the rate lets pass, and at least 1,000: no draw needs more but by great chance."""
+    """Return four times as many pairs as the rate accepts, at least 1,000, which is enough for nearly every draw."""
     count = min(max(int(4 * rate * distances.total), 1000), len(distances.different))
     limit = distances.different[count - 1]
     found = []
@@ -224,7 +224,7 @@ def _near_pairs(labelled: Labelled, distances: Distances, rate: float) -> _Near:
 
 
 def _same_pairs(labelled: Labelled) -> tuple[npt.NDArray[np.int64], Floats]:
-    """The person and the distance of each pair of one person, (P,) each."""
+    """Return the person and the distance of each pair of one person, (P,) each."""
     found = []
     for i, _, values, alike, one_camera in _chunks(labelled):
         kept = alike & ~one_camera

@@ -1,1 +1,1 @@
-"""What the papers claim, as a list of trainings, made one after the other and told by a table each."""
+"""The claims of the papers as a list of training runs, which are made one after the other, with a table for each."""

@@ -1,18 +1,18 @@
-"""The list of claims: a YAML of tables, each row of which is a config trained with several seeds.
+"""The list of claims: a YAML file of tables, where each row is a config that is trained with several seeds.
 
 ::
 
     tables:
-      fidi_bagtricks:                       # the name of its folder and file
+      fidi_bagtricks:                       # the name of the folder and the file
         claim: FIDI above triplet in BoT (table II)
         metrics: [mAP, Rank-1]              # the first one is compared
         seeds: [0, 1, 2]
-        opts: {TEST.FIDELITY.TRAIN: True}   # over every row's config
-        rows:                               # the first one is what the others are compared with
+        opts: {TEST.FIDELITY.TRAIN: True}   # for the configs of all rows
+        rows:                               # the first one is the baseline of the others
           triplet: {config: projects/FIDI/configs/demo/triplet_bagtricks_r18_demo.yml}
           fidi: {config: projects/FIDI/configs/demo/fidi_bagtricks_r18_demo.yml, opts: {MODEL.LOSSES.FIDI.BETA: 0.5}}
 
-``{output}`` in a value is the folder of all claims: the weights of an earlier table's training lie there.
+``{output}`` in a value is the folder of all claims, where the weights of earlier tables lie.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Row(NamedTuple):
     """A row of a table.
 
     Attributes:
-        name: of its folder, and in the table.
-        config: path of a YAML.
-        opts: ``KEY VALUE`` pairs over it, those of the table first.
+        name: the name of its folder, and in the table.
+        config: the path of a YAML file.
+        opts: ``KEY VALUE`` pairs that override it, starting with those of the table.
     """
 
     name: str
@@ -45,14 +45,14 @@ class Row(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A table and what it is to show.
+    """A table and the claim that it is to show.
 
     Attributes:
-        name: of its folder and file.
+        name: the name of its folder and file.
         text: the claim.
-        metrics: which metrics, the compared one first.
-        seeds: of every row.
-        rows: the first one is what the others are compared with.
+        metrics: the metrics to show; the first one is compared.
+        seeds: the seeds of every row.
+        rows: the rows; the first one is the baseline of the others.
     """
 
     name: str
@@ -63,11 +63,11 @@ class Claim(NamedTuple):
 
 
 class Training(NamedTuple):
-    """One training of a table: a row with a seed.
+    """One training run of a table: a row with a seed.
 
     Attributes:
         row: its row.
-        seed: of the run.
+        seed: the seed of the run.
         folder: its OUTPUT_DIR.
     """
 
@@ -80,7 +80,7 @@ def read_claims(path: str | Path) -> list[Claim]:
     """Read the list.
 
     Raises:
-        ConfigError: the file is missing or not such a list; the sentence names the entry.
+        ConfigError: the file is missing or not such a list; the message names the entry.
     """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -94,7 +94,7 @@ def read_claims(path: str | Path) -> list[Claim]:
 
 def _claim(where: str, name: Any, table: Any) -> Claim:
     if not isinstance(table, dict) or set(table) - {"opts"} != _TABLE_KEYS - {"opts"}:
-        raise ConfigError(f"{where} has to be a mapping of claim, metrics, seeds, rows and, if wanted, opts")
+        raise ConfigError(f"{where} has to be a mapping of claim, metrics, seeds, rows and, optionally, opts")
     _check_name(where, name)
     if not table["rows"] or not table["seeds"] or not table["metrics"]:
         raise ConfigError(f"{where} needs at least one of its metrics, seeds and rows")
@@ -103,7 +103,7 @@ def _claim(where: str, name: Any, table: Any) -> Claim:
     for row, entry in table["rows"].items():
         _check_name(where, row)
         if not isinstance(entry, dict) or "config" not in entry or set(entry) - {"config", "opts"}:
-            raise ConfigError(f"{where}: the row {row} has to be a mapping of config and, if wanted, opts")
+            raise ConfigError(f"{where}: the row {row} has to be a mapping of config and, optionally, opts")
         rows.append(Row(row, entry["config"], (*shared, *_pairs(entry.get("opts") or {}))))
     return Claim(name, table["claim"], tuple(table["metrics"]), tuple(table["seeds"]), tuple(rows))
 
@@ -117,13 +117,13 @@ def _pairs(opts: Mapping[str, Any]) -> list[str]:
     return [word for key, value in opts.items() for word in (key, str(value))]
 
 
-def trainings(claim: Claim, output: str, seeds: Sequence[int] = ()) -> Iterator[Training]:
-    """Every training of a claim, seed after seed, so that all rows are there early.
+def training_runs(claim: Claim, output: str, seeds: Sequence[int] = ()) -> Iterator[Training]:
+    """Yield the training runs of a claim, seed after seed, so that all rows have results early.
 
     Args:
         claim: the table.
         output: the folder of all claims.
-        seeds: those of the claim by default.
+        seeds: by default those of the claim.
     """
     rows = [row._replace(opts=tuple(o.replace("{output}", output) for o in row.opts)) for row in claim.rows]
     for seed in seeds or claim.seeds:

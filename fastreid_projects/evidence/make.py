@@ -1,4 +1,4 @@
-"""Making the trainings of the list, one at a time; a second call goes on where the first was stopped."""
+"""Make the training runs of the list, one at a time; a second call continues where the first one was stopped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fastreid_projects.config import load_config
 from fastreid_projects.engine.stages import is_finished
 from fastreid_projects.errors import DataError
-from fastreid_projects.evidence.claims import Claim, Training, trainings
+from fastreid_projects.evidence.claims import Claim, Training, training_runs
 from fastreid_projects.evidence.report import arguments, command, write_claim
 
 logger = logging.getLogger("fastreid.projects.evidence")
@@ -26,16 +26,16 @@ _QUICK_STAGE = {"SOLVER.MAX_EPOCH": "1", "SOLVER.STEPS": "[]", "TEST.EVAL_PERIOD
 
 
 def quick_opts(config: str, opts: Sequence[str]) -> list[str]:
-    """KEY VALUE pairs that make a training one epoch of small images of a quarter of the identities.
+    """Return KEY VALUE pairs that shorten a run to one epoch of small images of a quarter of the identities.
 
     Args:
-        config: path of a YAML.
-        opts: pairs over it.
+        config: the path of a YAML file.
+        opts: pairs that override it.
     """
     cfg = load_config(config, opts)
-    height = 96 if cfg.MODEL.META_ARCHITECTURE == "MGN" else 64  # of three parts
+    height = 96 if cfg.MODEL.META_ARCHITECTURE == "MGN" else 64  # MGN cuts the map into three parts
     pairs = dict(_QUICK)
-    if OTHERS in cfg.DATASETS.NAMES:  # drawing a thousand persons alone takes minutes
+    if OTHERS in cfg.DATASETS.NAMES:  # just drawing a thousand persons takes minutes
         pairs |= dict.fromkeys(("DATASETS.NAMES", "DATASETS.TESTS"), "('DemoReID',)")
     pairs |= {key: f"[{height}, 32]" for key in _QUICK if key.startswith("INPUT.")} | _QUICK_STAGE
     for stage in cfg.STAGES:
@@ -45,24 +45,24 @@ def quick_opts(config: str, opts: Sequence[str]) -> list[str]:
 
 
 def make(claims: Sequence[Claim], output: str, *, quick: bool = False) -> list[Training]:
-    """Train what is not finished, and write a claim's table after each of its trainings.
+    """Train the runs that are not finished, and write the table of a claim after each of its runs.
 
     Args:
         claims: the list.
-        output: folder of the trainings and tables.
-        quick: one short training of each config, which shows that the list runs and nothing else.
+        output: the folder for runs and tables.
+        quick: whether to make only one short run of each config, which shows that the list works.
 
     Returns:
-        The trainings that failed; the others have been made.
+        The runs that failed; all others are finished.
 
     Raises:
-        DataError: all failed.
+        DataError: all runs failed.
     """
     failed: list[Training] = []
     number, tried = 0, set[str]()
     for claim in claims:
         made = []
-        for training in trainings(claim, output, claim.seeds[:1] if quick else ()):
+        for training in training_runs(claim, output, claim.seeds[:1] if quick else ()):
             if quick and training.row.config in tried:
                 continue
             tried.add(training.row.config)
@@ -74,12 +74,12 @@ def make(claims: Sequence[Claim], output: str, *, quick: bool = False) -> list[T
             made.append(training)
             logger.info("Table written to %s", write_claim(output, claim, made))
     if number and len(failed) == number:
-        raise DataError(f"all {number} trainings failed; the first was {command(failed[0])}")
+        raise DataError(f"all {number} runs failed; the first was {command(failed[0])}")
     return failed
 
 
 def _train(training: Training, more: Sequence[str]) -> bool:
-    """Train in a process of its own; return whether it came to its end."""
+    """Train in a separate process, and return whether it succeeded."""
     logger.info("%s", command(training, more))
     words = [sys.executable, "-m", "fastreid_projects", "train", *arguments(training, more)]
     return subprocess.run(words, check=False).returncode == 0

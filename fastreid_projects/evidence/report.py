@@ -1,4 +1,4 @@
-"""A claim's table: scores of all seeds, what was learned of the training set, and differences paired by seed."""
+"""The table of a claim: scores over all seeds, scores on the training set, and differences paired by seed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from fastreid_projects.files import write_aside
 from fastreid_projects.records.tables import flat_metrics, read_record, total_seconds
 
 LEARNED = {"total_loss": "training loss", "cls_accuracy": "training accuracy"}
-"""The last values of a training's ``metrics.json``: a row that has not learned says nothing of its method."""
+"""Last values in a run's ``metrics.json``; a row that has not learned says nothing about its method."""
 
 
 def write_claim(output: str, claim: Claim, made: Sequence[Training]) -> Path:
-    """Write ``<claim>.md`` from the trainings that are finished.
+    """Write ``<claim>.md`` from the finished runs.
 
     Args:
         output: the folder of all claims.
         claim: the table.
-        made: its finished trainings, at least one.
+        made: its finished runs, at least one.
 
     Returns:
         The file.
@@ -41,7 +41,7 @@ def write_claim(output: str, claim: Claim, made: Sequence[Training]) -> Path:
 
 
 def numbers(folder: str) -> dict[str, float]:
-    """Metrics of a finished training, its minutes, and the last loss and accuracy on its training set."""
+    """Return the metrics of a finished run, its minutes, and the last loss and accuracy on its training set."""
     record = read_record(folder)
     last = _last_line(Path(folder) / "metrics.json")
     learned = {name: float(last[key]) for key, name in LEARNED.items() if key in last}
@@ -51,13 +51,13 @@ def numbers(folder: str) -> dict[str, float]:
 
 
 def _last_line(path: Path) -> dict[str, Any]:
-    """The last line that tells of the training, not of a test."""
+    """Return the last line about training rather than testing."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return {}
-    told = (json.loads(line) for line in reversed(lines) if "total_loss" in line)
-    return dict(next(told, {}))
+    found = (json.loads(line) for line in reversed(lines) if "total_loss" in line)
+    return dict(next(found, {}))
 
 
 def _scores(claim: Claim, found: Mapping[str, Mapping[int, Mapping[str, float]]]) -> str:
@@ -77,7 +77,7 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _differences(claim: Claim, found: Mapping[str, Mapping[int, Mapping[str, float]]]) -> list[str]:
-    """Each row minus the first, seed by seed, with a 95 % interval from two seeds on."""
+    """Return each row minus the first, seed by seed, with a 95 % interval if there are two seeds or more."""
     first, metric = claim.rows[0].name, claim.metrics[0]
     lines = []
     for row, seeds in found.items():
@@ -98,18 +98,18 @@ def _interval(values: Sequence[float]) -> str:
 
 
 def _made_by(training: Training) -> str:
-    """The command in the training's record, which is the one that ran."""
+    """Return the command in the run's record, which is the one that ran."""
     record = read_record(training.folder)
     return str((record.get("training") or record).get("command") or command(training))
 
 
 def command(training: Training, more: Sequence[str] = ()) -> str:
-    """The training as a command."""
+    """Return the command of a run."""
     return shlex.join(["fastreid-projects", "train", *arguments(training, more)])
 
 
 def arguments(training: Training, more: Sequence[str] = ()) -> list[str]:
-    """What ``train`` is called with."""
+    """Return the arguments of ``train``."""
     row = training.row
     own = ["SEED", str(training.seed), "OUTPUT_DIR", training.folder]
     return ["--config-file", row.config, "--resume", *row.opts, *more, *own]

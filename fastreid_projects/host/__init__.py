@@ -1,5 +1,5 @@
-"""Patches of FastReID, in FastReID's own tree: that of ``fastreid/engine/hooks.py`` is ``host/engine/hooks.py``.
+"""Patches of FastReID, in a copy of its tree: ``host/engine/hooks.py`` patches ``fastreid/engine/hooks.py``.
 
-They are the only files that know its defects; each names the host's file and line. :mod:`fastreid_projects.patches`
+Only these files know defects of the host; each names the host's file and line. :mod:`fastreid_projects.patches`
 lists and applies them.
 """

@@ -1,4 +1,4 @@
-"""Losses by name: the registry, and what belongs to no single paper."""
+"""Losses by name: the registry, and the losses that do not belong to a single paper."""
 
 from fastreid_projects.losses.batch_hard import BatchHardTripletLoss, batch_hard_triplet_loss
 from fastreid_projects.losses.distances import cosine_distances, euclidean_distances

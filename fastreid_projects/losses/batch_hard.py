@@ -5,7 +5,7 @@
 | N      | images            |
 | D      | size of a feature |
 
-This module needs torch alone.
+This module needs only torch.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ REDUCTIONS = ("mean", "sum", "violating")
 
 
 def hardest_pairs(distances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Distances to the farthest positive and to the nearest negative of each anchor.
+    """Return the distances to the farthest positive and to the nearest negative of each anchor.
 
     Args:
         distances: (N, N).
         labels: (N,) identities.
 
     Returns:
-        farthest positive (N,), nearest negative (N,), and whether the anchor has both (N,) bool; where it has not,
-        the values are finite and without gradient.
+        The farthest positive (N,), the nearest negative (N,), and whether the anchor has both (N,) bool; if it does
+        not, the values are finite and without gradient.
 
     Raises:
-        ValueError: not one label per image.
+        ValueError: there is not one label per image.
     """
     same = same_identity(labels, len(distances))
     itself = torch.eye(len(distances), dtype=torch.bool, device=distances.device)
@@ -55,22 +55,22 @@ def batch_hard_triplet_loss(
     soft_margin: bool = False,
     reduction: str = "mean",
 ) -> Tensor:
-    """[max_p d(a, p) - min_n d(a, n) + margin]_+ over the anchors with a positive and a negative.
+    """Return the loss [max_p d(a, p) - min_n d(a, n) + margin]_+ over the anchors with a positive and a negative.
 
     Args:
-        features: (N, D), of any floating type; distances are float32.
+        features: (N, D), of any floating-point type; distances are float32.
         labels: (N,) identities.
         margin: added to the difference; not used with a soft margin.
         metric: ``"euclidean"`` or ``"cosine"`` (1 - cosine similarity).
-        soft_margin: log(1 + exp(max_p d - min_n d)) instead of the hinge.
+        soft_margin: whether to use log(1 + exp(max_p d - min_n d)) instead of the hinge.
         reduction: ``"mean"`` over these anchors, ``"sum"``, or ``"violating"``: the mean over those whose loss is
             not zero.
 
     Returns:
-        A scalar; 0 with its graph where no anchor has both.
+        A scalar; 0 with its graph if no anchor has both.
 
     Raises:
-        ValueError: unknown metric or reduction, or shapes that do not fit.
+        ValueError: the metric or the reduction is unknown, or the shapes do not fit.
     """
     if reduction not in REDUCTIONS:
         raise ValueError(f"the reduction is '{reduction}' but has to be one of {', '.join(REDUCTIONS)}")
@@ -88,10 +88,10 @@ def batch_hard_triplet_loss(
 
 
 def same_identity(labels: Tensor, count: int) -> Tensor:
-    """(N, N) bool: whether two images show the same identity.
+    """Return an (N, N) bool tensor that says whether two images show the same identity.
 
     Raises:
-        ValueError: not one label per image.
+        ValueError: there is not one label per image.
     """
     if labels.shape != (count,):
         raise ValueError(f"{count} features need labels of shape ({count},), not {tuple(labels.shape)}")
@@ -100,14 +100,14 @@ def same_identity(labels: Tensor, count: int) -> Tensor:
 
 @register_loss
 class BatchHardTripletLoss(nn.Module):
-    """:func:`batch_hard_triplet_loss` as a module: ``loss(embeddings, labels)``.
+    """Compute :func:`batch_hard_triplet_loss` as a module: ``loss(embeddings, labels)``.
 
     Args:
-        margin: of the hinge.
+        margin: the margin of the hinge.
         metric: ``"euclidean"`` or ``"cosine"``.
-        soft_margin: a soft margin instead of the hinge.
+        soft_margin: whether to use a soft margin instead of the hinge.
         reduction: ``"mean"``, ``"sum"`` or ``"violating"``.
-        gather: mine over the features of all processes; see :mod:`fastreid_projects.losses.gather`.
+        gather: whether to mine over the features of all processes; see :mod:`fastreid_projects.losses.gather`.
     """
 
     inputs = "features"
@@ -135,7 +135,7 @@ class BatchHardTripletLoss(nn.Module):
         return cls(node.MARGIN, node.METRIC, node.SOFT_MARGIN, node.REDUCTION, node.GATHER)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Loss of features (N, D) with labels (N,), a tensor or a list; a scalar."""
+        """Return the loss of features (N, D) with labels (N,), a tensor or a list; a scalar."""
         labels = torch.as_tensor(labels, device=features.device)
         if self.gather:
             features, labels = gather_batch(features, labels)

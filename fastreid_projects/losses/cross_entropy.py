@@ -6,7 +6,7 @@
 | C      | classes |
 
 FastReID spreads the smoothing over the C - 1 other classes (losses/cross_entroy_loss.py:42), so that its epsilon is
-C / (C - 1) times that of the papers. This module needs torch alone.
+C / (C - 1) times that of the papers. This module needs only torch.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def cross_entropy(logits: Tensor, labels: Tensor, eps: float = 0.0, alpha: float
     """Return the mean of -sum_c q_c log p_c, where q_c = (1 - eps) [c = y] + eps / C.
 
     Args:
-        logits: (N, C), of any floating type.
+        logits: (N, C), of any floating-point type.
         labels: (N,), 0..C-1.
-        eps: below 1; a negative one makes it adaptive, ``alpha`` times the probability of the label.
-        alpha: for adaptive smoothing.
+        eps: below 1; a negative value makes it adaptive, ``alpha`` times the probability of the label.
+        alpha: the factor of adaptive smoothing.
 
     Returns:
         A scalar in float32 (float64 for float64 logits).

@@ -1,11 +1,11 @@
-"""Distances of all pairs of a batch, for losses: exact for near pairs, with finite gradients, at any precision.
+"""Distances of all pairs of a batch, for losses: exact for near pairs, with finite gradients, in any precision.
 
 | letter | meaning                |
 | ------ | ---------------------- |
 | N      | images                 |
 | D      | size of a feature      |
 
-Nothing larger than N x N and N x D is made. This module needs torch alone.
+Nothing larger than N x N and N x D is allocated. This module needs only torch.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import torch
 from torch import Tensor
 
 METRICS = ("euclidean", "cosine")
-# Squared distances below this share of the squared norms are float64's rounding: the two features are the same.
+# Squared distances below this share of the squared norms are rounding noise of float64: the two features are equal.
 _NOISE = 1e-14
-# Below this share of their length a difference of two products loses half of float32's digits or more.
+# For pairs nearer than this share of their length, a difference of two products loses half of float32's digits or more.
 _NEAR = 1e-3
 
 
 def pair_distances(features: Tensor, metric: str = "euclidean") -> Tensor:
-    """Distances of all pairs, by name.
+    """Return the distances of all pairs by the named metric.
 
     Args:
-        features: (N, D), of any floating type.
+        features: (N, D), of any floating-point type.
         metric: ``"euclidean"`` (>= 0) or ``"cosine"`` (1 - cosine similarity, in 0..2).
 
     Returns:
@@ -41,14 +41,14 @@ def pair_distances(features: Tensor, metric: str = "euclidean") -> Tensor:
 
 
 def euclidean_distances(features: Tensor) -> Tensor:
-    """Euclidean distances of unnormalised features.
+    """Return the Euclidean distances of unnormalised features.
 
-    The Gram matrix is taken in float64: in float32, |x|^2 + |y|^2 - 2 xy of two near images is rounding noise, and
-    near images are what pair losses are about. So is the gradient of a batch with a near pair. Equal features have
-    distance 0 and no gradient.
+    The Gram matrix is computed in float64, because in float32 |x|^2 + |y|^2 - 2 xy is only rounding noise for two near
+    images, and pair losses are about near images. The gradient of a batch with a near pair is computed in float64, too.
+    Equal features have distance 0 and no gradient.
 
     Args:
-        features: (N, D), of any floating type.
+        features: (N, D), of any floating-point type.
 
     Returns:
         (N, N) with a zero diagonal, >= 0, float32; float64 for float64 features.
@@ -59,13 +59,13 @@ def euclidean_distances(features: Tensor) -> Tensor:
 
 
 def cosine_distances(features: Tensor) -> Tensor:
-    """1 - cosine similarity; a feature of zeros is at distance 1 of all others, with a finite gradient.
+    """Return 1 - cosine similarity; a zero feature has distance 1 to all others, with a finite gradient.
 
     Args:
-        features: (N, D), of any floating type.
+        features: (N, D), of any floating-point type.
 
     Returns:
-        (N, N), in 0..2 but for rounding, float32; float64 for float64 features.
+        (N, N), in 0..2 except for rounding, float32; float64 for float64 features.
     """
     features = wide(_checked(features))
     with torch.autocast(features.device.type, enabled=False):
@@ -75,12 +75,12 @@ def cosine_distances(features: Tensor) -> Tensor:
 
 
 def without_blank(features: Tensor) -> Tensor:
-    """Features (N, D) of which those of zeros get no gradient: scaled to unit length, theirs overflows float16."""
+    """Return features (N, D), of which zero ones get no gradient: after scaling to unit length it overflows float16."""
     return torch.where((features != 0).any(dim=1, keepdim=True), features, features.detach())
 
 
 def wide(values: Tensor) -> Tensor:
-    """Half precision as float32; float32 and float64 as they are."""
+    """Return half precision values as float32; float32 and float64 values as they are."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
@@ -94,7 +94,7 @@ def _checked(features: Tensor) -> Tensor:
 
 
 class _EuclideanDistances(torch.autograd.Function):
-    """Forward by a float64 Gram matrix; backward by one product, in float64 where a pair is near."""
+    """Compute forward by a float64 Gram matrix, and backward by one product, in float64 if a pair is near."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, double: Tensor) -> Tensor:
@@ -108,9 +108,9 @@ class _EuclideanDistances(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """The gradient of sum_ij g_ij d_ij: sum_j (g_ij + g_ji) (x_i - x_j) / d_ij.
+        """Return the gradient of sum_ij g_ij d_ij: sum_j (g_ij + g_ji) (x_i - x_j) / d_ij.
 
-        It is a difference of terms that are |x| / d times as great: float64 has the digits for a near pair.
+        It is a difference of terms that are |x| / d times as large, for which a near pair needs the digits of float64.
         """
         features, double, distances, lengths = ctx.saved_tensors
         apart = distances > 0

@@ -1,7 +1,7 @@
-"""Feature maps for losses that look inside a model, whatever the model is.
+"""Feature maps for losses that look inside a model of any kind.
 
 A loss whose ``inputs`` is :data:`FEATURE_MAPS` has ``layers``: dotted names of the model's modules, whose outputs it
-gets as a list, in that order. This module needs torch alone.
+gets as a list in that order. This module needs only torch.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ FEATURE_MAPS = "feature maps"
 
 
 class FeatureMaps:
-    """Keeps what named modules put out in a forward pass, until it is taken.
+    """Keep the outputs of named modules in a forward pass until they are taken.
 
-    Of a module that is a sequence its last member is watched, since some models call the members one by one.
+    If a module is a sequence, its last member is watched, because some models call the members one by one.
 
     Args:
-        model: the model.
+        model: the model to watch.
         layers: dotted module names, e.g. ``"backbone.layer3"``.
-        key: config key of these names, for messages.
-        training: keep what is put out in training mode; False keeps what is put out in evaluation.
+        key: the config key of these names, for error messages.
+        training: whether to keep outputs of training mode; False keeps those of evaluation mode.
 
     Raises:
-        ConfigError: the model has no such module.
+        ConfigError: the model does not have such a module.
     """
 
     def __init__(self, model: nn.Module, layers: Iterable[str], key: str, *, training: bool = True) -> None:
@@ -52,10 +52,10 @@ class FeatureMaps:
             self._maps[index] = output
 
     def take(self) -> list[Tensor]:
-        """The maps (N, C, H, W) in the order of the layers, a module's list in its own order; then forget them.
+        """Return the maps (N, C, H, W) in the order of the layers, then forget them; a module's list keeps its order.
 
         Raises:
-            ConfigError: a module gave no feature map.
+            ConfigError: a module did not return a feature map.
         """
         outputs, self._maps = self._maps, {}
         maps: list[Tensor] = []
@@ -63,6 +63,8 @@ class FeatureMaps:
             output = outputs.get(index, ())
             found = list(output) if isinstance(output, (list, tuple)) else [output]
             if not found or not all(isinstance(m, Tensor) and m.dim() == 4 for m in found):
-                raise ConfigError(f"{self.key} names '{name}', which gives no feature map (N, C, H, W)")
+                raise ConfigError(
+                    f"{self.key} names '{name}', which does not give a feature map (N, C, H, W)"
+                )
             maps += found
         return maps

@@ -1,8 +1,8 @@
-"""The batch of all processes for a pair loss, with gradients.
+"""Gather the batch of all processes for a pair loss, with gradients.
 
-Every process then computes the same loss of the joined batch. Its gradient is that of all processes' losses
-together, so that DistributedDataParallel, which takes the mean over the processes, gives the parameters the very
-gradient of one process with the joined batch. This module needs torch alone.
+Every process then computes the same loss of the joined batch. Its gradient is that of the losses of all processes
+together, so that DistributedDataParallel, which averages over the processes, gives the parameters exactly the gradient
+that one process with the joined batch would give them. This module needs only torch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def gather_batch(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         features: (n, D) of this process; n may differ between processes.
-        labels: (n,) identities, numbered alike on all processes.
+        labels: (n,) identities, with the same numbers on all processes.
 
     Returns:
         features (N, D), at least float32, and labels (N,); unchanged in a single process.
@@ -40,7 +40,7 @@ def _sizes(features: Tensor) -> list[int]:
 
 
 def _join(values: Tensor, sizes: list[int]) -> Tensor:
-    """Concatenate over the processes; all_gather wants equal sizes, so shorter ones are filled up meanwhile."""
+    """Concatenate over the processes; shorter tensors are padded meanwhile, because all_gather needs equal sizes."""
     filled = values.new_zeros((max(sizes), *values.shape[1:]))
     filled[: len(values)] = values
     parts = [torch.empty_like(filled) for _ in sizes]
@@ -49,7 +49,7 @@ def _join(values: Tensor, sizes: list[int]) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """Forward: join. Backward: the sum over all processes of their gradients of this process's rows."""
+    """Join in the forward pass; sum the gradients of this process's rows over all processes in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, sizes: list[int]) -> Tensor:

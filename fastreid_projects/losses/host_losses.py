@@ -1,7 +1,7 @@
-"""The host's own losses under their names in the registry.
+"""The host's losses under their names in the registry.
 
-Inside the host's architectures its own code computes them; here they become known names, reach architectures whose
-if-chain leaves them out (CircleLoss in MGN, FocalLoss everywhere), and serve this project's architectures.
+In the host's architectures, the host's code computes them. The registry makes their names known, offers them to
+architectures whose if-chain leaves them out (CircleLoss in MGN, FocalLoss everywhere), and to those of this project.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fastreid_projects.losses.registry import register_loss
 
 
 class _PairLoss(nn.Module):
-    """A host loss on features, computed in float32 whatever autocast says."""
+    """A loss of the host on features, computed in float32 regardless of autocast."""
 
     inputs = "features"
     config_node = ""
@@ -27,11 +27,11 @@ class _PairLoss(nn.Module):
         self.options = options
 
     def compute(self, features: Tensor, labels: Tensor) -> Tensor:
-        """The host's function."""
+        """Call the host's function."""
         raise NotImplementedError
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Loss of features (N, D) with labels (N,), a scalar."""
+        """Return the loss of features (N, D) with labels (N,), a scalar."""
         with torch.autocast(features.device.type, enabled=False):
             return self.compute(features.float(), labels)
 
@@ -42,7 +42,7 @@ class _PairLoss(nn.Module):
 
 @register_loss
 class CrossEntropyLoss(nn.Module):
-    """Cross entropy with label smoothing; see :func:`.cross_entropy.cross_entropy`."""
+    """Compute cross entropy with label smoothing; see :func:`.cross_entropy.cross_entropy`."""
 
     inputs = "logits"
     config_node = "CE"
@@ -57,13 +57,13 @@ class CrossEntropyLoss(nn.Module):
         return cls(cfg.MODEL.LOSSES.CE.EPSILON, cfg.MODEL.LOSSES.CE.ALPHA)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Loss of logits (N, classes) with labels (N,)."""
+        """Return the loss of logits (N, classes) with labels (N,)."""
         return cross_entropy(logits, labels, self.eps, self.alpha)
 
 
 @register_loss
 class TripletLoss(_PairLoss):
-    """The host's ``triplet_loss``: batch-hard or weighted, soft margin where the margin is 0."""
+    """The host's ``triplet_loss``: batch-hard or weighted, with a soft margin if the margin is 0."""
 
     config_node = "TRI"
 
@@ -74,7 +74,7 @@ class TripletLoss(_PairLoss):
         return cls(margin=node.MARGIN, norm_feat=node.NORM_FEAT, hard_mining=node.HARD_MINING)
 
     def compute(self, features: Tensor, labels: Tensor) -> Tensor:
-        """The host's function."""
+        """Call the host's function."""
         from fastreid.modeling.losses import triplet_loss
 
         features = without_blank(features) if self.options["norm_feat"] else features
@@ -93,7 +93,7 @@ class CircleLoss(_PairLoss):
         return cls(margin=cfg.MODEL.LOSSES.CIRCLE.MARGIN, gamma=cfg.MODEL.LOSSES.CIRCLE.GAMMA)
 
     def compute(self, features: Tensor, labels: Tensor) -> Tensor:
-        """The host's function."""
+        """Call the host's function."""
         from fastreid.modeling.losses import pairwise_circleloss
 
         return pairwise_circleloss(without_blank(features), labels, **self.options)
@@ -111,7 +111,7 @@ class Cosface(_PairLoss):
         return cls(margin=cfg.MODEL.LOSSES.COSFACE.MARGIN, gamma=cfg.MODEL.LOSSES.COSFACE.GAMMA)
 
     def compute(self, features: Tensor, labels: Tensor) -> Tensor:
-        """The host's function."""
+        """Call the host's function."""
         from fastreid.modeling.losses import pairwise_cosface
 
         return pairwise_cosface(without_blank(features), labels, **self.options)
@@ -121,7 +121,7 @@ class Cosface(_PairLoss):
 class FocalLoss(nn.Module):
     """The host's ``focal_loss``, which no architecture of the host calls.
 
-    The host takes log(softmax(x)), which is -inf for a confident logit; log_softmax is the same and finite.
+    The host computes log(softmax(x)), which is -inf for a confident logit; log_softmax gives the same and is finite.
     """
 
     inputs = "logits"
@@ -137,7 +137,7 @@ class FocalLoss(nn.Module):
         return cls(cfg.MODEL.LOSSES.FL.ALPHA, cfg.MODEL.LOSSES.FL.GAMMA)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Mean of -alpha (1 - p)^gamma log p over logits (N, classes) with labels (N,)."""
+        """Return the mean of -alpha (1 - p)^gamma log p over logits (N, classes) with labels (N,)."""
         log_p = logits.float().log_softmax(dim=1).gather(1, labels.view(-1, 1)).squeeze(1)
-        missing = (-log_p.expm1()).clamp(min=1e-12)  # 1 - p; a power below 1 has no finite slope at 0
+        missing = (-log_p.expm1()).clamp(min=1e-12)  # 1 - p; a power below 1 has an infinite slope at 0
         return (-self.alpha * missing.pow(self.gamma) * log_p).mean()

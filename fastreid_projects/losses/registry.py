@@ -1,7 +1,7 @@
 """Losses by their name in ``MODEL.LOSSES.NAME``.
 
 A registered loss is an ``nn.Module`` class that offers :class:`fastreid_projects.contract.Loss`. This module
-needs torch alone.
+needs only torch.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class NamedLoss(NamedTuple):
     """A loss as an architecture uses it.
 
     Attributes:
-        key: its key in the loss dictionary, e.g. ``"loss_focal"``.
-        inputs: what its first argument is.
-        module: the loss.
-        scale: weight in the total loss (``MODEL.LOSSES.<NODE>.SCALE``).
+        key: its key in the dictionary of losses, e.g. ``"loss_focal"``.
+        inputs: the kind of its first argument.
+        module: the loss module.
+        scale: its weight in the total loss (``MODEL.LOSSES.<NODE>.SCALE``).
     """
 
     key: str
@@ -38,11 +38,11 @@ class NamedLoss(NamedTuple):
 
 
 def register_loss(cls: _L) -> _L:
-    """Class decorator: make a loss known by its class name.
+    """Register a loss under its class name; a class decorator.
 
     Raises:
-        NameTakenError: another class has the name.
-        TypeError: it lacks a part of :class:`fastreid_projects.contract.Loss`, or has another form of it.
+        NameTakenError: another class already has the name.
+        TypeError: the class lacks a part of :class:`fastreid_projects.contract.Loss`, or has it in another form.
     """
     if cls.__name__ in LOSSES:
         raise name_taken("loss", cls.__name__, LOSSES[cls.__name__])
@@ -55,7 +55,7 @@ def check_loss_names(names: Iterable[str], inputs: Collection[str], architecture
     """Check ``MODEL.LOSSES.NAME`` against the registry and against what the architecture can feed.
 
     Raises:
-        ConfigError: a name is unknown, or its loss wants inputs that the architecture does not have.
+        ConfigError: a name is unknown, or its loss needs inputs that the architecture does not have.
     """
     if isinstance(names, str):
         raise ConfigError(f"MODEL.LOSSES.NAME is the text '{names}'; write a list, e.g. \"('{names}',)\"")
@@ -64,7 +64,8 @@ def check_loss_names(names: Iterable[str], inputs: Collection[str], architecture
             near = difflib.get_close_matches(str(name), LOSSES, n=1, cutoff=0.4)
             hint = f" (did you mean {near[0]}?)" if near else ""
             raise ConfigError(
-                f"MODEL.LOSSES.NAME holds '{name}', which is no known loss{hint}; known are {', '.join(sorted(LOSSES))}"
+                f"MODEL.LOSSES.NAME holds '{name}', which is not a known loss{hint}; "
+                f"known are {', '.join(sorted(LOSSES))}"
             )
         wanted = LOSSES[name].inputs
         if wanted not in inputs:
@@ -78,10 +79,10 @@ def check_loss_names(names: Iterable[str], inputs: Collection[str], architecture
 
 
 def build_losses(cfg: Any, names: Iterable[str]) -> list[NamedLoss]:
-    """Build the named losses from their config nodes; the names have been checked.
+    """Build the named losses, whose names have been checked, from their config nodes.
 
     Raises:
-        ConfigError: a value that the loss refuses.
+        ConfigError: a loss refuses a value.
     """
     built = []
     for name in names:
@@ -101,7 +102,7 @@ def _from_config(cls: Any, cfg: Any) -> nn.Module:
 
 
 def loss_key(name: str) -> str:
-    """Key of a loss in the loss dictionary: ``"loss_fidi"`` for ``"FIDILoss"``."""
+    """Return the key of a loss in the dictionary of losses: ``"loss_fidi"`` for ``"FIDILoss"``."""
     words = re.sub(r"Loss$", "", name)
     words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", words)
     return "loss_" + words.lower()

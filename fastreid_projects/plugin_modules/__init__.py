@@ -1,7 +1,7 @@
-"""Files outside of this package as modules of it: ``/lib/my_loss.py`` is ``plugin_modules._2f_lib_2f_my__loss_2e_py``.
+"""External files as modules of this package: ``/lib/my_loss.py`` is ``plugin_modules._2f_lib_2f_my__loss_2e_py``.
 
-The name holds the path, so that a process which is given an object of such a file by the name of its module, as a
-spawned worker of a data loader is, imports the file without being told of it.
+The name contains the path. A process that gets an object of such a file by the name of its module, such as a spawned
+worker of a data loader, can therefore import the file without knowing anything else.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _PACKAGE = "__init__.py"
 
 
 def module_name(path: str) -> str:
-    """Return the name of the module that a file is imported as; one file has one name, whatever links lead to it.
+    """Return the name under which a file is imported as a module; a file has one name, whatever links lead to it.
 
     Args:
-        path: of a ``.py`` file; that of an ``__init__.py`` is a package, which may import what lies in its folder.
+        path: the path of a ``.py`` file; an ``__init__.py`` is a package, which may import the files in its folder.
     """
     escaped = re.sub(r"[^a-zA-Z0-9]", _escape, os.path.realpath(path))
     return f"{__name__}.{escaped}"
@@ -33,17 +33,17 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def _path_of(name: str) -> str:
-    """Return the path that a module's name, without that of this package, stands for."""
+    """Return the path that the last part of a module's name stands for."""
     return re.sub(r"_([0-9a-f]*)_", lambda match: chr(int(match[1], 16)) if match[1] else "_", name)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds the file of a name by :func:`module_name`."""
+    """Find the file of a name from :func:`module_name`."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return how to import such a file; None for all other names, and where the file does not exist."""
+        """Return how to import such a file; None for other names, and if the file does not exist."""
         parent, _, name = fullname.rpartition(".")
         file = _path_of(name) if parent == __name__ else ""
         if not os.path.isabs(file) or not os.path.isfile(file):

@@ -1,6 +1,6 @@
-"""Importing plug-ins from outside: a file, a module, or what installed packages announce by an entry point.
+"""Import external plug-ins: a file, a module, or the entry points of installed packages.
 
-A mistake in one is a single sentence that names the plug-in, and the line where it fails.
+An error in a plug-in becomes a single sentence that names the plug-in and the line where it fails.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fastreid_projects.plugin_modules import module_name
 logger = logging.getLogger("fastreid.projects.plugins")
 
 GROUP = "fastreid_projects.plugins"
-LEFT_OUT: dict[str, str] = {}  # installed package -> why its plug-in is not used
+LEFT_OUT: dict[str, str] = {}  # installed package -> the reason why its plug-in is not used
 _SUFFIX = ".py"
 
 
@@ -35,11 +35,11 @@ class Plugin(NamedTuple):
     """A plug-in that has been imported.
 
     Attributes:
-        name: as ``PLUGINS`` or the entry point has it.
-        module: what it is.
-        path: of its file, or of its folder where it is a package; "" for one without files.
-        sha256: digest of the file, or of all Python files in the folder.
-        package: name and version of the installed package that announces it, "" where ``PLUGINS`` names it.
+        name: the name in ``PLUGINS`` or of the entry point.
+        module: the imported module.
+        path: the path of its file, or of its folder if it is a package; "" for a module without files.
+        sha256: the digest of the file, or of all Python files in the folder.
+        package: name and version of the installed package that announces it; "" if ``PLUGINS`` names it.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Plugin(NamedTuple):
     package: str = ""
 
     def facts(self) -> dict[str, str]:
-        """Return what a run record holds of it; a file's name is then without folder and suffix."""
+        """Return the entry for a run record; the name of a file is then without folder and suffix."""
         name = Path(self.path).stem if is_path(self.name) else self.name
         facts = {"name": name, "path": self.path, "sha256": self.sha256}
         return {**facts, "package": self.package} if self.package else facts
@@ -61,19 +61,19 @@ def is_path(name: str) -> bool:
 
 
 def canonical(name: str) -> str:
-    """Return a module's name as it is, a file's path as an absolute one."""
+    """Return the name of a module as it is, or the path of a file as an absolute path."""
     return os.path.abspath(os.path.expanduser(name)) if is_path(name) else name
 
 
 @functools.cache
 def load_plugin(name: str) -> Plugin:
-    """Import a plug-in, once.
+    """Import a plug-in once.
 
     Args:
-        name: a module's dotted name, or the absolute path of a Python file.
+        name: the dotted name of a module, or the absolute path of a Python file.
 
     Raises:
-        ConfigError: there is none, or it fails; the sentence begins with its name.
+        ConfigError: it does not exist or fails; the message starts with its name.
     """
     target = _module_of_file(name) if is_path(name) else _checked_module(name)
     with failing_in_one_sentence(name, target), _registered_names_taken_back():
@@ -89,7 +89,7 @@ def installed_plugins() -> tuple[Plugin, ...]:
     for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: (_package(p), p.name)):
         try:
             if not re.fullmatch(r"[\w.]+", point.value):
-                raise ConfigError(f"{point.value} has to be the name of a module alone")
+                raise ConfigError(f"{point.value} has to be just the name of a module")
             plugins.append(load_plugin(point.value)._replace(name=point.name, package=_package(point)))
         except ConfigError as error:
             leave_out(_package(point), str(error))
@@ -117,16 +117,16 @@ def _package(point: importlib.metadata.EntryPoint) -> str:
 def _module_of_file(path: str) -> str:
     if not path.endswith(_SUFFIX):
         raise ConfigError(
-            f"{path} is not a Python file; name a file that ends in {_SUFFIX} (of a package its __init__.py), or a "
+            f"{path} is not a Python file; name a file that ends in {_SUFFIX} (for a package, its __init__.py), or a "
             "module with dots"
         )
     if not os.path.isfile(path):
-        raise ConfigError(f"{path} does not exist; name the file where it is, or leave it out")
+        raise ConfigError(f"{path} does not exist; name its present place, or leave it out")
     return module_name(path)
 
 
 def _checked_module(name: str) -> str:
-    """Return the name of a module that can be found; finding it imports the packages that it is in."""
+    """Return the name of a module that can be found; finding it imports its parent packages."""
     if not re.fullmatch(r"\w+(\.\w+)*", name):
         raise ConfigError(f"'{name}' is neither the path of a {_SUFFIX} file nor the name of a module")
     with failing_in_one_sentence(name, name):
@@ -134,7 +134,7 @@ def _checked_module(name: str) -> str:
             spec = importlib.util.find_spec(name) if name not in sys.modules else True
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-                raise  # something that a package on the way wants to import
+                raise  # a parent package imports something else that is missing
             spec = None
     if spec is None:
         raise ConfigError(
@@ -145,7 +145,7 @@ def _checked_module(name: str) -> str:
 
 
 def _loaded_before(target: str) -> ModuleType | None:
-    """Return the module that the target's file was loaded as under another name, the main script among them."""
+    """Return the module as which the target's file is already loaded under another name, such as ``__main__``."""
     spec = None if target in sys.modules else importlib.util.find_spec(target)
     if spec is None or not spec.origin:
         return None
@@ -159,11 +159,11 @@ def _loaded_before(target: str) -> ModuleType | None:
 
 @contextlib.contextmanager
 def failing_in_one_sentence(name: str, target: str) -> Iterator[None]:
-    """Say of an exception in a plug-in's code where in its files it came up.
+    """Turn an exception in a plug-in's code into a sentence that says where in its files it was raised.
 
     Args:
-        name: of the plug-in, for the sentence.
-        target: of its module.
+        name: the name of the plug-in, for the sentence.
+        target: the name of its module.
 
     Raises:
         ConfigError: instead of any other exception.
@@ -180,7 +180,7 @@ def failing_in_one_sentence(name: str, target: str) -> Iterator[None]:
 
 
 def _place_of(error: BaseException, target: str) -> tuple[str, int]:
-    """Return file and number of the innermost line of the plug-in's own; ("", 0) where there is none."""
+    """Return file and number of the innermost line in the plug-in's code; ("", 0) if there is none."""
     if isinstance(error, SyntaxError) and error.filename:
         return error.filename, error.lineno or 0
     package = target if target.startswith(__package__) else target.partition(".")[0]
@@ -194,7 +194,7 @@ def _place_of(error: BaseException, target: str) -> tuple[str, int]:
 
 @contextlib.contextmanager
 def _registered_names_taken_back() -> Iterator[None]:
-    """Where an import fails, forget what its modules have registered: they will be other objects the next time."""
+    """Forget what the modules of a failed import have registered, as they will register other objects next time."""
     known = registries()
     before = [set(registry) for registry in known]
     try:
@@ -208,7 +208,7 @@ def _registered_names_taken_back() -> Iterator[None]:
 
 
 def registries() -> list[dict[str, Any]]:
-    """Return what holds all that a plug-in can register, each by name: the project's registries and the host's."""
+    """Return all registries that a plug-in can add to, by name: those of the project and of the host."""
     from fastreid.data.datasets import DATASET_REGISTRY
     from fastreid.modeling.backbones import BACKBONE_REGISTRY
     from fastreid.modeling.heads import REID_HEADS_REGISTRY
@@ -222,7 +222,7 @@ def registries() -> list[dict[str, Any]]:
 
 
 def _place(module: ModuleType) -> str:
-    """Return the file of a module, the folder of a package, "" where it has neither."""
+    """Return the file of a module or the folder of a package; "" if it has neither."""
     file = getattr(module, "__file__", None) or ""
     return os.path.dirname(file) if os.path.basename(file) == "__init__.py" else file
 

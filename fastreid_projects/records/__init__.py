@@ -1,1 +1,1 @@
-"""Run records and the tables that are made from them."""
+"""Run records and the tables made from them."""

@@ -1,4 +1,4 @@
-"""``OUTPUT_DIR/run.json``: what was run, where, for how long, and what came out."""
+"""``OUTPUT_DIR/run.json``: what was run, where, for how long, and with which results."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ _PACKAGES = ("fastreid-projects", "fastreid", "torch", "torchvision", "numpy", "
 
 
 def environment() -> dict[str, Any]:
-    """Versions, hardware and commit of this process, for run records and benchmarks."""
+    """Return the versions, hardware and commit of this process, for run records and benchmarks."""
     return {"commit": _commit(), "versions": _versions(), "hardware": _hardware()}
 
 
 def write_record(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
-    """Write a record as JSON, aside and renamed, so that it is never half there. NaN becomes null."""
+    """Write a record as JSON to a temporary file and rename it, so that it is never incomplete; NaN becomes null."""
     write_aside(path, (json.dumps(_plain(record), indent=2) + "\n").encode())
 
 
 class RunRecord:
-    """Collects a run's facts from its start on.
+    """Collect the facts of a run from its start.
 
     Args:
-        cfg: the run's config.
-        command: the command line, for the reader.
+        cfg: the config of the run.
+        command: the command line, for the reader of the record.
     """
 
     def __init__(self, cfg: Any, command: str = "") -> None:
         self.cfg = cfg
         self.command = command
         self.start = time.time()
-        self.environment = environment()  # of the code that runs, not of what the checkout becomes meanwhile
+        self.environment = environment()  # of the code that runs, even if the checkout changes meanwhile
 
     def finish(
         self,
@@ -59,11 +59,11 @@ class RunRecord:
         """Write ``run.json``.
 
         Args:
-            metrics: the evaluator's, nested by dataset where there are several; their ``counts``, what they are of,
-                stand beside them by dataset.
-            stages: (name, OUTPUT_DIR) of the stages before this one; their records' seconds and metrics are kept.
-            training: :func:`training_facts` of the model, where this run only evaluated it.
-            trained_tests: test sets whose people were trained on; their scores are not those of a test.
+            metrics: the metrics of the evaluator, nested by dataset if there are several; their ``counts``, the
+                numbers of items that they are computed from, are stored beside them by dataset.
+            stages: (name, OUTPUT_DIR) of the earlier stages, whose seconds and metrics are copied from their records.
+            training: :func:`training_facts` of the model, if this run only evaluated it.
+            trained_tests: test sets whose people the model was trained on; the scores there are not test scores.
         """
         path = Path(self.cfg.OUTPUT_DIR) / "run.json"
         record = {
@@ -90,10 +90,9 @@ class RunRecord:
 
 
 def training_facts(folder: str) -> dict[str, Any]:
-    """Command, seconds, hardware and all else but config, metrics and counts of the training that a record is of.
+    """Return all facts of the training run that a record describes, except for config, metrics and counts.
 
-    An evaluation's record takes the place of its training's, and holds these facts as ``training``; {} where it knows
-    of none.
+    The record of an evaluation replaces that of training and holds its facts as ``training``; {} if they are not known.
     """
     try:
         record = json.loads((Path(folder) / "run.json").read_text(encoding="utf-8"))
@@ -104,7 +103,7 @@ def training_facts(folder: str) -> dict[str, Any]:
 
 
 def _stage_facts(folder: str) -> dict[str, Any]:
-    """Seconds and metrics of a stage's own record; nothing where it was interrupted before it wrote one."""
+    """Return the seconds and metrics in the record of a stage; {} if the stage was interrupted before it wrote one."""
     try:
         record = json.loads((Path(folder) / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -114,7 +113,7 @@ def _stage_facts(folder: str) -> dict[str, Any]:
 
 
 def peak_memory_mib() -> dict[str, float]:
-    """Peak resident memory of this process, and of the CUDA allocator where there is one, in MiB."""
+    """Return the peak resident memory of this process, and that of the CUDA allocator if there is one, in MiB."""
     unit = 1024 if sys.platform != "darwin" else 1024 * 1024
     peak = {"process": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)}
     if torch.cuda.is_available():
@@ -164,7 +163,7 @@ def _cpu_name() -> str:
 
 
 def _commit() -> str:
-    """Commit of the checkout this package is run from, "" for an installed copy."""
+    """Return the commit of the checkout that this package runs from; "" for an installed copy."""
     folder = Path(__file__).resolve().parent
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Result tables from run records: a number without a record is not printed."""
+"""Result tables from run records; a number without a record is not printed."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ Record = dict[str, Any]
 
 
 def read_record(path: str | Path) -> Record:
-    """Read a ``run.json``, or that of a run's folder.
+    """Read a ``run.json``, given by its path or its folder.
 
     Raises:
-        DataError: there is none, or it is no record.
+        DataError: there is none, or it is not a run record.
     """
     path = Path(path)
     path = path / "run.json" if path.is_dir() else path
-    record = _read(path, "name a run's OUTPUT_DIR that was run to its end")
+    record = _read(path, "name the OUTPUT_DIR of a finished run")
     for key, kind in (("metrics", Mapping), ("seconds", (int, float)), ("commit", str)):
         if not isinstance(record.get(key), kind):
-            raise DataError(f"{path} is no run record: it has no {key}")
+            raise DataError(f"{path} is not a run record: it has no {key}")
     for name, value in flat_metrics(record).items():
         if not isinstance(value, (int, float)):
-            raise DataError(f"{path} is no run record: its metric {name} is {value!r}, which is no number")
+            raise DataError(f"{path} is not a run record: its metric {name} is {value!r}, not a number")
     return record
 
 
 def read_runs(path: str | Path) -> Record | list[Record]:
-    """Read a run's record, or those of all seeds where the folder was written with ``--seeds``.
+    """Read the record of a run, or the records of all seeds if the folder was written with ``--seeds``.
 
     Raises:
         DataError: see :func:`read_record`.
@@ -52,14 +52,14 @@ def _read(path: Path, hint: str) -> Record:
     except FileNotFoundError:
         raise DataError(f"{path} does not exist: {hint}") from None
     except ValueError as error:
-        raise DataError(f"{path} is no run record: {error}") from error
+        raise DataError(f"{path} is not a run record: {error}") from error
     if not isinstance(record, dict):
-        raise DataError(f"{path} is no run record: it has no metrics")
+        raise DataError(f"{path} is not a run record: it has no metrics")
     return record
 
 
 def flat_metrics(record: Record) -> dict[str, float]:
-    """A record's numbers by name; ``dataset/name`` where it was tested on several datasets."""
+    """Return the metrics of a record by name; by ``dataset/name`` if there were several test sets."""
     flat: dict[str, float] = {}
     for name, value in record["metrics"].items():
         if isinstance(value, Mapping):
@@ -70,7 +70,7 @@ def flat_metrics(record: Record) -> dict[str, float]:
 
 
 def spread(records: Sequence[Record]) -> dict[str, tuple[float, float | None]]:
-    """Mean and standard deviation (of the sample, n - 1; None for one record) of what all records have."""
+    """Return mean and standard deviation (of a sample, n - 1; None for one record) of the metrics in all records."""
     flat = [flat_metrics(record) for record in records]
     result = {}
     for name in flat[0]:
@@ -81,15 +81,15 @@ def spread(records: Sequence[Record]) -> dict[str, tuple[float, float | None]]:
 
 
 def markdown_table(records: Sequence[tuple[str, Record | list[Record]]], metrics: Sequence[str] = ()) -> str:
-    """One row per record: its name, its metrics in per cent, minutes and commit.
+    """Return a table with one row for each record: its name, its metrics in per cent, minutes and commit.
 
     Args:
-        records: (name, record); or (name, records of the same config with other seeds), whose cells are
+        records: (name, record), or (name, records of the same config with other seeds) for cells with
             mean ± standard deviation.
-        metrics: which metrics, in which order; all of the first row by default.
+        metrics: the metrics to show, in order; by default all of the first row.
 
     Returns:
-        A Markdown table; a metric that a record does not have is "-".
+        A Markdown table; "-" stands for a metric that a record does not have.
 
     Raises:
         DataError: no record has a named metric.
@@ -120,6 +120,6 @@ def _cell(value: tuple[float, float | None] | None) -> str:
 
 
 def total_seconds(record: dict[str, Any]) -> float:
-    """Seconds of a run and of the stages before its last one; of the training, where the run only evaluated it."""
+    """Return the seconds of a run with all its stages; those of the training run if the record is an evaluation's."""
     run = record.get("training") or record
     return run["seconds"] + sum(stage.get("seconds", 0) for stage in run.get("stages", ()))

@@ -178,6 +178,6 @@ def test_a_name_is_registered_once():
     class AttentionPooling(ChannelPooling):
         pass
 
-    with pytest.raises(ValueError, match="AttentionPooling is registered already"):
+    with pytest.raises(ValueError, match="AttentionPooling is already registered"):
         register_pooling(AttentionPooling)
     assert pooling.AttentionPooling is not AttentionPooling

@@ -128,7 +128,7 @@ def test_a_file_of_each_is_loaded_whole(trained, dialect, tmp_path, caplog):
     load_and_log(checkpointer, path, caplog)
     expected = trained.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
-    assert f"The weights have the names of {dialect}: renamed" in caplog.text
+    assert f"The weights have the names of {dialect}: they are renamed" in caplog.text
 
 
 def test_a_neck_that_a_file_lacks_is_still_refused_for_an_evaluation(trained, tmp_path):
@@ -149,4 +149,4 @@ def test_a_classifier_of_other_classes_is_not_warned_of(trained, evaluated, tmp_
         checkpointer.classes = 5
     load_and_log(checkpointer, path, caplog)
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert ("heads.weight starts anew: 5 classes here, 3 in the file" in caplog.text) is not evaluated
+    assert ("heads.weight is not loaded: 5 classes here, 3 in the file" in caplog.text) is not evaluated

@@ -80,7 +80,7 @@ def test_another_schedule_and_rate_of_the_config_count(caplog):
     train(states, 0, 3)
     with caplog.at_level(logging.WARNING):
         states = resumed(saved(states), sched="MultiStepLR", epochs=8, rate=0.5)
-    assert "lr_sched goes on by this config" in caplog.text
+    assert "lr_sched continues by this config" in caplog.text
     assert "milestones" in caplog.text
     assert train(states, 3, 8) == pytest.approx([0.05, 0.05, 0.005, 0.005, 0.005])
 
@@ -108,12 +108,12 @@ def test_another_optimizer_is_one_sentence(kind):
     states = make()
     train(states, 0, 1)
     with pytest.raises(
-        WeightsError, match=r"'optimizer' in 'a\.pth'.*another optimizer's than SOLVER\.OPT's"
+        WeightsError, match=r"'optimizer' in 'a\.pth'.*belongs to an optimizer other than SOLVER\.OPT"
     ):
         resumed(saved(states), kind=kind)
     states = make(kind=kind)
     train(states, 0, 1)
-    with pytest.raises(WeightsError, match="another optimizer's than SOLVER"):
+    with pytest.raises(WeightsError, match="an optimizer other than SOLVER"):
         resumed(saved(states))
 
 

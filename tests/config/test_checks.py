@@ -59,7 +59,7 @@ def test_names_of_a_training(key, value, nearest, tiny_cfg):
 @pytest.mark.parametrize(
     ("opts", "message"),
     [
-        (("MODEL.DEVICE", "gpu"), r"MODEL\.DEVICE 'gpu' is no device"),
+        (("MODEL.DEVICE", "gpu"), r"MODEL\.DEVICE 'gpu' is not a supported device"),
         (("MODEL.HEADS.NORM", "FrozenBN"), r"MODEL\.HEADS\.NORM 'FrozenBN' works in the backbone only"),
         (
             ("MODEL.BACKBONE.NAME", "build_regnet_backbone"),
@@ -81,7 +81,7 @@ def test_contradictions_of_every_run(opts, message, tiny_cfg, resnet18):
 @pytest.mark.parametrize(
     ("opts", "message"),
     [
-        (("SOLVER.IMS_PER_BATCH", 6), r"6 over 1 processes is no multiple of DATALOADER\.NUM_INSTANCE 4"),
+        (("SOLVER.IMS_PER_BATCH", 6), r"6 over 1 processes is not a multiple of DATALOADER\.NUM_INSTANCE 4"),
         (("SOLVER.MAX_EPOCH", 0), r"SOLVER\.MAX_EPOCH is 0 but has to be at least 1"),
         (("TEST.EVAL_PERIOD", -1), r"TEST\.EVAL_PERIOD is -1 but has to be at least 0"),
         (("SOLVER.BASE_LR", 0.0), r"SOLVER\.BASE_LR is 0\.0 but has to be above 0"),
@@ -92,7 +92,7 @@ def test_contradictions_of_every_run(opts, message, tiny_cfg, resnet18):
         ),
         (
             ("MODEL.META_ARCHITECTURE", "MoCo", "MODEL.QUEUE_SIZE", 20),
-            r"MODEL\.QUEUE_SIZE 20 is no multiple of SOLVER\.IMS_PER_BATCH 8",
+            r"MODEL\.QUEUE_SIZE 20 is not a multiple of SOLVER\.IMS_PER_BATCH 8",
         ),
     ],
 )

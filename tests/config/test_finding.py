@@ -89,7 +89,7 @@ def test_what_is_shared_is_never_proposed():
 def test_a_folder_of_configs():
     sentence = refusal("configs/demo")
     assert sentence.startswith(
-        "the config configs/demo is a folder; name a yaml file in it, such as configs/demo/agw_r18_demo.yml, "
+        "the config configs/demo is a folder; name a YAML file in it, such as configs/demo/agw_r18_demo.yml, "
     )
     assert refusal("projects/AMD/configs").count(".yml") == 3
 
@@ -100,4 +100,4 @@ def test_a_folder_of_a_run(tmp_path):
 
 
 def test_a_folder_without_configs(tmp_path):
-    assert refusal(str(tmp_path)) == f"the config {tmp_path} is a folder; name a yaml file"
+    assert refusal(str(tmp_path)) == f"the config {tmp_path} is a folder; name a YAML file"

@@ -29,7 +29,7 @@ def test_an_old_path_leads_to_the_config_with_one_line_in_the_log(caplog):
         for _ in range(2):
             assert load_config(OLD) == load_config(str(config_file("amd_r18_demo").relative_to(ROOT)))
     assert [record.message for record in caplog.records] == [
-        f"{OLD} is projects/AMD/configs/demo/amd_r18_demo.yml today"
+        f"{OLD} is now projects/AMD/configs/demo/amd_r18_demo.yml"
     ]
 
 

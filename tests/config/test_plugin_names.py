@@ -140,7 +140,7 @@ def test_a_plug_in_changes_no_key_of_others(write, tmp_path):
         ("gone", "del cfg.MODEL['LOSSES']"),
     ):
         (tmp_path / f"{name}.py").write_text(f"def add_config(cfg):\n    {line}\n")
-    assert "rate.py changes SOLVER.BASE_LR in its add_config, which is not its own key" in refusal(
+    assert "rate.py changes SOLVER.BASE_LR in its add_config, a key that it has not added" in refusal(
         write("PLUGINS: [rate.py]\n")
     )
     assert "changes MODEL.LOSSES.CE.EPSILON" in refusal("", ["PLUGINS", "['group.py']"])

@@ -259,11 +259,11 @@ def test_files_that_cannot_be_read(write, tmp_path):
     for text, words in (
         ("", "is empty"),
         ("# nothing\n", "is empty"),
-        ("- MODEL\n- SOLVER\n", "no mapping"),
-        ("only words\n", "no mapping"),
-        ("MODEL: [1, 2\nSOLVER: }", "no valid yaml"),
-        ("MODEL:\n\tDEVICE: cpu\n", "no valid yaml"),
-        ("MODEL: !!python/object/apply:os.getcwd []\n", "no valid yaml"),
+        ("- MODEL\n- SOLVER\n", "not a mapping"),
+        ("only words\n", "not a mapping"),
+        ("MODEL: [1, 2\nSOLVER: }", "not valid YAML"),
+        ("MODEL:\n\tDEVICE: cpu\n", "not valid YAML"),
+        ("MODEL: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
     ):
         path = write(text)
         sentence = refusal(path)

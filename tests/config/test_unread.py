@@ -84,7 +84,7 @@ def test_a_value_without_an_effect_is_refused(name, key, value, on_meta):
         ConfigError, match=rf"^{key} .*would have no effect: MODEL\.META_ARCHITECTURE"
     ) as error:
         Trainer.build_model(small(config_file(name), key, value))
-    assert f"does not read it; leave it out, or give the default, {key} " in str(error.value)
+    assert f"does not read it; leave it out, or set the default, {key} " in str(error.value)
 
 
 def test_several_are_named_in_one_sentence(on_meta):

@@ -136,8 +136,10 @@ def check(code: int, out: Path, signum: int) -> None:
     log = out.with_suffix(".log").read_text()
     if code == 128 + signum:
         told = log.splitlines()[-1]
-        go_on = "Go on with: python train_net.py --resume --config-file" in told
-        if "Traceback" in log or not (go_on or told == "Interrupted"):  # the latter before the run had begun
+        resumes = "Resume with: python train_net.py --resume --config-file" in told
+        if "Traceback" in log or not (
+            resumes or told == "Interrupted"
+        ):  # the latter before the run had begun
             raise SystemExit(log[-4000:])
     elif code not in (0, -signum):
         raise SystemExit(log[-4000:])

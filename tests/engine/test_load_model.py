@@ -51,7 +51,7 @@ def test_a_head_that_was_not_trained_is_one_sentence(tmp_path):
 
 def test_other_parts_are_one_sentence(tmp_path):
     path, _ = saved(tmp_path, MPN)
-    with pytest.raises(WeightsError, match="MODEL settings of that training"):
+    with pytest.raises(WeightsError, match="MODEL settings of the run that wrote it"):
         load(MPN, path, "MODEL.MPN.PARTS", "2")
 
 

@@ -159,7 +159,9 @@ def test_what_a_first_model_does_not_take_is_named():
     stages = staged(MPN, *opts)
     (sentence,) = untaken(stages, opts)
     assert "Stage ide trains " in sentence
-    assert "where SOLVER.MAX_EPOCH of the command line does not hold; STAGES.ide.SOLVER.MAX_EPOCH" in sentence
+    assert (
+        "where SOLVER.MAX_EPOCH from the command line has no effect; STAGES.ide.SOLVER.MAX_EPOCH" in sentence
+    )
     own = (*opts, "STAGES.ide.SOLVER.MAX_EPOCH", "3")
     assert untaken(staged(MPN, *own), own) == []
     assert untaken(staged(str(BOT), "SEED", "4"), ("SEED", "4")) == []
@@ -188,10 +190,10 @@ def test_mistakes_are_one_sentence(write):
     assert "STAGES first: there is no config key SOLVER.OPTT" in refusal(
         write(TWO.replace("OPT: SGD", "OPTT: SGD"))
     )
-    assert "two stages of one NAME" in refusal(write(TWO.replace("NAME: second", "NAME: first")))
+    assert "two stages with the same NAME" in refusal(write(TWO.replace("NAME: second", "NAME: first")))
     assert "NAME" in refusal(write(TWO.replace("NAME: second", "NAME: a/b")))
     assert "NAME" in refusal(write(TWO + "  - SEED: 1\n"))
-    assert "STAGES.third.SEED is no key of a stage" in refusal(write(TWO), "STAGES.third.SEED", "1")
+    assert "STAGES.third.SEED is not a key of a stage" in refusal(write(TWO), "STAGES.third.SEED", "1")
     assert "first, second" in refusal(write(TWO), "STAGES.first", "1")
     assert "SOLVER.NOPE" in refusal(write(TWO), "STAGES.first.SOLVER.NOPE", "1")
     assert "WEIGHTS_KEY names MODEL.NOPE" in refusal(write(TWO + "    WEIGHTS_KEY: MODEL.NOPE\n"))

@@ -93,7 +93,7 @@ def test_more_than_there_are(features, k):
 def test_wrong_requests_are_sentences(features):
     with pytest.raises(ConfigError, match="flat or ivfpq or hnsw"):
         GalleryIndex.build(features, "lsh")
-    with pytest.raises(DataError, match="take 'flat'"):
+    with pytest.raises(DataError, match="use 'flat'"):
         GalleryIndex.build(features, "ivfpq")
     with pytest.raises(DataError, match="32-d"):
         GalleryIndex.build(features).search(np.zeros((1, 16)), 1)

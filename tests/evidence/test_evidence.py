@@ -12,7 +12,7 @@ from fastreid_projects.config.checks import check_host_config, check_training_co
 from fastreid_projects.engine.stages import build_stages
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.evidence import make as evidence
-from fastreid_projects.evidence.claims import Claim, Row, Training, read_claims, trainings
+from fastreid_projects.evidence.claims import Claim, Row, Training, read_claims, training_runs
 from fastreid_projects.evidence.report import arguments, write_claim
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,7 +72,7 @@ def trained(monkeypatch):
 
 
 def test_all_rows_of_a_seed_come_before_the_next_and_nothing_twice(trained, tmp_path):
-    done = list(trainings(CLAIM, str(tmp_path)))
+    done = list(training_runs(CLAIM, str(tmp_path)))
     finish(done[1], 7.0)
     assert evidence.make([CLAIM], str(tmp_path)) == []
     assert trained == [("a", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
@@ -88,7 +88,7 @@ def test_a_quick_list_trains_each_config_once(trained, tmp_path, monkeypatch):
 
 
 def test_the_table(tmp_path):
-    made = list(trainings(CLAIM, str(tmp_path)))
+    made = list(training_runs(CLAIM, str(tmp_path)))
     for training, score in zip(made, (10, 11, 20, 22, 30, 33), strict=True):
         finish(training, score)
     text = write_claim(str(tmp_path), CLAIM, made).read_text()
@@ -120,7 +120,7 @@ def test_a_training_that_fails_is_named_and_the_others_are_made(monkeypatch, tmp
     assert [(one.row.name, one.seed) for one in failed] == [("a", 0), ("a", 1), ("a", 2)]
     assert (tmp_path / "table.md").is_file()
     monkeypatch.setattr(evidence, "_train", lambda training, more: False)
-    with pytest.raises(DataError, match=r"all 6 trainings failed; the first was fastreid-projects train"):
+    with pytest.raises(DataError, match=r"all 6 runs failed; the first was fastreid-projects train"):
         evidence.make([CLAIM], str(tmp_path / "other"))
 
 
@@ -141,15 +141,15 @@ def finish_from(words):
 
 def test_weights_of_an_earlier_table():
     (start,) = (claim for claim in CLAIMS if claim.name == "pretrain")
-    (learned,) = trainings(start, "out")
+    (learned,) = training_runs(start, "out")
     (table,) = (claim for claim in CLAIMS if claim.name == "fidi_bagtricks_pretrained")
     assert CLAIMS.index(start) < CLAIMS.index(table)
-    for training in trainings(table, "out"):
+    for training in training_runs(table, "out"):
         assert f"{learned.folder}/model_final.pth" in training.row.opts
 
 
 def test_arguments():
-    training = next(trainings(CLAIM, "out"))
+    training = next(training_runs(CLAIM, "out"))
     words = arguments(training, ["DATASETS.ID_FRACTION", "0.5"])
     assert words[:3] == ["--config-file", "a.yml", "--resume"]
     assert words[3:] == [

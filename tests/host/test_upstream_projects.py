@@ -144,7 +144,7 @@ def test_an_architecture_with_losses_of_its_own_and_vectors_as_labels(tiny_cfg, 
 
 def test_a_misspelt_loss_of_the_hosts_own_architecture_is_still_refused(tiny_cfg, tiny_market):
     tiny_market()
-    with pytest.raises(ConfigError, match="holds 'MultiLabelLossOfItsOwn', which is no known loss"):
+    with pytest.raises(ConfigError, match="holds 'MultiLabelLossOfItsOwn', which is not a known loss"):
         DefaultTrainer.build_model(tiny_cfg("MODEL.LOSSES.NAME", ("MultiLabelLossOfItsOwn",)))
 
 

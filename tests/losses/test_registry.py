@@ -56,7 +56,7 @@ def test_a_class_is_known_by_its_name_once(registered):
     cls = make_loss("ToyLoss")
     assert register_loss(cls) is cls
     assert registered["ToyLoss"] is cls
-    with pytest.raises(ValueError, match="ToyLoss is registered already"):
+    with pytest.raises(ValueError, match="ToyLoss is already registered"):
         register_loss(make_loss("ToyLoss"))
     assert registered["ToyLoss"] is cls
 

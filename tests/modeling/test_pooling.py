@@ -47,7 +47,7 @@ def test_a_layer_with_weights_is_told_its_channels(scaled_pooling):
 
 def test_a_name_of_the_hosts_is_taken():
     assert set(HOST_POOLING) == set(pooling.__all__)
-    with pytest.raises(ValueError, match="GlobalAvgPool is registered already"):
+    with pytest.raises(ValueError, match="GlobalAvgPool is already registered"):
         register_pooling(type("GlobalAvgPool", (ChannelPooling,), {}))
 
 

@@ -143,7 +143,7 @@ def test_their_checkpoint_is_recognised(pair, tmp_path, host_log):
         checkpointer = Checkpointer(fresh)
         checkpointer.classes = CLASSES
         checkpointer.load(str(path))
-    assert "the names of the authors' network: renamed" in host_log.text
+    assert "the names of the authors' network: they are renamed" in host_log.text
     theirs = from_authors(published.state_dict())
     assert all(torch.equal(value, theirs[name].to(value.dtype)) for name, value in fresh.state_dict().items())
 

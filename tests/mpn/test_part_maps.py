@@ -136,7 +136,7 @@ def test_pictures_and_shares_of_files(model, tmp_path):
     assert other[0].read_bytes() != files[0].read_bytes()
     state = {k: v for k, v in model.state_dict().items() if "classifier" not in k}
     torch.save({"model": state}, tmp_path / "m.pth")
-    with pytest.raises(ConfigError, match=r"holds no classifier of body parts.*--score feature"):
+    with pytest.raises(ConfigError, match=r"does not hold a classifier of body parts.*--score feature"):
         write_part_maps(cfg, paths, tmp_path / "out")
     with pytest.raises(ConfigError, match=r"MODEL\.WEIGHTS"):
         write_part_maps(config(), paths, tmp_path / "out")

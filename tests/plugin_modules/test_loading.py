@@ -159,7 +159,7 @@ def test_two_plug_ins_of_one_name_are_both_named(tmp_path):
     first, second = write_loss(tmp_path / "first.py"), write_loss(tmp_path / "second.py")
     load_plugin(str(first))
     sentence = refusal(str(second))
-    assert "the loss PluginLoss is registered already" in sentence
+    assert "the loss PluginLoss is already registered" in sentence
     assert str(first) in sentence
     assert str(second) in sentence
 

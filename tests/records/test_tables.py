@@ -46,7 +46,7 @@ def test_no_record_is_a_sentence(tmp_path):
     with pytest.raises(DataError, match="no metrics"):
         read_record(tmp_path)
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(DataError, match="no run record"):
+    with pytest.raises(DataError, match="is not a run record"):
         read_record(tmp_path)
 
 

@@ -136,7 +136,7 @@ def test_the_command_on_folders_with_a_threshold(run_folder, album, tmp_path, ca
         (["--query", "album", "--gallery", "album", "--top-k", "99"], "36 image"),
         (["--query", "album", "--gallery", "album", "--queries", "0"], "--queries is 0"),
         (["TEST.RERANK.ENABLED", "True"], "TEST.RERANK.ENABLED False"),
-        (["--query", "album", "--gallery", "album", "--index-type", "ivfpq"], "take 'flat'"),
+        (["--query", "album", "--gallery", "album", "--index-type", "ivfpq"], "use 'flat'"),
     ],
 )
 def test_mistakes_are_sentences(run_folder, album, tmp_path, monkeypatch, capsys, words, said):

@@ -1,7 +1,8 @@
-"""What the processes of a run tell each other when one of them fails.
+"""How the processes of a run tell each other that one of them has failed.
 
-The first to fail writes why on a board in the store that they met at, before it ends. What the others meet then (a
-closed connection, or with NCCL nothing at all) is no news: they end without a word, and a thread of each sees to it.
+Before the first process to fail ends, it writes the reason on a board in the store through which the processes met.
+The errors that the others then run into (a closed connection, or with NCCL none at all) are only consequences, so the
+others end without a message. A thread in each process watches the board and ends the process if necessary.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ _SHOWN = logging.getLogger("fastreid.engine.train_loop")
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a process ended.
+    """The reason why a process ended.
 
     Attributes:
-        kind: ``"sentence"`` (an error of the user's), ``"exit"``, ``"crash"``, ``"other"`` (another process failed).
-        text: the sentence; "" where there is none.
-        code: exit code.
-        rank: of the process; -1 where the store is gone, and with it what was written there.
+        kind: ``"sentence"`` (an error for the user), ``"exit"``, ``"crash"`` or ``"other"`` (another process failed).
+        text: the message; "" if there is none.
+        code: the exit code.
+        rank: the rank of the process; -1 if the store has disappeared, together with whatever was written there.
         trace: the traceback.
     """
 
@@ -57,7 +58,7 @@ class Failure:
         return cls("crash", f"{type(error).__name__}: {error}"[:_LONGEST], 1, rank, trace)
 
     def seen_by_another(self) -> Failure:
-        """Why a process ends that this failure is not its own."""
+        """Return this failure as another process reports it when it ends because of it."""
         return Failure("other", self.text, 1, self.rank)
 
 
@@ -65,7 +66,7 @@ GONE = Failure("other", "", 1, -1)
 
 
 class OtherProcessFailed(Exception):
-    """This process ends because of another one, whose failure it carries."""
+    """Raised in a process that ends because another one failed; carries that failure."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.text)
@@ -77,38 +78,38 @@ class Board:
 
     Args:
         store: a store of ``torch.distributed`` that all processes share.
-        rank: of this process; rank 0's may hold the store, and leaves last.
-        size: number of processes.
-        end: called by the thread with the first failure where this process does not end by itself.
+        rank: the rank of this process; rank 0 may host the store and leaves last.
+        size: the number of processes.
+        end: called by the thread with the first failure if this process does not end by itself.
     """
 
     def __init__(self, store: Any, rank: int, size: int, end: Callable[[Failure], None]) -> None:
         self._store, self._rank, self._size, self._end = store, rank, size, end
         self._left = threading.Event()
-        self._known: Failure | None = None  # of another process; the store may be gone when it is asked for
+        self._known: Failure | None = None  # another process's; the store may be gone when it is needed
         self._leaving = False
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         _SHOWN.addFilter(self._without_echo)
 
     def first(self, error: BaseException) -> Failure:
-        """Write an error on the board unless there is one, and return what stands there; kind "other" if not ours."""
+        """Write an error on the board if it is empty, and return what it holds; kind "other" if that is not ours."""
         own = Failure.of(error, self._rank)
         if self._known is not None:
             return self._known.seen_by_another()
         try:
             found = self._store.compare_set(_FAILURE, "", json.dumps(asdict(own)))
-        except RuntimeError:  # the store is gone, and the main process with it
+        except RuntimeError:  # the store has disappeared, and the main process with it
             return GONE
         first = Failure(**json.loads(found))
         return first if first.rank == self._rank else first.seen_by_another()
 
     def leaving(self) -> None:
-        """The work is done: from now on it is no failure that the main process, and the store, is gone."""
+        """Note that the work is done: from now on, losing the main process and the store is not a failure."""
         self._leaving = True
 
     def close(self, failed: bool) -> None:
-        """Stop watching; after a failure the main process stays until the others know."""
+        """Stop watching; after a failure, the main process stays until the others know of it."""
         self._left.set()
         _SHOWN.removeFilter(self._without_echo)
         if failed and self._rank == 0:
@@ -129,7 +130,7 @@ class Board:
             return self._size
 
     def _found(self) -> Failure | None:
-        """What stands on the board; ``GONE`` where the store is, unless that is no failure."""
+        """Return the failure on the board, or ``GONE`` if the store has disappeared and that is a failure."""
         try:
             if not self._store.check([_FAILURE]):
                 return None
@@ -150,7 +151,7 @@ class Board:
             return
 
     def _without_echo(self, record: logging.LogRecord) -> bool:
-        """Log one line, and no traceback, where a training stops because of another process (train_loop.py:143)."""
+        """Log one line without a traceback when training stops because of another process (train_loop.py:143)."""
         failure = (self._known or self._found()) if record.exc_info else None
         if failure is not None and failure.rank != self._rank:
             record.msg, record.args, record.exc_info = "Training stopped: another process failed", (), None
@@ -158,11 +159,14 @@ class Board:
 
 
 def grace(code: int) -> float:
-    """Seconds for the others to end: one that a signal ended, as 128 and more say, may be saving what it has."""
+    """Return how many seconds the others get to end.
+
+    They get more if a signal ended the process (a code above 128), because they may be saving a checkpoint.
+    """
     return PATIENCE if code > 128 else GRACE
 
 
 def end_now(code: int) -> None:
-    """End this process although its main thread waits for ever."""
+    """End this process even if its main thread waits forever."""
     logging.shutdown()
     os._exit(code)

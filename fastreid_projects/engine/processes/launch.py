@@ -1,7 +1,7 @@
-"""Starting one process or several.
+"""Start a run in one or several processes.
 
 The host's ``launch`` (engine/launch.py:77-82) insists on CUDA and NCCL. Here the device of the config decides: NCCL on
-GPUs, gloo on CPUs, where ``--num-gpus`` counts processes.
+GPUs, gloo on CPUs, where ``--num-gpus`` gives the number of processes.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from fastreid_projects.errors import ConfigError, UserError
 from fastreid_projects.host.utils.comm import TIMEOUT, set_local_group
 
 Work = Callable[[argparse.Namespace], None]
-MEETING = datetime.timedelta(minutes=10)  # how long processes wait for all to come
+MEETING = datetime.timedelta(minutes=10)  # how long processes wait until all have joined
 _MOST_PROCESSES = max(64, os.cpu_count() or 1)
 
 
 class Place(NamedTuple):
-    """Where a process stands in its run.
+    """The place of a process among those of its run.
 
     Attributes:
-        rank: among all processes.
-        size: number of all processes.
-        local_rank: among those of this machine.
-        local_size: number of these.
-        url: where all meet.
-        on_gpus: each has a GPU.
+        rank: the rank among all processes.
+        size: the number of all processes.
+        local_rank: the rank among the processes of this machine.
+        local_size: the number of processes of this machine.
+        url: the URL at which all processes meet.
+        on_gpus: whether each process has a GPU.
     """
 
     rank: int
@@ -55,8 +55,8 @@ def launch(work: Work, args: argparse.Namespace) -> None:
     """Call ``work(args)`` here, or in ``--num-gpus`` processes of this machine, or as one rank of torchrun.
 
     Raises:
-        UserError: the work's own, from whichever process it came first.
-        ConfigError: arguments that contradict each other or the machine.
+        UserError: the first one that the work raised, in any process.
+        ConfigError: the arguments contradict each other or the machine.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         _as_rank_of_torchrun(work, args)
@@ -72,14 +72,14 @@ def check_arguments(args: argparse.Namespace) -> None:
     """Check ``--num-gpus``, ``--num-machines`` and ``--machine-rank``.
 
     Raises:
-        ConfigError: a number that cannot be.
+        ConfigError: a number is out of range.
     """
     for flag, value in (("--num-gpus", args.num_gpus), ("--num-machines", args.num_machines)):
         if value < 1:
             raise ConfigError(f"{flag} is {value}; it has to be 1 or more (MODEL.DEVICE cpu is for no GPU)")
     if args.num_gpus > _MOST_PROCESSES:
         raise ConfigError(
-            f"--num-gpus is {args.num_gpus}; a machine runs {_MOST_PROCESSES} processes at most, one for a GPU or core"
+            f"--num-gpus is {args.num_gpus}; this machine runs at most {_MOST_PROCESSES} processes, one per GPU or core"
         )
     if not 0 <= args.machine_rank < args.num_machines:
         raise ConfigError(
@@ -88,29 +88,29 @@ def check_arguments(args: argparse.Namespace) -> None:
         )
     if args.num_machines > 1 and args.dist_url == "auto":
         raise ConfigError(
-            "--dist-url auto is for one machine; name the first one's, e.g. tcp://10.0.0.1:29500"
+            "--dist-url auto is for one machine; name a port of the first machine, e.g. tcp://10.0.0.1:29500"
         )
 
 
 def uses_gpus(args: argparse.Namespace, local_size: int) -> bool:
-    """Whether the config's device is CUDA and there is one.
+    """Return whether the config's device is CUDA and this machine has it.
 
     Raises:
-        ConfigError: fewer GPUs than processes, or a config that cannot be loaded.
+        ConfigError: there are fewer GPUs than processes, or the config cannot be loaded.
     """
     device = str(load_config(args.config_file, args.opts or []).MODEL.DEVICE)
     if not device.startswith("cuda") or not torch.cuda.is_available():
         return False
     if torch.cuda.device_count() < local_size:
         raise ConfigError(
-            f"{local_size} processes want a GPU each, but this machine has {torch.cuda.device_count()}: start fewer, "
+            f"{local_size} processes need a GPU each, but this machine has {torch.cuda.device_count()}: start fewer, "
             "or set MODEL.DEVICE cpu"
         )
     return True
 
 
 def cores_for(local_size: int) -> int:
-    """Threads of a process that shares the cores with others."""
+    """Return the number of threads for a process that shares the cores with others."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // local_size)
 
@@ -122,21 +122,21 @@ def _as_rank_of_torchrun(work: Work, args: argparse.Namespace) -> None:
     try:
         on_gpus = uses_gpus(args, local_size)
     except UserError:
-        if local_rank:  # all read the same config; once for each machine is enough
+        if local_rank:  # all processes read the same config; one message for each machine is enough
             sys.exit(2)
         raise
     place = Place(rank, size, local_rank, local_size, "env://", on_gpus)
     try:
         _in_group(work, args, place, end=lambda failure: end_now(failure.code))
     except OtherProcessFailed as error:
-        sys.exit(error.failure.code)  # the one that failed has said why
+        sys.exit(error.failure.code)  # the process that failed has printed the reason
     except Exception as error:
         get_error_handler().record_exception(error)  # torchrun's summary names it
         raise
 
 
 def _start(work: Work, args: argparse.Namespace) -> None:
-    """Start this machine's processes, wait for them, and raise what ended the first."""
+    """Start the processes of this machine, wait for them, and raise the error that ended the first one."""
     on_gpus = uses_gpus(args, args.num_gpus)
     first = Place(
         rank=args.machine_rank * args.num_gpus,
@@ -150,7 +150,7 @@ def _start(work: Work, args: argparse.Namespace) -> None:
 
 
 def _meeting_place(args: argparse.Namespace) -> str:
-    """``--dist-url``; on one machine a free port, so that two runs do not meet each other."""
+    """Return ``--dist-url``, or on one machine a free port, so that the processes of two runs do not meet."""
     if args.num_machines > 1 or args.dist_url not in (
         "auto",
         default_url(),
@@ -162,7 +162,7 @@ def _meeting_place(args: argparse.Namespace) -> str:
 
 
 def _process(local_rank: int, work: Work, args: argparse.Namespace, first: Place, reports: Any) -> None:
-    """One of this machine's processes; it prints no error, but reports it to the process that started it."""
+    """Run one of this machine's processes; an error is not printed, but reported to the process that started it."""
     place = first._replace(rank=first.rank + local_rank, local_rank=local_rank)
 
     def end(failure: Failure) -> None:
@@ -170,7 +170,7 @@ def _process(local_rank: int, work: Work, args: argparse.Namespace, first: Place
         end_now(failure.code)
 
     try:
-        # Until the end: what reaches this process and what is passed on to it may come one after the other.
+        # Until the end, because a received signal and the one passed on for it may come one after the other.
         with interrupts.heeded(resumes=not getattr(args, "eval_only", False)):
             _in_group(work, args, place, end)
     except OtherProcessFailed as error:
@@ -184,7 +184,7 @@ def _process(local_rank: int, work: Work, args: argparse.Namespace, first: Place
 
 
 def _in_group(work: Work, args: argparse.Namespace, place: Place, end: Callable[[Failure], None]) -> None:
-    """Do the work as one of several processes.
+    """Do the work in one of several processes.
 
     Raises:
         OtherProcessFailed: another process failed first.
@@ -229,7 +229,7 @@ def _join(place: Place) -> Any:
     except (RuntimeError, ValueError) as error:
         raise ConfigError(
             f"rank {place.rank} of {place.size} did not meet the others at --dist-url {place.url} "
-            f"({str(error).splitlines()[0]}): see that all are started and that the port is free"
+            f"({str(error).splitlines()[0]}): check that all are started and that the port is free"
         ) from error
     for start in range(0, place.size, place.local_size):
         group = dist.new_group(list(range(start, start + place.local_size)), timeout=TIMEOUT)

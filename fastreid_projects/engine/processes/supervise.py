@@ -1,4 +1,4 @@
-"""Starting the processes of one machine, waiting for them, and saying why they ended."""
+"""Start the processes of one machine, wait for them, and report why they ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fastreid_projects.errors import TrainingError, UserError
 from fastreid_projects.interrupts import PASSED_ON, meaning
 
 _LOG_LEVEL = "TORCH_CPP_LOG_LEVEL"
-START_METHOD = "spawn"  # a fork of a process that uses CUDA cannot use it
+START_METHOD = "spawn"  # after a fork of a process that uses CUDA, the child cannot use CUDA
 
 
 def supervise(
@@ -28,19 +28,19 @@ def supervise(
 ) -> None:
     """Run ``target(local_rank, *args, reports)`` in new processes and wait; if one fails, all are ended.
 
-    A failing process puts a :class:`Failure`, and its exception where that is a :class:`UserError`, into ``reports``
-    and ends with its code. What is printed about it is printed here, once all have ended, so that it is the last that
-    is read.
+    A failing process puts a :class:`Failure` into ``reports``, together with its exception if that is a
+    :class:`UserError`, and exits with its code. The error is printed here, once all processes have ended, so that it
+    is the last thing on the screen.
 
     Args:
-        target: importable by name.
-        args: picklable.
-        number: of processes.
-        debug: print the traceback of a user's mistake too.
+        target: the function to run, importable by name.
+        args: its picklable arguments.
+        number: the number of processes.
+        debug: whether to print the traceback even of an error for the user.
 
     Raises:
-        UserError: the first failure, where it is one sentence.
-        SystemExit: the first failure's code, after its traceback is printed.
+        UserError: the first failure, if it has a message for the user.
+        SystemExit: the exit code of the first failure, after its traceback is printed.
     """
     reports = multiprocessing.get_context(START_METHOD).SimpleQueue()
     with _quiet():
@@ -58,10 +58,10 @@ def supervise(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Start processes whose PyTorch prints errors only.
+    """Let PyTorch print only errors in the processes that are started in this block.
 
-    Its warnings are a dozen lines of C++ for each process that ends before another one, and that looking for unused
-    parameters takes time where there are none.
+    Its warnings are a dozen lines from C++ for each process that ends before another one, and advice about the search
+    for unused parameters.
     """
     given = os.environ.get(_LOG_LEVEL)
     os.environ[_LOG_LEVEL] = given or "ERROR"
@@ -73,10 +73,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _wait(processes: Sequence[Any]) -> tuple[int, int] | None:
-    """Wait for all to end; once one has failed, the others have some seconds before they are killed.
+    """Wait for all processes to end; once one has failed, the others have some seconds before they are killed.
 
     Returns:
-        The number of the process that a signal ended, and the signal, where that was the first failure.
+        The number of the process that a signal ended, and the signal, if that was the first failure.
     """
     killed, until = None, float("inf")
     while running := [process for process in processes if process.exitcode is None]:
@@ -101,7 +101,7 @@ def _forwarding(processes: Sequence[Any]) -> Iterator[None]:
             if process.exitcode is None:
                 os.kill(process.pid, PASSED_ON[signal.Signals(number)])
 
-    if threading.current_thread() is not threading.main_thread():  # only there are signals received
+    if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
         yield
         return
     before = {number: signal.signal(number, forward) for number in PASSED_ON}
@@ -113,22 +113,22 @@ def _forwarding(processes: Sequence[Any]) -> Iterator[None]:
 
 
 def _raise_killed(number: int, code: int) -> NoReturn:
-    code = meaning(code)  # one that is starting does not know what is passed on, and ends by it
+    code = meaning(code)  # a process that is starting does not know the passed-on signal
     name = signal.Signals(code).name
     if code in PASSED_ON:
         raise SystemExit(128 + code)
-    reason = " (the system does so when memory is short)" if code == signal.SIGKILL else ""
+    reason = " (the system sends it when memory is short)" if code == signal.SIGKILL else ""
     raise TrainingError(
-        f"process {number} of this machine was ended by {name}{reason}: see the system's log, and go on with --resume"
+        f"process {number} of this machine was ended by {name}{reason}: see the system's log, then use --resume"
     )
 
 
 def _raise_first(failures: Sequence[tuple[Failure, UserError | None]], debug: bool) -> NoReturn:
-    """Raise the failure of one of the processes, else that of another machine's."""
+    """Raise the failure of one of these processes, or else the one reported from another machine."""
     own, error = next((pair for pair in failures if pair[0].kind != "other"), (None, None))
     if own is not None:
         if debug or own.kind == "crash":
             sys.stderr.write(own.trace)
         raise error or SystemExit(own.code)
     text = next((failure.text for failure, _ in failures if failure.text), "")
-    raise TrainingError(text or "a process of another machine failed: its own output says why")
+    raise TrainingError(text or "a process of another machine failed: the output there says why")

@@ -1,4 +1,4 @@
-"""Patches of config/config.py: FastReID's own way to a config knows and reads what this project's does."""
+"""Patches of config/config.py: FastReID's configs have the keys of this project, and read files as it does."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _host_merge_from_file = host_config.CfgNode.merge_from_file
 def patch_config() -> None:
     """Add this project's keys to ``get_cfg()``, and read files as `load_config` does.
 
-    * config.py:156 knows the host's keys alone: its Distiller and ``DefaultPredictor`` refuse the config of a run here.
-    * config.py:79 takes no list as ``_BASE_``, and neither 1 nor 1e-4 for a float.
+    * config.py:156 knows only the host's keys: its Distiller and ``DefaultPredictor`` refuse the config of a run.
+    * config.py:79 does not accept a list as ``_BASE_``, or 1 or 1e-4 as a float.
     """
     rebind(host_config.get_cfg, plugins.get_cfg)
     host_config.CfgNode.merge_from_file = merge_from_file
@@ -27,7 +27,7 @@ def patch_config() -> None:
 
 @functools.wraps(_host_merge_from_file)
 def merge_from_file(self: Any, cfg_filename: str, allow_unsafe: bool = False) -> None:
-    """Merge a file with all that it builds on, as of `merge_config`.
+    """Merge a file with all its bases, as `merge_config` does.
 
     Configs without the keys of this project, and files that may run code, are left to the host.
     """

@@ -1,4 +1,4 @@
-"""Mends of the host's data loaders (data/build.py, data/data_utils.py:151-206)."""
+"""Patches of the host's data loaders (data/build.py, data/data_utils.py:151-206)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def patch_loaders() -> None:
     """Replace the loader class, both builders and the collator.
 
     * data_utils.py:127, 151, 190 need CUDA whatever MODEL.DEVICE says; a background thread that meets a
-      broken image dies and leaves the training waiting for ever.
+      broken image dies and leaves training waiting forever.
     * build.py:124 gives every test loader 4 workers; build.py:27 reads FASTREID_DATASETS at import.
     * build.py:168-187 collates NumPy values, lists and None to None.
     """
@@ -44,7 +44,7 @@ def patch_loaders() -> None:
 
 
 def _with_device(builder: Callable[..., Any]) -> Callable[..., Any]:
-    """Let the loaders that a builder makes know the device of its config."""
+    """Tell the loaders that a builder makes the device of its config."""
 
     @functools.wraps(builder)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -62,16 +62,16 @@ def _with_device(builder: Callable[..., Any]) -> Callable[..., Any]:
 
 @_with_device
 def build_reid_train_loader(*args: Any, **kwargs: Any) -> DeviceLoader:
-    """Build the training loader, called with a config or with explicit values, as the host's.
+    """Build the training loader from a config or from explicit values, as the host does.
 
     Args:
         args: ``cfg`` or ``train_set``.
-        kwargs: with a config: train_set, sampler, transforms, num_workers, and what the datasets take;
-            without: train_set, sampler, total_batch_size, num_workers.
+        kwargs: with a config, train_set, sampler, transforms, num_workers and the arguments of the datasets;
+            without one, train_set, sampler, total_batch_size and num_workers.
 
     Raises:
-        ConfigError: a batch that is larger than the training set, or not divisible by the number of
-        processes. DataError: no training images.
+        ConfigError: the batch is larger than the training set, or not divisible by the number of processes.
+        DataError: there are no training images.
     """
     if not _called_with_cfg(*args, **kwargs):
         return _host_train_loader(*args, **kwargs)
@@ -99,7 +99,7 @@ def _train_set(cfg: Any, transforms: Any, **kwargs: Any) -> Any:
 
 
 def _set_sampler(cfg: Any, train_set: Any) -> set_sampler.SetSampler:
-    """The sampler that weighs the sets of DATASETS.NAMES; the host's (triplet_sampler.py:185) never works."""
+    """Return the sampler that weighs the sets of DATASETS.NAMES; the host's (triplet_sampler.py:185) never works."""
     items = train_set.img_items
     return set_sampler.SetSampler(
         items,
@@ -116,8 +116,8 @@ def _check_batch(cfg: Any, train_set: Any) -> None:
         raise DataError(f"The training set ({', '.join(cfg.DATASETS.NAMES)}) has no images.")
     if len(getattr(train_set, "pids", (1, 2))) < 2:
         raise DataError(
-            f"The training set ({', '.join(cfg.DATASETS.NAMES)}) has images of one identity alone: a training learns "
-            "to tell identities apart, add images of others."
+            f"The training set ({', '.join(cfg.DATASETS.NAMES)}) has images of only one identity, but a model learns "
+            "to tell identities apart: add images of others."
         )
     if batch % world:
         raise ConfigError(f"SOLVER.IMS_PER_BATCH {batch} is not divisible by the {world} processes.")
@@ -130,21 +130,20 @@ def _check_batch(cfg: Any, train_set: Any) -> None:
 
 @_with_device
 def build_reid_test_loader(*args: Any, **kwargs: Any) -> tuple[DeviceLoader, int]:
-    """Build a test loader over query and gallery, called with a config or with explicit values, as the
-    host's.
+    """Build a test loader over query and gallery from a config or from explicit values, as the host does.
 
     Args:
         args: ``cfg`` or test_set, test_batch_size, num_query.
-        kwargs: with a config: dataset_name, or test_set and num_query; transforms, num_workers
-            (default: DATALOADER.NUM_WORKERS), and what the dataset takes.
+        kwargs: with a config, dataset_name, or test_set and num_query; transforms, num_workers
+            (default: DATALOADER.NUM_WORKERS), and the arguments of the dataset.
 
     Returns:
-        the loader and the number of query images, which come first.
+        The loader and the number of query images, which come first.
 
-    A test set may have no gallery, or no queries at all: whether it can be evaluated is the evaluator's to say.
+    A test set may lack a gallery, or even queries: the evaluator says whether it can be evaluated.
 
     Raises:
-        DataError: a dataset without query images.
+        DataError: a dataset has no query images.
     """
     if not _called_with_cfg(*args, **kwargs):
         return _host_test_loader(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Patch of data/common.py: the host's dataset under a name of this package."""
+"""Patch of data/common.py: the host's dataset, under a name of this package."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _HostCommDataset = host_common.CommDataset
 
 
 class CommDataset(_HostCommDataset):  # type: ignore[misc, valid-type]
-    """The host's dataset under a name of this package.
+    """The host's dataset, under a name of this package.
 
-    A spawned worker unpickles the name first, and so mends its host before it imports any of it.
+    A spawned worker unpickles the name first, and therefore patches the host before it imports any of it.
     """
 
 
 def patch_dataset() -> None:
-    """Put the dataset in the place of the host's (data/common.py:10), wherever it was imported."""
+    """Replace the host's dataset (data/common.py:10) wherever it was imported."""
     rebind(_HostCommDataset, CommDataset)

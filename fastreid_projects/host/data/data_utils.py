@@ -1,4 +1,4 @@
-"""Patches of data/data_utils.py: how an image is read."""
+"""Patch of data/data_utils.py: images are read by this project."""
 
 from __future__ import annotations
 

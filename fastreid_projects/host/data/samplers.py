@@ -1,4 +1,4 @@
-"""Mends of the host's training samplers (data/samplers/*.py), which loop for ever on bad input."""
+"""Patches of the host's training samplers (data/samplers/*.py), which loop forever on bad input."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def patch_samplers() -> None:
     """Check the arguments of all samplers before they sample.
 
     Both identity samplers seed NumPy's global generator when their iteration starts (triplet_sampler.py:78,
-    217) and draw from it lazily. With a SEED this is deterministic: with workers they alone use it in the
-    main process, and without, augmentation draws from it in a fixed order.
+    217) and draw from it lazily. With a SEED this is deterministic: with workers, only the samplers use it in the
+    main process; without workers, augmentation draws from it in a fixed order.
     """
     for identity_sampler in (triplet_sampler.NaiveIdentitySampler, triplet_sampler.BalancedIdentitySampler):
         identity_sampler.__init__ = _checked(identity_sampler.__init__)
@@ -29,16 +29,16 @@ def patch_samplers() -> None:
 
 
 def check_identities(items: Sequence[Any], mini_batch_size: int, num_instances: int) -> None:
-    """Refuse what an identity sampler never comes back from.
+    """Refuse input for which an identity sampler never ends.
 
     Args:
         items: the training images, (path, pid, ...).
-        mini_batch_size: images per batch and process.
-        num_instances: images per identity in a batch.
+        mini_batch_size: the number of images in a batch of one process.
+        num_instances: the number of images of each identity in a batch.
 
     Raises:
-        ConfigError: the batch is no multiple of ``num_instances``, or needs more identities than there are.
-        DataError: no images.
+        ConfigError: the batch is not a multiple of ``num_instances``, or needs more identities than there are.
+        DataError: there are no images.
     """
     if not items:
         raise DataError("The training set has no images to sample.")
@@ -46,7 +46,7 @@ def check_identities(items: Sequence[Any], mini_batch_size: int, num_instances: 
     if num_instances < 1 or mini_batch_size < num_instances or mini_batch_size % num_instances:
         raise ConfigError(
             f"The batch of {mini_batch_size} images per process (SOLVER.IMS_PER_BATCH over {world} "
-            f"processes) is no multiple of DATALOADER.NUM_INSTANCE {num_instances}: change one of them."
+            f"processes) is not a multiple of DATALOADER.NUM_INSTANCE {num_instances}: change one of them."
         )
     needed = mini_batch_size // num_instances * world
     found = len({item[1] for item in items})
@@ -77,7 +77,7 @@ def _checked(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def _not_empty(init: Callable[..., None]) -> Callable[..., None]:
-    """data_sampler.py:37 asserts without a word, imbalance_sampler.py:58 loops for ever."""
+    """Refuse empty data: data_sampler.py:37 asserts without a message, imbalance_sampler.py:58 loops forever."""
 
     @functools.wraps(init)
     def wrapped(self: Any, source: Any, *args: Any, **kwargs: Any) -> None:
@@ -89,8 +89,8 @@ def _not_empty(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def refuse_set_reweight(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
-    """triplet_sampler.py:185-197 takes camera names for numbers and never works."""
+    """Refuse the host's sampler: triplet_sampler.py:185-197 takes camera names for numbers and never works."""
     raise ConfigError(
         "FastReID's SetReWeightSampler does not work: let DATALOADER.SAMPLER_TRAIN SetReWeightSampler build one that "
-        "does, or make a fastreid_projects.data.set_sampler.SetSampler."
+        "does, or create a fastreid_projects.data.set_sampler.SetSampler."
     )

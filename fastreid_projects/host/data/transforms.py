@@ -18,7 +18,7 @@ from fastreid_projects.host_import import rebind
 def to_tensor(pic: Image.Image | npt.NDArray[Any]) -> torch.Tensor:
     """Convert an image (H, W[, C]) to a tensor (C, H, W); bytes become floats in 0..255.
 
-    functional.py:46 reads through a deprecated storage, and views modes with alpha in a wrong shape.
+    functional.py:46 reads through a deprecated storage, and gives images with alpha a wrong shape.
     """
     array = np.asarray(pic)
     if array.ndim not in (2, 3):
@@ -34,19 +34,19 @@ def to_tensor(pic: Image.Image | npt.NDArray[Any]) -> torch.Tensor:
 
 
 class _Transforms:
-    """``torchvision.transforms`` that takes the arguments of data/transforms/build.py:81."""
+    """``torchvision.transforms`` with the arguments that data/transforms/build.py:81 passes."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(T, name)
 
     @staticmethod
     def RandomAffine(*args: Any, resample: Any = False, fillcolor: int = 0, **kwargs: Any) -> T.RandomAffine:
-        """``resample=False`` meant the nearest pixel."""
+        """Build the transform; ``resample=False`` meant the nearest pixel."""
         mode = T.InterpolationMode.NEAREST if not resample else T.InterpolationMode.BILINEAR
         return T.RandomAffine(*args, interpolation=mode, fill=fillcolor, **kwargs)
 
 
 def patch_transforms() -> None:
-    """Replace ToTensor's work (functional.py:46) and the call of RandomAffine (build.py:81)."""
+    """Replace the function behind ToTensor (functional.py:46) and the call of RandomAffine (build.py:81)."""
     rebind(functional.to_tensor, to_tensor)
     host_build.T = _Transforms()

@@ -18,9 +18,9 @@ class DeviceAwareDDP(DistributedDataParallel):
     """DistributedDataParallel for any model of the host's trainer (defaults.py:210).
 
     * The host always names a GPU; a model on the CPU must not have one.
-    * Parameters may go without a gradient, as a classifier does without a loss on its logits. PyTorch looks for
-      them in each step; else the second one fails.
-    * Buffers are made equal once, at the start: the queue of MoCo is drawn by each process for itself.
+    * Parameters may lack a gradient, like a classifier without a loss on its logits. PyTorch has to look for
+      them in each step; otherwise the second step fails.
+    * Buffers are made equal once, at the start, because each process draws its own queue of MoCo.
     """
 
     def __init__(self, module: nn.Module, device_ids: list[int] | None = None, **options: Any) -> None:
@@ -33,15 +33,15 @@ class DeviceAwareDDP(DistributedDataParallel):
 
 
 class EqualStatistics(HookBase):
-    """Gives the batch norms of all processes the mean of their running statistics after each epoch.
+    """Set the running statistics of the batch norms in all processes to their mean after each epoch.
 
-    defaults.py:211 leaves each process its own: then shards of the test images are embedded by different models, and
-    the main process saves one that was never evaluated. After each epoch, evaluated or not, so that a training that
-    is interrupted and resumed stays the same.
+    defaults.py:211 leaves each process its own statistics: shards of the test images are then embedded by different
+    models, and the main process saves one that was never evaluated. This is done after each epoch, evaluated or not, so
+    that training with and without an interruption stays the same.
     """
 
     def after_epoch(self) -> None:
-        """Average; has to come before the evaluation and the checkpoint."""
+        """Average the statistics; has to come before evaluation and checkpoint."""
         average_statistics(self.trainer.model)
 
 
@@ -49,7 +49,7 @@ class EqualStatistics(HookBase):
 def average_statistics(model: nn.Module) -> None:
     """Average the running means and variances over all processes; every process has to call it.
 
-    Frozen batch norms, which are in evaluation mode, are equal and stay as they are.
+    Frozen batch norms, which are in evaluation mode, are equal anyway and are left alone.
     """
     if comm.get_world_size() == 1:
         return
@@ -65,5 +65,5 @@ def average_statistics(model: nn.Module) -> None:
 
 
 def patch_ddp() -> None:
-    """Replace DDP by a subclass, which keeps the host's ``isinstance`` checks valid."""
+    """Replace DDP by a subclass, so that the host's ``isinstance`` checks stay valid."""
     defaults.DistributedDataParallel = DeviceAwareDDP

@@ -1,4 +1,4 @@
-"""Mends of the host's trainer (engine/defaults.py): its start, its resume, its end, and the seed."""
+"""Patches of the host's trainer (engine/defaults.py): its start, resume and end, and the seed."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def patch_engine() -> None:
 
 
 def environment_info() -> str:
-    """Return versions and hardware as JSON; defaults.py:89 loads PyTorch's compiler for them, which warns on stderr."""
+    """Return versions and hardware as JSON; defaults.py:89 loads PyTorch's compiler for it, which warns on stderr."""
     return json.dumps(environment(), indent=1)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """Log an error in one line: train_loop.py:143 logs a traceback, which ``--debug`` shows at the end."""
+    """Log an error in one line; train_loop.py:143 logs a traceback, which ``--debug`` shows at the end anyway."""
     error = record.exc_info[1] if record.exc_info else None
     if error is not None:
         sentence = str(error) if isinstance(error, UserError) else repr(error)
@@ -74,11 +74,11 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 
 
 class _WholeFiles(PathManager):
-    """Writes config.yaml as a whole or not at all (defaults.py:106)."""
+    """Write config.yaml completely or not at all (defaults.py:106)."""
 
     @staticmethod
     def open(path: str, mode: str = "r", **options: Any) -> Any:
-        """See the host's method."""
+        """Open a file as the host's method does."""
         return _replaced(path) if mode == "w" else PathManager.open(path, mode, **options)
 
 
@@ -91,7 +91,7 @@ def _replaced(path: str) -> Iterator[IO[str]]:
 
 @functools.wraps(_host_init)
 def trainer_init(self: Any, cfg: Any) -> None:
-    """Check the config, fit it to the machine, and save the scaler and the progress (defaults.py:222-229)."""
+    """Check the config, fit it to the machine, and let checkpoints hold scaler and progress (defaults.py:222-229)."""
     cfg = ready(cfg, training=True)
     if cfg.OUTPUT_DIR and comm.is_main_process():
         os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
@@ -108,15 +108,15 @@ def trainer_init(self: Any, cfg: Any) -> None:
 
 @functools.wraps(_host_auto_scale)
 def auto_scale(cfg: Any, num_classes: int) -> Any:
-    """Take the number of identities for MODEL.HEADS.NUM_CLASSES 0; defaults.py:458 takes any other without a look.
+    """Set MODEL.HEADS.NUM_CLASSES 0 to the number of identities; defaults.py:458 accepts any other value unchecked.
 
     Raises:
-        ConfigError: fewer classes than the training set has identities.
+        ConfigError: there are fewer classes than the training set has identities.
     """
     if 0 < cfg.MODEL.HEADS.NUM_CLASSES < num_classes:
         raise ConfigError(
             f"MODEL.HEADS.NUM_CLASSES is {cfg.MODEL.HEADS.NUM_CLASSES} but the training set "
-            f"({', '.join(cfg.DATASETS.NAMES)}) has {num_classes} identities: leave it 0 to take their number."
+            f"({', '.join(cfg.DATASETS.NAMES)}) has {num_classes} identities: leave it 0 to use their number."
         )
     return _host_auto_scale(cfg, num_classes)
 
@@ -129,9 +129,9 @@ def predictor_init(self: Any, cfg: Any) -> None:
 
 @functools.wraps(_host_build_hooks)
 def build_hooks(self: Any) -> list[Any]:
-    """Let every training seed its steps, look at its first update, and agree over processes before an evaluation.
+    """Add hooks that seed steps, check the first update, and average statistics before an evaluation.
 
-    defaults.py:322 knows none of these.
+    defaults.py:322 has none of these.
     """
     timer, *others = _host_build_hooks(self)
     evaluation = next(i for i, hook in enumerate(others) if isinstance(hook, hooks.EvalHook))
@@ -140,10 +140,10 @@ def build_hooks(self: Any) -> list[Any]:
 
 
 def resume_or_load(self: Any, resume: bool = True) -> None:
-    """Resume from OUTPUT_DIR's last checkpoint, or load MODEL.WEIGHTS.
+    """Resume from the last checkpoint in OUTPUT_DIR, or load MODEL.WEIGHTS.
 
-    Besides the host's (defaults.py:245-263), the random numbers and the images go on where they were, and so do the
-    best metric (utils/checkpoint.py:317 starts at -1 and overwrites model_best) and the count of
+    In addition to the host's state (defaults.py:245-263), this restores the random numbers, the order of the images,
+    the best metric (utils/checkpoint.py:317 starts at -1 and overwrites model_best) and the count of
     SOLVER.FREEZE_ITERS. A checkpoint may have been saved within an epoch.
     """
     checkpoint = self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
@@ -171,16 +171,16 @@ def resume_or_load(self: Any, resume: bool = True) -> None:
 
 @functools.wraps(_host_train)
 def train(self: Any) -> Any:
-    """Train; a run that is already finished is evaluated, not trained again (hooks.py:380 fails there).
+    """Train; a run that is already finished is only evaluated (hooks.py:380 fails there).
 
     Returns:
-        the results of the last evaluation, on the main process.
+        The results of the last evaluation, on the main process.
     """
     if self.start_epoch < self.max_epoch:
         return _host_train(self)
     logger.warning(
         f"The run in {self.cfg.OUTPUT_DIR} is finished ({self.start_epoch} of SOLVER.MAX_EPOCH "
-        f"{self.max_epoch} epochs): only evaluating. Raise SOLVER.MAX_EPOCH to train on."
+        f"{self.max_epoch} epochs): only evaluating. Raise SOLVER.MAX_EPOCH to continue training."
     )
     self._last_eval_results = self.test(self.cfg, self.model)
     return self._last_eval_results if comm.is_main_process() else None
@@ -188,7 +188,7 @@ def train(self: Any) -> Any:
 
 @functools.wraps(_host_default_setup)
 def default_setup(cfg: Any, args: Any) -> None:
-    """Do the host's setup, then seed by ``cfg.SEED`` (-1: random); defaults.py:111 always draws one."""
+    """Do the host's setup, then seed by ``cfg.SEED`` (-1: random); defaults.py:111 always seeds at random."""
     _host_default_setup(cfg, args)
     apply_seed(cfg)
 
@@ -196,8 +196,8 @@ def default_setup(cfg: Any, args: Any) -> None:
 def apply_seed(cfg: Any) -> None:
     """Seed ``random``, NumPy and PyTorch with SEED plus the rank, modulo 2**32; a negative SEED leaves them alone.
 
-    Processes differ in their augmentation. They do not in their weights, which DistributedDataParallel copies
-    from the first one, nor in their samplers, which agree on a seed (utils/comm.py:215).
+    Processes differ in their augmentation. They do not differ in their weights, which DistributedDataParallel copies
+    from the first one, or in their samplers, which agree on a seed (utils/comm.py:215).
     """
     seed = int(getattr(cfg, "SEED", -1))
     if seed >= 0:

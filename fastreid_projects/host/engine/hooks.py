@@ -1,4 +1,4 @@
-"""Patches of engine/hooks.py: when a training is evaluated, saved, and frozen."""
+"""Patches of engine/hooks.py: when training is evaluated and saved, and when layers are frozen."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def evaluate_after_epoch(self: Any) -> None:
     """Evaluate every TEST.EVAL_PERIOD epochs and after the last; 0 means only after the last.
 
     hooks.py:382 divides by a period of 0, and evaluates the last epoch after its checkpoint is written, so
-    that the best model may be missed.
+    that it may miss the best model.
     """
     epoch = self.trainer.epoch + 1
     if epoch >= self.trainer.max_epoch or (self._period > 0 and epoch % self._period == 0):
@@ -40,12 +40,12 @@ def evaluate_after_epoch(self: Any) -> None:
 
 
 def forget_evaluation(self: Any) -> None:
-    """Let go of the trainer; the last evaluation is done by now."""
+    """Drop the reference to the trainer, as the last evaluation is done by now."""
     del self._func
 
 
 def name_metric(self: Any) -> None:
-    """Find the metric by which the best model is chosen; hooks.py:205 needs at least one test set."""
+    """Choose the metric that selects the best model; hooks.py:205 needs at least one test set."""
     self.max_epoch = self.trainer.max_epoch
     self.checkpointer.keeps_all = self.trainer.cfg.SOLVER.KEEP_CHECKPOINTS
     tests = self.trainer.cfg.DATASETS.TESTS
@@ -53,7 +53,7 @@ def name_metric(self: Any) -> None:
 
 
 def checkpoint_after_epoch(self: Any) -> None:
-    """Save with the metric of these very weights; hooks.py:213 also takes that of an earlier epoch."""
+    """Save with the metric of exactly these weights; hooks.py:213 also uses that of an earlier epoch."""
     storage = events.get_event_storage()
     value, iteration = storage.latest().get(self.metric_name, (-1, storage.iter))
     self.step(self.trainer.epoch, metric=value if iteration == storage.iter else -1)
@@ -67,7 +67,7 @@ def freeze_init(self: Any, model: nn.Module, freeze_layers: Any, freeze_iters: i
 
 
 def freeze_before_step(self: Any) -> None:
-    """Keep frozen layers in evaluation mode; hooks.py:471 sets it once, and an evaluation undoes it."""
+    """Keep frozen layers in evaluation mode; hooks.py:471 sets the mode once, and an evaluation undoes it."""
     if self.trainer.iter < self.freeze_iters:
         if not self.is_frozen:
             self.freeze_specific_layer()
@@ -77,7 +77,7 @@ def freeze_before_step(self: Any) -> None:
 
 
 def freeze_layers(self: Any) -> None:
-    """Say what is frozen and put it in evaluation mode, nested layers too (unlike hooks.py:485)."""
+    """Put frozen layers in evaluation mode, including nested ones (unlike hooks.py:485), and log their names."""
     _set_mode(self, training=False)
     self.is_frozen = True
     names = ", ".join(self.freeze_layers)
@@ -92,7 +92,7 @@ def open_layers(self: Any) -> None:
 
 
 def _set_mode(hook: Any, *, training: bool) -> None:
-    """Switch the parts that hold statistics or draw: the mode of a whole head says whether it returns logits."""
+    """Switch the modules that hold statistics or draw; the mode of a whole head says whether it returns logits."""
     for name in hook.freeze_layers:
         for module in hook.model.get_submodule(name).modules():
             if next(module.children(), None) is None:

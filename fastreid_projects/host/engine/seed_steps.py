@@ -1,4 +1,4 @@
-"""The random numbers of each step of a training, by the number of the step."""
+"""Random numbers of each training step, which depend on the number of the step."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from fastreid_projects.data.generators import STEP, seed_two
 
 
 class SeedSteps(HookBase):
-    """Seed all generators before each step by the run's seed, the process and the iteration."""
+    """Seed all generators before each step from the run's seed, the process and the iteration."""
 
     def before_step(self) -> None:
-        """Seed, also on CUDA."""
+        """Seed the generators, including those of CUDA."""
         trainer = self.trainer
         torch.manual_seed(seed_two(trainer.progress.seed, STEP, comm.get_rank(), trainer.iter))

@@ -1,4 +1,4 @@
-"""A look at the first update of a training: do the weights that should move, move, and the others not?"""
+"""A check of the first update in training: do the weights that should move move, and do the others stay?"""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from torch.nn.parallel import DistributedDataParallel
 from fastreid_projects.contract import moves_without_gradient
 from fastreid_projects.errors import TrainingError
 
-# So many steps without any gradient (a pair loss without pairs) are let pass.
+# The number of steps without any gradient (a pair loss without pairs) that are tolerated.
 PATIENCE = 50
 _INTEGER = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _SHOWN = 5
 
 
 class UpdateCheck(HookBase):
-    """Raise TrainingError where the first update leaves all trainable weights as they are, changes a frozen one, or
-    cannot reach one that has a gradient.
+    """Raise TrainingError if the first update moves no trainable weight, moves a frozen one, or cannot reach one that
+    has a gradient.
 
-    On PyTorch 2 FastReID itself trains nothing and says nothing (solver/build.py:180); a training whose
-    weights do not move must never again look alive. Steps that cannot move anything are skipped: a learning
-    rate of 0 at the beginning of the warm-up, a step that the gradient scaler leaves out, no gradient at all.
+    On PyTorch 2, FastReID itself silently trains nothing (solver/build.py:180); such a run must never again seem to
+    work. Steps that cannot move anything are skipped: a learning rate of 0 at the start of the warm-up, a step that
+    the gradient scaler leaves out, or no gradient at all.
 
-    Weights are compared by a sum over their bits, so that no copy of the model is kept.
+    Weights are compared by a sum over their bits, so that the model does not have to be copied.
 
     Args:
         frozen_layers: ``MODEL.FREEZE_LAYERS``.
-        freeze_iters: for how many iterations these stay frozen.
+        freeze_iters: the number of iterations for which these layers stay frozen.
     """
 
     def __init__(self, frozen_layers: Iterable[str] = (), freeze_iters: int = 0) -> None:
@@ -42,7 +42,7 @@ class UpdateCheck(HookBase):
         self.done = False
 
     def before_step(self) -> None:
-        """Take the sums where this step can move weights."""
+        """Compute the sums before a step that can move weights."""
         self._before = None
         if self.done or not any(group["lr"] > 0 for group in self.trainer.optimizer.param_groups):
             return
@@ -50,7 +50,7 @@ class UpdateCheck(HookBase):
         self._before = _bit_sums(_watched(self.trainer.model))
 
     def after_step(self) -> None:
-        """Compare."""
+        """Compare the sums."""
         if self._before is None or self._current_scale() < self._scale:
             return
         parameters = _watched(self.trainer.model)
@@ -71,17 +71,17 @@ class UpdateCheck(HookBase):
         self._wait(parameters)
 
     def _check_reach(self, parameters: dict[str, nn.Parameter]) -> None:
-        """Raise where the optimizer does not hold a trainable weight that has a gradient."""
+        """Raise TrainingError if the optimizer lacks a trainable weight that has a gradient."""
         held = {p for group in self.trainer.optimizer.param_groups for p in group["params"]}
         lost = [n for n, p in parameters.items() if p.requires_grad and p not in held and _is_pulled(p)]
         if lost:
             raise TrainingError(
                 f"The optimizer does not hold {len(lost)} trainable weights that have a gradient ({_some(lost)}), so "
-                "that they stay as they are: give them to it, or set their requires_grad False if this is meant."
+                "that they never change: add them to it, or set their requires_grad to False if this is intended."
             )
 
     def _wait(self, parameters: dict[str, nn.Parameter]) -> None:
-        """Nothing moved: raise, unless there was nothing to move by."""
+        """Handle a step in which nothing moved: raise TrainingError, unless there was no gradient."""
         self._waited += 1
         free = self._frozen_for_now()
         trained = {name: p for name, p in parameters.items() if p.requires_grad and p not in free}
@@ -99,7 +99,7 @@ class UpdateCheck(HookBase):
             )
 
     def _frozen_for_now(self) -> set[Tensor]:
-        """Parameters that MODEL.FREEZE_LAYERS keeps for SOLVER.FREEZE_ITERS."""
+        """Return the parameters that MODEL.FREEZE_LAYERS freezes for SOLVER.FREEZE_ITERS."""
         groups = self.trainer.optimizer.param_groups
         return {p for group in groups if group.get("freeze_status") == "freeze" for p in group["params"]}
 
@@ -109,7 +109,7 @@ class UpdateCheck(HookBase):
 
 
 def _watched(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Parameters by name, without those that move by themselves."""
+    """Return the parameters by name, without those that move by themselves."""
     model = model.module if isinstance(model, DistributedDataParallel) else model
     own = {
         parameter
@@ -122,7 +122,7 @@ def _watched(model: nn.Module) -> dict[str, nn.Parameter]:
 
 @torch.no_grad()
 def _bit_sums(parameters: dict[str, nn.Parameter]) -> dict[str, int]:
-    """Sum each parameter's bits as integers; gathered by device, so that each device is waited for once."""
+    """Sum the bits of each parameter as integers, gathered by device, so that each device is waited for only once."""
     sums: dict[str, int] = {}
     by_device: dict[torch.device, list[str]] = {}
     for name, parameter in parameters.items():

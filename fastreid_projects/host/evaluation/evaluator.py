@@ -1,4 +1,4 @@
-"""Patch of evaluation/evaluator.py: the switch to evaluation and back."""
+"""Patch of evaluation/evaluator.py: switching to evaluation mode and back."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from fastreid_projects.modeling.modes import evaluating
 
 
 def patch_inference_context() -> None:
-    """Put each module back in the mode that it had.
+    """Put each module back in its previous mode.
 
-    evaluator.py:173-176 puts all modules in training mode, frozen ones too, and none after an error.
+    evaluator.py:173-176 puts all modules in training mode, including frozen ones, and none after an error.
     """
     rebind(evaluator.inference_context, evaluating)

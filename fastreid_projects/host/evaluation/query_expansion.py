@@ -14,5 +14,5 @@ def aqe(
     qe_k: int = 10,
     alpha: float = 3.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stand in for the host's ``evaluation/query_expansion.py:aqe``, with its signature."""
+    """Replace the host's ``evaluation/query_expansion.py:aqe``, with its signature."""
     return expand_queries(query_feat, gallery_feat, qe_times, qe_k, alpha, formula=FASTREID)

@@ -1,10 +1,10 @@
-"""Mends of the host's evaluation.
+"""Patches of the host's evaluation.
 
 | host's defect                                                   | where                             |
 | --------------------------------------------------------------- | --------------------------------- |
-| compiles Cython in site-packages, exits where it cannot         | evaluation/reid_evaluation.py:128 |
+| compiles Cython in site-packages, exits if it cannot           | evaluation/reid_evaluation.py:128 |
 | fails or errs on small galleries, keeps the Q x G matrix, slow  | evaluation/rank.py:103            |
-| TPR and FPR of the verification task change places, 0..1 among per cents | evaluation/reid_evaluation.py:116 |
+| swaps TPR and FPR of verification, as 0..1 among percentages    | evaluation/reid_evaluation.py:116 |
 | features of NaN are ranked without an error                     | evaluation/reid_evaluation.py:54  |
 | re-ranking needs a CUDA build of faiss, keeps N x N matrices    | utils/compute_dist.py:53          |
 | re-ranking depends on the scale of the features                 | utils/compute_dist.py:79          |
@@ -45,7 +45,7 @@ logger = logging.getLogger("fastreid.projects.evaluation")
 
 
 def patch_evaluation() -> None:
-    """Give the host's ReidEvaluator implementations that work everywhere; add TEST.FIDELITY and TEST.SAME_CAMERA."""
+    """Give the host's ReidEvaluator implementations that work everywhere; add keys to TEST."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Cython")
         from fastreid.config import CfgNode
@@ -54,21 +54,21 @@ def patch_evaluation() -> None:
         from fastreid.utils import compute_dist
 
     if "FIDELITY" not in _C.TEST:
-        # Error-I and Error-II (Yan et al. 2022, table I) of the test images, and of the training images too.
+        # Error-I and Error-II (Yan et al. 2022, table I) of the test images, and also of the training images.
         _C.TEST.FIDELITY = CfgNode({"ENABLED": False, "TRAIN": False})
-        # For data without camera ids: a gallery image of the query's person counts also if the query's own camera took
-        # it. Market-1501's protocol, and every published number, is without it.
+        # For data without camera ids: a gallery image of the query's person counts even if the query's camera took it.
+        # Market-1501's protocol, and therefore every published number, leaves such images out.
         _C.TEST.SAME_CAMERA = False
-        # Gallery images that are exactly as far: "order" ranks them as the sort leaves them, which depends on the order
-        # of the gallery (the host's way); "expected" gives the means over all orders.
+        # Gallery images at exactly the same distance: "order" ranks them as the sort leaves them, which depends on the
+        # order of the gallery (as in the host); "expected" averages over all orders.
         _C.TEST.TIES = "order"
-        # Average precision: "precision" at each match (the host's), or the area of "trapezoid"s between them, as in
-        # Market-1501's own code and many of its time: lower, by up to two points of mAP.
+        # Average precision: "precision" at each match (as in the host), or the area of "trapezoid"s between matches, as
+        # in Market-1501's code and many others of its time: lower, by up to two points of mAP.
         _C.TEST.AP = "precision"
-        # Re-ranking as published (Zhong et al. 2017), or "fastreid": the host's, whose result depends on the scale of
-        # the features (with METRIC euclidean hardly any image changes its place).
+        # Re-ranking as published (Zhong et al. 2017), or "fastreid" as in the host, whose result depends on the scale
+        # of the features (with METRIC euclidean, hardly any image changes its rank).
         _C.TEST.RERANK.FORMULA = ZHONG
-        # Alpha query expansion as published (Radenovic et al. 2018), or "fastreid": the host's.
+        # Alpha query expansion as published (Radenovic et al. 2018), or "fastreid" as in the host.
         _C.TEST.AQE.FORMULA = RADENOVIC
     evaluator = reid_evaluation.ReidEvaluator
     evaluator.multi_query, evaluator.draws, evaluator.junk = False, (), 0  # see fit_evaluator
@@ -85,7 +85,7 @@ def _compile_nothing(self: Any) -> None:
 
 
 def process(self: Any, inputs: dict[str, Any], outputs: torch.Tensor) -> None:
-    """Keep one batch: features (B, D) as float32, identities, cameras, and paths to name images in errors."""
+    """Keep a batch: features (B, D) as float32, identities, cameras, and paths to name images in errors."""
     self._predictions.append(
         {
             "feats": outputs.detach().to("cpu", torch.float32),
@@ -97,14 +97,14 @@ def process(self: Any, inputs: dict[str, Any], outputs: torch.Tensor) -> None:
 
 
 def evaluate(self: Any) -> dict[str, float]:
-    """Return the host's metrics in per cent; an empty dict in all but the main process.
+    """Return the host's metrics in per cent; {} in all processes but the main one.
 
-    What they are of is logged, and kept as ``counts`` (see :func:`.counts.count`). An evaluator with ``draws``, a list
-    of (indices of queries, of the gallery), returns the means over them.
+    The numbers of images behind them are logged and kept as ``counts`` (see :func:`.counts.count`). An evaluator with
+    ``draws``, a list of (indices of queries, of the gallery), returns the means over them.
 
     Raises:
-        DataError: no images, features that are not finite, or no query with a match.
-        ConfigError: a value of TEST that cannot be used.
+        DataError: there are no images, features are not finite, or no query has a match.
+        ConfigError: a value of TEST cannot be used.
     """
     predictions = gather_predictions(self._predictions)
     if predictions is None:
@@ -114,7 +114,7 @@ def evaluate(self: Any) -> dict[str, float]:
     if not 0 < split < len(images.pids):
         raise DataError(
             f"A ranking needs query and gallery images, not {split} of {len(images.pids)} as queries: name another "
-            "test set, or evaluate it by an evaluator of its own."
+            "test set, or use an evaluator that does not rank."
         )
     fidelity = _fidelity(images, split, cfg) if cfg.TEST.FIDELITY.ENABLED else {}
     if self.multi_query:
@@ -139,12 +139,12 @@ class _Images(NamedTuple):
     camids: npt.NDArray[Any]
 
     def part(self, index: slice | list[int]) -> _Images:
-        """Some of the images."""
+        """Return some of the images."""
         return _Images(self.features[index], self.pids[index], self.camids[index])
 
 
 def _collect(predictions: list[dict[str, Any]]) -> tuple[_Images, list[str]]:
-    """All images and, where they are known, their paths."""
+    """Return all images and, if they are known, their paths."""
     if not predictions:
         raise DataError("There are no features to evaluate: the test set is empty.")
     features = _joined_features(predictions)
@@ -156,7 +156,7 @@ def _collect(predictions: list[dict[str, Any]]) -> tuple[_Images, list[str]]:
 
 
 def _joined_features(predictions: list[dict[str, Any]]) -> torch.Tensor:
-    """All features, (N, D); the batches' own become parts of them, so that no feature is in memory twice."""
+    """Return all features (N, D); those of the batches become views of them, so that none is in memory twice."""
     first = predictions[0]["feats"]
     features = first.new_empty(sum(len(prediction["feats"]) for prediction in predictions), *first.shape[1:])
     start = 0
@@ -168,7 +168,7 @@ def _joined_features(predictions: list[dict[str, Any]]) -> torch.Tensor:
 
 
 def _merge_queries(images: _Images, num_query: int, metric: str) -> tuple[_Images, int]:
-    """The images with their queries merged, and how many queries they are then."""
+    """Return the images with merged queries, and the new number of queries."""
     query, gallery = images.part(slice(num_query)), images.part(slice(num_query, None))
     merged = _Images(*merge_queries(*query, normalize=metric == "cosine"))
     both = _Images(
@@ -180,7 +180,7 @@ def _merge_queries(images: _Images, num_query: int, metric: str) -> tuple[_Image
 
 
 def _score(query: _Images, gallery: _Images, cfg: Any) -> tuple[OrderedDict[str, float], Counts]:
-    """All metrics of one split, and what they are of."""
+    """Return all metrics of one split, and the counts behind them."""
     chunks = make_chunks(query.features, gallery.features, cfg.TEST, distance_device(cfg))
     labels = (query.pids, gallery.pids, query.camids, gallery.camids)
     result = _rank(chunks, ranking_meter(cfg.TEST), *labels)
@@ -192,9 +192,9 @@ def _score(query: _Images, gallery: _Images, cfg: Any) -> tuple[OrderedDict[str,
 
 
 def _fidelity(images: _Images, num_query: int, cfg: Any) -> dict[str, float]:
-    """Error-I and Error-II over all test images; anchors are those whose identity is asked for by a query.
+    """Return Error-I and Error-II over all test images; the anchors are the images whose identity has a query.
 
-    Distractors share a label without sharing an identity (Market-1501's 0): they are only negatives.
+    Distractors share a label without sharing an identity (0 in Market-1501), so they are only negatives.
     """
     pids = torch.from_numpy(images.pids)
     anchors = torch.isin(pids, pids[:num_query])

@@ -1,4 +1,4 @@
-"""Mend of the host's norm layers: group norm (layers/batch_norm.py:203) fails on channels that 32 does not divide."""
+"""Patch of the host's norm layers: group norm (layers/batch_norm.py:203) fails if 32 does not divide the channels."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def patch_norms() -> None:
 
 @functools.wraps(_host_get_norm)
 def get_norm(norm: Any, out_channels: int, **kwargs: Any) -> Any:
-    """The host's norm layer.
+    """Build the host's norm layer.
 
     Raises:
-        ConfigError: group norm of channels that do not divide into 32 groups.
+        ConfigError: group norm is asked for, but the channels cannot be divided into 32 groups.
     """
     if norm == "GN" and out_channels % GROUPS:
         raise ConfigError(

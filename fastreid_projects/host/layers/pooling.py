@@ -1,7 +1,7 @@
-"""Patch of layers/pooling.py: the host looks a pooling layer up in this module (embedding_head.py:58).
+"""Patch of layers/pooling.py, the module in which the host looks up a pooling layer (embedding_head.py:58).
 
-A plug-in has no way to add one; here :data:`~fastreid_projects.modeling.pooling.POOLING` is asked for what the module
-does not hold.
+A plug-in cannot add a layer there; the patched module looks up missing names in
+:data:`~fastreid_projects.modeling.pooling.POOLING`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def patch_pooling() -> None:
 
 
 def registered_layer(name: str) -> Any:
-    """Return the registered layer of this name; called for names that the module does not hold."""
+    """Return the registered layer with this name; called for names that the module does not define."""
     if name in POOLING:
         return POOLING[name]
     raise AttributeError(f"there is no pooling layer {name}")

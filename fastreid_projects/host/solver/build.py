@@ -1,4 +1,4 @@
-"""Mends of the host's optimizer and learning-rate schedule (solver/build.py)."""
+"""Patches of the host's optimizer and learning-rate schedule (solver/build.py)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def patch_optimizer() -> None:
     moves.
     """
     if "WARMUP_EPOCHS" not in _C.SOLVER:
-        # Length of the warm-up in epochs, whatever batch and training set: SOLVER.WARMUP_ITERS has to be 0 then.
+        # Length of the warm-up in epochs, for any batch size and training set; SOLVER.WARMUP_ITERS has to be 0 then.
         _C.SOLVER.WARMUP_EPOCHS = 0
     rebind(host_build.build_optimizer, build_optimizer)
     rebind(_host_build_lr_scheduler, build_lr_scheduler)
@@ -38,21 +38,20 @@ def patch_optimizer() -> None:
 def build_optimizer(
     cfg: Any, model: torch.nn.Module, contiguous: bool = False
 ) -> tuple[torch.optim.Optimizer, list[dict[str, Any]]]:
-    """Build the optimizer of ``cfg.SOLVER`` on the model's own parameters.
+    """Build the optimizer of ``cfg.SOLVER`` directly on the model's parameters.
 
     Parameters with equal settings share a group, so that PyTorch updates them together.
 
     Args:
         cfg: the config.
-        model: its parameters with ``requires_grad`` are trained.
-        contiguous: accepted for the host's callers; flat buffers do not train on PyTorch 2 and are never
-        used.
+        model: the model, whose parameters with ``requires_grad`` are trained.
+        contiguous: accepted for the host's callers, but never used, because flat buffers do not train on PyTorch 2.
 
     Returns:
-        the optimizer and its parameter groups.
+        The optimizer and its parameter groups.
 
     Raises:
-        ConfigError: an unknown SOLVER.OPT, a layer to freeze that does not exist, or nothing to train.
+        ConfigError: SOLVER.OPT is unknown, a layer to freeze does not exist, or there is nothing to train.
     """
     name = cfg.SOLVER.OPT
     if name not in optimizer_names():
@@ -72,10 +71,10 @@ def build_optimizer(
 
 
 def group_parameters(cfg: Any, model: torch.nn.Module, frozen: Iterable[str]) -> list[dict[str, Any]]:
-    """Take the host's groups of one parameter each and join those with equal settings.
+    """Join those of the host's groups, which hold one parameter each, that have equal settings.
 
-    solver/build.py:302 freezes by a pattern at the name's beginning, so that ``b1`` also freezes ``b1_head``;
-    here an entry of MODEL.FREEZE_LAYERS means that layer and what is below it.
+    solver/build.py:302 freezes all names that start with the pattern, so that ``b1`` also freezes ``b1_head``;
+    here, an entry of MODEL.FREEZE_LAYERS means that layer and everything below it.
     """
     solver = cfg.SOLVER
     single = host_build.get_default_optimizer_params(
@@ -99,7 +98,7 @@ def group_parameters(cfg: Any, model: torch.nn.Module, frozen: Iterable[str]) ->
 
 
 def check_layers(model: torch.nn.Module, layers: Iterable[str]) -> None:
-    """Refuse an entry of MODEL.FREEZE_LAYERS that names no layer; engine/hooks.py:481 ignores it."""
+    """Refuse an entry of MODEL.FREEZE_LAYERS that does not name a layer; engine/hooks.py:481 ignores it."""
     known = dict(model.named_modules())
     for layer in layers:
         if layer not in known or not layer:
@@ -109,10 +108,9 @@ def check_layers(model: torch.nn.Module, layers: Iterable[str]) -> None:
 def freezing_optimizer(
     optimizer: type[torch.optim.Optimizer], *, freeze_iters: int = 0
 ) -> type[torch.optim.Optimizer]:
-    """Derive an optimizer that leaves the groups with ``freeze_status == "freeze"`` alone for
-    ``freeze_iters`` steps.
+    """Derive an optimizer that skips the groups with ``freeze_status == "freeze"`` for ``freeze_iters`` steps.
 
-    solver/build.py:127 counts in a closure, from 0 again after a resume; here ``steps_done`` can be set.
+    solver/build.py:127 counts in a closure, which restarts at 0 after a resume; here ``steps_done`` can be set.
     """
 
     @torch.no_grad()
@@ -132,14 +130,13 @@ def freezing_optimizer(
 
 
 def build_lr_scheduler(cfg: Any, optimizer: torch.optim.Optimizer, iters_per_epoch: int) -> dict[str, Any]:
-    """Build the host's schedules with a warm-up in iterations or in epochs; where it takes the whole training,
-    cosine annealing gets one epoch.
+    """Build the host's schedules, with a warm-up in iterations or in epochs.
 
-    solver/build.py:313 divides by 0 for a dataset smaller than a batch, and CosineAnnealingLR by T_max = 0
-    where SOLVER.MAX_EPOCH leaves no epoch after the warm-up.
+    Cosine annealing gets at least one epoch, even if the warm-up takes the whole run: solver/build.py:313 divides by 0
+    for a dataset smaller than a batch, and CosineAnnealingLR by T_max = 0 if no epoch is left after the warm-up.
 
     Raises:
-        ConfigError: an unknown SOLVER.SCHED, epochs without an iteration, or a step that takes no effect.
+        ConfigError: SOLVER.SCHED is unknown, an epoch has no iteration, or a step has no effect.
     """
     cfg = cfg.clone()
     cfg.defrost()

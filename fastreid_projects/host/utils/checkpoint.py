@@ -1,4 +1,4 @@
-"""Mends of the host's checkpoints (``utils/checkpoint.py``).
+"""Patches of the host's checkpoints (``utils/checkpoint.py``).
 
 | host's defect                                                               | line     |
 | --------------------------------------------------------------------------- | -------- |
@@ -9,7 +9,7 @@
 | weights of FastReID before 2021, and of other projects, are not recognised  | 225      |
 | each evaluation warns of the classifier that it does not need               | 258      |
 | optimizer state of another model fails, or only in the first step           | 142      |
-| a schedule goes on by the checkpoint's constants, whatever the config says  | 142      |
+| a schedule continues with the checkpoint's constants, whatever the config says | 142    |
 | a damaged ``last_checkpoint`` is a UnicodeDecodeError, an empty one a folder | 153      |
 | a full disk leaves a broken checkpoint, which ``last_checkpoint`` points to | 101      |
 """
@@ -44,7 +44,7 @@ ALONE = "model_alone"  # in a checkpoint from which no run can be resumed
 
 
 def patch_checkpoint() -> None:
-    """Mend the host's Checkpointer once: safe loading, clear errors, no silent mismatch, atomic saving."""
+    """Patch the host's Checkpointer once: safe loading, clear errors, no silent mismatch, atomic saving."""
     from fastreid.utils.checkpoint import Checkpointer
 
     if "KEEP_CHECKPOINTS" not in _C.SOLVER:
@@ -66,7 +66,7 @@ def patch_checkpoint() -> None:
 
 
 def _get_checkpoint_file(self: Any) -> str:
-    """Path of the newest checkpoint, "" where there is none.
+    """Return the path of the newest checkpoint; "" if there is none.
 
     Raises:
         WeightsError: ``last_checkpoint`` does not hold the name of a file.
@@ -82,7 +82,7 @@ def _get_checkpoint_file(self: Any) -> str:
     if not name or not name.isprintable():
         raise WeightsError(
             f"{path} is damaged, it does not name a checkpoint: write the name of one of the .pth files beside it "
-            "there, or start anew without --resume."
+            "there, or start again without --resume."
         )
     return os.path.join(self.save_dir, name)
 
@@ -99,15 +99,15 @@ def _load_file(self: Any, f: str) -> dict[str, Any]:
 
 def _patched_load_model(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def load_model(self: Any, checkpoint: dict[str, Any]) -> Any:
-        """Load the weights if they are this model's; see :func:`check_weights`."""
+        """Load the weights if they belong to this model; see :func:`check_weights`."""
         weights, project = in_own_names(self.model.state_dict(), checkpoint["model"], self.model)
         checkpoint["model"] = weights
         if project:
-            self.logger.info(f"The weights have the names of {project}: renamed")
+            self.logger.info(f"The weights have the names of {project}: they are renamed")
         self.logger.info(summarize_match(self.model.state_dict(), weights))
         path = getattr(self, "loading_path", "given")
         check_weights(self.model, weights, path)
-        if hasattr(self, "classes"):  # set by who wants a model that is trained as a whole
+        if hasattr(self, "classes"):  # set by callers that need a completely trained model
             require_whole(self.model, weights, path, self.classes)
         return original(self, checkpoint)
 
@@ -116,15 +116,17 @@ def _patched_load_model(original: Callable[[Any, Any], Any]) -> Callable[[Any, A
 
 def _patched_log(original: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     def log_incompatible_keys(self: Any, incompatible: Any) -> None:
-        """Warn of what may be a mistake; a classifier of other classes is what another training set has."""
+        """Warn of possible mistakes; a classifier with other classes just belongs to another training set."""
         classifiers = [
             (name, there, here)
             for name, there, here in incompatible.incorrect_shapes
             if there[1:] == here[1:]
         ]
         for name, there, here in classifiers:
-            if not hasattr(self, "classes"):  # the model is trained, else its classifier is not asked for
-                self.logger.info(f"{name} starts anew: {here[0]} classes here, {there[0]} in the file")
+            if not hasattr(
+                self, "classes"
+            ):  # the model is to be trained; otherwise its classifier is not used
+                self.logger.info(f"{name} is not loaded: {here[0]} classes here, {there[0]} in the file")
         others = [shapes for shapes in incompatible.incorrect_shapes if shapes not in classifiers]
         original(self, incompatible._replace(incorrect_shapes=others))
 
@@ -133,17 +135,17 @@ def _patched_log(original: Callable[[Any, Any], None]) -> Callable[[Any, Any], N
 
 def _patched_load(original: Callable[..., Any]) -> Callable[..., Any]:
     def load(self: Any, path: str, checkpointables: Iterable[str] | None = None) -> Any:
-        """Load a checkpoint; see the host's method, whose arguments and result it has.
+        """Load a checkpoint, with the arguments and the result of the host's method.
 
         Raises:
-            WeightsError: the file is missing, unusable, of another model, or its training state does not fit.
+            WeightsError: the file is missing or unusable, belongs to another model, or its training state does not fit.
         """
         if path and os.path.isdir(path):
             raise WeightsError(folder_named(path))
         if path and not os.path.isfile(path) and not _handled(self, path):
             raise WeightsError(
-                f"The weights file '{path}' does not exist: give a local file as MODEL.WEIGHTS; to resume, "
-                "the file named in OUTPUT_DIR/last_checkpoint must be there."
+                f"The weights file '{path}' does not exist: name a local file as MODEL.WEIGHTS; to resume, "
+                "the file named in OUTPUT_DIR/last_checkpoint must exist."
             )
         checkpoint = original(self, path, checkpointables=[])
         wanted = self.checkpointables if checkpointables is None else checkpointables
@@ -157,7 +159,7 @@ def _patched_load(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _handled(checkpointer: Any, path: str) -> bool:
-    """Whether one of the host's path handlers makes a local file of this path."""
+    """Return whether one of the host's path handlers turns this path into a local file."""
     try:
         return os.path.isfile(checkpointer.path_manager.get_local_path(path))
     except OSError:
@@ -165,15 +167,15 @@ def _handled(checkpointer: Any, path: str) -> bool:
 
 
 def _save(self: Any, name: str, **kwargs: Any) -> None:
-    """Save model and checkpointables as ``<name>.pth``, written aside and then renamed.
+    """Save model and checkpointables as ``<name>.pth``: write a temporary file and rename it.
 
-    ``model_best`` is for tests: it is saved without the state of the training, which is twice as large as the model;
-    with SOLVER.KEEP_CHECKPOINTS False so is ``model_final``.
+    ``model_best`` is for tests and therefore saved without the training state, which is twice as large as the model;
+    with SOLVER.KEEP_CHECKPOINTS False, so is ``model_final``.
 
     Args:
         self: the host's Checkpointer.
-        name: file name without ending.
-        **kwargs: more values to save.
+        name: the file name without its suffix.
+        **kwargs: other values to save.
 
     Raises:
         WeightsError: the file cannot be written, e.g. on a full disk; an older file of that name stays.
@@ -189,12 +191,12 @@ def _save(self: Any, name: str, **kwargs: Any) -> None:
     path = os.path.join(self.save_dir, f"{name}.pth")
     self.logger.info(f"Saving checkpoint to {path}")
     _write(path, lambda file: torch.save(data, file))
-    if name != BEST:  # a kill before the epoch's own checkpoint must not let --resume take it for that
+    if name != BEST:  # after a kill before the epoch's own checkpoint, --resume must not take it for that
         self.tag_last_checkpoint(os.path.basename(path))
 
 
 def _tag_last_checkpoint(self: Any, last_filename_basename: str) -> None:
-    """Write the name of the newest checkpoint, from which ``--resume`` goes on."""
+    """Write the name of the newest checkpoint, from which ``--resume`` continues."""
     path = os.path.join(self.save_dir, "last_checkpoint")
     _write(path, lambda file: file.write(last_filename_basename.encode()))
 
@@ -203,11 +205,11 @@ def _write(path: str, write: Callable[[IO[bytes]], Any]) -> None:
     try:
         with replacing(path, sync=True) as file:
             write(file)
-    except RuntimeError as error:  # PyTorch's own where it cannot write, DataError is one too
-        reason = error.__cause__ or error.__context__ or error  # PyTorch hides the OSError that it met
+    except RuntimeError as error:  # raised by PyTorch if it cannot write; DataError is one, too
+        reason = error.__cause__ or error.__context__ or error  # PyTorch hides the OSError behind it
         raise WeightsError(
             f"The checkpoint '{path}' could not be written ({reason}), the last complete one is "
-            "untouched: make room or set another OUTPUT_DIR, then go on with --resume."
+            "untouched: make room or set another OUTPUT_DIR, then use --resume."
         ) from error
 
 
@@ -219,15 +221,15 @@ _host_checkpointer_step = checkpoint.PeriodicCheckpointer.step
 
 @functools.wraps(_host_checkpointer_init)
 def checkpointer_init(self: Any, checkpointer: Any, period: int, max_epoch: int | None = None) -> None:
-    """Save only after the last epoch where SOLVER.CHECKPOINT_PERIOD is 0 (checkpoint.py:331)."""
+    """Save only after the last epoch if SOLVER.CHECKPOINT_PERIOD is 0 (checkpoint.py:331)."""
     _host_checkpointer_init(self, checkpointer, int(period) or sys.maxsize, max_epoch)
 
 
 @functools.wraps(_host_checkpointer_step)
 def checkpointer_step(self: Any, epoch: int, **kwargs: Any) -> None:
-    """Keep the best of the models that were evaluated, and write its metric into each checkpoint.
+    """Save the best of the evaluated models, and write its metric into each checkpoint.
 
-    checkpoint.py:331 looks at the metric only where a checkpoint is due, and :317 keeps the best in memory alone.
+    checkpoint.py:331 looks at the metric only when a checkpoint is due, and :317 keeps the best only in memory.
     """
     metric = kwargs.get("metric", -1)
     state = {**kwargs, "best_metric": max(self.best_metric, metric)}
@@ -252,10 +254,10 @@ def remove_older(checkpointer: Any) -> None:
 
 
 def best_since(checkpoint: str) -> float:
-    """Return the metric of the ``model_best.pth`` that was saved after a checkpoint; -1 where there is none.
+    """Return the metric of a ``model_best.pth`` that was saved after a checkpoint; -1 if there is none.
 
     Args:
-        checkpoint: path of the checkpoint that a training is resumed from.
+        checkpoint: the path of the checkpoint to resume from.
     """
     best = os.path.join(os.path.dirname(checkpoint), f"{BEST}.pth")
     if not os.path.isfile(best) or os.path.getmtime(best) <= os.path.getmtime(checkpoint):

@@ -1,4 +1,4 @@
-"""Several processes: what the host's own ``launch`` and trainer get wrong outside of CUDA, and between ranks."""
+"""Patches for several processes: what the host's ``launch`` and trainer do wrong without CUDA and between ranks."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import torch
 import torch.distributed as dist
 from fastreid.utils import comm
 
-# Processes wait for the main one while it ranks and explains. A process that is lost is noticed by other means.
+# Processes wait for the main one while it ranks and explains. A lost process is noticed by other means.
 TIMEOUT = datetime.timedelta(hours=12)
 
 
 def patch_processes() -> None:
-    """Replace how objects are gathered, and DDP: by a subclass, which keeps the host's ``isinstance`` checks valid."""
+    """Replace the functions that gather objects."""
     comm._get_global_gloo_group = gloo_group
     comm._serialize_to_tensor = serialize_to_tensor
 
 
 def gloo_group() -> Any:
-    """The group that gathers Python objects; utils/comm.py:88 lets it wait for half an hour at most."""
+    """Return the group that gathers Python objects; that of utils/comm.py:88 waits for at most half an hour."""
     return _gloo_beside_nccl() if dist.get_backend() == "nccl" else dist.group.WORLD
 
 
@@ -32,17 +32,17 @@ def _gloo_beside_nccl() -> Any:
 
 
 def serialize_to_tensor(data: Any, group: dist.ProcessGroup) -> torch.Tensor:
-    """Pickle an object into a tensor of bytes; utils/comm.py:106 uses a deprecated storage, and warns each time."""
+    """Pickle an object into a tensor of bytes; utils/comm.py:106 uses a deprecated storage and warns each time."""
     device = torch.device("cpu" if dist.get_backend(group) == "gloo" else "cuda")
     return torch.frombuffer(bytearray(pickle.dumps(data)), dtype=torch.uint8).to(device)
 
 
 def set_local_group(group: dist.ProcessGroup) -> None:
-    """Name the group of the ranks that share this machine.
+    """Set the group of the ranks that share this machine.
 
     Only the host's launch sets it (engine/launch.py:101), and utils/comm.py:45 asserts that it is set.
 
     Args:
-        group: as of ``torch.distributed.new_group``.
+        group: a group from ``torch.distributed.new_group``.
     """
     comm._LOCAL_PROCESS_GROUP = group

@@ -15,9 +15,9 @@ from fastreid_projects.evaluation.reranking import FASTREID, iter_jaccard_distan
 def build_dist(
     feat_1: torch.Tensor, feat_2: torch.Tensor, metric: str = "euclidean", **kwargs: Any
 ) -> npt.NDArray[np.float32]:
-    """Stand in for the host's ``utils/compute_dist.py:build_dist``: the whole distance matrix (Q, G).
+    """Compute the whole distance matrix (Q, G); replaces the host's ``utils/compute_dist.py:build_dist``.
 
-    ``"jaccard"`` takes ``k1`` and ``k2``, needs no CUDA, and is the host's own.
+    ``"jaccard"`` accepts ``k1`` and ``k2``, needs no CUDA, and follows the host's formula.
     """
     if metric == "jaccard":
         chunks = iter_jaccard_distances(feat_1, feat_2, formula=FASTREID, **kwargs)

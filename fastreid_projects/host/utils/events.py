@@ -1,4 +1,4 @@
-"""Patches of utils/events.py: what is printed of a short run, and that its last evaluation is written."""
+"""Patches of utils/events.py: short runs are printed, and the last evaluation is written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _host_tensorboard_write = events.TensorboardXWriter.write
 
 @functools.wraps(_host_printer_write)
 def printer_write(self: Any) -> None:
-    """Print each iteration once; in runs of 1 or 2 a second call divides by 0 (events.py:220)."""
+    """Print each iteration once; in a run of 1 or 2 iterations, a second call divides by 0 (events.py:220)."""
     iteration = events.get_event_storage().iter
     if vars(self).get("_printed") != iteration:
         self._printed = iteration
@@ -23,13 +23,13 @@ def printer_write(self: Any) -> None:
 
 
 def fresh_scalars(writer: Any, storage: Any) -> dict[int, dict[str, float]]:
-    """Return what a writer has not written yet, by iteration and name; it counts as written then.
+    """Return the values that a writer has not written yet, by iteration and name, and mark them as written.
 
-    events.py:104 and 148 keep one number for all names: what is put in an iteration after its line is written, as the
-    metrics of an evaluation are at the end of an epoch, is never written.
+    events.py:104 and 148 keep one number for all names, so that values put after the line of their iteration was
+    written, such as the metrics of an evaluation at the end of an epoch, are never written.
 
     Args:
-        writer: with ``_window_size``, over which losses are smoothed.
+        writer: a writer with ``_window_size``, the window over which losses are smoothed.
         storage: the host's EventStorage.
     """
     written: dict[str, int] = vars(writer).setdefault("_written", {})
@@ -42,7 +42,7 @@ def fresh_scalars(writer: Any, storage: Any) -> dict[int, dict[str, float]]:
 
 
 def json_write(self: Any) -> None:
-    """Write a line for each iteration that has something new."""
+    """Write a line for each iteration that has new values."""
     for iteration, scalars in fresh_scalars(self, events.get_event_storage()).items():
         line = json.dumps({**scalars, "iteration": iteration}, sort_keys=True)
         self._file_handle.write(line + "\n")
@@ -52,7 +52,7 @@ def json_write(self: Any) -> None:
 
 @functools.wraps(_host_tensorboard_write)
 def tensorboard_write(self: Any) -> None:
-    """Write scalars that are new, and leave images and histograms to the host."""
+    """Write new scalars, and leave images and histograms to the host."""
     storage = events.get_event_storage()
     for iteration, scalars in fresh_scalars(self, storage).items():
         for name, value in scalars.items():

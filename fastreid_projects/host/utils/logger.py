@@ -1,4 +1,4 @@
-"""Patch of utils/logger.py: what this project logs reaches the handlers of the host's log."""
+"""Patch of utils/logger.py: the handlers of the host's log also get what this project logs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _HOST = logging.getLogger("fastreid")
 
 
 class _ToHost(logging.Handler):
-    """Hands records to the host's logger, as if one below it had made them."""
+    """Pass records on to the host's logger, as if a logger below it had created them."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if _HOST.isEnabledFor(record.levelno):
@@ -17,9 +17,9 @@ class _ToHost(logging.Handler):
 
 
 def patch_logger() -> None:
-    """Let loggers named after their modules here reach whatever the logger "fastreid" reaches.
+    """Let loggers named after the modules of this project reach the handlers of the logger "fastreid".
 
-    logger.py:38 gives handlers to the loggers below "fastreid" alone, to which ``fastreid_projects.x`` does not belong.
+    logger.py:38 gives handlers only to loggers below "fastreid", which ``fastreid_projects.x`` is not.
     """
     if not any(isinstance(handler, _ToHost) for handler in _PROJECT.handlers):
         _PROJECT.addHandler(_ToHost())

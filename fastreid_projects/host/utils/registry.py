@@ -1,4 +1,4 @@
-"""Patch of utils/registry.py: a registry names what it knows, and who has a name already."""
+"""Patch of utils/registry.py: errors list the known names, and say who has already registered a name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KINDS = {"META_ARCH": "architecture", "BACKBONE": "backbone", "HEADS": "head", 
 
 
 def patch_registry() -> None:
-    """Let every registry of the host name what it knows (utils/registry.py:71) and who has a name (:33)."""
+    """Let every registry of the host list its names (utils/registry.py:71) and name the owner of one (:33)."""
     Registry.get = registry_get
     Registry._do_register = do_register
 
@@ -29,8 +29,8 @@ def do_register(self: Any, name: str, obj: object) -> None:
     """Register an object under a name.
 
     Raises:
-        NameTakenError: another one has the name.
-        TypeError: it does not keep what it offers, see :mod:`fastreid_projects.contract`.
+        NameTakenError: another object has the name.
+        TypeError: the object does not offer what it has to, see :mod:`fastreid_projects.contract`.
     """
     kind = _KINDS.get(self._name, self._name)
     if name in self._obj_map:
@@ -40,10 +40,10 @@ def do_register(self: Any, name: str, obj: object) -> None:
 
 
 def registry_get(self: Any, name: str) -> Any:
-    """Return the registered object; of a dataset ``FolderReID:shop`` or of a path, that of own pictures.
+    """Return a registered object; for a dataset ``FolderReID:shop`` or a path, that of the user's own pictures.
 
     Raises:
-        ConfigError: there is none of this name.
+        ConfigError: there is no object with this name.
     """
     if name not in self._obj_map:
         own = _own_pictures(name) if self._name == "DATASET" else None

@@ -1,4 +1,4 @@
-"""AIR-Net's cases of the benchmark."""
+"""AIR-Net's benchmark cases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastreid_projects.config import load_config
 
 from .pooling import attention_pool_plain
 
-# Models compared at AIR-Net's 384x192, the last one being BoT; all by their configs.
+# Models that are compared at AIR-Net's 384x192, by their configs; the baseline is BoT, the last one.
 MODELS = {
     "AIR-Net, IBN-ResNet-50": "projects/AIRNet/configs/market1501/airnet_r50ibn_market1501.yml",
     "AIR-Net, ResNet-50": "projects/AIRNet/configs/market1501/airnet_context_blocks_r50_market1501.yml",
@@ -38,7 +38,7 @@ def _model(name: str, size: tuple[int, int], classes: int, device: str) -> torch
 
 
 def models_inference(quick: bool, device: str) -> list[Measurement]:
-    """Features of four images; parameters without classifiers, and operations."""
+    """Compare features of four images; also count parameters without classifiers, and operations."""
     size, batch = ((96, 48), 1) if quick else ((384, 192), 4)
     images = torch.rand(batch, 3, *size, device=device) * 255
     models = {name: _model(name, size, classes=0, device=device).eval() for name in MODELS}
@@ -52,7 +52,7 @@ def models_inference(quick: bool, device: str) -> list[Measurement]:
 
 
 def models_training(quick: bool, device: str) -> list[Measurement]:
-    """Forward, backward and Adam's update of eight images of four identities, by the losses of each config."""
+    """Compare training steps with eight images of four identities and Adam, with the losses of each config."""
     size = (96, 48) if quick else (384, 192)
     data = {"images": torch.rand(8, 3, *size) * 255, "targets": torch.arange(8) // 2}
 
@@ -67,7 +67,7 @@ def models_training(quick: bool, device: str) -> list[Measurement]:
 
 
 def attention_pooling(quick: bool, device: str) -> list[Measurement]:
-    """Poolings of the interaction branch's last map beside its 5th stage, four images of 384x192: C=2048, 24x12."""
+    """Compare poolings of the interaction branch's last map with its 5th stage: four 384x192 images, C=2048, 24x12."""
     size = (64, 32) if quick else (384, 192)
     model: Any = _model("AIR-Net, IBN-ResNet-50", size, classes=0, device=device).eval()
     branch, pool = model.branches[1], model.heads["2b"].pool_layer

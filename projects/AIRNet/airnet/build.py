@@ -1,4 +1,4 @@
-"""From a config to AIR-Net's parts: shared stages, copies of the 5th stage, heads; and what is wrong with a config."""
+"""Build AIR-Net's parts from a config (shared stages, copies of the 5th stage, heads), and check the config."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from fastreid_projects.modeling.pooling import pooling_layers, refuse_pooling
 from .pooling import AttentionPooling, context_block
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
-# With one position less in a direction, attention over positions is no choice and all poolings are alike.
+# With a single position in a direction, attention over positions has no choice, and all poolings are alike.
 LEAST_MAP = 2
-# Of the host's module of pooling layers, but none that pools a map to (N, C, 1, 1).
+# Layers in the host's module of pooling layers that do not pool a map to (N, C, 1, 1).
 _NO_POOLING = ("Flatten", "Identity")
 _VARIANTS = '[["GlobalMaxPool"], ["GlobalMaxPool", "AttentionPooling"]]'
 
 
 def build_parts(cfg: Any) -> tuple[nn.Module, nn.ModuleList, nn.ModuleDict]:
-    """Shared stages, one copy of the 5th stage for each branch, and one head for each representation.
+    """Build the shared stages, one copy of the 5th stage for each branch, and one head for each representation.
 
     The heads are called ``1``, ``2a``, ``2b`` after the paper's branches.
 
     Raises:
-        ConfigError: the config names a variant that does not exist, contradicts itself, or does not fit its
-            backbone or its image size.
+        ConfigError: the config names a variant that does not exist, contradicts itself, or does not fit the backbone
+            or the image size.
     """
     check_variant(cfg)
     trunk = build_backbone(cfg)
@@ -44,7 +44,7 @@ def build_parts(cfg: Any) -> tuple[nn.Module, nn.ModuleList, nn.ModuleDict]:
         )
     last = trunk.layer4
     branches = nn.ModuleList(copy.deepcopy(last) for _ in cfg.MODEL.AIRNET.BRANCHES)
-    trunk.layer4 = nn.Sequential()  # the shared stages are the host's backbone without its last one
+    trunk.layer4 = nn.Sequential()  # the shared stages are the host's backbone without its last stage
     check_maps(cfg, trunk, branches[0])
     _add_context(trunk, cfg.MODEL.AIRNET.CONTEXT_AFTER, branches[0])
     return trunk, branches, _build_heads(cfg)
@@ -54,12 +54,12 @@ def check_variant(cfg: Any) -> None:
     """Check ``MODEL.AIRNET`` before anything is built.
 
     Raises:
-        ConfigError: one sentence with the key and the way out.
+        ConfigError: a value is wrong; the message names the key and a way out.
     """
     branches = cfg.MODEL.AIRNET.BRANCHES
     if not branches or not all(isinstance(names, (list, tuple)) and names for names in branches):
         raise ConfigError(
-            f"MODEL.AIRNET.BRANCHES is {branches!r}; it has to be one list of pooling layers for each branch, like "
+            f"MODEL.AIRNET.BRANCHES is {branches!r}; it has to hold a list of pooling layers for each branch, like "
             f"{_VARIANTS}"
         )
     for number, names in enumerate(branches, 1):
@@ -75,28 +75,28 @@ def _check_branch(number: int, names: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             raise ConfigError(
-                f"MODEL.AIRNET.BRANCHES names '{name}' in branch {number}, which is no pooling layer; known are "
+                f"MODEL.AIRNET.BRANCHES names '{name}' in branch {number}, which is not a pooling layer; known are "
                 f"{', '.join(known)}"
             )
     if len(set(names)) < len(names):
         raise ConfigError(
-            f"MODEL.AIRNET.BRANCHES pools branch {number} twice alike ({', '.join(names)}), which gives the same "
-            "representation twice; name different layers, or give each a branch of its own"
+            f"MODEL.AIRNET.BRANCHES names the same pooling twice for branch {number} ({', '.join(names)}), which gives "
+            "the same representation twice; name different layers, or give each its own branch"
         )
     attention = [n for n in names if issubclass(layers[n], AttentionPooling)]
     if len(attention) > 1:
         raise ConfigError(
-            f"MODEL.AIRNET.BRANCHES gives branch {number} attention pooling with and without a softmax "
+            f"MODEL.AIRNET.BRANCHES gives branch {number} attention pooling both with and without a softmax "
             f"({', '.join(attention)}); keep one of them"
         )
 
 
 def _check_head(name: str) -> None:
-    """A head is built for each representation, and its pooling layer and neck are shown on their own."""
+    """Check the head; one is built for each representation, and its pooling layer and neck are shown separately."""
     if not issubclass(REID_HEADS_REGISTRY.get(name), EmbeddingHead):
         raise ConfigError(
-            f"MODEL.HEADS.NAME {name} belongs to another architecture than AIR-Net, whose heads have a pooling layer "
-            "and a neck as EmbeddingHead has; use EmbeddingHead"
+            f"MODEL.HEADS.NAME {name} belongs to an architecture other than AIR-Net, whose heads need a pooling layer "
+            "and a neck like EmbeddingHead; use EmbeddingHead"
         )
 
 
@@ -106,7 +106,7 @@ def _check_context(cfg: Any) -> None:
         if name not in STAGES[:3]:
             raise ConfigError(
                 f"MODEL.AIRNET.CONTEXT_AFTER names '{name}', but the stages that the branches share are layer1, layer2 "
-                "and layer3; in a branch, ContextMaxPool has a global-context block"
+                "and layer3; ContextMaxPool puts a global-context block into a branch"
             )
     if len(set(after)) < len(after):
         raise ConfigError(
@@ -121,10 +121,10 @@ def _check_context(cfg: Any) -> None:
 
 
 def check_maps(cfg: Any, trunk: nn.Module, branch: nn.Module) -> None:
-    """Send one empty image of each size of the config through shared stages and a branch.
+    """Pass one empty image of each size in the config through the shared stages and a branch.
 
     Raises:
-        ConfigError: a size that is not [height, width]; a map that is too small to be attended to, or does not have
+        ConfigError: a size is not [height, width], or a map is too small for attention or does not have
             ``MODEL.BACKBONE.FEAT_DIM`` channels.
     """
     crop = cfg.INPUT.CROP
@@ -155,7 +155,7 @@ def check_maps(cfg: Any, trunk: nn.Module, branch: nn.Module) -> None:
 
 @torch.no_grad()
 def _map_of(trunk: nn.Module, branch: nn.Module, size: Sequence[int]) -> Tensor | None:
-    """The last map (1, C, H, W) of an image of (height, width), or None where it vanishes on the way."""
+    """Return the last map (1, C, H, W) of an image of (height, width); None if it vanishes on the way."""
     training = [(m, m.training) for part in (trunk, branch) for m in part.modules()]
     for module, _ in training:
         module.training = False
@@ -169,7 +169,7 @@ def _map_of(trunk: nn.Module, branch: nn.Module, size: Sequence[int]) -> Tensor 
 
 
 def _add_context(trunk: nn.Module, after: Sequence[str], branch: nn.Module) -> None:
-    """A global-context block at the end of each named stage; it is the identity until it is trained."""
+    """Add a global-context block to the end of each named stage, which is the identity until it is trained."""
     following: dict[str, Any] = {"layer1": trunk.layer2, "layer2": trunk.layer3, "layer3": branch}
     channels = {name: _in_channels(following[name]) for name in after}
     for name in after:

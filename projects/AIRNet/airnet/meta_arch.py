@@ -24,18 +24,18 @@ from .build import build_parts
 
 @META_ARCH_REGISTRY.register()
 class AIRNet(Baseline):
-    """Copies of the 5th stage on shared stages; each copy's map is pooled to one or more representations.
+    """Copies of the 5th stage on shared stages, whose maps are each pooled to one or more representations.
 
-    In training it returns one loss for each representation and named loss, divided by the number of representations
-    (eq. 7); in evaluation the representations after their BatchNorm, concatenated.
+    In training, the model returns a loss for each representation and named loss, divided by the number of
+    representations (eq. 7); in evaluation, the concatenated representations after their BatchNorm.
 
     Args:
         backbone: the shared stages, (N, 3, h, w) -> X_0.
         branches: the copies of the 5th stage, X_0 -> (N, C, H, W): F_a and F_i (eq. 1).
-        heads: a head of the host for each representation; a name begins with its branch's number, from 1.
-        losses: what to train on each representation.
-        pixel_mean: of each channel, 0..255.
-        pixel_std: of each channel.
+        heads: a head of the host for each representation; its name starts with the number of its branch, from 1.
+        losses: the losses that train each representation.
+        pixel_mean: the mean of each channel, 0..255.
+        pixel_std: the standard deviation of each channel.
     """
 
     @configurable
@@ -70,7 +70,7 @@ class AIRNet(Baseline):
         }
 
     def forward(self, batched_inputs: Any) -> dict[str, Tensor] | Tensor:
-        """A host batch, or images (N, 3, h, w) of 0..255 -> losses (training) or features (N, D) (evaluation)."""
+        """Return losses (training) or features (N, D) (evaluation) of a host batch or images (N, 3, h, w), 0..255."""
         batch = move_batch(batched_inputs, self.device)
         maps = self.branch_maps(self.preprocess_image(batch))
         if not self.training:
@@ -80,23 +80,23 @@ class AIRNet(Baseline):
         return self.losses(outputs, targets) if read else {}
 
     def branch_maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Normalised images (N, 3, h, w) -> the map (N, C, H, W) that each representation is pooled from."""
+        """Return the map (N, C, H, W) from which each representation is pooled, of normalised images (N, 3, h, w)."""
         shared = self.backbone(images)
         maps = {branch: branch(shared) for branch in self.branches}
         return {name: maps[self._branch_of(name)] for name in self.heads}
 
     def explained_stages(self) -> list[nn.Module]:
-        """The shared stages and the first branch, for AMD."""
+        """Return the shared stages and the first branch, for AMD."""
         return [*resnet_stages(self.backbone)[:4], self.branches[0]]
 
     def explained_branches(self, maps: Sequence[Tensor]) -> list[Branch]:
-        """Each representation's map, pooling and neck, for AMD."""
+        """Return map, pooling and neck of each representation, for AMD."""
         made = {branch: branch(maps[3]) for branch in self.branches[1:]} | {self.branches[0]: maps[4]}
         heads = self.heads.items()
         return [Branch(made[self._branch_of(name)], head.pool_layer, head.bottleneck) for name, head in heads]
 
     def saliency_parts(self) -> dict[str, Part]:
-        """The last map of each representation, and which numbers of the feature it is (fig. 4)."""
+        """Return the last map of each representation, and its numbers in the feature (fig. 4)."""
         parts, start = {}, 0
         for name, head in self.heads.items():
             size = head.weight.shape[1]
@@ -108,10 +108,10 @@ class AIRNet(Baseline):
         return self.branches[int(name.rstrip(string.ascii_lowercase)) - 1]
 
     def losses(self, outputs: dict[str, dict[str, Tensor]], gt_labels: Tensor) -> dict[str, Tensor]:
-        """Eq. 7: every loss on every representation, averaged over the representations.
+        """Return every loss on every representation, divided by the number of representations (eq. 7).
 
         Args:
-            outputs: what each representation's head gives.
+            outputs: the output of the head of each representation.
             gt_labels: (N,).
         """
         log_accuracy(next(iter(outputs.values()))["pred_class_logits"].detach(), gt_labels)

@@ -1,4 +1,4 @@
-"""Attention-based pooling (sec. 3.2) and the global-context pooling that it is compared with.
+"""Attention-based pooling (sec. 3.2) and the global-context pooling with which it is compared.
 
 | letter | meaning               |
 | ------ | --------------------- |
@@ -22,19 +22,19 @@ CONTEXT_RATIO = 1 / 16
 
 
 def attention_pool(features: Tensor, w_u: Tensor, w_v: Tensor, softmax: bool = False) -> Tensor:
-    """Eq. 3, I = (X W_v)^T (X W_u) with X as HW x C, computed as W_v^T (X^T (X W_u)).
+    """Return I = (X W_v)^T (X W_u) of eq. 3 with X as HW x C, computed as W_v^T (X^T (X W_u)).
 
-    That order takes HW C + C^2 multiplications instead of HW C^2. In float32 under autocast: the sum over the
-    positions of squares of features leaves float16's range.
+    This order takes HW C + C^2 multiplications instead of HW C^2. It is computed in float32 under autocast, as the sum
+    over the positions of squares of features overflows float16.
 
     Args:
         features: (N, C, H, W).
         w_u: (C, 1).
         w_v: (C, C).
-        softmax: normalise X W_u over the positions, as a global-context block does; not in eq. 3.
+        softmax: whether to normalise X W_u over the positions, as a global-context block does; not in eq. 3.
 
     Returns:
-        (N, C), in the weights' type.
+        (N, C), in the type of the weights.
     """
     with torch.autocast(features.device.type, enabled=False):
         features = features.to(w_v.dtype)
@@ -47,25 +47,25 @@ def attention_pool(features: Tensor, w_u: Tensor, w_v: Tensor, softmax: bool = F
 
 
 def attention_pool_plain(features: Tensor, w_u: Tensor, w_v: Tensor) -> Tensor:
-    """Eq. 3 in its own order, HW C^2 multiplications; the reference of :func:`attention_pool`."""
+    """Return eq. 3 in its own order, with HW C^2 multiplications; the reference for :func:`attention_pool`."""
     positions = features.flatten(2).transpose(1, 2)
     return ((positions @ w_v).transpose(1, 2) @ (positions @ w_u)).squeeze(2)
 
 
 @register_pooling
 class AttentionPooling(ChannelPooling):
-    """Attention-based pooling, the interaction feature I of eq. 3; for any head of the host."""
+    """Attention-based pooling, the interaction feature I of eq. 3, for any head of the host."""
 
     softmax = False
 
     def build(self, channels: int) -> None:
-        """Make W_u (C, 1) and W_v (C, C), uniform like those of a linear layer without bias."""
+        """Create W_u (C, 1) and W_v (C, C), initialised like those of a linear layer without bias."""
         bound = channels**-0.5
         self.w_u = nn.Parameter(torch.empty(channels, 1).uniform_(-bound, bound))
         self.w_v = nn.Parameter(torch.empty(channels, channels).uniform_(-bound, bound))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, 1, 1)."""
+        """Pool (N, C, H, W) to (N, C, 1, 1)."""
         channels = len(self.w_u)
         if features.shape[1] != channels:
             raise ConfigError(
@@ -81,24 +81,24 @@ class AttentionPooling(ChannelPooling):
 
 @register_pooling
 class SoftmaxAttentionPooling(AttentionPooling):
-    """Attention-based pooling whose X W_u is normalised by a softmax over the positions."""
+    """Attention-based pooling in which a softmax over the positions normalises X W_u."""
 
     softmax = True
 
 
 @register_pooling
 class ContextMaxPool(ChannelPooling):
-    """A global-context block (Cao et al. 2019) and then global max pooling: "GC" of table 3, fig. 3 (c)."""
+    """A global-context block (Cao et al. 2019) followed by global max pooling: "GC" of table 3, fig. 3 (c)."""
 
     def build(self, channels: int) -> None:
-        """Make the block, which starts as the identity."""
+        """Create the block, which starts as the identity."""
         self.context = context_block(channels)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, 1, 1)."""
+        """Pool (N, C, H, W) to (N, C, 1, 1)."""
         return F.adaptive_max_pool2d(self.context(features.contiguous()), 1)
 
 
 def context_block(channels: int) -> ContextBlock:
-    """The host's global-context block with softmax attention, r = 16 and addition."""
+    """Return the host's global-context block with softmax attention, r = 16 and addition."""
     return ContextBlock(channels, max(CONTEXT_RATIO, 1 / channels))

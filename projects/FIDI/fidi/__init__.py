@@ -1,6 +1,6 @@
 """FIDI: fine-grained difference-aware pairwise loss (Yan et al., IEEE Transactions on Multimedia 2022).
 
-What is named here needs torch alone.
+The names in this module need only torch.
 """
 
 from .contrastive import BatchHardContrastiveLoss, batch_hard_contrastive_loss

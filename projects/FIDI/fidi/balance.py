@@ -1,14 +1,14 @@
-"""How strongly a batch pulls its positives where it pushes its negatives equally hard: what beta and the batch decide.
+"""How strongly a batch pulls its positives while it pushes its negatives: this depends on beta and the batch.
 
 | letter | meaning                             |
 | ------ | ----------------------------------- |
 | S      | identities of the batch             |
-| A      | images of each                      |
+| A      | images of each identity             |
 | u      | exp(-beta d) of all pairs, in 0..1  |
 
-With all pairs at one distance, as where a training starts, an anchor has A - 1 positives and (S - 1) A negatives. The
-gradient by the distance is -beta u times that by u, for both kinds, so that beta decides where on the curve a training
-starts and not its shape.
+If all pairs have the same distance, as at the start of training, an anchor has A - 1 positives and (S - 1) A
+negatives. For both kinds, the gradient by the distance is -beta u times the gradient by u. Beta therefore decides where
+on the curve training starts, but not the shape of the curve.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from torch import Tensor
 from .curves import write_csv, write_figure
 from .losses import pair_losses
 
-BATCHES = ((8, 16), (8, 4), (16, 4))  # the paper's, that of the small twins, that of BoT
+BATCHES = ((8, 16), (8, 4), (16, 4))  # of the paper, of the small twins, of BoT
 
 
 def pull_against_push(u: Tensor, identities: int, images: int, alpha: float = 1.05) -> Tensor:
-    """Return the pull of an anchor's positives over the push of its negatives, all pairs at one distance.
+    """Return the pull of an anchor's positives over the push of its negatives, if all pairs have the same distance.
 
-    Below 1 the distances of a batch grow, those of one identity too; above 1 they shrink.
+    Below 1, the distances in a batch grow, even those of one identity; above 1 they shrink.
 
     Args:
         u: exp(-beta d) in 0..1, of any shape, float64.
         identities: S, at least 2.
         images: A.
-        alpha: of Eq. 5.
+        alpha: alpha of Eq. 5.
     """
     distances = (-u.log()).detach().requires_grad_()  # beta 1
     slopes = []
@@ -47,7 +47,7 @@ def pull_against_push(u: Tensor, identities: int, images: int, alpha: float = 1.
 
 
 def balance_point(identities: int, images: int, alpha: float = 1.05) -> float:
-    """Return the u at which the pull equals the push; 0 where it lies below the smallest float32 of full precision."""
+    """Return the u at which pull and push are equal; 0 if it lies below the smallest normal float32."""
     low, high = math.log(torch.finfo(torch.float32).tiny), 0.0
     if _ratio(low, identities, images, alpha) < 1:
         return 0.0
@@ -65,7 +65,7 @@ def _ratio(log_u: float, identities: int, images: int, alpha: float) -> float:
 def write_balance(
     folder: str | Path, alpha: float = 1.05, batches: Sequence[tuple[int, int]] = BATCHES
 ) -> list[Path]:
-    """Write ``balance.csv`` and ``balance.png``: the pull over the push for each batch, over u.
+    """Write ``balance.csv`` and ``balance.png``: the ratio of pull to push over u, for each batch.
 
     Returns:
         Both paths.

@@ -1,4 +1,4 @@
-"""Batch DropBlock network (Dai et al., ICCV 2019), which FIDI is put into (table II).
+"""Batch DropBlock network (Dai et al., ICCV 2019), to which the paper adds FIDI (table II).
 
 | letter | meaning                                  |
 | ------ | ---------------------------------------- |
@@ -6,8 +6,8 @@
 | C      | channels of the backbone's map           |
 | h, w   | its height and width, 24 x 8 at 384x128  |
 
-Modules below ``heads`` bear the names, and come in the order, of the authors' network (their class BFE), so that its
-weights can be loaded: see :func:`from_authors`.
+Modules below ``heads`` have the names and the order of the authors' network (their class BFE), so that its weights
+can be loaded: see :func:`from_authors`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from fastreid_projects.modeling.pooling import check_channels, refuse_pooling
 from fastreid_projects.modeling.stem import pad_stem
 from fastreid_projects.modeling.unlabelled import training_targets
 
-# The authors' names -> ours; their backbone is a sequence, their res_part is layer4.
+# The authors' names -> ours; their backbone is a sequence, and their res_part is layer4.
 _AUTHORS = {
     "backbone.0.": "backbone.conv1.",
     "backbone.1.": "backbone.bn1.",
@@ -43,12 +43,12 @@ _AUTHORS = {
 
 
 def drop_block(maps: Tensor, height_ratio: float, width_ratio: float) -> Tensor:
-    """Zero one random block, the same for the whole batch.
+    """Set one random block to zero, the same block for the whole batch.
 
     Args:
         maps: (N, C, h, w); not changed.
-        height_ratio: of the block to the map, 0..1; 1/3 in the paper.
-        width_ratio: likewise; 1 in the paper.
+        height_ratio: the height of the block relative to the map, 0..1; 1/3 in the paper.
+        width_ratio: the same for the width; 1 in the paper.
 
     Returns:
         (N, C, h, w).
@@ -66,11 +66,11 @@ class BDBHeads(nn.Module):
 
     Args:
         in_channels: C, a multiple of 4.
-        global_dim: size of the global feature, 512.
-        drop_dim: size of the dropping branch's feature, 1024.
-        num_classes: training identities.
+        global_dim: the size of the global feature, 512.
+        drop_dim: the size of the dropping branch's feature, 1024.
+        num_classes: the number of training identities.
         height_ratio: see :func:`drop_block`.
-        width_ratio: likewise.
+        width_ratio: see :func:`drop_block`.
     """
 
     def __init__(
@@ -99,10 +99,10 @@ class BDBHeads(nn.Module):
             classifier.apply(weights_init_classifier)
 
     def forward(self, maps: Tensor) -> dict[str, Tensor]:
-        """(N, C, h, w) -> the features ``"global"`` (N, 512) and ``"drop"`` (N, 1024).
+        """Return the features ``"global"`` (N, 512) and ``"drop"`` (N, 1024) of maps (N, C, h, w).
 
         Raises:
-            ConfigError: the maps have other channels than ``MODEL.BACKBONE.FEAT_DIM``.
+            ConfigError: the number of channels differs from ``MODEL.BACKBONE.FEAT_DIM``.
         """
         check_channels(maps, self.in_channels)
         whole = self.global_reduction(self.global_pool(maps)).flatten(1)
@@ -112,7 +112,7 @@ class BDBHeads(nn.Module):
         return {"global": whole, "drop": self.reduction(self.pool(maps).flatten(1))}
 
     def logits(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Each branch's features -> its own classifier's logits (N, classes)."""
+        """Return the logits (N, classes) of each branch from its features."""
         return {"global": self.global_softmax(features["global"]), "drop": self.softmax(features["drop"])}
 
 
@@ -123,7 +123,7 @@ def from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         weights: their state dictionary, with or without the prefix ``module.``.
 
     Returns:
-        A state dictionary of `BDB` but for its pixel statistics.
+        A state dictionary of `BDB`, without its pixel statistics.
     """
     renamed = {}
     for key, value in weights.items():
@@ -137,14 +137,14 @@ def from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @META_ARCH_REGISTRY.register()
 class BDB(Baseline):
-    """Batch DropBlock: in training a dictionary of losses, in evaluation the features (N, 512 + 1024).
+    """Batch DropBlock: a dictionary of losses in training, features (N, 512 + 1024) in evaluation.
 
     Args:
-        backbone: image -> map, last stride 1.
+        backbone: image -> map, with last stride 1.
         heads: the two branches.
-        losses: every one is taken of either branch, and they are summed.
-        pixel_mean: of each channel, 0..255.
-        pixel_std: of each channel.
+        losses: the losses that are applied to both branches and summed.
+        pixel_mean: the mean of each channel, 0..255.
+        pixel_std: the standard deviation of each channel.
     """
 
     @configurable
@@ -168,7 +168,7 @@ class BDB(Baseline):
         """Read ``MODEL.FIDI.BDB``, the backbone and the losses.
 
         Raises:
-            ConfigError: a size or ratio that cannot be, or another pooling than BDB's.
+            ConfigError: a size or ratio is out of range, or another pooling than BDB's is set.
         """
         from fastreid.modeling.backbones import build_backbone
 
@@ -202,11 +202,11 @@ class BDB(Baseline):
         }
 
     def explained_stages(self) -> list[nn.Module]:
-        """The backbone's stages, for AMD."""
+        """Return the backbone's stages, for AMD."""
         return split_stages(self.backbone)
 
     def explained_branches(self, maps: Sequence[Tensor]) -> list[Branch]:
-        """Map, pooling and neck of both branches, for AMD; nothing is dropped."""
+        """Return map, pooling and neck of both branches, for AMD; nothing is dropped."""
         heads = self.heads
         drop = nn.Sequential(nn.Flatten(), *heads.reduction)
         return [
@@ -215,11 +215,11 @@ class BDB(Baseline):
         ]
 
     def map_layers(self) -> dict[str, nn.Module]:
-        """The last maps of both branches, for Grad-CAM."""
+        """Return the last maps of both branches, for Grad-CAM."""
         return {"global": self.backbone, "drop": self.heads.res_part2}
 
     def forward(self, batched_inputs: Any) -> dict[str, Tensor] | Tensor:
-        """A host batch, or images (N, 3, H, W) of 0..255 -> losses (training) or features (evaluation)."""
+        """Return losses (training) or features (evaluation) of a host batch or of images (N, 3, H, W), 0..255."""
         features = self.heads(self.backbone(self.preprocess_image(batched_inputs)))
         if not self.training:
             return torch.cat([features["global"], features["drop"]], dim=1)
@@ -227,10 +227,10 @@ class BDB(Baseline):
         return self.losses(features, targets) if read else {}
 
     def losses(self, outputs: dict[str, Tensor], gt_labels: Tensor) -> dict[str, Tensor]:
-        """Every loss of either branch.
+        """Return every loss of both branches.
 
         Args:
-            outputs: features by branch.
+            outputs: the features by branch.
             gt_labels: (N,).
         """
         logits = self.heads.logits(outputs)

@@ -1,4 +1,4 @@
-"""FIDI's case of the benchmark: losses of pairs, side by side."""
+"""FIDI's benchmark case: pair losses side by side."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .losses import fidi_loss
 
 
 def pair_losses(quick: bool, device: str) -> list[Measurement]:
-    """Losses of pairs, forward and backward, beside the host's batch-hard triplet loss: 128 images, 2048-d.
+    """Compare pair losses, forward and backward, with the host's batch-hard triplet loss: 128 images, 2048-d.
 
-    Batches of noise, of 8 identities whose images are near each other, and of images that are all near each other.
+    The batches are noise, 8 identities whose images are near each other, and images that are all near each other.
     """
     n, size = (32, 256) if quick else (128, 2048)
     generator = torch.Generator().manual_seed(0)
@@ -49,7 +49,7 @@ def pair_losses(quick: bool, device: str) -> list[Measurement]:
             ("quadruplet", step(features, LOSSES["QuadrupletHardLoss"]())),
             ("host's triplet", step(features, triplet_loss, 0.3, False, True)),
         ]
-        for _, way in ways:  # a library's buffers, made at the first call, are nobody's
+        for _, way in ways:  # buffers that a library allocates at the first call are not counted
             way()
         measured += compare(f"pair losses, {batch}", ways, repeats=5 if quick else 100, device=device)
     return measured

@@ -1,7 +1,7 @@
-"""Batch-hard contrastive loss (BCL), which the paper compares FIDI with (tables I and II).
+"""Batch-hard contrastive loss (BCL), with which the paper compares FIDI (tables I and II).
 
-The paper reads the contrastive loss off Eq. 1, with d(a, n) + m = 0 for similar and d(a, p) = 0 for dissimilar pairs,
-and takes batch-hard pairs. This module needs torch alone.
+The paper derives the contrastive loss from Eq. 1, with d(a, n) + m = 0 for similar and d(a, p) = 0 for dissimilar
+pairs, and uses batch-hard pairs. This module needs only torch.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from fastreid_projects.losses.registry import register_loss
 def batch_hard_contrastive_loss(
     features: Tensor, labels: Tensor, *, margin: float = 0.3, squared: bool = False
 ) -> Tensor:
-    """max_p d(a, p) + [margin - min_n d(a, n)]_+, means over the anchors with a positive and with a negative.
+    """Return max_p d(a, p) + [margin - min_n d(a, n)]_+, as means over the anchors with a positive or a negative.
 
     Args:
-        features: (N, D), unnormalised, of any floating type; distances are float32.
+        features: (N, D), unnormalised, of any floating-point type; distances are float32.
         labels: (N,) identities.
-        margin: m, from where on a negative is far enough.
-        squared: half the squares of both terms, as in Hadsell et al. 2006.
+        margin: m, the distance from which a negative costs nothing.
+        squared: whether to use half the squares of both terms, as in Hadsell et al. 2006.
 
     Returns:
-        A scalar; 0 with its graph where there are no pairs.
+        A scalar; 0 with its graph if there are no pairs.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: the shapes do not fit.
     """
     same = same_identity(labels, len(features))
     distances = euclidean_distances(features)
@@ -54,12 +54,12 @@ def _mean(values: Tensor, anchors: Tensor) -> Tensor:
 
 @register_loss
 class BatchHardContrastiveLoss(nn.Module):
-    """:func:`batch_hard_contrastive_loss` as a module: ``loss(embeddings, labels)``.
+    """Compute :func:`batch_hard_contrastive_loss` as a module: ``loss(embeddings, labels)``.
 
     Args:
         margin: m.
-        squared: half the squares of both terms.
-        gather: mine over the features of all processes; see :mod:`fastreid_projects.losses.gather`.
+        squared: whether to use half the squares of both terms.
+        gather: whether to mine over the features of all processes; see :mod:`fastreid_projects.losses.gather`.
     """
 
     inputs = "features"
@@ -76,7 +76,7 @@ class BatchHardContrastiveLoss(nn.Module):
         return cls(node.MARGIN, node.SQUARED, node.GATHER)
 
     def forward(self, embeddings: Tensor, labels: Tensor | Sequence[int]) -> Tensor:
-        """Loss of embeddings (N, D) with labels (N,), a scalar."""
+        """Return the loss of embeddings (N, D) with labels (N,), a scalar."""
         ids = torch.as_tensor(labels, device=embeddings.device)
         if self.gather:
             embeddings, ids = gather_batch(embeddings, ids)

@@ -1,4 +1,4 @@
-"""The loss curves of fig. 3: what FIDI and the triplet loss make of a distance."""
+"""The loss curves of fig. 3: FIDI and the triplet loss as functions of the distance."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ COLUMNS = (
 def loss_curves(
     alpha: float = 1.05, beta: float = 0.5, margin: float = 0.3, longest: float = 10.0, points: int = 201
 ) -> dict[str, list[float]]:
-    """Fig. 3 as numbers.
+    """Return fig. 3 as numbers.
 
-    The triplet loss [d(a, p) - d(a, n) + margin]_+ is drawn over one of its distances, the other one being half the
-    longest distance. The sigmoid is 2 / (1 + exp(beta d)), which is 1 at distance 0 as the exponential is.
+    The triplet loss [d(a, p) - d(a, n) + margin]_+ is drawn over one of its distances, while the other one is half the
+    longest distance. The sigmoid is 2 / (1 + exp(beta d)), which is 1 at distance 0, like the exponential.
 
     Args:
-        alpha: of Eq. 5.
-        beta: of Eq. 6.
-        margin: of the triplet loss.
-        longest: last distance.
-        points: number of distances.
+        alpha: alpha of Eq. 5.
+        beta: beta of Eq. 6.
+        margin: the margin of the triplet loss.
+        longest: the last distance.
+        points: the number of distances.
 
     Returns:
         A list of numbers for each name of ``COLUMNS``.
@@ -86,7 +86,7 @@ def write_curves(
 
 
 def write_csv(path: Path, header: tuple[str, ...], rows: list[list[float]]) -> Path:
-    """Write numbers as CSV."""
+    """Write numbers as a CSV file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -95,7 +95,7 @@ def write_csv(path: Path, header: tuple[str, ...], rows: list[list[float]]) -> P
 
 
 def write_figure(path: Path, figure: object) -> Path:
-    """Write a matplotlib figure as PNG."""
+    """Write a matplotlib figure as a PNG file."""
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)  # type: ignore[attr-defined]
     return write_aside(path, image.getvalue())

@@ -1,4 +1,4 @@
-"""The FIDI loss (Eq. 4-7): a symmetric relative entropy between what pairs are and what their distances say.
+"""The FIDI loss (Eq. 4-7): a symmetric relative entropy between the labels of pairs and their distances.
 
 | letter | meaning                                                 |
 | ------ | ------------------------------------------------------- |
@@ -8,7 +8,7 @@
 | u      | exp(-beta d), in 0..1 (Eq. 6)                           |
 | k      | 1 for a pair of one identity, else 0                    |
 
-The pairs are the N (N - 1) ordered ones i != j. This module needs torch alone.
+The pairs are the N (N - 1) ordered pairs i != j. This module needs only torch.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ REDUCTIONS = ("mean", "sum", "balanced")
 def fidi_loss(
     features: Tensor, labels: Tensor, *, alpha: float = 1.05, beta: float = 0.5, reduction: str = "mean"
 ) -> Tensor:
-    """D(U||K) + D(K||U) over all pairs of a batch (Eq. 4-6).
+    """Return D(U||K) + D(K||U) over all pairs of a batch (Eq. 4-6).
 
     Args:
-        features: (N, D), unnormalised, of any floating type; distances are float32.
+        features: (N, D), unnormalised, of any floating-point type; distances are float32.
         labels: (N,) identities.
         alpha: above 1; bounds the loss of a far pair of one identity by log(alpha / (alpha - 1)) (Eq. 7).
         beta: above 0; how fast u falls with the distance.
-        reduction: ``"mean"`` over the pairs, ``"sum"`` (Eq. 5 to the letter), or ``"balanced"``: the mean over the
-            pairs of one identity plus the mean over the others.
+        reduction: ``"mean"`` over the pairs, ``"sum"`` (Eq. 5 literally), or ``"balanced"``: the mean over the pairs of
+            one identity plus the mean over the others.
 
     Returns:
         A scalar, float32 (float64 for float64 features); 0 with its graph for fewer than two images.
 
     Raises:
-        ValueError: a parameter out of its range, or shapes that do not fit.
+        ValueError: a parameter is out of its range, or the shapes do not fit.
     """
     check_options(alpha, beta, reduction)
     same = same_identity(labels, len(features))
@@ -60,11 +60,11 @@ def fidi_loss(
 
 
 def pair_losses(distances: Tensor, same: Tensor, alpha: float = 1.05, beta: float = 0.5) -> Tensor:
-    """Eq. 4-6 of each pair, with 0 log 0 = 0; finite in value and gradient for any finite distance.
+    """Return Eq. 4-6 of each pair, with 0 log 0 = 0; value and gradient are finite for any finite distance.
 
     k = 0: u log(alpha / (alpha - 1)). k = 1: u log(alpha u / ((alpha - 1) u + 1)) + log(alpha / (alpha - 1 + u)).
-    log u is -beta d, and with v = 1 - u the other logarithms are taken of 1 minus something small, so that the loss
-    of a pair of one identity at distance 0 is 0 and not the rounding of two logarithms.
+    log u is -beta d, and with v = 1 - u the other logarithms are of 1 minus something small, so that the loss of a
+    pair of one identity at distance 0 is 0 and not the rounding error of two logarithms.
 
     Args:
         distances: d >= 0, of any shape.
@@ -73,18 +73,18 @@ def pair_losses(distances: Tensor, same: Tensor, alpha: float = 1.05, beta: floa
         beta: above 0.
 
     Returns:
-        Losses of that shape, in 0..log(alpha / (alpha - 1)) but for rounding.
+        Losses of that shape, in 0..log(alpha / (alpha - 1)) except for rounding.
     """
     log_u = -beta * distances
     u, v = log_u.exp(), -log_u.expm1()
     first = u * (log_u - torch.log1p(-(alpha - 1) / alpha * v))
-    # Far pairs: alpha - v cancels where alpha is near 1, alpha - 1 + u does not.
+    # Far pairs: alpha - v cancels if alpha is near 1, alpha - 1 + u does not.
     second = torch.where(u > 0.5, -torch.log1p(-v / alpha), math.log(alpha) - torch.log(alpha - 1 + u))
     return torch.where(same, first + second, u * math.log(alpha / (alpha - 1)))
 
 
 def check_options(alpha: float, beta: float, reduction: str) -> None:
-    """Raise ValueError where a parameter is out of its range."""
+    """Raise ValueError if a parameter is out of its range."""
     if not 1 < alpha < math.inf:
         raise ValueError(f"alpha of the FIDI loss is {alpha} but has to be above 1 (the paper: 1.05)")
     if not 0 < beta < math.inf:
@@ -99,16 +99,16 @@ def _mean(losses: Tensor, chosen: Tensor) -> Tensor:
 
 @register_loss
 class FIDILoss(nn.Module):
-    """:func:`fidi_loss` as a module: ``loss(embeddings, labels)``.
+    """Compute :func:`fidi_loss` as a module: ``loss(embeddings, labels)``.
 
     Args:
         alpha: above 1.
         beta: above 0.
         reduction: ``"mean"``, ``"sum"`` or ``"balanced"``.
-        gather: take the pairs of all processes; see :mod:`fastreid_projects.losses.gather`.
+        gather: whether to use the pairs of all processes; see :mod:`fastreid_projects.losses.gather`.
 
     Raises:
-        ValueError: a parameter out of its range.
+        ValueError: a parameter is out of its range.
     """
 
     inputs = "features"
@@ -128,7 +128,7 @@ class FIDILoss(nn.Module):
         return cls(node.ALPHA, node.BETA, node.REDUCTION, node.GATHER)
 
     def forward(self, embeddings: Tensor, labels: Tensor | Sequence[int]) -> Tensor:
-        """Loss of embeddings (N, D) with labels (N,), a scalar."""
+        """Return the loss of embeddings (N, D) with labels (N,), a scalar."""
         ids = torch.as_tensor(labels, device=embeddings.device)
         if self.gather:
             embeddings, ids = gather_batch(embeddings, ids)

@@ -1,6 +1,6 @@
 """FIDI as a loss of pytorch-metric-learning (tried with 2.9.0), with its miners, reducers and distances.
 
-That package is not required by anything else here: ``pip install pytorch-metric-learning``.
+Nothing else here requires that package: ``pip install pytorch-metric-learning``.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from .losses import check_options, pair_losses
 
 
 class EuclideanDistance(LpDistance):
-    """Euclidean distance of unnormalised embeddings, as :class:`fastreid_projects.fidi.losses.FIDILoss` takes it."""
+    """Euclidean distance of unnormalised embeddings, as in :class:`fastreid_projects.fidi.losses.FIDILoss`."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"normalize_embeddings": False, **kwargs})
 
     def compute_mat(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
-        """Distances (queries, references); exact for near pairs of one batch."""
+        """Return distances (queries, references), which are exact for near pairs of one batch."""
         return (
             euclidean_distances(query_emb)
             if query_emb is ref_emb
@@ -35,25 +35,25 @@ class EuclideanDistance(LpDistance):
 
 
 class FIDIMetricLoss(BaseMetricLossFunction):
-    """Eq. 4-6 over the pairs that a miner chooses, or over all.
+    """Compute Eq. 4-6 over the pairs that a miner chooses, or over all pairs.
 
     Args:
         alpha: above 1.
         beta: above 0.
-        reduction: ``"mean"`` and ``"sum"`` hand all pairs to the reducer at once; ``"balanced"`` the pairs of one
-            identity and the others apart, and adds the two. With the default reducer, a sum for ``"sum"`` and else a
-            mean, all are those of ``FIDILoss``; a reducer that is given takes the default one's place.
-        distance: a distance, or ``CosineSimilarity``, of which 1 - similarity is taken; Euclidean by default.
+        reduction: ``"mean"`` and ``"sum"`` pass all pairs to the reducer at once; ``"balanced"`` passes the pairs of
+            one identity and the others separately, and adds the two. With the default reducer, which is a sum for
+            ``"sum"`` and otherwise a mean, the values are those of ``FIDILoss``; a given reducer replaces it.
+        distance: a distance, or ``CosineSimilarity``, which is used as 1 - similarity; Euclidean by default.
 
     Raises:
-        ValueError: a parameter out of its range, or a similarity that has no distance.
+        ValueError: a parameter is out of its range, or the similarity cannot be turned into a distance.
     """
 
     def __init__(
         self, alpha: float = 1.05, beta: float = 0.5, reduction: str = "mean", **kwargs: Any
     ) -> None:
         check_options(alpha, beta, reduction)
-        self.reduction = reduction  # the constructor asks for the names of the sub-losses
+        self.reduction = reduction  # the parent's constructor asks for the names of the sub-losses
         super().__init__(**kwargs)
         if self.distance.is_inverted and not isinstance(self.distance, CosineSimilarity):
             raise ValueError(
@@ -63,11 +63,11 @@ class FIDIMetricLoss(BaseMetricLossFunction):
         self.add_to_recordable_attributes(list_of_names=["alpha", "beta"], is_stat=False)
 
     def get_default_reducer(self) -> BaseReducer:
-        """A plain sum for the reduction ``"sum"``, else a plain mean."""
+        """Return a plain sum for the reduction ``"sum"``, else a plain mean."""
         return SumReducer() if self.reduction == "sum" else MeanReducer()
 
     def get_default_distance(self) -> BaseDistance:
-        """Euclidean, unnormalised."""
+        """Return the Euclidean distance of unnormalised embeddings."""
         return EuclideanDistance()
 
     def compute_loss(
@@ -78,10 +78,10 @@ class FIDIMetricLoss(BaseMetricLossFunction):
         ref_emb: Tensor,
         ref_labels: Tensor | None,
     ) -> dict[str, dict[str, Any]]:
-        """Losses of the pairs, by name, for the reducer."""
+        """Return the losses of the pairs, by name, for the reducer."""
         a1, p, a2, n = pairs.convert_to_pairs(indices_tuple, labels, ref_labels)
         with torch.autocast(embeddings.device.type, enabled=False):
-            # Their distances tell a batch from a reference to another by identity.
+            # Their distances tell by identity whether a batch is compared with itself or with another.
             own = ref_emb is embeddings
             embeddings = wide(embeddings)
             distances = self.distance(embeddings, embeddings if own else wide(ref_emb))

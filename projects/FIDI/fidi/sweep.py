@@ -1,4 +1,4 @@
-"""Trainings over alpha and over beta, one of them varied at a time (fig. 9, sec. V-G)."""
+"""A sweep over alpha and beta, with one of them varied at a time (fig. 9, sec. V-G)."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ METRICS = ("mAP", "Rank-1", "Error-I", "Error-II")
 
 
 class Point(NamedTuple):
-    """One training of a sweep.
+    """One training run of a sweep.
 
     Attributes:
         varied: ``"ALPHA"`` or ``"BETA"``.
-        value: of the varied one.
-        seed: of the run.
+        value: the value of the varied one.
+        seed: the seed of the run.
         folder: its OUTPUT_DIR.
-        opts: KEY VALUE pairs over the config.
+        opts: KEY VALUE pairs that override the config.
     """
 
     varied: str
@@ -50,14 +50,14 @@ def sweep_points(
     seeds: Sequence[int],
     opts: Sequence[str] = (),
 ) -> Iterator[Point]:
-    """Every training: alphas with the config's beta, betas with the config's alpha, each with every seed.
+    """Yield every run: alphas with the config's beta, betas with the config's alpha, each with every seed.
 
     Args:
-        folder: a folder for each training is made below it.
+        folder: the folder below which each run gets its folder.
         alphas: values of alpha.
         betas: values of beta.
         seeds: values of SEED.
-        opts: KEY VALUE pairs for all of them.
+        opts: KEY VALUE pairs for all runs.
     """
     for varied, values in (("ALPHA", alphas), ("BETA", betas)):
         for value in values:
@@ -68,25 +68,23 @@ def sweep_points(
 
 
 def check_sweep(config_file: str, points: Sequence[Point]) -> None:
-    """See before anything is written that every training can be made, and that what is there belongs to the sweep.
+    """Check before anything is written that every run can be made, and that existing runs belong to the sweep.
 
     Raises:
-        ConfigError: nothing is varied, or the same twice, the config does not train on FIDI, a value is out of its
-            range, or a folder holds a training with other settings.
+        ConfigError: nothing is varied, or the same twice, the config does not train with FIDI, a value is out of its
+            range, or a folder holds a run with other settings.
     """
     if not points:
         raise ConfigError("a sweep needs a value: name one with --alphas or --betas")
     folder, times = Counter(point.folder for point in points).most_common(1)[0]
     if times > 1:
-        raise ConfigError(
-            f"two trainings of the sweep would go to {folder}: name each value and each seed once"
-        )
+        raise ConfigError(f"two runs of the sweep would go to {folder}: name each value and each seed once")
     for point in points:
         stages = build_stages(load_config(config_file, point.opts))
         cfg = stages[-1].cfg
         if "FIDILoss" not in cfg.MODEL.LOSSES.NAME:
             raise ConfigError(
-                f"{config_file} trains on {', '.join(cfg.MODEL.LOSSES.NAME)}; "
+                f"{config_file} trains with {', '.join(cfg.MODEL.LOSSES.NAME)}; "
                 "a sweep needs FIDILoss in MODEL.LOSSES.NAME"
             )
         check_stages(stages)
@@ -95,16 +93,16 @@ def check_sweep(config_file: str, points: Sequence[Point]) -> None:
             handed = (stages[-1].weights_key, "MODEL.BACKBONE.PRETRAIN") if len(stages) > 1 else ()
             for difference in differences(text, cfg, handed):
                 raise ConfigError(
-                    f"{point.folder} holds a training with {difference}: remove it, or name another folder with "
+                    f"{point.folder} holds a run with {difference}: remove it, or name another folder with "
                     "--output"
                 )
 
 
 def run_sweep(config_file: str, points: Sequence[Point]) -> None:
-    """Train whatever has no run record yet; an interrupted training goes on.
+    """Train all runs that have no run record yet, and resume interrupted ones.
 
     Raises:
-        ConfigError: the config does not train on FIDI, or a value is out of its range.
+        ConfigError: the config does not train with FIDI, or a value is out of its range.
     """
     check_sweep(config_file, points)
     for point in points:
@@ -116,17 +114,17 @@ def run_sweep(config_file: str, points: Sequence[Point]) -> None:
 
 
 def write_sweep(folder: str | Path, points: Sequence[Point]) -> list[Path]:
-    """Write ``sweep.csv`` (a row for each training) and ``sweep.png`` (means, and each seed's point).
+    """Write ``sweep.csv`` (a row for each run) and ``sweep.png`` (the means, and a point for each seed).
 
     Args:
-        folder: where to.
-        points: trainings with a run record.
+        folder: the folder to write to.
+        points: runs with a run record.
 
     Returns:
         Both paths.
 
     Raises:
-        DataError: a training has no record.
+        DataError: a run has no record.
     """
     found = [flat_metrics(read_record(point.folder)) for point in points]
     rows: list[list[Any]] = [

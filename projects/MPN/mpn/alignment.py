@@ -1,4 +1,4 @@
-"""Alignment of the two tasks' features (Sec. 3.5) and of their parameters (Sec. 5.3.2).
+"""Alignment of the features of the two tasks (Sec. 3.5) and of their parameters (Sec. 5.3.2).
 
 | letter | meaning                                          |
 | ------ | ------------------------------------------------ |
@@ -28,7 +28,7 @@ def _register(name: str) -> Callable[[Alignment], Alignment]:
 
 @_register("class")
 def class_wise(main: Tensor, auxiliary: Tensor, labels: Tensor) -> Tensor:
-    """L_CF (Eq. 8): mean cosine distance of the two mean features of each identity in the batch.
+    """Return L_CF (Eq. 8): the mean cosine distance between the two mean features of each identity in the batch.
 
     Args:
         main: h, (N, D).
@@ -40,24 +40,24 @@ def class_wise(main: Tensor, auxiliary: Tensor, labels: Tensor) -> Tensor:
     """
     identities, index = labels.unique(return_inverse=True)
     sums = main.new_zeros(len(identities), main.shape[1])
-    # a cosine does not see the 1/A of Eq. 6 and 7
+    # a cosine does not depend on the 1/A of Eq. 6 and 7
     return _cosine_distance(sums.index_add(0, index, main), sums.index_add(0, index, auxiliary)).mean()
 
 
 @_register("batch")
 def batch_wise(main: Tensor, auxiliary: Tensor, labels: Tensor) -> Tensor:
-    """Cosine distance of the two mean features of the whole batch (Sec. 5.3.3); arguments as in class_wise."""
+    """Return the cosine distance between the two mean features of the whole batch (Sec. 5.3.3); see class_wise."""
     return _cosine_distance(main.mean(0, keepdim=True), auxiliary.mean(0, keepdim=True)).mean()
 
 
 @_register("sample")
 def sample_wise(main: Tensor, auxiliary: Tensor, labels: Tensor) -> Tensor:
-    """L_SF (Eq. 9): mean cosine distance of each image's two features; arguments as in class_wise."""
+    """Return L_SF (Eq. 9): the mean cosine distance between the two features of each image; see class_wise."""
     return _cosine_distance(main, auxiliary).mean()
 
 
 def alignment_loss(name: str, main: Tensor, auxiliary: Tensor, labels: Tensor) -> Tensor:
-    """One of ``ALIGNMENTS``, in float32 whatever autocast says; 0 with the graph kept for an empty batch."""
+    """Return one of ``ALIGNMENTS``, in float32 regardless of autocast; 0 with the graph kept for an empty batch."""
     with torch.autocast(main.device.type, enabled=False):
         main, auxiliary = main.float(), auxiliary.float()
         if not len(main):
@@ -66,14 +66,14 @@ def alignment_loss(name: str, main: Tensor, auxiliary: Tensor, labels: Tensor) -
 
 
 def _cosine_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Eq. 4 row by row; 1 without a gradient where a vector is zero, as a unit vector has none there."""
+    """Return Eq. 4 row by row; 1 without a gradient if a vector is zero, because its direction is undefined."""
     zero = ((a == 0).all(1) | (b == 0).all(1))[:, None]
     a, b = (torch.where(zero, x.detach(), x) for x in (a, b))
     return 1 - F.cosine_similarity(a, b, dim=1)
 
 
 def soft_sharing_loss(pairs: Iterable[tuple[nn.Module, nn.Module]]) -> Tensor:
-    """Squared L2 distance of the parameters of layers, summed over the pairs (Fig. 10)."""
+    """Return the squared L2 distance of the parameters of layers, summed over the pairs (Fig. 10)."""
     total = torch.zeros(())
     for first, second in pairs:
         for a, b in zip(first.parameters(), second.parameters(), strict=True):

@@ -1,4 +1,4 @@
-"""The authors' checkpoints (github.com/WangKan0128/MPN, class TS): their names, and K separate layers as one."""
+"""The authors' checkpoints (github.com/WangKan0128/MPN, class TS): their names, and K separate layers in one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 
 # Their backbone is a sequence.
 _BACKBONE = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
-# (name of what belongs to part k, our name of the layer; more of the name follows). Whatever list holds their channel
-# attention: the code that they published trains without it.
+# (name of what belongs to part k, our name of the layer; the rest of the name follows). Any list may hold their channel
+# attention, because their published code trains without it.
 _PARTS = (
     (r"local_conv_list\.(?P<k>\d+)\.0\.", "heads.conv1."),
     (r"local_conv_list\.(?P<k>\d+)\.1\.", "heads.conv1.norm."),
@@ -27,14 +27,14 @@ _PARTS = (
 
 
 def from_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of the authors' network and put those of the K parts together.
+    """Rename the weights of the authors' network and join those of the K parts.
 
     Args:
-        weights: their state dictionary, with or without the prefix ``module.``; ``S`` are the main tasks (students),
-            ``T`` the auxiliary ones (teachers). With channel attention MODEL.MPN.REDUCTION has to be 4.
+        weights: their state dictionary, with or without the prefix ``module.``; ``S`` marks the main tasks (students),
+            ``T`` the auxiliary ones (teachers). With channel attention, MODEL.MPN.REDUCTION has to be 4.
 
     Returns:
-        A state dictionary of :class:`.meta_arch.MPN`; entries of other names keep these.
+        A state dictionary of :class:`.meta_arch.MPN`; other entries keep their names.
     """
     renamed: dict[str, Tensor] = {}
     parts: dict[str, dict[int, Tensor]] = {}
@@ -58,7 +58,7 @@ def _backbone_name(name: str) -> str:
 
 
 def _together(name: str, values: list[Tensor]) -> Tensor:
-    """The parts' tensors as one: classifiers side by side, channels one after the other, counters alike."""
+    """Join the tensors of the parts: stack classifiers, concatenate channels, keep one of the equal counters."""
     if "classifier" in name:
         return torch.stack(values)
     return torch.cat(values) if values[0].dim() else values[0]

@@ -1,4 +1,4 @@
-"""MPN's cases of the benchmark."""
+"""MPN's benchmark cases."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def _mpn(row: str, size: tuple[int, int], device: str) -> Any:
 
 
 def mpn_training(quick: bool, device: str) -> list[Measurement]:
-    """A step of table 1's rows without channel attention, with masks; and MPN with a layer for each part and task.
+    """Compare training steps of table 1's rows without channel attention, and of MPN with a layer per part and task.
 
-    Four images of 384x128 on a CPU in float32, 48 on a GPU in mixed precision.
+    The batch is four images of 384x128 on a CPU in float32, or 48 on a GPU in mixed precision.
     """
     size, batch = ((96, 32), 4) if quick else ((384, 128), 48 if device == "cuda" else 4)
     masks = torch.zeros(batch, *size, dtype=torch.uint8)
@@ -63,7 +63,7 @@ def mpn_training(quick: bool, device: str) -> list[Measurement]:
 
 
 def mpn_inference(quick: bool, device: str) -> list[Measurement]:
-    """Features of 4 images of 384x128 on a CPU, 128 on a GPU."""
+    """Compare features of 4 images of 384x128 on a CPU, or 128 on a GPU."""
     size, batch = ((96, 32), 2) if quick else ((384, 128), 128 if device == "cuda" else 4)
     images = torch.rand(batch, 3, *size, device=device) * 255
     models = {row: _mpn(row, size, device).eval() for row in MPN_ROWS if row != "MT only"}

@@ -14,22 +14,22 @@ def argument_parser() -> argparse.ArgumentParser:
     source.add_argument("--dataset", help="a registered dataset below FASTREID_DATASETS")
     source.add_argument("--images", help="a folder of images")
     parser.add_argument(
-        "--splits", nargs="+", default=["query"], help="of the dataset: train, query, gallery"
+        "--splits", nargs="+", default=["query"], help="splits of the dataset: train, query, gallery"
     )
-    parser.add_argument("--pictures", type=int, default=24, help="how many images are drawn")
+    parser.add_argument("--pictures", type=int, default=24, help="number of images to draw")
     parser.add_argument(
         "--score",
         choices=("identity", "feature"),
         default="identity",
-        help="what is explained: the identity that a part predicts, or the strength of its feature",
+        help="what to explain: the identity that a part predicts, or the strength of its feature",
     )
-    parser.add_argument("--output", default="logs/part_maps", help="folder for the PNGs")
+    parser.add_argument("--output", default="logs/part_maps", help="folder for the PNG files")
     add_config_arguments(parser, "an MPN")
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the pictures; print where the parts' attention lies, if the images have masks."""
+    """Write the pictures; print where the attention of the parts lies, if the images have masks."""
     from fastreid_projects.config import load_config
 
     from .part_maps import write_part_maps
@@ -40,4 +40,4 @@ def run(args: argparse.Namespace) -> None:
     files, shares = write_part_maps(cfg, images, args.output, pictures=args.pictures, score=args.score)
     print(f"{len(files)} pictures in {args.output}")
     if shares is not None:
-        print(f"attention by band of the body, per cent, {shares.images} images:\n{shares.table()}")
+        print(f"attention by band of the body, in per cent, over {shares.images} images:\n{shares.table()}")

@@ -13,17 +13,17 @@ def add_mpn_config(cfg: CN) -> None:
     node.WIDTH = 512
     # Tasks: "both"; "main" (table 1, MT Only); "auxiliary" (table 1, Baseline: stripes in training and test, like PCB).
     node.TASKS = "both"
-    # Parameter space alignment (Sec. 3.3; C1-S and C2-S of table 1): "hard" (one layer for both tasks), "soft" (two,
-    # pulled together, Fig. 10) or "none". The channel attention is shared as conv2 is.
+    # Parameter space alignment (Sec. 3.3; C1-S and C2-S of table 1): "hard" (one layer for both tasks), "soft" (two
+    # layers that are pulled together, Fig. 10) or "none". The channel attention is shared in the same way as conv2.
     node.SHARE_CONV1 = "hard"
     node.SHARE_CONV2 = "hard"
     # Weight of the L2 loss of soft sharing (Fig. 10: 0.01, 0.1, 1, 10).
     node.SOFT_WEIGHT = 1.0
-    # Feature space alignment (Sec. 3.5, tables 3, 4): "class" (Eq. 8), "batch", "sample" (Eq. 9),
-    # "sample_triplet" (the pair losses on h + g), "none"; and its weight lambda (Eq. 10).
+    # Feature space alignment (Sec. 3.5, tables 3, 4): "class" (Eq. 8), "batch", "sample" (Eq. 9), "sample_triplet"
+    # (the pair losses on h + g) or "none"; and its weight lambda (Eq. 10).
     node.ALIGN = "class"
     node.LAMBDA = 1.0
-    # Channel attention (CA, Fig. 6) and its reduction, that of squeeze-and-excitation.
+    # Channel attention (CA, Fig. 6) and its reduction, which is that of squeeze-and-excitation.
     node.ATTENTION = True
     node.REDUCTION = 16
     # Spatial relation-aware attention (RGA-S) after each stage of the backbone: MPN* (Sec. 5.4.1).
@@ -31,19 +31,19 @@ def add_mpn_config(cfg: CN) -> None:
 
     # Coarse prior of the auxiliary tasks (Sec. 3.2, table 2).
     node.PRIOR = CN()
-    # "mask" (the paper's: masked, cut and resized), "roi" (cut and resized), "uniform" (even division).
+    # "mask" (as in the paper: masked, cut and resized), "roi" (cut and resized), or "uniform" (evenly divided).
     node.PRIOR.TYPE = "mask"
-    # Folder of the masks: a name beside the image folders, or a path. fastreid-projects make-part-priors makes it.
+    # Folder of the masks: a name beside the image folders, or a path. fastreid-projects make-part-priors creates it.
     node.PRIOR.FOLDER = "part_masks"
-    # A missing, empty or wrong-sized mask: even division and a counted warning, or (True) an error. It is one in any
-    # case where no image has a usable mask.
+    # What to do about a missing, empty or wrong-sized mask: divide evenly and count it in a warning, or (True) raise an
+    # error. If no image has a usable mask, it is always an error.
     node.PRIOR.STRICT = False
 
-    # The yaml of the IDE that MPN starts from (Sec. 5.1), trained first by the STAGES of _blocks/mpn.yml.
+    # The YAML file of the IDE from which MPN starts (Sec. 5.1); the STAGES of _blocks/mpn.yml train it first.
     node.IDE = ""
 
     # Offline translation (Sec. 5.1): "none"; "offline" (each image FOLD times, each copy with a fixed shift); "online"
-    # (a new shift each time). LIMIT: the longest shift as a share of height and width.
+    # (a new shift each time). LIMIT is the longest shift as a share of height and width.
     node.TRANSLATION = CN()
     node.TRANSLATION.MODE = "none"
     node.TRANSLATION.FOLD = 5

@@ -1,4 +1,4 @@
-"""Cutting maps into the K pieces that the auxiliary tasks see; shapes as in ``regions`` and ``part_layers``."""
+"""Cut maps into the K pieces for the auxiliary tasks; shapes as in ``regions`` and ``part_layers``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .regions import Regions, cut_matrix, even_regions, rows_after_resize
 
 
 class Cutter:
-    """Takes each part's piece out of a map.
+    """Cut the piece of each part out of a map.
 
     Args:
         regions: the prior, or None for uniform stripes.
         parts: K.
-        maps: F, for its size, type and device.
+        maps: F, from which size, type and device are taken.
     """
 
     def __init__(self, regions: Regions | None, parts: int, maps: Tensor) -> None:
@@ -29,7 +29,7 @@ class Cutter:
             self.matrix = cut_matrix(regions, parts, exact).to(maps.dtype)
 
     def pieces(self, maps: Tensor) -> Tensor:
-        """P_k of F (Fig. 5b): (N, B, H, W) -> (N, K, B, S)."""
+        """Return P_k of F (Fig. 5b): (N, B, H, W) -> (N, K, B, S)."""
         n, b, height, width = maps.shape
         if self.matrix is None:
             stripes = maps.view(n, b, self.parts, height // self.parts * width)
@@ -38,10 +38,10 @@ class Cutter:
         return torch.bmm(maps.flatten(2), matrix).view(n, b, self.parts, -1).transpose(1, 2)
 
     def convolved_pieces(self, conv: PartConv, convolved: Tensor) -> Tensor:
-        """conv_k(P_k), cut from all conv_k(F): (N, K * C, H, W) -> (N, K * C, S, 1), before the norm.
+        """Return conv_k(P_k), cut from all conv_k(F): (N, K * C, H, W) -> (N, K * C, S, 1), before the norm.
 
-        Where the cut leaves less than the whole of a position (a masked one), so it does of the bias, which is added
-        again: the convolution's bias reaches masked positions, too.
+        If the cut keeps only a part of a position (because it is masked), it also keeps only that part of the bias. The
+        rest is added afterwards, because the bias of the convolution reaches masked positions, too.
         """
         n, _, height, width = convolved.shape
         if self.matrix is None:

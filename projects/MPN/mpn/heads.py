@@ -24,7 +24,7 @@ SHARING = ("hard", "soft", "none")
 
 
 class PartFeatures(NamedTuple):
-    """What the tasks make of a batch; None for a task that is not trained.
+    """The features of the tasks; None for a task that is not trained.
 
     Attributes:
         main: f_k, (N, K, C).
@@ -39,12 +39,12 @@ class PartClassifier(nn.Module):
     """K linear classifiers with the host's softmax variants.
 
     Args:
-        parts: K.
+        num_classes: the number of identities.
         channels: C.
         num_classes: identities.
-        cls_layer: the host's name, ``"Linear"`` in the paper.
-        scale: of a margin softmax.
-        margin: of a margin softmax.
+        cls_layer: the host's name of the layer, ``"Linear"`` in the paper.
+        scale: the scale of a margin softmax.
+        margin: the margin of a margin softmax.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class PartClassifier(nn.Module):
         self.bias.requires_grad_(self.linear)  # a margin softmax compares directions
 
     def forward(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, K, C) with labels (N,) -> logits (N, K, classes) for the loss, and those without a margin."""
+        """Return logits (N, K, classes) for the loss, and those without a margin, of (N, K, C) with labels (N,)."""
         if self.linear:
             logits = torch.einsum("nkc,kdc->nkd", features, self.weight) + self.bias
         else:
@@ -72,25 +72,25 @@ class PartClassifier(nn.Module):
 
 @REID_HEADS_REGISTRY.register()
 class MPNHead(nn.Module):
-    """Main tasks on F and auxiliary tasks on P_k, sharing what the config says.
+    """Main tasks on F and auxiliary tasks on P_k, which share the layers that the config names.
 
     Args:
-        feat_dim: B, channels of F.
-        num_classes: identities.
+        feat_dim: B, the channels of F.
+        num_classes: the number of identities.
         parts: K.
         width: C.
-        tasks: ``"both"``; ``"main"`` alone (MT only); ``"auxiliary"`` alone (the stripe baseline, like PCB).
+        tasks: ``"both"``; only ``"main"`` (MT only); only ``"auxiliary"`` (the stripe baseline, like PCB).
         share_conv1: ``"hard"``, ``"soft"`` or ``"none"``.
-        share_conv2: the same; the channel attention is shared as conv2 is.
-        attention: channel attention (Fig. 6).
-        reduction: of the attention.
+        share_conv2: the same; the channel attention is shared in the same way.
+        attention: whether to use channel attention (Fig. 6).
+        reduction: the reduction of the attention.
         norm: the host's name of the norm.
         cls_layer: the host's name of the classification layer.
-        scale: of a margin softmax.
-        margin: of a margin softmax.
+        scale: the scale of a margin softmax.
+        margin: the margin of a margin softmax.
     """
 
-    architecture: ClassVar[str] = "MPN"  # which alone can use it
+    architecture: ClassVar[str] = "MPN"  # the only one that can use it
 
     @configurable
     def __init__(
@@ -130,10 +130,10 @@ class MPNHead(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
-        """Read ``MODEL.MPN`` and what the host's heads have in common.
+        """Read ``MODEL.MPN`` and the keys that all heads of the host have.
 
         Raises:
-            ConfigError: a value that is none of the known ones, or another pooling than MPN's.
+            ConfigError: a value is unknown, or another pooling than MPN's is set.
         """
         node, heads = cfg.MODEL.MPN, cfg.MODEL.HEADS
         refuse_pooling(cfg, "MPNHead, which takes the maximum over each part")
@@ -160,14 +160,14 @@ class MPNHead(nn.Module):
         }
 
     def forward(self, maps: Tensor, regions: Regions | None = None) -> Tensor | PartFeatures:
-        """F (N, B, H, W) -> features of both tasks (training), or h (N, K * C) of Eq. 2 (evaluation).
+        """Return the features of both tasks (training), or h (N, K * C) of Eq. 2 (evaluation), of F (N, B, H, W).
 
         Args:
             maps: F.
             regions: the prior of the auxiliary tasks; None divides evenly.
 
         Raises:
-            ConfigError: the maps have other channels than ``MODEL.BACKBONE.FEAT_DIM``.
+            ConfigError: the number of channels differs from ``MODEL.BACKBONE.FEAT_DIM``.
         """
         check_channels(maps, self.channels)
         if not self.training:
@@ -182,35 +182,35 @@ class MPNHead(nn.Module):
         return PartFeatures(main, self._auxiliary(maps, convolved, regions))
 
     def main(self, maps: Tensor) -> Tensor:
-        """Features of the main tasks, f_k: (N, B, H, W) -> (N, K, C)."""
+        """Return the features of the main tasks, f_k: (N, B, H, W) -> (N, K, C)."""
         return self.second(pool_relu(self.conv1, self.conv1.on_whole(maps)))
 
     def explained_branch(self, maps: Tensor) -> Branch:
-        """The main tasks on F as one branch of K * C channels, for AMD.
+        """Return the main tasks on F as one branch of K * C channels, for AMD.
 
         Raises:
-            ConfigError: there is no main task.
+            ConfigError: there are no main tasks.
         """
         if self.tasks == "auxiliary":
             raise ConfigError(
-                "AMD explains MPN's main tasks, but MODEL.MPN.TASKS is 'auxiliary'; take 'both' or 'main'"
+                "AMD explains MPN's main tasks, but MODEL.MPN.TASKS is 'auxiliary'; use 'both' or 'main'"
             )
         features = self.conv1.normalize(self.conv1.on_whole(maps)).relu()
         return Branch(features, nn.AdaptiveMaxPool2d(1), _SecondLayer(self))
 
     def stripe_features(self, maps: Tensor, regions: Regions | None) -> Tensor:
-        """Each part's layers on its own piece of the map alone: (N, B, H, W) -> (N, K, C)."""
+        """Apply the layers of each part only to its piece of the map: (N, B, H, W) -> (N, K, C)."""
         pieces = Cutter(regions, self.parts, maps).pieces(maps)
         return self.second(pool_relu(self.conv1, self.conv1.on_parts(pieces)))
 
     def second(self, vectors: Tensor) -> Tensor:
-        """Channel attention and the second layer of every part: (N, K, C) -> (N, K, C)."""
+        """Apply channel attention and the second layer of every part: (N, K, C) -> (N, K, C)."""
         if self.attention is not None:
             vectors = self.attention(vectors)
         return vector_layer(self.conv2, vectors).relu()
 
     def _auxiliary(self, maps: Tensor, convolved: Tensor, regions: Regions | None) -> Tensor:
-        """z_k, (N, K, C): shared layers with the statistics of these inputs, which leave no trace in them."""
+        """Return z_k, (N, K, C); shared layers use the statistics of these inputs without keeping them."""
         cutter = Cutter(regions, self.parts, maps)
         own: Any = self.auxiliary
         if "conv1" in own:
@@ -227,7 +227,7 @@ class MPNHead(nn.Module):
 
 
 class _SecondLayer(nn.Module):
-    """What follows the maximum of all parts, (N, K * C, 1, 1) -> (N, K * C); the head's own layers."""
+    """The layers after the maximum of all parts, (N, K * C, 1, 1) -> (N, K * C); they belong to the head."""
 
     def __init__(self, head: MPNHead) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The MPN architecture: the host's Baseline with two tasks per body part."""
+"""The MPN architecture: the host's Baseline with two tasks for each body part."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ SUMMED = "sample_triplet"
 class MPN(Baseline):
     """Part-aware features without a part detector (Fig. 3).
 
-    In training it returns a dictionary of losses, in evaluation h (N, K * C) of the main tasks.
+    In training, the model returns a dictionary of losses; in evaluation, h (N, K * C) of the main tasks.
 
     Args:
         backbone: image -> F.
         heads: an :class:`MPNHead`.
-        pixel_mean: of 0..255 RGB.
-        pixel_std: of the same.
-        losses: those on logits are summed over the parts of both tasks (Eq. 1), those on features see h (Eq. 3).
+        pixel_mean: the mean of each channel, RGB 0..255.
+        pixel_std: the standard deviation of each channel.
+        losses: losses on logits are summed over the parts of both tasks (Eq. 1), losses on features get h (Eq. 3).
         prior: ``"mask"``, ``"roi"`` or ``"uniform"``.
         align: a name of ``ALIGNMENTS``, ``"sample_triplet"`` or ``"none"``.
         align_weight: lambda (Eq. 10).
-        soft_pairs: ``"conv1"``, ``"conv2"``, ``"attention"``: layers that are softly shared.
-        soft_weight: of soft parameter sharing.
+        soft_pairs: the softly shared layers among ``"conv1"``, ``"conv2"``, ``"attention"``.
+        soft_weight: the weight of soft parameter sharing.
         not_pretrained: prefixes of parameters that an IDE does not have.
     """
 
@@ -80,10 +80,10 @@ class MPN(Baseline):
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
-        """Read ``MODEL.MPN``; build backbone, head and losses.
+        """Read ``MODEL.MPN``, and build backbone, head and losses.
 
         Raises:
-            ConfigError: a value that is none of the known ones, or contradicts another.
+            ConfigError: a value is unknown or contradicts another one.
         """
         node = cfg.MODEL.MPN
         check_loss_names(cfg.MODEL.LOSSES.NAME, ("features", "logits"), "MPN")
@@ -98,8 +98,8 @@ class MPN(Baseline):
                 raise ConfigError(f"MODEL.MPN.{key} is {node[key]} but has to be at least 0 and finite")
         if node.TASKS == "auxiliary" and node.PRIOR.TYPE == "mask" and cfg.TEST.FLIP.ENABLED:
             raise ConfigError(
-                "TEST.FLIP.ENABLED turns the images but not their masks, which the tests of MODEL.MPN.TASKS auxiliary "
-                "with PRIOR.TYPE mask need: set it False, or take the prior roi or uniform"
+                "TEST.FLIP.ENABLED flips the images but not their masks, which MODEL.MPN.TASKS auxiliary with "
+                "PRIOR.TYPE mask needs in tests: set it False, or use the prior roi or uniform"
             )
         if MPNHead.__name__ != cfg.MODEL.HEADS.NAME:
             raise ConfigError(
@@ -128,7 +128,7 @@ class MPN(Baseline):
 
     @staticmethod
     def test_config(cfg: Any) -> Any:
-        """The config of the model without the auxiliary tasks, where there are others: tests use the main ones."""
+        """Return the config without the auxiliary tasks if there are main tasks, because tests only use those."""
         if cfg.MODEL.MPN.TASKS == "both":
             cfg = cfg.clone()
             cfg.defrost()
@@ -137,9 +137,9 @@ class MPN(Baseline):
 
     @staticmethod
     def own_dataset(cfg: Any, is_train: bool) -> DatasetMaker | None:
-        """Return what makes images with masks of body parts or shifts, where the config needs these.
+        """Return the function that makes images with masks of body parts or shifts, if the config needs them.
 
-        Masks are needed in training by the auxiliary tasks, and in tests where these are all there is.
+        The auxiliary tasks need masks in training, and also in tests if there are no main tasks.
         """
         node = cfg.MODEL.MPN
         needed = node.TASKS == "auxiliary" or (is_train and node.TASKS == "both")
@@ -156,7 +156,7 @@ class MPN(Baseline):
         )
 
     def forward(self, batched_inputs: Any) -> dict[str, Tensor] | Tensor:
-        """A host batch -> losses (training) or h (N, K * C) (evaluation)."""
+        """Return losses (training) or h (N, K * C) (evaluation) of a host batch."""
         batched_inputs = move_batch(batched_inputs, self.device)
         maps = self.backbone(self.preprocess_image(batched_inputs))
         if not self.training:
@@ -170,22 +170,22 @@ class MPN(Baseline):
         return self.losses(outputs, targets) if read else {}
 
     def explained_stages(self) -> list[nn.Module]:
-        """The backbone's stages, for AMD."""
+        """Return the backbone's stages, for AMD."""
         plain = "layer1" in dict(
             self.backbone.named_children()
-        )  # also with RGA-S, which knows one size of image alone
+        )  # also with RGA-S, which works for only one image size
         return resnet_stages(self.backbone) if plain else split_stages(self.backbone)
 
     def explained_branches(self, maps: Sequence[Tensor]) -> list[Branch]:
-        """The main tasks, for AMD."""
+        """Return the main tasks, for AMD."""
         return [self.heads.explained_branch(maps[4])]
 
     def regions(self, batch: Any, maps: Tensor) -> Regions | None:
-        """The prior of a batch at the size of its maps; None for even division.
+        """Return the prior of a batch at the size of its maps; None for even division.
 
         Raises:
             ConfigError: the maps have fewer rows than there are parts.
-            DataError: the batch holds no masks.
+            DataError: the batch does not hold masks.
         """
         if self.prior == "uniform" or self.heads.tasks == "main":
             return None
@@ -196,15 +196,15 @@ class MPN(Baseline):
             )
         if not isinstance(batch, dict) or "part_masks" not in batch:
             raise DataError(
-                f"the batch holds no 'part_masks', which MODEL.MPN.PRIOR.TYPE {self.prior} needs: build the loader "
-                "with the Trainer of this project, or set MODEL.MPN.PRIOR.TYPE uniform"
+                f"the batch does not hold 'part_masks', which MODEL.MPN.PRIOR.TYPE {self.prior} needs: build the "
+                "loader with the Trainer of this project, or set MODEL.MPN.PRIOR.TYPE uniform"
             )
         visible, whole = (batch[key] for key in ("part_masks", "whole_part_masks"))
         regions = find_regions(visible, whole, (maps.shape[2], maps.shape[3]), self.heads.parts)
         return regions if self.prior == "mask" else regions._replace(mask=torch.ones_like(regions.mask))
 
     def losses(self, outputs: PartFeatures, gt_labels: Tensor) -> dict[str, Tensor]:
-        """The terms of Eq. 10, by name."""
+        """Return the terms of Eq. 10, by name."""
         main, auxiliary = outputs
         pairs_of = auxiliary if main is None else main
         if pairs_of is None:
@@ -229,7 +229,7 @@ class MPN(Baseline):
         return loss_dict
 
     def _logits(self, main: Tensor | None, auxiliary: Tensor | None, labels: Tensor) -> dict[str, Tensor]:
-        """Logits (N, K, classes) by task; the accuracy of the first task's parts together is logged."""
+        """Return logits (N, K, classes) by task; log the accuracy of the first task with all parts together."""
         classifier = self.heads.classifier
         found = {}
         if main is not None:

@@ -1,4 +1,4 @@
-"""K 1x1 convolutions, one per body part, run as one.
+"""K 1x1 convolutions, one for each body part, that run as one.
 
 | letter | meaning                                     |
 | ------ | ------------------------------------------- |
@@ -20,14 +20,14 @@ from torch.func import functional_call
 
 
 class PartConv(nn.Module):
-    """K convolutions 1x1 with their BatchNorm; part k owns channels k * C to (k + 1) * C of every tensor here.
+    """K 1x1 convolutions with their BatchNorm; part k owns channels k * C to (k + 1) * C of every tensor here.
 
-    The state has the shape of one convolution ``B -> K * C``: slices of ``weight``, ``bias`` and ``norm`` are those of
-    the K separate layers.
+    The state has the shape of a single convolution ``B -> K * C``: slices of ``weight``, ``bias`` and ``norm`` are
+    those of the K separate layers.
 
     Args:
         parts: K.
-        in_channels: channels of a part's input.
+        in_channels: the channels of a part's input.
         out_channels: C.
         norm: the host's name of the norm, e.g. ``"BN"``.
     """
@@ -41,11 +41,11 @@ class PartConv(nn.Module):
         nn.init.kaiming_normal_(self.weight, mode="fan_in")
 
     def on_whole(self, maps: Tensor) -> Tensor:
-        """All K convolutions of the same map: (N, B, H, W) -> (N, K * C, H, W), before the norm."""
+        """Apply all K convolutions to the same map: (N, B, H, W) -> (N, K * C, H, W), before the norm."""
         return F.conv2d(maps, self.weight, self.bias)
 
     def on_parts(self, pieces: Tensor) -> Tensor:
-        """Each convolution on its own piece: (N, K, B, S) -> (N, K * C, S, 1), before the norm."""
+        """Apply each convolution to its own piece: (N, K, B, S) -> (N, K * C, S, 1), before the norm."""
         n, k, b, s = pieces.shape
         columns = pieces.permute(1, 2, 0, 3).reshape(k, b, n * s)
         product = torch.bmm(self.weight.view(k, -1, b), columns)
@@ -53,7 +53,7 @@ class PartConv(nn.Module):
         return product + self.bias[:, None, None].to(product.dtype)
 
     def normalize(self, x: Tensor, *, track: bool = True) -> Tensor:
-        """BatchNorm by the batch's own statistics; without ``track`` the running ones stay as they are."""
+        """Apply BatchNorm with the statistics of the batch; without ``track`` the running ones do not change."""
         if track or not self.training:
             return self.norm(x)
         buffers = {name: buffer.clone() for name, buffer in self.norm.named_buffers()}
@@ -65,10 +65,10 @@ class PartConv(nn.Module):
 
 
 def pool_relu(conv: PartConv, x: Tensor, *, track: bool = True) -> Tensor:
-    """BatchNorm, ReLU and global maximum of a map (N, K * C, H, W) -> (N, K, C).
+    """Apply BatchNorm, ReLU and global maximum to a map (N, K * C, H, W) -> (N, K, C).
 
-    In evaluation the norm is a line per channel, so that it can follow the maximum (or, where it falls, the minimum):
-    K * C numbers are normalised instead of K * C * H * W.
+    In evaluation the norm is a linear function of each channel, so that it can follow the maximum (or the minimum if it
+    decreases): K * C numbers are normalised instead of K * C * H * W.
     """
     if conv.training or not isinstance(conv.norm, nn.BatchNorm2d):
         pooled = conv.normalize(x, track=track).relu().amax(dim=(2, 3))
@@ -81,7 +81,7 @@ def pool_relu(conv: PartConv, x: Tensor, *, track: bool = True) -> Tensor:
 
 
 class ChannelAttention(nn.Module):
-    """Fig. 6: squeeze-and-excitation on each part's vector; a BatchNorm follows each layer.
+    """Fig. 6: squeeze-and-excitation of each part's vector, with a BatchNorm after each layer.
 
     Args:
         parts: K.
@@ -97,12 +97,12 @@ class ChannelAttention(nn.Module):
         self.excite = PartConv(parts, hidden, channels, norm)
 
     def forward(self, vectors: Tensor, *, track: bool = True) -> Tensor:
-        """(N, K, C) -> (N, K, C), each channel scaled by 0..1."""
+        """Scale each channel of (N, K, C) by 0..1."""
         hidden = vector_layer(self.squeeze, vectors, track=track).relu()
         return vectors * vector_layer(self.excite, hidden, track=track).sigmoid()
 
 
 def vector_layer(conv: PartConv, vectors: Tensor, *, track: bool = True) -> Tensor:
-    """Each part's convolution and norm of its own vector: (N, K, C) -> (N, K, C')."""
+    """Apply the convolution and norm of each part to its vector: (N, K, C) -> (N, K, C')."""
     x = conv.normalize(conv.on_parts(vectors.unsqueeze(3)), track=track)
     return x.view(x.shape[0], conv.parts, -1)

@@ -1,4 +1,4 @@
-"""Where each part's feature comes from: Grad-CAM per part (Fig. 8, 9), as pictures and as shares of the body.
+"""The origin of each part's feature: Grad-CAM for each part (Fig. 8, 9), as pictures and as shares of the body.
 
 | letter | meaning                         |
 | ------ | ------------------------------- |
@@ -36,14 +36,14 @@ _BATCH = 32
 
 
 class BandShares(NamedTuple):
-    """How a part's attention is spread, over images with a head and a leg.
+    """The distribution of each part's attention, over images with a head and a leg.
 
     Attributes:
-        bands: (K, K), row k: shares of part k's attention in the K even bands between the body's upper and lower
-            boundary; what is missing to 1 lies above or below the body.
-        person: (K,) share on the person's pixels.
+        bands: (K, K), row k: the shares of part k's attention in the K even bands between the upper and the lower
+            boundary of the body; the rest to 1 lies above or below the body.
+        person: (K,) the share on the person's pixels.
         area: the person's share of the image, which a map without preference would reach.
-        images: how many were counted.
+        images: the number of counted images.
     """
 
     bands: Tensor
@@ -52,7 +52,7 @@ class BandShares(NamedTuple):
     images: int
 
     def table(self) -> str:
-        """In per cent, as Markdown."""
+        """Return the shares in per cent as Markdown."""
         parts = len(self.bands)
         head = ["part", *(f"band {j + 1}" for j in range(parts)), "on the person"]
         rows = [
@@ -64,7 +64,7 @@ class BandShares(NamedTuple):
 
 
 def part_score(model: Any, part: int, identities: Tensor | None = None, *, score: str = "identity") -> Score:
-    """What Grad-CAM explains of a part: its classifier's logit of an identity, or its feature's strength.
+    """Return the score of a part that Grad-CAM explains: its classifier's logit of an identity, or its strength.
 
     Args:
         model: an MPN.
@@ -92,19 +92,19 @@ def part_score(model: Any, part: int, identities: Tensor | None = None, *, score
 def part_maps(
     model: Any, images: Tensor, identities: Tensor | None = None, *, score: str = "identity"
 ) -> Tensor:
-    """Grad-CAM of each part on the backbone's map.
+    """Return the Grad-CAM of each part on the backbone's map.
 
     Args:
         model: an MPN with main tasks.
-        images: (N, 3, H, W), RGB of 0..255.
+        images: (N, 3, H, W), RGB 0..255.
         identities: see :func:`part_score`.
-        score: the same.
+        score: see :func:`part_score`.
 
     Returns:
         (N, K, h, w) >= 0, on the CPU.
 
     Raises:
-        ConfigError: the model is no MPN.
+        ConfigError: the model is not an MPN.
     """
     if not isinstance(model, MPN):
         raise ConfigError(f"{type(model).__name__} has no body parts; MODEL.META_ARCHITECTURE has to be MPN")
@@ -115,7 +115,7 @@ def part_maps(
 
 
 def band_shares(maps: Tensor, masks: Tensor) -> BandShares:
-    """Do the maps sit on the parts? Shares of each part's attention by band of the body.
+    """Return the shares of each part's attention by band of the body: do the maps lie on the parts?
 
     Args:
         maps: (N, K, h, w) >= 0.
@@ -141,19 +141,19 @@ def band_shares(maps: Tensor, masks: Tensor) -> BandShares:
 def write_part_maps(
     cfg: Any, images: Sequence[str], output: str | Path, *, pictures: int = 24, score: str = "identity"
 ) -> tuple[list[Path], BandShares | None]:
-    """Pictures of the K maps of images, and, where these have masks, the shares by band.
+    """Write pictures of the K maps of images, and compute the shares by band if the images have masks.
 
     Args:
-        cfg: an MPN's config with ``MODEL.WEIGHTS``.
-        images: paths.
-        output: folder of the pictures, which are numbered: each image beside its K maps.
-        pictures: how many images get one, evenly spread.
-        score: what is explained, see :func:`part_score`.
+        cfg: the config of an MPN with ``MODEL.WEIGHTS``.
+        images: the paths of the images.
+        output: the folder for the pictures, which are numbered: each image beside its K maps.
+        pictures: the number of images to draw, evenly spread.
+        score: what to explain, see :func:`part_score`.
 
     Raises:
-        ConfigError: no weights, or another architecture.
-        DataError: an image that cannot be read.
-        WeightsError: weights that cannot be used.
+        ConfigError: there are no weights, or the architecture is another one.
+        DataError: an image cannot be read.
+        WeightsError: the weights cannot be used.
     """
     if pictures < 0:
         raise ConfigError(f"--pictures is {pictures} but has to be at least 0")
@@ -179,12 +179,12 @@ def write_part_maps(
 
 
 def _with_classes(cfg: Any) -> Any:
-    """The config with as many classes as the weights' classifier has, so that it is loaded, too."""
+    """Return the config with as many classes as the weights' classifier has, so that it is loaded, too."""
     weight = load_state_dict_file(cfg.MODEL.WEIGHTS).get("heads.classifier.weight")
     if weight is None or weight.dim() != 3:
         raise ConfigError(
-            f"{cfg.MODEL.WEIGHTS} holds no classifier of body parts, whose prediction the maps explain: take the "
-            "weights of an MPN's training, or explain the features with --score feature"
+            f"{cfg.MODEL.WEIGHTS} does not hold a classifier of body parts, whose prediction the maps explain: use the "
+            "weights of an MPN run, or explain the features with --score feature"
         )
     cfg = cfg.clone()
     cfg.defrost()
@@ -198,7 +198,7 @@ def _resized(mask: np.ndarray, size: tuple[int, int]) -> Tensor:
 
 
 def _strip(image: Tensor, maps: Tensor) -> np.ndarray:
-    """An image (3, H, W) of 0..255 and its K maps in a row, each on its own scale."""
+    """Return an image (3, H, W), 0..255, and its K maps in a row, each with its own scale."""
     pixels = image.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     laid = [overlay(pixels, part.numpy(), low=0.0, high=max(float(part.max()), 1e-6)) for part in maps]
     return np.concatenate([pixels, *laid], axis=1)

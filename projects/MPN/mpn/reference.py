@@ -1,4 +1,4 @@
-"""MPN the long way: one layer per part and task, each on its own map; for tests and benchmarks.
+"""MPN in its plain form, with one layer for each part and task on separate maps; for tests and benchmarks.
 
 Shapes as in ``part_layers`` and ``regions``.
 """
@@ -20,9 +20,9 @@ class PlainPart(nn.Module):
     """One task of one part: conv1, BN, ReLU, maximum, attention, conv2, BN, ReLU.
 
     Args:
-        head: the head whose layers it copies.
+        head: the head whose layers are copied.
         part: k.
-        auxiliary: take the auxiliary task's own layers where there are some.
+        auxiliary: whether to use the auxiliary task's own layers if there are any.
     """
 
     def __init__(self, head: MPNHead, part: int, auxiliary: bool = False) -> None:
@@ -42,7 +42,7 @@ class PlainPart(nn.Module):
         self.conv2 = _one_part(layer("conv2"), part)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(N, B, H, W) -> (N, C)."""
+        """Map (N, B, H, W) to (N, C)."""
         x = self.conv1(maps).relu().amax(dim=(2, 3), keepdim=True)
         if self.attention is not None:
             x = x * self.attention(x)
@@ -63,7 +63,7 @@ def _one_part(conv: PartConv, part: int) -> nn.Sequential:
 
 
 class PlainMPNHead(nn.Module):
-    """K main and K auxiliary tasks as separate layers, started from a head's weights.
+    """K main and K auxiliary tasks as separate layers, with the weights of a head.
 
     Args:
         head: an :class:`MPNHead` with both tasks.
@@ -79,7 +79,7 @@ class PlainMPNHead(nn.Module):
                     _share_parameters(getattr(main, name), getattr(auxiliary, name))
 
     def forward(self, maps: Tensor, regions: Regions | None = None) -> PartFeatures | Tensor:
-        """As ``MPNHead.forward``."""
+        """Do the same as ``MPNHead.forward``."""
         main = torch.stack([part(maps) for part in self.main], dim=1)
         if not self.training:
             return main.flatten(1)
@@ -89,7 +89,7 @@ class PlainMPNHead(nn.Module):
 
 
 def _share_parameters(main: nn.Module | None, auxiliary: nn.Module | None) -> None:
-    """Let the auxiliary layers hold the main ones' parameters; each task keeps its own BN statistics."""
+    """Let the auxiliary layers use the parameters of the main ones; each task keeps its own BN statistics."""
     if main is None or auxiliary is None:
         return
     for a, b in zip(main.modules(), auxiliary.modules(), strict=True):
@@ -98,7 +98,7 @@ def _share_parameters(main: nn.Module | None, auxiliary: nn.Module | None) -> No
 
 
 def plain_pieces(maps: Tensor, regions: Regions | None, parts: int) -> list[Tensor]:
-    """P_k (Fig. 5b): multiply by M, resize the rows between the boundaries, divide evenly; image by image.
+    """Return P_k (Fig. 5b): multiply by M, resize the rows between the boundaries, divide evenly; image by image.
 
     Returns:
         K maps (N, B, R / K, W).

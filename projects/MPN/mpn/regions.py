@@ -27,13 +27,13 @@ ROW_PRESENT = 1 / 32
 
 
 class Regions(NamedTuple):
-    """The coarse prior of a batch on the map.
+    """The coarse prior of a batch, on the map.
 
     Attributes:
-        mask: M, (N, H, W) of 0 or 1; all ones where the image is divided evenly.
-        top: first row of the body, (N,) integers of 0..H-1.
+        mask: M, (N, H, W) of 0 or 1; all ones if the image is divided evenly.
+        top: the first row of the body, (N,) integers of 0..H-1.
         bottom: the row after its last one, (N,).
-        found: whether head and leg were there, (N,) bool.
+        found: whether head and leg were found, (N,) bool.
     """
 
     mask: Tensor
@@ -43,15 +43,15 @@ class Regions(NamedTuple):
 
 
 def find_regions(visible: Tensor, whole: Tensor, size: tuple[int, int], parts: int = 1) -> Regions:
-    """Fig. 5a from the masks of body parts: resize, binarise, dilate 1x2, upper and lower boundary.
+    """Compute Fig. 5a from the masks of body parts: resize, binarise, dilate 1x2, find upper and lower boundary.
 
-    The boundaries are found on the masks as they are, because a cell of a small map is larger than a head. Without a
-    head, without a leg, or where the body has fewer rows of the map than there are parts, the whole image is the region
-    and nothing is masked.
+    The boundaries are found on the original masks, because a cell of a small map is larger than a head. If there is no
+    head or no leg, or if the body has fewer rows of the map than there are parts, the whole image is the region and
+    nothing is masked.
 
     Args:
         visible: (N, h, w) uint8 values of body parts, 0 where the image was erased.
-        whole: the same before erasing: an erased head is still known to be there, so it bounds the body.
+        whole: the same before erasing: an erased head is still known and therefore bounds the body.
         size: (H, W).
         parts: K.
 
@@ -65,7 +65,7 @@ def find_regions(visible: Tensor, whole: Tensor, size: tuple[int, int], parts: i
 
 
 def _boundaries(whole: Tensor, height: int) -> tuple[Tensor, Tensor]:
-    """First row of a map of H rows with body in at least a quarter of its height, and the row after the last one."""
+    """Return the first row of a map of H rows with body in a quarter of its height, and the row after the last one."""
     pixels = whole.shape[1]
     body = (whole > 0).sum(2) >= ROW_PRESENT * whole.shape[2]
     order = torch.arange(pixels, device=whole.device)
@@ -75,19 +75,19 @@ def _boundaries(whole: Tensor, height: int) -> tuple[Tensor, Tensor]:
 
 
 def has_head_and_leg(parts: Tensor) -> Tensor:
-    """(N, h, w) values of body parts -> (N,) bool: head and at least one leg are there (Sec. 3.2)."""
+    """Return whether images have a head and at least one leg (Sec. 3.2): (N, h, w) body parts -> (N,) bool."""
     return has_part(parts, HEAD) & has_part(parts, LEG)
 
 
 def has_part(parts: Tensor, part: int) -> Tensor:
-    """(N, h, w) values of body parts -> (N,) bool: enough pixels show this one."""
+    """Return whether enough pixels show a body part: (N, h, w) body parts -> (N,) bool."""
     return (parts == part).flatten(1).sum(1) >= PRESENT * parts.shape[1] * parts.shape[2]
 
 
 def _to_map(parts: Tensor, size: tuple[int, int]) -> Tensor:
-    """Foreground at the map's size: cells that are at least half body, each spread one cell to the right.
+    """Return the foreground at the size of the map: cells that are at least half body, widened one cell to the right.
 
-    Of a row with some body and no such cell the fullest one is taken: a head is narrower than the cells of a small map.
+    If a row has some body but no such cell, the fullest one counts: a head is narrower than the cells of a small map.
     """
     share = F.adaptive_avg_pool2d((parts > 0).float(), size)
     fullest = share.amax(2, keepdim=True)
@@ -96,16 +96,16 @@ def _to_map(parts: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def even_regions(n: int, size: tuple[int, int], device: torch.device) -> Regions:
-    """The whole image for each of N images."""
+    """Return the whole image for each of N images."""
     top = torch.zeros(n, dtype=torch.long, device=device)
     mask = torch.ones(n, *size, device=device)
     return Regions(mask, top, top + size[0], torch.zeros(n, dtype=torch.bool, device=device))
 
 
 def resize_rows(top: Tensor, bottom: Tensor, height: int, rows: int, dtype: torch.dtype) -> Tensor:
-    """Bilinear resize of rows ``top`` to ``bottom`` of H to R rows as a matrix, (N, R, H).
+    """Return the bilinear resize of rows ``top`` to ``bottom`` among H to R rows as a matrix, (N, R, H).
 
-    The weights are those of ``interpolate(mode="bilinear", align_corners=False)`` of the cut-out rows.
+    The weights are those of ``interpolate(mode="bilinear", align_corners=False)`` on the rows that were cut out.
     """
     first, last = top[:, None].to(dtype), bottom[:, None].to(dtype) - 1
     steps = torch.arange(rows, device=top.device, dtype=dtype) + 0.5
@@ -116,14 +116,14 @@ def resize_rows(top: Tensor, bottom: Tensor, height: int, rows: int, dtype: torc
 
 
 def rows_after_resize(height: int, parts: int) -> int:
-    """R: H where K divides it, as in the paper, else the next multiple of K."""
+    """Return R: H if K divides it, as in the paper, otherwise the next multiple of K."""
     return -(-height // parts) * parts
 
 
 def cut_matrix(regions: Regions, parts: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Mask, resize and division into K pieces as one matrix, (N, K, H * W, S): piece_k = map @ matrix_k.
+    """Return mask, resize and division into K pieces as one matrix, (N, K, H * W, S): piece_k = map @ matrix_k.
 
-    All three act on positions alone, so that they commute with a 1x1 convolution.
+    All three act only on positions, so that they commute with a 1x1 convolution.
     """
     n, height, width = regions.mask.shape
     rows = rows_after_resize(height, parts)

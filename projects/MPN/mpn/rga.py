@@ -4,7 +4,7 @@
 | ------ | ---------------------------------------- |
 | N      | images                                   |
 | C      | channels of a stage's map                |
-| P      | its positions, H * W                     |
+| P      | positions of this map, H * W             |
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch import Tensor, nn
 
 from fastreid_projects.errors import ConfigError
 
-RATIO = 8  # of channels, of positions and within the last mapping: all 8 in RGA
+RATIO = 8  # of channels, of positions and within the last mapping; all three are 8 in RGA
 
 
 class SpatialRelationAttention(nn.Module):
-    """Weighs each position by its relations r_ij = theta_i . phi_j with all positions.
+    """Weigh each position by its relations r_ij = theta_i . phi_j with all positions.
 
-    RGA stacks the P x P relations in both directions as 2 P channels and maps these to P / 8. The mapping of a product
-    is the product of a mapping: with weights U and V for the two directions it is (U phi^T) theta + (V theta^T) phi, so
-    that no P x P matrix is built.
+    RGA stacks the P x P relations in both directions as 2 P channels and maps these to P / 8. Mapping a product equals
+    multiplying with a mapped factor: with weights U and V for the two directions, it is (U phi^T) theta +
+    (V theta^T) phi, so that no P x P matrix is built.
 
     Args:
         channels: C.
@@ -49,21 +49,21 @@ class SpatialRelationAttention(nn.Module):
         nn.init.normal_(self.relation, std=(2.0 / related) ** 0.5)
 
     def relations(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> mapped relations of each position, (N, P / 8, P), before the norm."""
+        """Return the mapped relations of each position, (N, P / 8, P), before the norm, of (N, C, H, W)."""
         theta, phi = self.theta(x).flatten(2), self.phi(x).flatten(2)
         to, of = self.relation[:, : self.positions], self.relation[:, self.positions :]
         return (to @ phi.transpose(1, 2)) @ theta + (of @ theta.transpose(1, 2)) @ phi
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> the same, each position scaled by 0..1.
+        """Scale each position of (N, C, H, W) by 0..1.
 
         Raises:
-            ConfigError: the map has another number of positions than the layer was built for.
+            ConfigError: the map has a number of positions other than the layer was built for.
         """
         n, _, height, width = x.shape
         if height * width != self.positions:
             raise ConfigError(
-                f"RGA-S was built for maps of {self.positions} positions and met {height} x {width}: with "
+                f"RGA-S was built for maps of {self.positions} positions but got {height} x {width}: with "
                 "MODEL.MPN.RGA, INPUT.SIZE_TRAIN and INPUT.SIZE_TEST have to be the size of all images"
             )
         related = self.relation_norm(self.relations(x)).view(n, -1, height, width)
@@ -72,27 +72,27 @@ class SpatialRelationAttention(nn.Module):
 
 
 def add_spatial_attention(backbone: nn.Module, size: list[int]) -> tuple[str, ...]:
-    """Put RGA-S behind the last block of each of a ResNet's four stages.
+    """Add RGA-S after the last block of each of a ResNet's four stages.
 
     Args:
-        backbone: a ResNet of the host (any of its kin with ``layer1`` to ``layer4``).
+        backbone: a ResNet of the host, or a relative with ``layer1`` to ``layer4``.
         size: height and width of the images.
 
     Returns:
-        Names of the added layers within the backbone.
+        The names of the added layers within the backbone.
 
     Raises:
-        ConfigError: the backbone has no such stages, or the size is not two positive numbers.
+        ConfigError: the backbone does not have these stages, or the size is not two positive numbers.
     """
     if len(size) != 2 or min(size) <= 0:
         raise ConfigError(
-            f"INPUT.SIZE_TEST is {list(size)}, but the layers of MODEL.MPN.RGA are made for one size: give "
+            f"INPUT.SIZE_TEST is {list(size)}, but the layers of MODEL.MPN.RGA are made for one size: write "
             "INPUT.SIZE_TRAIN and INPUT.SIZE_TEST as [height, width] in pixels, e.g. [384, 128]"
         )
     names = [f"layer{i}" for i in range(1, 5)]
     if not all(isinstance(getattr(backbone, name, None), nn.Sequential) for name in names):
         raise ConfigError(
-            f"MODEL.MPN.RGA needs a backbone with the stages layer1 to layer4; {type(backbone).__name__} has none"
+            f"MODEL.MPN.RGA needs a backbone with the stages layer1 to layer4; {type(backbone).__name__} lacks them"
         )
     device = next(backbone.parameters()).device
     shapes = _stage_shapes(backbone, names, size)
@@ -105,7 +105,7 @@ def add_spatial_attention(backbone: nn.Module, size: list[int]) -> tuple[str, ..
 
 
 def _stage_shapes(backbone: nn.Module, names: list[str], size: list[int]) -> list[tuple[int, int]]:
-    """(C, P) of each stage's map, asked with an image that is only a shape."""
+    """Return (C, P) of each stage's map, found with an image on the meta device."""
     shapes: list[tuple[int, int]] = []
     asked = copy.deepcopy(backbone).to("meta").eval()
     for name in names:

@@ -1,4 +1,4 @@
-"""Attention maps of stage4, stage5 and stage6 as a picture, model beside model (fig. 3)."""
+"""A picture of the attention maps of stage4, stage5 and stage6 of several models side by side (fig. 3)."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _INCH = 1.1
 
 
 class Attention(NamedTuple):
-    """What a model looks at.
+    """The attention of a model.
 
     Attributes:
         maps: title of a stage -> attention (N, H, W) of unit l2 norm.
-        constraint: L_sac of the images, 0 where all stages look at the same.
+        constraint: L_sac of the images, 0 if all stages have the same attention.
     """
 
     maps: dict[str, Tensor]
@@ -40,15 +40,15 @@ class Attention(NamedTuple):
 
 @torch.no_grad()
 def attention_of(model: nn.Module, images: Tensor, layers: Sequence[str] = ("backbone",)) -> Attention:
-    """Attention of the modules that the constraint compares, in evaluation mode.
+    """Return the attention of the modules that the constraint compares, in evaluation mode.
 
     Args:
-        model: any model of the host; its mode stays what it was.
+        model: any model of the host; its mode stays the same.
         images: (N, 3, h, w) of 0..255.
         layers: ``MODEL.LOSSES.SAC.LAYERS``.
 
     Raises:
-        ConfigError: a layer that is not there or gives no map.
+        ConfigError: a layer does not exist or does not give a map.
     """
     watched, was_training = FeatureMaps(model, layers, _KEY, training=False), model.training
     device = next(model.parameters()).device
@@ -70,21 +70,21 @@ def attention_of(model: nn.Module, images: Tensor, layers: Sequence[str] = ("bac
 def write_attention(
     models: Mapping[str, Any], output: str | Path, images: Sequence[str] = (), count: int = 6
 ) -> tuple[Path, dict[str, float]]:
-    """Draw a row for each image: the image, then the overlays of all stages of each model, on one scale a row.
+    """Draw a row for each image: the image and the overlays of all stages of each model, with one scale per row.
 
     Args:
         models: title -> config with ``MODEL.WEIGHTS``.
-        output: the picture, any format that matplotlib writes.
-        images: paths; by default the first query of each of ``count`` identities of the first model's test set.
-        count: how many images where none are named.
+        output: the path of the picture, in any format that matplotlib writes.
+        images: the paths of the images; by default the first query of each of ``count`` identities of the test set.
+        count: the number of images if none are named.
 
     Returns:
-        The file and each model's L_sac over these images.
+        The file, and the L_sac of each model over these images.
 
     Raises:
-        ConfigError: no weights, layers that give no maps, or a format that is not known.
-        DataError: an image that cannot be read.
-        WeightsError: weights that cannot be used.
+        ConfigError: there are no weights, layers give no maps, or the format is unknown.
+        DataError: an image cannot be read.
+        WeightsError: the weights cannot be used.
     """
     _check_picture(Path(output))
     if count < 1:
@@ -103,7 +103,7 @@ def write_attention(
 
 
 def queries(cfg: Any, count: int) -> list[str]:
-    """The first query image of each of the first ``count`` identities of the config's first test set."""
+    """Return the first query image of each of the first ``count`` identities of the config's first test set."""
     name = cfg.DATASETS.TESTS[0]
     firsts: dict[Any, str] = {}
     for path, pid, *_ in subset(open_dataset(cfg, name), name, "query"):
@@ -117,7 +117,7 @@ def _attention(cfg: Any, paths: Sequence[str]) -> Attention:
 
 
 def _check_picture(path: Path) -> None:
-    """See before the models run that the picture can be written."""
+    """Check before the models run that the picture can be written."""
     from matplotlib.backend_bases import FigureCanvasBase
 
     check_writable(path)

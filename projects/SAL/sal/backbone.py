@@ -1,6 +1,6 @@
 """The dilated ResNet with stage6 (sec. 3.1, fig. 1).
 
-The paper's stage4, stage5 and stage6 are ``layer3``, ``layer4`` and ``layer5`` here, as torchvision counts.
+The paper's stage4, stage5 and stage6 are ``layer3``, ``layer4`` and ``layer5`` here, as in torchvision.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ PLANES = {4: 256, 5: 512, 6: 256}  # stage6 has half the channels of stage5
 
 
 class DilatedResNet(host_resnet.ResNet):
-    """The host's ResNet without the strides of stage4 and stage5, with stage6, returning its levels.
+    """The host's ResNet without the strides of stage4 and stage5 and with stage6, which returns its levels.
 
-    Names and shapes up to ``layer4`` are the plain ResNet's, so that its weights load.
+    Names and shapes up to ``layer4`` are those of the plain ResNet, so that its weights can be loaded.
 
     Args:
         depth: ``"18x"``, ``"34x"``, ``"50x"`` or ``"101x"``.
         norm: the host's name of a normalisation layer.
-        with_ibn: IBN blocks.
-        with_se: squeeze-and-excitation blocks.
-        dilated: dilate stage4 and stage5 instead of striding.
+        with_ibn: whether to use IBN blocks.
+        with_se: whether to use squeeze-and-excitation blocks.
+        dilated: whether to dilate stage4 and stage5 instead of striding.
         dilation: of the 3x3 convolutions of stage4, stage5 (both only if ``dilated``) and stage6.
-        keep_first: the first 3x3 convolution of stage4 and stage5 keeps the dilation of the stage before.
-        levels: stages of 4, 5, 6 to return, ascending, with 5 or 6.
-        small_stem: 3x3 stem with stride 1 and no pooling.
+        keep_first: whether the first 3x3 convolution of stage4 and stage5 keeps the dilation of the stage before.
+        levels: the stages among 4, 5, 6 to return, ascending, including 5 or 6.
+        small_stem: whether to use a 3x3 stem with stride 1 and no pooling.
     """
 
     not_pretrained = ("layer5.",)
@@ -80,7 +80,7 @@ class DilatedResNet(host_resnet.ResNet):
         self.random_init()
 
     def forward(self, x: Tensor) -> list[Tensor] | Tensor:
-        """Normalised images (N, 3, h, w) -> the levels, or the only one; at 1/8 of the size if dilated."""
+        """Return the levels, or the only one, of normalised images (N, 3, h, w); at 1/8 of the size if dilated."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer2(self.layer1(x))
         outputs = []
@@ -91,13 +91,13 @@ class DilatedResNet(host_resnet.ResNet):
         return outputs if len(outputs) > 1 else outputs[0]
 
     def map_layers(self) -> dict[str, nn.Module]:
-        """The modules whose outputs are the levels, by the paper's names."""
+        """Return the modules whose outputs are the levels, by the paper's names."""
         return {f"stage{level}": getattr(self, f"layer{level - 1}") for level in self.levels}
 
     def five_stages(self) -> list[nn.Module] | None:
-        """Five modules that, one after the other, give the levels side by side (N, sum of C, H, W).
+        """Return five modules that, one after the other, give the levels side by side (N, sum of C, H, W).
 
-        None where the levels are of different sizes.
+        None if the levels have different sizes.
         """
         if not self.dilated and set(self.levels) - {5, 6}:
             return None
@@ -115,19 +115,19 @@ class Levels(nn.Module):
         self.layer5 = backbone.layer5 if 6 in backbone.levels else nn.Identity()
 
     def forward(self, stage4: Tensor) -> Tensor:
-        """(N, C4, H, W) -> (N, sum of C, H, W)."""
+        """Map (N, C4, H, W) to (N, sum of C, H, W)."""
         stage5 = self.layer4(stage4)
         found = {4: stage4, 5: stage5, 6: self.layer5(stage5)}
         return torch.cat([found[level] for level in self.levels], dim=1)
 
 
 def dilate(stage: nn.Module, rate: int, first_rate: int) -> None:
-    """Take the stride from a stage's convolutions and dilate its 3x3 ones.
+    """Remove the stride from the convolutions of a stage, and dilate those of size 3x3.
 
     Args:
         stage: blocks of a ResNet; changed in place.
         rate: dilation of the 3x3 convolutions.
-        first_rate: dilation of the first of them.
+        first_rate: dilation of the first one.
     """
     convolutions = [module for module in stage.modules() if isinstance(module, nn.Conv2d)]
     rates = iter([first_rate])
@@ -139,7 +139,7 @@ def dilate(stage: nn.Module, rate: int, first_rate: int) -> None:
 
 
 def level_channels(cfg: Any) -> list[int]:
-    """Channels of each level of ``MODEL.SAL.LEVELS``, which the backbone has checked."""
+    """Return the channels of each level of ``MODEL.SAL.LEVELS``, which the backbone has checked."""
     block, _ = BLOCKS[cfg.MODEL.BACKBONE.DEPTH]
     return [PLANES[level] * block.expansion for level in cfg.MODEL.SAL.LEVELS]
 
@@ -149,8 +149,8 @@ def build_dilated_resnet_backbone(cfg: Any) -> DilatedResNet:
     """Build :class:`DilatedResNet` from ``MODEL.BACKBONE`` and ``MODEL.SAL``.
 
     Raises:
-        ConfigError: a value that cannot be used; the sentence names its key.
-        WeightsError: the pretrained weights cannot be had.
+        ConfigError: a value cannot be used; the message names its key.
+        WeightsError: the pretrained weights cannot be found or loaded.
     """
     backbone, node = cfg.MODEL.BACKBONE, cfg.MODEL.SAL
     _check(backbone, node)
@@ -179,11 +179,11 @@ def _check(backbone: Any, node: Any) -> None:
             f"{', '.join(BLOCKS)}"
         )
     if backbone.WITH_NL:
-        raise ConfigError("MODEL.BACKBONE.WITH_NL True does not go with build_dilated_resnet_backbone")
+        raise ConfigError("MODEL.BACKBONE.WITH_NL True does not work with build_dilated_resnet_backbone")
     levels = tuple(node.LEVELS)
     if levels not in ((5,), (6,), (4, 5), (4, 6), (5, 6), (4, 5, 6)):
         raise ConfigError(
-            f"MODEL.SAL.LEVELS {levels} has to name stages of 4, 5, 6, ascending, and 5 or 6 among them"
+            f"MODEL.SAL.LEVELS {levels} has to list stages among 4, 5, 6, ascending, including 5 or 6"
         )
     rates = tuple(node.DILATION)
     if len(rates) != 3 or not all(isinstance(rate, int) and rate > 0 for rate in rates):

@@ -1,4 +1,4 @@
-"""SAL's case of the benchmark."""
+"""SAL's benchmark case."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAL_MODELS = {
 
 
 def sal_training(quick: bool, device: str) -> list[Measurement]:
-    """Forward, backward and SGD's update of six images of three identities at 256x128, by SAL's second stage."""
+    """Compare training steps with six 256x128 images of three identities and SGD, in SAL's second stage."""
     size = (64, 32) if quick else (256, 128)
     data = {"images": torch.rand(6, 3, *size) * 255, "targets": torch.arange(6) // 2}
 

@@ -1,7 +1,7 @@
-"""CIFAR-100 and its drawn stand-in as datasets of the host (sec. 4.5).
+"""CIFAR-100 and its drawn replacement as datasets of the host (sec. 4.5).
 
-An item is (picture, class, 0); a picture is a number, and the dataset class keeps the pixels. The host's test loader
-wants queries and a gallery: these are the two halves of the test images, and the error is taken over both.
+An item is (picture, class, 0); a picture is a name with pixels, which the dataset class keeps. The host's test loader
+needs queries and a gallery: these are the two halves of the test images, and the error is computed over both.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ Item = tuple["Picture", int, int]
 
 
 class Picture(str):
-    """A picture's name for logs, such as ``cifar100/test/17``, with its pixels (H, W, 3)."""
+    """The name of a picture for logs, such as ``cifar100/test/17``, with its pixels (H, W, 3)."""
 
     pixels: Pixels
 
     def __new__(cls, name: str, pixels: Pixels) -> Picture:
-        """Keep the pixels beside the name; they are a view of the whole set."""
+        """Keep the pixels with the name; they are a view of the whole set."""
         picture = super().__new__(cls, name)
         picture.pixels = pixels
         return picture
 
 
 class ClassImages(ImageDataset):
-    """Images with classes in the host's form: train, and the test images as query and gallery."""
+    """Images with classes in the host's format: training images, and test images as query and gallery."""
 
     def __init__(self, name: str, train: tuple[Pixels, Any], test: tuple[Pixels, Any], **kwargs: Any) -> None:
         tests = items(f"{name}/test", *test)
@@ -50,7 +50,7 @@ class ClassImages(ImageDataset):
 
 
 def items(name: str, pixels: Pixels, classes: Any) -> list[Item]:
-    """Pixels (N, H, W, 3) with classes (N,) -> the host's items."""
+    """Turn pixels (N, H, W, 3) with classes (N,) into the host's items."""
     numbered = enumerate(zip(pixels, classes, strict=True))
     return [(Picture(f"{name}/{i}", image), int(label), 0) for i, (image, label) in numbered]
 
@@ -73,14 +73,14 @@ class CIFAR100(ClassImages):
             folder = os.path.join(root, TorchvisionCIFAR100.base_folder)
             raise DataError(
                 f"CIFAR-100's python version is not found in {folder}; unpack cifar-100-python.tar.gz, or "
-                "train on the drawn stand-in with DATASETS.NAMES \"('DrawnCIFAR100',)\" and DATASETS.TESTS alike"
+                "train on the drawn replacement with DATASETS.NAMES \"('DrawnCIFAR100',)\" and DATASETS.TESTS alike"
             ) from error
         super().__init__("cifar100", (train.data, train.targets), (test.data, test.targets), **kwargs)
 
 
 @DATASET_REGISTRY.register()
 class DrawnCIFAR100(ClassImages):
-    """A drawn stand-in of CIFAR-100: 100 classes (10 shapes in 10 fillings), 32x32, 20 + 10 images of each."""
+    """A drawn replacement for CIFAR-100: 100 classes (10 shapes in 10 fillings), 32x32, 20 + 10 images of each."""
 
     def __init__(self, root: str = "datasets", **kwargs: Any) -> None:
         """Draw both splits in memory; ``root`` is not used."""
@@ -88,15 +88,15 @@ class DrawnCIFAR100(ClassImages):
 
 
 def with_classes(sources: Sequence[Source], transform: Any) -> ClassDataset:
-    """Return the sources' pictures as a dataset for the host's loaders."""
+    """Return the pictures of the sources as a dataset for the host's loaders."""
     return ClassDataset([item for source in sources for item in source.items], transform)
 
 
 class ClassDataset(CommDataset):
-    """The host's dataset for pictures that are no files; classes are never renumbered.
+    """The host's dataset for pictures that are not files; classes are never renumbered.
 
     Args:
-        img_items: from :class:`ClassImages`.
+        img_items: items from :class:`ClassImages`.
         transform: the host's transform list.
     """
 
@@ -104,7 +104,7 @@ class ClassDataset(CommDataset):
         super().__init__(img_items, transform, relabel=False)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The host's item: images (3, H, W) of 0..255, targets, camids, img_paths."""
+        """Return the host's item: images (3, H, W) of 0..255, targets, camids, img_paths."""
         picture, label, camera = self.img_items[index]
         image: Any = Image.fromarray(picture.pixels)
         if self.transform is not None:
@@ -113,5 +113,5 @@ class ClassDataset(CommDataset):
 
     @property
     def num_classes(self) -> int:
-        """The largest class and one."""
+        """The largest class plus one."""
         return int(torch.tensor(self.pids).max()) + 1

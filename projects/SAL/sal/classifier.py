@@ -23,17 +23,17 @@ from .classification import with_classes
 
 @META_ARCH_REGISTRY.register()
 class SALClassifier(Baseline):
-    """The host's Baseline that gives logits (N, classes) in evaluation instead of features."""
+    """The host's Baseline, returning logits (N, classes) instead of features in evaluation."""
 
     output_kind = "logits"
     output_names = ()
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
-        """Read what Baseline reads.
+        """Read the values that Baseline reads.
 
         Raises:
-            ConfigError: the number of classes is not known, as where a run without it is only evaluated.
+            ConfigError: the number of classes is unknown, e.g. if a run without it is only evaluated.
         """
         if cfg.MODEL.HEADS.NUM_CLASSES < 1:
             raise ConfigError("MODEL.HEADS.NUM_CLASSES is 0; a classifier has to know its number of classes")
@@ -41,20 +41,20 @@ class SALClassifier(Baseline):
 
     @staticmethod
     def own_dataset(cfg: Any, is_train: bool) -> DatasetMaker:
-        """Return what makes images with classes."""
+        """Return the function that makes images with classes."""
         return with_classes
 
     def build_evaluator(self, cfg: Any, dataset_name: str, loader: Any, num_query: int) -> ErrorEvaluator:
-        """The evaluator of all test images."""
+        """Return the evaluator of all test images."""
         return ErrorEvaluator()
 
     def forward(self, batched_inputs: Any) -> dict[str, Tensor] | Tensor:
-        """A host batch -> losses (training) or logits (N, classes) (evaluation)."""
+        """Return losses (training) or logits (N, classes) (evaluation) of a host batch."""
         outputs = super().forward(batched_inputs)
-        if self.training or isinstance(self.heads, ClasHead):  # whose outputs are logits already
+        if self.training or isinstance(self.heads, ClasHead):  # the output of ClasHead is logits already
             return outputs
         layer, weight = self.heads.cls_layer, self.heads.weight
-        if type(layer) is not Linear:  # margin softmaxes inherit from it and compare directions
+        if type(layer) is not Linear:  # margin softmaxes are subclasses, which compare directions
             outputs, weight = F.normalize(outputs), F.normalize(weight)
         return F.linear(outputs, weight) * layer.s
 
@@ -66,11 +66,11 @@ class ErrorEvaluator(DatasetEvaluator):
         self._ranks: list[Tensor] = []
 
     def reset(self) -> None:
-        """Forget all batches."""
+        """Drop all batches."""
         self._ranks = []
 
     def process(self, inputs: dict[str, Any], outputs: Tensor) -> None:
-        """Keep at which place each image's class stands, 0 the best; of equal logits the wrong one comes first."""
+        """Keep the rank of each image's class, 0 for the best; among equal logits, wrong classes come first."""
         logits, labels = outputs.float().cpu(), inputs["targets"].cpu()
         if not torch.isfinite(logits).all():
             raise DataError("the classifier's logits hold NaN or infinite values: load an earlier checkpoint")
@@ -78,7 +78,7 @@ class ErrorEvaluator(DatasetEvaluator):
         self._ranks.append((logits >= own).sum(dim=1) - 1)
 
     def evaluate(self) -> dict[str, float]:
-        """The error rates over all processes; {} on all but the main one."""
+        """Return the error rates over all processes; {} in all processes but the main one."""
         gathered = [self._ranks]
         if comm.get_world_size() > 1:
             comm.synchronize()

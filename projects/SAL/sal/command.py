@@ -1,4 +1,4 @@
-"""Show the attention of the stages of models side by side."""
+"""Show the attention of the stages of several models side by side."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def argument_parser() -> argparse.ArgumentParser:
         help="a model to show; repeat it for one with and one without the constraint",
     )
     parser.add_argument("--images", nargs="+", default=[], help="pictures (default: queries of the test set)")
-    parser.add_argument("--count", type=int, default=6, help="how many queries")
-    parser.add_argument("--output", default="logs/attention.png", help="the picture")
+    parser.add_argument("--count", type=int, default=6, help="number of queries")
+    parser.add_argument("--output", default="logs/attention.png", help="file for the picture")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the picture; print its path and how far apart each model's stages look (L_sac)."""
+    """Write the picture; print its path and the difference of each model's stages (L_sac)."""
     from fastreid_projects.engine.load_model import named_configs
 
     from .attention import write_attention

@@ -1,4 +1,4 @@
-"""The multi-level head: pooled levels side by side, one linear layer, a classifier (sec. 3.1, fig. 1)."""
+"""The multi-level head: pooled levels side by side, one linear layer, and a classifier (sec. 3.1, fig. 1)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .backbone import build_dilated_resnet_backbone, level_channels
 
 
 class LevelPool(nn.Module):
-    """Makes a pooling layer take several levels; pooling their concatenation would need it in memory."""
+    """Let a pooling layer pool several levels; pooling their concatenation would need it in memory."""
 
     def forward(self, levels: Tensor | Sequence[Tensor]) -> Tensor:
-        """One map or several (N, C_i, H_i, W_i) -> (N, sum of C_i, 1, 1)."""
+        """Pool one or several maps (N, C_i, H_i, W_i) to (N, sum of C_i, 1, 1)."""
         maps = [levels] if isinstance(levels, Tensor) else levels
         return torch.cat([super(LevelPool, self).forward(features) for features in maps], dim=1)
 
@@ -28,7 +28,7 @@ class LevelPools(nn.ModuleList):
     """A pooling layer with weights for each level.
 
     Args:
-        kind: of all of them.
+        kind: the class of all of them.
         channels: C_i of each level.
     """
 
@@ -40,13 +40,13 @@ class LevelPools(nn.ModuleList):
         self.channels = list(channels)
 
     def forward(self, levels: Tensor | Sequence[Tensor]) -> Tensor:
-        """The levels (N, C_i, H_i, W_i), or these side by side -> (N, sum of C_i, 1, 1)."""
+        """Pool the levels (N, C_i, H_i, W_i), or their concatenation, to (N, sum of C_i, 1, 1)."""
         maps = levels.split(self.channels, dim=1) if isinstance(levels, Tensor) else levels
         return torch.cat([pool(features) for pool, features in zip(self, maps, strict=True)], dim=1)
 
 
 def pool_levels(pool: nn.Module, channels: Sequence[int]) -> nn.Module:
-    """Let a pooling layer of the host take levels, too; one without weights stays an instance of its class."""
+    """Let a pooling layer of the host also pool levels; one without weights stays an instance of its class."""
     if isinstance(pool, ChannelPooling) and len(channels) > 1:
         return LevelPools(type(pool), channels)
     kind = type(pool)
@@ -59,11 +59,11 @@ class MultiLevelHead(EmbeddingHead):
     """The host's embedding head on the levels of a backbone, or on a single map.
 
     With ``EMBEDDING_DIM`` 1024 and ``NECK_FEAT`` after, the losses and the evaluation see the paper's 1024-d feature.
-    The linear layer has a bias unless a BatchNorm follows, whose shift does the same.
+    The linear layer has a bias unless a BatchNorm follows, whose shift has the same effect.
 
     Args:
-        level_channels: channels of each level, or of the single map.
-        arguments: of the host's head.
+        level_channels: the channels of each level, or of the single map.
+        arguments: the arguments of the host's head.
     """
 
     takes_levels = True
@@ -77,13 +77,13 @@ class MultiLevelHead(EmbeddingHead):
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
-        """Read what the host's head reads, and the backbone's levels."""
+        """Read the values that the host's head reads, and the levels of the backbone."""
         own = build_dilated_resnet_backbone.__name__ == cfg.MODEL.BACKBONE.NAME
         channels = level_channels(cfg) if own else [cfg.MODEL.BACKBONE.FEAT_DIM]
         return {**super().from_config(cfg), "level_channels": channels}
 
     def reset_parameters(self) -> None:
-        """Give the linear layer its bias, then initialise as the host does."""
+        """Give the linear layer a bias, then initialise as the host does."""
         modules = list(self.bottleneck)
         if len(modules) == 1 and isinstance(linear := modules[0], nn.Conv2d):
             self.bottleneck = nn.Sequential(nn.Conv2d(linear.in_channels, linear.out_channels, 1))

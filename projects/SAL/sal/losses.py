@@ -7,7 +7,7 @@
 | H x W  | size of a feature map             |
 | D      | size of a feature                 |
 
-The functions and modules need torch alone; reading a config needs the host.
+The functions and modules need only torch; reading a config needs the host.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ IDENTITIES = 3  # of a quadruplet: y_i, y_k, y_h
 
 
 def attention_map(features: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-    """Spatial attention of a feature map: the mean over channels of squares, scaled to unit l2 norm (Eq. 1).
+    """Return the spatial attention of a feature map: the mean of squares over channels, with unit l2 norm (Eq. 1).
 
     Args:
-        features: (N, C, H, W), of any floating type; computed in float32 at least.
-        size: resize the map to this height and width before it is scaled.
+        features: (N, C, H, W), of any floating-point type; computed at least in float32.
+        size: a height and width to which the map is resized before it is scaled.
 
     Returns:
-        (N, H, W) or (N, *size), >= 0; an image's map has norm 1, or is zero where its features are.
+        (N, H, W) or (N, *size), >= 0; the map of an image has norm 1, or is zero if its features are.
 
     Raises:
-        ValueError: features that are not (N, C, H, W) floats.
+        ValueError: the features are not (N, C, H, W) floats.
     """
     if features.dim() != 4 or not features.is_floating_point():
         raise ValueError(
@@ -49,17 +49,17 @@ def attention_map(features: Tensor, size: tuple[int, int] | None = None) -> Tens
         energy = wide(features).square().mean(dim=1)
         if size is not None and tuple(energy.shape[1:]) != tuple(size):
             energy = F.interpolate(energy.unsqueeze(1), size=size, mode="bilinear", antialias=True).squeeze(1)
-        # The quotient does not depend on the scale; taking it off first keeps squares of squares in range.
+        # The quotient does not depend on the scale; dividing by it first keeps squares of squares in range.
         largest = energy.detach().amax(dim=(1, 2), keepdim=True)
         energy = energy / torch.where(largest > 0, largest, torch.ones_like(largest))
         return F.normalize(energy.flatten(1), dim=1).view_as(energy)
 
 
 def self_attention_constraint(maps: Sequence[Tensor]) -> Tensor:
-    """L_sac: squared distances between the last map's attention and each other map's (Eq. 2).
+    """Return L_sac: squared distances between the last map's attention and that of each other map (Eq. 2).
 
-    With the maps of stage4, stage5 and stage6: |s6 - s5|^2 + |s6 - s4|^2, summed over positions, mean over images.
-    Attention of another size is resized to the last map's.
+    With the maps of stage4, stage5 and stage6: |s6 - s5|^2 + |s6 - s4|^2, summed over positions, averaged over images.
+    Attention of another size is resized to that of the last map.
 
     Args:
         maps: two or more (N, C, H, W); C, H and W may differ.
@@ -68,7 +68,7 @@ def self_attention_constraint(maps: Sequence[Tensor]) -> Tensor:
         A scalar, 0 to 2 (len(maps) - 1).
 
     Raises:
-        ValueError: fewer than two maps, or maps of different numbers of images.
+        ValueError: there are fewer than two maps, or maps of different numbers of images.
     """
     if len(maps) < 2:
         raise ValueError(f"the self-attention constraint compares two or more feature maps, not {len(maps)}")
@@ -84,24 +84,24 @@ def self_attention_constraint(maps: Sequence[Tensor]) -> Tensor:
 def quadruplet_hard_loss(
     features: Tensor, labels: Tensor, *, margin1: float = 0.5, margin2: float = 0.2
 ) -> Tensor:
-    """L_quad with the hardest quadruplet of each anchor x_i (Eq. 5).
+    """Return L_quad with the hardest quadruplet of each anchor x_i (Eq. 5).
 
     [d(x_i, x_j) - d(x_i, x_k) + margin1]_+ + [d(x_i, x_j) - d(x_k, x_h) + margin2]_+, where x_j is the farthest
     positive and x_k the nearest negative of x_i, and x_h is the nearest to x_k with an identity that is neither
     y_k nor y_i. d is Euclidean.
 
     Args:
-        features: (N, D), of any floating type; distances are float32 at least.
+        features: (N, D), of any floating-point type; distances are at least float32.
         labels: (N,) identities, three or more.
         margin1: epsilon_1.
         margin2: epsilon_2.
 
     Returns:
-        A scalar, the mean over the anchors that have a positive; 0 with its graph where none has.
+        A scalar, the mean over the anchors that have a positive; 0 with its graph if none has one.
 
     Raises:
         DataError: the batch holds fewer than three identities.
-        ValueError: not one label per image.
+        ValueError: there is not one label per image.
     """
     if labels.shape != (len(features),):
         raise ValueError(
@@ -111,7 +111,7 @@ def quadruplet_hard_loss(
     if identities < IDENTITIES:
         raise DataError(
             f"the quadruplet-hard loss needs {IDENTITIES} identities in a batch, but this one has {identities}: "
-            "take larger batches or fewer images of each identity (in a config: SOLVER.IMS_PER_BATCH, "
+            "use larger batches or fewer images of each identity (in a config: SOLVER.IMS_PER_BATCH, "
             "DATALOADER.NUM_INSTANCE)"
         )
     distances = euclidean_distances(features)
@@ -128,10 +128,10 @@ def quadruplet_hard_loss(
 
 @register_loss
 class SelfAttentionConstraint(nn.Module):
-    """:func:`self_attention_constraint` as a module, for any model with feature maps.
+    """Compute :func:`self_attention_constraint` as a module, for any model with feature maps.
 
     Args:
-        layers: modules of the model whose maps it wants, see :mod:`fastreid_projects.losses.feature_maps`.
+        layers: the modules of the model whose maps it uses, see :mod:`fastreid_projects.losses.feature_maps`.
     """
 
     inputs = FEATURE_MAPS
@@ -159,7 +159,7 @@ class SelfAttentionConstraint(nn.Module):
         return cls(layers)
 
     def forward(self, maps: Sequence[Tensor], labels: Tensor | None = None) -> Tensor:
-        """Loss of a list of feature maps (N, C, H, W), a scalar; identities are not used.
+        """Return the loss of a list of feature maps (N, C, H, W), a scalar; identities are not used.
 
         Raises:
             ConfigError: the layers gave fewer than two maps.
@@ -174,7 +174,7 @@ class SelfAttentionConstraint(nn.Module):
 
 
 def _gives_one_map(cfg: Any) -> bool:
-    """Whether ``MODEL.BACKBONE`` is known to return a single map: the host's do, and ours with one level."""
+    """Return whether ``MODEL.BACKBONE`` returns a single map: the host's backbones do, and ours with one level."""
     from fastreid_projects.config.checks import DEPTHS
 
     from .backbone import build_dilated_resnet_backbone
@@ -189,18 +189,18 @@ def _too_few(layers: Sequence[str], count: int) -> ConfigError:
     return ConfigError(
         f"MODEL.LOSSES.SAC.LAYERS {layers} gives the self-attention constraint {count} feature map"
         f"{'' if count == 1 else 's'}, but it compares two or more: name modules of the model, e.g. "
-        "\"('backbone.layer3','backbone.layer4')\" of a ResNet"
+        "\"('backbone.layer3','backbone.layer4')\" for a ResNet"
     )
 
 
 @register_loss
 class QuadrupletHardLoss(nn.Module):
-    """:func:`quadruplet_hard_loss` as a module: ``loss(embeddings, labels)``.
+    """Compute :func:`quadruplet_hard_loss` as a module: ``loss(embeddings, labels)``.
 
     Args:
         margin1: epsilon_1.
         margin2: epsilon_2.
-        gather: mine over the features of all processes; see :mod:`fastreid_projects.losses.gather`.
+        gather: whether to mine over the features of all processes; see :mod:`fastreid_projects.losses.gather`.
     """
 
     inputs = "features"
@@ -215,7 +215,7 @@ class QuadrupletHardLoss(nn.Module):
         """Read ``MODEL.LOSSES.QUADRUPLET``.
 
         Raises:
-            ConfigError: the sampler's batches hold fewer than three identities.
+            ConfigError: the batches of the sampler hold fewer than three identities.
         """
         from fastreid.utils import comm
 
@@ -230,7 +230,7 @@ class QuadrupletHardLoss(nn.Module):
         return cls(node.MARGIN1, node.MARGIN2, node.GATHER)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Loss of features (N, D) with labels (N,), a tensor or a list; a scalar."""
+        """Return the loss of features (N, D) with labels (N,), a tensor or a list; a scalar."""
         labels = torch.as_tensor(labels, device=features.device)
         if self.gather:
             features, labels = gather_batch(features, labels)

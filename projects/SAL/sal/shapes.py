@@ -1,4 +1,4 @@
-"""Drawn pictures of 100 classes, in CIFAR-100's format: what stands in for it where it is not at hand."""
+"""Drawn pictures of 100 classes, in the format of CIFAR-100, which they replace if it is not available."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIZE = 32
-SCALE = 4  # drawn larger, then reduced, for smooth edges
+SCALE = 4  # pictures are drawn larger and then reduced, for smooth edges
 FILLINGS = 10
 SHAPES = 10
 CLASSES = SHAPES * FILLINGS
 
 
 def draw_shapes(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Draw ``count`` pictures of each class, the same for a seed everywhere.
+    """Draw ``count`` pictures of each class, which are the same for a seed on every machine.
 
-    Class c is shape c // 10 in filling c % 10 (five hues, plain or striped); place, size, turn, shade, ground and noise
-    are drawn by lot, and a second, smaller and colourless shape is in the way.
+    Class c is shape c // 10 in filling c % 10 (five hues, plain or striped). Place, size, rotation, shade, background
+    and noise are random, and a second, smaller and colourless shape is in the way.
 
     Returns:
         RGB pixels (100 * count, 32, 32, 3) and classes (100 * count,), in the order of the classes.
@@ -53,7 +53,7 @@ def _paint(
 
 
 def _mask(shape: int, rng: np.random.Generator, low: float, high: float) -> NDArray[np.float64]:
-    """Where a shape is, 0 or 1, at a random place, of a size between two shares of the picture."""
+    """Return a mask (0 or 1) of a shape at a random place, whose size lies between two shares of the picture."""
     full = SIZE * SCALE
     mask = np.zeros((full, full), dtype=np.uint8)
     centre = rng.uniform(0.35, 0.65, 2) * full
@@ -78,7 +78,7 @@ def _mask(shape: int, rng: np.random.Generator, low: float, high: float) -> NDAr
 def _polygon(
     centre: NDArray[np.float64], radius: float, turn: float, corners: int, dent: float
 ) -> NDArray[np.int32]:
-    """A regular polygon, or a star whose inner corners lie at ``dent`` of the radius."""
+    """Return a regular polygon, or a star whose inner corners lie at ``dent`` of the radius."""
     count = corners if dent == 1 else 2 * corners
     angles = turn - np.pi / 2 + 2 * np.pi * np.arange(count) / count
     radii = np.where(np.arange(count) % 2 == 1, dent, 1.0) * radius

@@ -380,5 +380,5 @@ def test_a_signal_saves_a_checkpoint(way, signum, market, tmp_path, capfd, monke
     assert start(process_work.interrupted, args) == 128 + signum
     last = capfd.readouterr().err.strip().splitlines()[-1]
     assert "saved as" in last
-    assert "Go on with: " in last
+    assert "Resume with: " in last
     assert (tmp_path / "out" / "model_interrupted.pth").is_file()

@@ -74,7 +74,7 @@ def test_other_configs_and_files_that_run_code_are_the_hosts(tmp_path):
     cfg.merge_from_file(str(path))
     assert cfg.A == 2
     path.write_text("INPUT:\n  SIZE_TEST: !!python/object/apply:builtins.sorted [[5, 4]]\n")
-    with pytest.raises(ConfigError, match="is no valid yaml"):
+    with pytest.raises(ConfigError, match="is not valid YAML"):
         get_cfg().merge_from_file(str(path))
     cfg = get_cfg()
     cfg.merge_from_file(str(path), allow_unsafe=True)

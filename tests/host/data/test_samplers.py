@@ -31,7 +31,7 @@ def test_the_host_loops_for_ever(unpatched):
 @BOTH
 @pytest.mark.parametrize(("batch", "instances"), [(10, 4), (2, 4), (16, 0)])
 def test_a_batch_that_does_not_divide(sampler, batch, instances):
-    with pytest.raises(ConfigError, match=rf"no multiple of DATALOADER\.NUM_INSTANCE {instances}"):
+    with pytest.raises(ConfigError, match=rf"not a multiple of DATALOADER\.NUM_INSTANCE {instances}"):
         sampler(items(16), batch, instances)
 
 

@@ -157,7 +157,7 @@ def test_no_code_is_run(tmp_path, monkeypatch, value, legacy):
 def test_files_without_weights_are_named(tmp_path, content):
     path = str(tmp_path / "other.pth")
     torch.save(content, path)
-    with pytest.raises(WeightsError, match="holds no weights"):
+    with pytest.raises(WeightsError, match="does not hold weights"):
         make_checkpointer(tmp_path).load(path)
 
 

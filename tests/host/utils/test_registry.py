@@ -13,9 +13,9 @@ from fastreid_projects.errors import NameTakenError
         (
             BACKBONE_REGISTRY,
             "build_resnet_backbone",
-            "the backbone build_resnet_backbone is registered already, by ",
+            "the backbone build_resnet_backbone is already registered by ",
         ),
-        (REID_HEADS_REGISTRY, "EmbeddingHead", "the head EmbeddingHead is registered already, by "),
+        (REID_HEADS_REGISTRY, "EmbeddingHead", "the head EmbeddingHead is already registered by "),
     ],
 )
 def test_a_second_object_of_a_name_is_an_error_that_names_the_first(registry, name, sentence):

@@ -270,6 +270,6 @@ def test_the_command(images, tmp_path, monkeypatch, capsys):
 def test_the_drawn_peoples_own_masks_are_never_replaced(images):
     truth = drawn_path(images[0])
     before = truth.read_bytes()
-    with pytest.raises(ConfigError, match=r"--folder 'masks' holds the drawn people's own masks"):
+    with pytest.raises(ConfigError, match=r"--folder 'masks' holds the masks of the synthetic demo set"):
         priors.make_priors(images, "drawn", {}, folder="masks", workers=1, overwrite=True)
     assert truth.read_bytes() == before

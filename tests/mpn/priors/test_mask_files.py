@@ -90,10 +90,10 @@ def test_no_mask_takes_the_place_of_an_image(images, tmp_path):
 
 def test_two_images_of_one_mask_are_refused(tmp_path):
     alike = draw(tmp_path / "a" / "train" / "x.jpg", tmp_path / "a" / "train" / "x.png")
-    with pytest.raises(DataError, match=r"train/x\.jpg and .*train/x\.png have one mask"):
+    with pytest.raises(DataError, match=r"train/x\.jpg and .*train/x\.png have the same mask"):
         make(alike)
     splits = draw(tmp_path / "train" / "0" / "c1.jpg", tmp_path / "query" / "0" / "c1.jpg")
-    with pytest.raises(DataError, match=r"train/0/c1\.jpg and .*query/0/c1\.jpg have one mask"):
+    with pytest.raises(DataError, match=r"train/0/c1\.jpg and .*query/0/c1\.jpg have the same mask"):
         make(splits, str(tmp_path / "masks"))
     assert not (tmp_path / "masks").exists()
     assert make(splits).made == 2
@@ -173,7 +173,7 @@ def test_a_sheet_replaces_no_image_and_no_mask(images, capsys):
 @pytest.mark.parametrize("device", ["foo", "cuda:77", "meta"])
 def test_a_device_that_is_not_there(images, capsys, device):
     assert make_masks(["torchvision", "--images", str(Path(images[0]).parent), "--device", device]) == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: --device '{device}' is no device")
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: --device '{device}' is not a device")
 
 
 def interpreter(takes, *gives):

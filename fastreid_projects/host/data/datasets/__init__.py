@@ -1,4 +1,4 @@
-"""Patches of data/datasets/*.py: files in the order of their names, labels from the file's name."""
+"""Patches of data/datasets/*.py: files are sorted by name, and labels come from the file name."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from fastreid_projects.host.data.datasets.vehicleid import patch_vehicleid
 
 
 def patch_datasets() -> None:
-    """List files in the order of their names, read labels from the file's name, name what is missing.
+    """Sort files by name, read labels from the file name, and name whatever is missing.
 
-    Adds keys of DATASETS.
+    Also add keys of DATASETS.
     """
     if "ID_FRACTION" not in _C.DATASETS:
-        # The share of the training identities that is used, and the seed of that choice.
+        # The share of the training identities that is used, and the seed for choosing them.
         _C.DATASETS.ID_FRACTION, _C.DATASETS.ID_FRACTION_SEED = 1.0, 0
-        # Of test sets that draw their gallery at random (VehicleID's): the seed of the draw, and over how many draws,
-        # of this seed and the next ones, the metrics are averaged. Liu et al. 2016 draw ten times.
+        # For test sets that draw their gallery at random (VehicleID's): the seed of the draw, and the number of draws,
+        # with this seed and the following ones, over which metrics are averaged. Liu et al. 2016 draw ten times.
         _C.DATASETS.SPLIT_SEED, _C.DATASETS.SPLIT_DRAWS = 0, 1
     patch_listing()
     patch_names()
@@ -40,7 +40,7 @@ def patch_datasets() -> None:
 
 
 def combine_all(self: Any) -> None:
-    """Add query and gallery to the training images; bases.py:117 fails for items of more fields."""
+    """Add query and gallery to the training images; bases.py:117 fails for items with more fields."""
     combined = copy.deepcopy(self.train)
     name = self.dataset_name if isinstance(self, NamesPeople) else "Unknown"
     for path, pid, camid, *rest in [*self.query, *self.gallery]:

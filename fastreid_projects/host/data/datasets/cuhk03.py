@@ -1,4 +1,4 @@
-"""Patches of data/datasets/cuhk03.py: how it unpacks the published .mat, and where its images lie."""
+"""Patches of data/datasets/cuhk03.py: how it unpacks the published .mat file, and where its images lie."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _host_preprocess = CUHK03.preprocess_split
 
 
 def patch_cuhk03() -> None:
-    """Read ``cuhk03-np`` where it is there alone, unpack once, and find the images of a folder that was moved."""
+    """Read ``cuhk03-np`` if only that exists, unpack once, and find the images of a folder that was moved."""
     CUHK03.__init__ = cuhk03_init
     CUHK03.preprocess_split = preprocess_split
 
@@ -41,8 +41,8 @@ def cuhk03_init(
 ) -> None:
     """Open the dataset; see the host's arguments.
 
-    The split files hold the absolute paths of the folder that the images were unpacked to (cuhk03.py:220): of a folder
-    that was moved since, the images are looked for where they are now.
+    The split files hold absolute paths of the folder into which the images were unpacked (cuhk03.py:220); if the folder
+    was moved, the images are read from its present place.
     """
     kind, raw = "labeled" if cuhk03_labeled else "detected", os.path.join(root, self.dataset_dir)
     folder = "" if os.path.isdir(raw) or cuhk03_classic_split else find_new_protocol(root, kind)
@@ -57,8 +57,8 @@ def cuhk03_init(
         _host_init(self, root, split_id, cuhk03_labeled, cuhk03_classic_split, **kwargs)
     except json.JSONDecodeError as error:
         raise DataError(
-            f"A split file of {self.dataset_dir} is not complete ({error}): delete {_names(_splits(self))}; they are "
-            "made anew."
+            f"A split file of {self.dataset_dir} is incomplete ({error}): delete {_names(_splits(self))}; they will be "
+            "written again."
         ) from error
     images = self.imgs_labeled_dir if cuhk03_labeled else self.imgs_detected_dir
     self._train, self._query, self._gallery = (
@@ -68,12 +68,12 @@ def cuhk03_init(
 
 
 def preprocess_split(self: Any) -> None:
-    """Unpack the images and write the splits: one process does, the others wait.
+    """Unpack the images and write the splits in one process, while the others wait.
 
-    cuhk03.py:93 lets all processes write the same files; cuhk03.py:128 takes an image that a killed one left for whole.
+    cuhk03.py:93 lets all processes write the same files; cuhk03.py:128 takes a truncated image for a complete one.
 
     Raises:
-        DataError: the files cannot be read, or the folder not be written.
+        DataError: the files cannot be read, or the folder cannot be written.
     """
     if _is_unpacked(self):
         return
@@ -84,13 +84,13 @@ def preprocess_split(self: Any) -> None:
                 _host_preprocess(self)
     except (OSError, KeyError, ValueError) as error:
         raise DataError(
-            f"CUHK03 cannot be unpacked from {self.raw_mat_path} into {self.dataset_dir} ({error}): see that the .mat "
-            "files are those of its publishers, and that the folder can be written."
+            f"CUHK03 cannot be unpacked from {self.raw_mat_path} into {self.dataset_dir} ({error}): check that the "
+            ".mat files are those of its publishers, and that the folder can be written."
         ) from error
 
 
 def _splits(self: Any) -> list[str]:
-    """The files that the host writes last, in its order."""
+    """Return the files that the host writes last, in its order."""
     return [
         self.split_classic_det_json_path,
         self.split_classic_lab_json_path,
@@ -104,7 +104,7 @@ def _is_unpacked(self: Any) -> bool:
 
 
 def _remove_broken(self: Any) -> None:
-    """Remove images that an unpacking was killed in; the host keeps what is there."""
+    """Remove the images in which an unpacking was killed; the host keeps existing files."""
     for folder in (self.imgs_labeled_dir, self.imgs_detected_dir):
         with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(folder):

@@ -1,4 +1,4 @@
-"""Patches of where the datasets look for their folders."""
+"""Patches of where datasets look for their folders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastreid.data.datasets import bases, market1501, msmt17, vehicleid, veri
 
 from fastreid_projects.data.datasets import not_found
 
-# The host asks for these folders in lower case (veri.py:29, vehicleid.py:27), the publishers and others write them so.
+# The host expects these folders in lower case (veri.py:29, vehicleid.py:27), but publishers and others write them so.
 SPELLINGS = {"veri": "VeRi", "vehicleid": "VehicleID"}
 SPELT_CLASSES = (
     veri.VeRi,
@@ -29,7 +29,7 @@ logger = logging.getLogger("fastreid.projects.host.datasets")
 
 
 def patch_folders() -> None:
-    """Take either spelling of a folder, and name what is missing."""
+    """Accept either spelling of a folder, and name what is missing."""
     for dataset in SPELT_CLASSES:
         dataset.__init__ = _either_spelling(dataset.__init__)
     market1501.Market1501.__init__ = market_init
@@ -38,7 +38,7 @@ def patch_folders() -> None:
 
 
 def _either_spelling(init: Callable[..., None]) -> Callable[..., None]:
-    """Let a dataset use its folder by the publisher's spelling where the host's is not there."""
+    """Let a dataset use its folder under the publisher's spelling if the host's spelling does not exist."""
 
     @functools.wraps(init)
     def wrapped(self: Any, root: str = "datasets", *args: Any, **kwargs: Any) -> None:
@@ -52,7 +52,7 @@ def _either_spelling(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def market_init(self: Any, root: str = "datasets", market1501_500k: bool = False, **kwargs: Any) -> None:
-    """Look for Market-1501 first: market1501.py:41 calls a folder that is not there "deprecated"."""
+    """Look for Market-1501 first, because market1501.py:41 calls a missing folder "deprecated"."""
     base = os.path.join(root, type(self).dataset_dir)
     names = ("Market-1501-v15.09.15", "bounding_box_train")
     if not any(os.path.isdir(os.path.join(base, name)) for name in names):
@@ -61,13 +61,13 @@ def market_init(self: Any, root: str = "datasets", market1501_500k: bool = False
 
 
 def msmt17_init(self: Any, root: str = "datasets", **kwargs: Any) -> None:
-    """Say which version is read where both are there, and which are looked for where none is (msmt17.py:62)."""
+    """Say which version is read if there are both, and which ones were looked for if there is none (msmt17.py:62)."""
     there = [name for name in msmt17.VERSION_DICT if os.path.isdir(os.path.join(root, name))]
     if not there:
         raise not_found(*(os.path.join(root, name) for name in msmt17.VERSION_DICT))
     if len(there) > 1:
         logger.warning(
-            "MSMT17 is read from %s; %s lies beside it and is not read: move the one that you do not mean",
+            "MSMT17 is read from %s; %s lies beside it and is not read: move the one that you do not want to use",
             os.path.join(root, there[0]),
             there[1],
         )

@@ -1,4 +1,4 @@
-"""Patches of how data/datasets/*.py list files: in the order of their names, without hidden ones."""
+"""Patches of how data/datasets/*.py list files: sorted by name, without hidden files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger("fastreid.projects.host.datasets")
 
 
 def patch_listing() -> None:
-    """Let every dataset list its files sorted; the file system's own order (market1501.py:73, lpw.py:40) differs."""
+    """Let every dataset list its files sorted; the order of the file system (market1501.py:73, lpw.py:40) varies."""
     for name, module in list(sys.modules.items()):
         if name.startswith("fastreid.data.datasets."):
             if getattr(module, "os", None) is os:
@@ -29,9 +29,9 @@ def patch_listing() -> None:
 
 
 def sorted_glob(pattern: str, **kwargs: Any) -> list[str]:
-    """List matching paths sorted, whatever the case of their suffix; warn of other pictures among them.
+    """List matching paths sorted, ignoring the case of their suffix; warn of other pictures among them.
 
-    Of a pattern only the last part is one: a folder may be called ``[new]``.
+    Only the last part of the path is a pattern: a folder may be called ``[new]``.
     """
     folder, name = os.path.split(pattern)
     if kwargs or (glob.has_magic(folder) and not os.path.isdir(folder)):
@@ -47,7 +47,7 @@ def sorted_glob(pattern: str, **kwargs: Any) -> list[str]:
 
 @functools.cache
 def _warn_of_others(folder: str, pattern: str, others: Sequence[str]) -> None:
-    """Warn once of pictures that a dataset leaves out."""
+    """Warn once of the pictures that a dataset leaves out."""
     if others:
         logger.warning(
             "%d pictures in %s are not read, as the dataset reads %s: %s",
@@ -59,7 +59,7 @@ def _warn_of_others(folder: str, pattern: str, others: Sequence[str]) -> None:
 
 
 class _SortedGlob:
-    """Stands in for the module ``glob``."""
+    """Replacement for the module ``glob``."""
 
     glob = staticmethod(sorted_glob)
 
@@ -68,19 +68,19 @@ class _SortedGlob:
 
 
 class _SortedOs:
-    """Stands in for the module ``os``."""
+    """Replacement for the module ``os``."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
 
     @staticmethod
     def listdir(path: str) -> list[str]:
-        """List sorted, without hidden files."""
+        """List a folder sorted, without hidden files."""
         return sorted(name for name in os.listdir(path) if name[:1] != ".")
 
     @staticmethod
     def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
-        """Walk sorted, without hidden files and folders."""
+        """Walk a folder sorted, without hidden files and folders."""
         for folder, folders, files in os.walk(top):
             folders[:] = sorted(name for name in folders if name[:1] != ".")
             yield folder, folders, sorted(name for name in files if name[:1] != ".")

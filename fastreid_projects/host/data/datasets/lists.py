@@ -1,4 +1,4 @@
-"""Patches of the datasets that read list files: one sentence with file and line; blank lines are nothing."""
+"""Patches of the datasets that read list files: errors name file and line; blank lines are ignored."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from fastreid_projects.errors import DataError
 from fastreid_projects.evaluation.draws import draw_gallery
 
 T = TypeVar("T")
-_LEAST_AIRPORT_PERSON = 11001  # AirportALERT.py:47 leaves out those before
+_LEAST_AIRPORT_PERSON = 11001  # AirportALERT.py:47 leaves out smaller numbers
 
 
 def patch_lists() -> None:
-    """Read lists line by line: veriwild.py:64 and its like fail on a blank line, and name neither file nor line."""
+    """Read lists line by line: veriwild.py:64 and others fail on a blank line, and name neither file nor line."""
     VehicleID.process_dir = read_vehicleid
     VeRiWild.process_dir = read_veriwild
     VeRiWild.process_vehicle = read_vehicle_info
@@ -28,16 +28,16 @@ def patch_lists() -> None:
 
 
 def read_list(path: str, parse: Callable[[str], T], wanted: str, *, head: bool = False) -> list[T]:
-    """Read a list file, an entry a line.
+    """Read a list file with one entry on each line.
 
     Args:
-        path: of the file.
-        parse: a line, without the spaces around it, to an entry.
-        wanted: what a line has to be, for errors.
-        head: the first line names the columns.
+        path: the path of the file.
+        parse: a function that turns a line, without surrounding spaces, into an entry.
+        wanted: what a line has to be, for error messages.
+        head: whether the first line holds the names of the columns.
 
     Raises:
-        DataError: a line that cannot be read, with its number.
+        DataError: a line cannot be read; the message gives its number.
     """
     entries = []
     with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
@@ -57,12 +57,12 @@ def read_list(path: str, parse: Callable[[str], T], wanted: str, *, head: bool =
 
 
 def _labels(self: Any, pid: int, camid: int, is_train: bool) -> tuple[Any, Any]:
-    """Identity and camera as the host has them: texts in training, numbers in tests."""
+    """Return identity and camera as in the host: texts in training, numbers in tests."""
     return (f"{self.dataset_name}_{pid}", f"{self.dataset_name}_{camid}") if is_train else (pid, camid)
 
 
 def read_vehicleid(self: Any, list_file: str, is_train: bool = True) -> Any:
-    """Read a list of VehicleID; tests draw their gallery by ``split_seed``."""
+    """Read a list of VehicleID; test sets draw their gallery by ``split_seed``."""
 
     def parse(line: str) -> tuple[str, Any, Any]:
         image, vehicle = line.split()
@@ -70,7 +70,7 @@ def read_vehicleid(self: Any, list_file: str, is_train: bool = True) -> Any:
             self, int(vehicle), int(image), is_train
         )
 
-    items = read_list(list_file, parse, "an image and its vehicle, as '0000001 7'")
+    items = read_list(list_file, parse, "an image and its vehicle, such as '0000001 7'")
     if is_train:
         return items
     query, gallery = draw_gallery(items, self.split_seed)
@@ -85,24 +85,24 @@ def read_veriwild(self: Any, img_list: str, is_train: bool = True) -> list[tuple
         image = file.split(".")[0]
         if image not in self.imgid2camid:
             raise DataError(
-                f"the image {line} has no row in {self.vehicle_info}, which says the cameras: remove the line, or take "
+                f"the image {line} has no row in {self.vehicle_info}, which holds the cameras: remove the line, or use "
                 "both files from the same release."
             )
         camera = int(self.imgid2camid[image])
         return self.imgid2imgpath[image], *_labels(self, int(vehicle), camera, is_train)
 
-    return read_list(img_list, parse, "a vehicle and its image, as '00001/000001.jpg'")
+    return read_list(img_list, parse, "a vehicle and its image, such as '00001/000001.jpg'")
 
 
 def read_vehicle_info(self: Any, vehicle_info: str) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-    """Read vehicle, camera and path of each image of VERI-Wild; the first line is a head."""
+    """Read vehicle, camera and path of each image of VERI-Wild; the first line is a header."""
 
     def parse(line: str) -> tuple[str, str, str]:
         name, camera, *_ = line.split(";")
         vehicle, image = name.split("/")
         return image, vehicle, str(int(camera))
 
-    rows = read_list(vehicle_info, parse, "a row as '00001/000001;38;...'", head=True)
+    rows = read_list(vehicle_info, parse, "a row such as '00001/000001;38;...'", head=True)
     return (
         {image: vehicle for image, vehicle, _ in rows},
         {image: camera for image, _, camera in rows},
@@ -113,18 +113,18 @@ def read_vehicle_info(self: Any, vehicle_info: str) -> tuple[dict[str, str], dic
 def read_msmt17(
     self: Any, dir_path: str, list_path: str, is_train: bool = True
 ) -> list[tuple[str, Any, Any]]:
-    """Read a list of MSMT17; the camera is the third number of a file's name."""
+    """Read a list of MSMT17; the camera is the third number of a file name."""
 
     def parse(line: str) -> tuple[str, Any, Any]:
         path, pid = line.rsplit(maxsplit=1)
         camera = int(path.split("_")[2]) - 1
         return os.path.join(dir_path, path), *_labels(self, int(pid), camera, is_train)
 
-    return read_list(list_path, parse, "an image and its person, as '0000/0000_000_01_0303_0001.jpg 0'")
+    return read_list(list_path, parse, "an image and its person, such as '0000/0000_000_01_0303_0001.jpg 0'")
 
 
 def read_airport(self: Any, dir_path: str, train_file: str) -> list[list[str]]:
-    """Read the list of Airport ALERT, whose paths are a camera's folder, a person's and a file."""
+    """Read the list of Airport ALERT, whose paths consist of camera folder, person folder and file."""
 
     def parse(line: str) -> list[str]:
         camera, person, *file = line.replace("\\", "/").split("/")
@@ -135,4 +135,6 @@ def read_airport(self: Any, dir_path: str, train_file: str) -> list[list[str]]:
         path = os.path.join(dir_path, camera, person, *file)
         return [path, f"{self.dataset_name}_{person}", f"{self.dataset_name}_{camera}"]
 
-    return [item for item in read_list(train_file, parse, "a path as 'cam1\\11001\\picture.jpg'") if item]
+    return [
+        item for item in read_list(train_file, parse, "a path such as 'cam1\\11001\\picture.jpg'") if item
+    ]

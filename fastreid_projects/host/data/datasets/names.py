@@ -1,4 +1,4 @@
-"""Patches of the datasets that read labels from file names by a pattern."""
+"""Patches of the datasets that read labels from file names with a pattern."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fastreid_projects.errors import DataError
 
 
 class Names(NamedTuple):
-    """How a dataset names its images.
+    """The scheme by which a dataset names its images.
 
     Attributes:
-        example: of a name.
-        pids: its identities, first and last.
-        cameras: its cameras, first and last.
+        example: an example of a name.
+        pids: the first and the last identity.
+        cameras: the first and the last camera.
     """
 
     example: str
@@ -28,8 +28,8 @@ class Names(NamedTuple):
     cameras: tuple[int, int] = (0, 10**9)
 
 
-# They search their pattern in the whole path: under /data/run2_c3/ every image is of person 2, camera 3
-# (market1501.py:74). The ranges are those that they assert (market1501.py:81, dukemtmcreid.py:63, veri.py:61).
+# The host searches its pattern in the whole path: below /data/run2_c3/, every image is of person 2 by camera 3
+# (market1501.py:74). The ranges are those that it asserts (market1501.py:81, dukemtmcreid.py:63, veri.py:61).
 NAMES = {
     market1501.Market1501: Names("0002_c1s1_000451_03.jpg", (-1, 1501), (1, 6)),
     dukemtmcreid.DukeMTMC: Names("0001_c2_f0046182.jpg", cameras=(1, 8)),
@@ -39,7 +39,7 @@ NAMES = {
 
 
 def patch_names() -> None:
-    """Read labels from the file's name alone, by all their digits, and name the file that has none or strange ones."""
+    """Read labels only from the file name, with all digits, and name a file without labels or with strange ones."""
     for dataset, names in NAMES.items():
         process_dir: Any = dataset.process_dir
         process_dir.__globals__["re"] = reader = _FileNameRe(names)
@@ -47,10 +47,10 @@ def patch_names() -> None:
 
 
 class _FileNameRe:
-    """Stands in for the module ``re`` in the datasets that search a pattern in the whole path.
+    """Replacement for the module ``re`` in the datasets that search a pattern in the whole path.
 
     Attributes:
-        searched: how many names were searched.
+        searched: the number of names that were searched.
     """
 
     def __init__(self, names: Names) -> None:
@@ -65,7 +65,7 @@ class _FileNameRe:
 
 
 def _all_digits(pattern: str) -> str:
-    """Let both numbers have all of their digits: ``_c(\\d)`` takes camera 12 for camera 1 (market1501.py:74)."""
+    """Let both numbers have any number of digits: ``_c(\\d)`` takes camera 12 for camera 1 (market1501.py:74)."""
     identity, camera = r"(-?\d+)", r"(\d+)"
     for narrow in (r"([-\d]+)", r"([\d]+)"):
         pattern = pattern.replace(narrow, identity)
@@ -75,24 +75,24 @@ def _all_digits(pattern: str) -> str:
 
 
 class _FileNamePattern:
-    """A compiled pattern that is searched in the file's name alone."""
+    """A compiled pattern that is searched only in the file name."""
 
     def __init__(self, pattern: re.Pattern[str], owner: _FileNameRe) -> None:
         self._pattern = pattern
         self._owner = owner
 
     def search(self, path: str) -> re.Match[str]:
-        """Return the match; a file that has none is not silently left out.
+        """Return the match; a file without one is not silently left out.
 
         Raises:
-            DataError: no match, or an identity or a camera that the dataset does not have.
+            DataError: there is no match, or an identity or a camera that the dataset does not have.
         """
         self._owner.searched += 1
         names = self._owner.names
         match = self._pattern.search(os.path.basename(path))
         if match is None:
             raise DataError(
-                f"File {path} has no identity and camera in its name, as {names.example} has: rename or remove it, or "
+                f"File {path} has no identity and camera in its name, unlike {names.example}: rename or remove it, or "
                 "read your own pictures as FolderReID (docs/own_data.md)."
             )
         for kind, value, (first, last) in (
@@ -102,13 +102,13 @@ class _FileNamePattern:
             if not first <= value <= last:
                 raise DataError(
                     f"File {path} has the {kind} {value}, but the dataset's go from {first} to {last}: rename or "
-                    "remove it, or read your own pictures as FolderReID (docs/own_data.md), which takes any number."
+                    "remove it, or read your own pictures as FolderReID (docs/own_data.md), which accepts any number."
                 )
         return match
 
 
 def _counting_junk(process_dir: Callable[..., Any], reader: _FileNameRe) -> Callable[..., Any]:
-    """Count the test images of identity -1, which the host leaves out without a word (market1501.py:79)."""
+    """Count the test images of identity -1, which the host leaves out silently (market1501.py:79)."""
 
     @functools.wraps(process_dir)
     def wrapped(self: Any, dir_path: str, *is_train: bool, **kwargs: bool) -> Any:

@@ -1,4 +1,4 @@
-"""Patches of the datasets that FastReID has for training alone: a strange file is named."""
+"""Patches of the datasets that FastReID uses only for training: an unexpected file is named."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastreid.data import datasets
 
 from fastreid_projects.errors import DataError
 
-# Those that read labels from the names of files and folders.
+# The datasets that read labels from the names of files and folders.
 LISTED = (
     datasets.CAVIARa,
     datasets.GRID,
@@ -33,7 +33,7 @@ TRAINED_ONLY = (*LISTED, datasets.AirportALERT, datasets.cuhkSYSU)
 
 
 def patch_trained_only() -> None:
-    """Name the file that cannot be read: prid.py:38 and its like fail on any other name."""
+    """Name the file that cannot be read; prid.py:38 and others fail on any unexpected name."""
     for dataset in TRAINED_ONLY:
         dataset.trains_only = True
     for dataset in LISTED:
@@ -60,7 +60,7 @@ def _naming_the_file(process: Callable[..., list[Any]]) -> Callable[..., list[An
 
 
 def _image_at_hand(trace: TracebackType | None) -> str:
-    """Return the image that the host's function was at when it failed; "" where it does not say."""
+    """Return the image that the host's function was reading when it failed; "" if that is unknown."""
     last = trace
     while last is not None and last.tb_next is not None:
         last = last.tb_next

@@ -1,4 +1,4 @@
-"""Patch of data/datasets/vehicleid.py: which images are the gallery depends on a seed of its own."""
+"""Patch of data/datasets/vehicleid.py: the choice of the gallery depends on its own seed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from fastreid.data.datasets.vehicleid import VehicleID
 
 
 def patch_vehicleid() -> None:
-    """Let the sets take ``split_seed``; vehicleid.py:70 shuffles by the global generator, in each process anew."""
+    """Add the argument ``split_seed``; vehicleid.py:70 shuffles globally, and differently in each process."""
     VehicleID.draws_gallery = True
     VehicleID.__init__ = _with_seed(VehicleID.__init__)
 
 
 def _with_seed(init: Callable[..., None]) -> Callable[..., None]:
-    """Keep the seed before the lists are read."""
+    """Set the seed before the lists are read."""
 
     @functools.wraps(init)
     def wrapped(self: Any, *args: Any, split_seed: int = 0, **kwargs: Any) -> None:

@@ -1,7 +1,7 @@
-"""Mends of the host's mixed-precision trainer (engine/train_loop.py:302-330); its step is in step.py.
+"""Patches of the host's mixed-precision trainer (engine/train_loop.py:302-330); its step is in step.py.
 
-``SOLVER.AMP.DTYPE`` is float16, the host's, or bfloat16, which has the range of float32 and needs no scaler. A CPU
-has bfloat16 alone: with float16 it trains in float32.
+``SOLVER.AMP.DTYPE`` is float16, as in the host, or bfloat16, which has the range of float32 and needs no scaler. CPUs
+only support bfloat16: with float16, a CPU trains in float32.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _host_amp_init = train_loop.AMPTrainer.__init__
 
 
 def patch_amp() -> None:
-    """Replace the constructor of the trainer; train_loop.py:322 makes a scaler of the deprecated kind."""
+    """Replace the constructor of the trainer; train_loop.py:322 creates a scaler of the deprecated kind."""
     train_loop.AMPTrainer.__init__ = amp_init
 
 
 def amp_init(
     self: Any, model: Any, data_loader: Any, optimizer: Any, param_wrapper: Any, grad_scaler: Any = None
 ) -> None:
-    """Make the scaler of today's PyTorch; on the CPU it is disabled."""
+    """Create a scaler of the present kind; on the CPU it is disabled."""
     if grad_scaler is None:
         grad_scaler = torch.amp.GradScaler("cuda", enabled=next(model.parameters()).is_cuda)
     _host_amp_init(self, model, data_loader, optimizer, param_wrapper, grad_scaler)
@@ -33,7 +33,7 @@ def amp_init(
 
 
 def set_amp_dtype(trainer: Any, name: str) -> None:
-    """Let a trainer use ``SOLVER.AMP.DTYPE``; one without mixed precision stays as it is."""
+    """Let a trainer use ``SOLVER.AMP.DTYPE``; a trainer without mixed precision stays as it is."""
     if not isinstance(trainer, train_loop.AMPTrainer):
         return
     trainer.amp_dtype = AMP_DTYPES[name]
@@ -42,7 +42,7 @@ def set_amp_dtype(trainer: Any, name: str) -> None:
 
 
 def autocast_of(trainer: Any) -> contextlib.AbstractContextManager[Any]:
-    """What a trainer's forward pass runs in."""
+    """Return the context in which a trainer's forward pass runs."""
     dtype = getattr(trainer, "amp_dtype", None)
     if dtype is None:
         return contextlib.nullcontext()

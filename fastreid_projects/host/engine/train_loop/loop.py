@@ -1,4 +1,4 @@
-"""The loop of a training (engine/train_loop.py:112-146), which can start and stop within an epoch."""
+"""The training loop (engine/train_loop.py:112-146), which can start and stop within an epoch."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ INTERRUPTED = "model_interrupted"
 
 
 class Progress:
-    """Where a training is; each checkpoint has it.
+    """The progress of a training run, which each checkpoint holds.
 
     Args:
         trainer: the host's DefaultTrainer.
 
     Attributes:
-        done: iterations that are done.
-        hooks_done: of the epoch that is going to its end, how many hooks are through.
+        done: the number of finished iterations.
+        hooks_done: the number of finished hooks at the end of the present epoch.
     """
 
     def __init__(self, trainer: Any) -> None:
         batches = getattr(trainer._trainer.data_loader, "batch_sampler", None)
-        if not isinstance(batches, NumberedBatches):  # a loader of the user's own: it starts where it likes
+        if not isinstance(batches, NumberedBatches):  # a user's own loader, which starts where it likes
             batches = SimpleNamespace(seed=comm.shared_random_seed(), start=0)
         self._batches: Any = batches
         self._per_epoch = trainer.iters_per_epoch
@@ -45,24 +45,24 @@ class Progress:
 
     @property
     def seed(self) -> int:
-        """All random numbers of the training follow from it."""
+        """The seed from which all random numbers of the run follow."""
         return int(self._batches.seed)
 
     def state_dict(self) -> dict[str, int]:
-        """What a checkpoint holds."""
+        """Return the state for a checkpoint."""
         return {"seed": self.seed, "iteration": self.done, "iterations_per_epoch": self._per_epoch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a checkpoint; where an epoch has another length now, from that epoch's start."""
+        """Continue from a checkpoint; if the length of an epoch has changed, from the start of the epoch."""
         self._batches.seed = state["seed"]
         self.done = state["iteration"] if state["iterations_per_epoch"] == self._per_epoch else 0
 
     def start_from(self, epoch: int, hooks_done: int) -> None:
-        """Settle where to start.
+        """Set the iteration to start from.
 
         Args:
-            epoch: the first one that is not done, or not wholly.
-            hooks_done: of that epoch, where all its iterations are done.
+            epoch: the first epoch that is not or not completely done.
+            hooks_done: the number of finished hooks of that epoch, if all its iterations are done.
         """
         first, last = epoch * self._per_epoch, (epoch + 1) * self._per_epoch
         self.done = self.done if first <= self.done <= last else first
@@ -71,11 +71,11 @@ class Progress:
 
 
 def forget_later_lines(path: str, iteration: int) -> None:
-    """Take from the end of a ``metrics.json`` what will be trained again, and a line that a kill cut off.
+    """Remove from the end of a ``metrics.json`` what will be trained again, and a line that a kill has cut off.
 
     Args:
-        path: the file, which the host goes on appending to (utils/events.py:95).
-        iteration: the first one that will be trained.
+        path: the file, to which the host continues to append (utils/events.py:95).
+        iteration: the first iteration that will be trained.
     """
     if not os.path.isfile(path):
         return
@@ -100,10 +100,10 @@ def patch_loop() -> None:
 
 
 def train(self: Any, start_epoch: int, max_epoch: int, iters_per_epoch: int) -> None:
-    """Train from ``self.progress`` on.
+    """Train from ``self.progress`` to the end.
 
     Raises:
-        InterruptedRunError: a signal came; a checkpoint is saved.
+        InterruptedRunError: a signal came, and a checkpoint was saved.
     """
     logger.info(f"Starting training from epoch {start_epoch}")
     self.iter = self.start_iter = self.progress.done
@@ -114,17 +114,19 @@ def train(self: Any, start_epoch: int, max_epoch: int, iters_per_epoch: int) -> 
                 self.before_epoch()
                 while self.iter < (self.epoch + 1) * iters_per_epoch:
                     _train_step(self)
-                    _heed(self, self.epoch - 1)
+                    _stop_if_requested(self, self.epoch - 1)
                 self.after_epoch()
-                _heed(self, self.epoch)
+                _stop_if_requested(self, self.epoch)
         except interrupts.StopNow:
             save_interrupted(self, self.epoch - 1, hooks_done=self.progress.hooks_done)
         except InterruptedRunError:
             raise
         except Exception as error:
-            if interrupts.requested() and "DataLoader worker" in str(error):  # the signal ended it too
+            if interrupts.requested() and "DataLoader worker" in str(
+                error
+            ):  # the signal also ended the worker
                 place = f"Interrupted in iteration {self.iter}, which cannot be finished"
-                raise interrupts.interrupted(f"{place}: the last checkpoint counts") from None
+                raise interrupts.interrupted(f"{place}: the last checkpoint is used") from None
             logger.exception("Exception during training:")
             raise
         finally:
@@ -139,14 +141,14 @@ def _train_step(self: Any) -> None:
     self.progress.done = self.iter
 
 
-def _heed(self: Any, epoch: int) -> None:
-    """Stop where any process was told to."""
+def _stop_if_requested(self: Any, epoch: int) -> None:
+    """Save a checkpoint and stop if any process was asked to."""
     if any(comm.all_gather(interrupts.requested())):
         save_interrupted(self, epoch)
 
 
 def after_epoch(self: Any) -> None:
-    """Call the hooks, where the epoch was interrupted only those that are left."""
+    """Call the hooks, or those that are left if the epoch was interrupted."""
     first = self.progress.hooks_done
     for number in range(first, len(self._hooks)):
         self.progress.hooks_done = number
@@ -155,32 +157,32 @@ def after_epoch(self: Any) -> None:
 
 
 def evaluation() -> contextlib.AbstractContextManager[None]:
-    """An evaluation is given up at its next batch, unless other processes would wait for this one in it."""
+    """Return a context that lets a signal stop an evaluation at its next batch, if no other process waits in it."""
     return interrupts.evaluating() if comm.get_world_size() == 1 else contextlib.nullcontext()
 
 
 def save_interrupted(self: Any, epoch: int, hooks_done: int = 0) -> None:
-    """Save a checkpoint, unless the training is at its end and has done so.
+    """Save a checkpoint, unless training is at its end and has already saved one.
 
     Args:
         self: the trainer.
-        epoch: the last one that is done, -1 for none.
-        hooks_done: of the next one.
+        epoch: the last finished epoch, -1 for none.
+        hooks_done: the number of finished hooks of the next epoch.
 
     Raises:
-        InterruptedRunError: always; says how to go on.
+        InterruptedRunError: always; the message says how to resume.
     """
     place = f"Interrupted after iteration {self.iter} of {self.max_iter}"
     if epoch + 1 >= self.max_epoch:
         raise interrupts.interrupted(f"{place}, all weights are saved")
     path = _save_unfinished(self, epoch, hooks_done)
-    comm.synchronize()  # the others stay while the first one writes
+    comm.synchronize()  # the other processes stay while the first one writes
     raise interrupts.interrupted(f"{place}, saved as {path}")
 
 
 @contextlib.contextmanager
 def saved_where_it_fails(trainer: Any) -> Iterator[None]:
-    """Save a checkpoint where an evaluation fails, as it comes before the epoch's own; ``--resume`` repeats it."""
+    """Save a checkpoint if an evaluation fails, as the checkpoint of the epoch comes later; ``--resume`` repeats it."""
     try:
         yield
     except InterruptedRunError:
@@ -188,7 +190,7 @@ def saved_where_it_fails(trainer: Any) -> Iterator[None]:
     except Exception:
         path = _save_unfinished(trainer, trainer.epoch - 1, trainer.progress.hooks_done)
         logger.warning(
-            "The evaluation failed; the weights are saved as %s, and --resume evaluates them", path
+            "The evaluation failed; the weights are saved as %s, and --resume will evaluate them", path
         )
         raise
 

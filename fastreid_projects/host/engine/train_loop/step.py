@@ -1,4 +1,4 @@
-"""Mends of a training step (engine/train_loop.py): losses that cannot be trained, and mixed precision."""
+"""Patches of a training step (engine/train_loop.py): losses that cannot be trained, and mixed precision."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ SHOWN_IMAGES = 3
 def patch_step() -> None:
     """Replace the step of both trainers.
 
-    * train_loop.py:280-297 looks at the losses on the main process alone, so that a NaN on another one leaves
-      the others waiting; it reads them on a stream that does not wait for them, and fails where the processes
+    * train_loop.py:280-297 checks the losses only on the main process, so that a NaN on another process leaves
+      the others waiting; it reads them on a stream that does not wait for them, and fails if the processes
       have different losses.
-    * train_loop.py:335-340 uses ``torch.cuda.amp``, which is deprecated, and ends without CUDA.
+    * train_loop.py:335-340 uses the deprecated ``torch.cuda.amp``, and fails without CUDA.
     """
     train_loop.SimpleTrainer.run_step = run_step
     train_loop.SimpleTrainer._write_metrics = write_metrics
@@ -41,23 +41,23 @@ def patch_step() -> None:
 
 
 class LossValues(dict[str, Tensor]):
-    """The losses of a step by name, whose numbers are on their way to the CPU.
+    """The losses of a step by name, while their values are copied to the CPU.
 
-    Made right after the forward pass, it does not wait for the backward pass that is queued behind it.
+    Created right after the forward pass, it does not wait for the backward pass that is queued behind it.
 
     Args:
         losses: name -> scalar tensor.
-        batch: what they are of, for errors.
+        batch: the batch of the losses, for error messages.
 
     Raises:
-        TrainingError: no loss, or one that is no scalar tensor.
+        TrainingError: there is no loss, or a loss is not a scalar tensor.
     """
 
     def __init__(self, losses: Mapping[str, Tensor], batch: Any = None) -> None:
         super().__init__(losses)
         self.batch = batch
         if not losses:
-            raise TrainingError("The model computes no loss: name at least one loss in MODEL.LOSSES.NAME.")
+            raise TrainingError("The model does not compute a loss: name at least one in MODEL.LOSSES.NAME.")
         for name, loss in losses.items():
             if not isinstance(loss, Tensor) or loss.dim() != 0:
                 shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
@@ -81,11 +81,11 @@ class LossValues(dict[str, Tensor]):
 
     @property
     def paths(self) -> list[str]:
-        """The batch's images."""
+        """The paths of the batch's images."""
         return list(self.batch.get("img_paths") or ()) if isinstance(self.batch, Mapping) else []
 
     def numbers(self) -> dict[str, float]:
-        """Wait for the numbers and return them by name."""
+        """Wait for the values and return them by name."""
         if self._ready is not None:
             self._ready.synchronize()
         return dict(zip(self, self._values.tolist(), strict=True))
@@ -97,9 +97,9 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
 
 
 def run_step(self: Any) -> None:
-    """Train one batch; with a gradient scaler, in mixed precision.
+    """Train on one batch; with a gradient scaler, in mixed precision.
 
-    The losses of all processes are looked at before the weights are touched.
+    The losses of all processes are checked before any weight changes.
     """
     assert self.model.training, f"[{type(self).__name__}] model was changed to eval mode!"
     start = time.perf_counter()
@@ -129,8 +129,8 @@ def write_metrics(self: Any, loss_dict: dict[str, Tensor], data_time: float) -> 
     """Log the losses, averaged over the processes that have them.
 
     Raises:
-        TrainingError: a loss of any process is not finite; raised on every process, and those where it is so save
-            their batch as ``OUTPUT_DIR/nan_batch.pth``, further ones as ``nan_batch_<rank>.pth``.
+        TrainingError: a loss of any process is not finite. The error is raised on every process; the affected processes
+            save their batch as ``OUTPUT_DIR/nan_batch.pth``, or ``nan_batch_<rank>.pth`` on other ranks than 0.
     """
     values = loss_dict if isinstance(loss_dict, LossValues) else LossValues(loss_dict)
     numbers = values.numbers()
@@ -161,14 +161,14 @@ def check_finite(
     rank: int | None = None,
     saved: str = "",
 ) -> None:
-    """Raise TrainingError where a loss is NaN or infinite.
+    """Raise TrainingError if a loss is NaN or infinite.
 
     Args:
         losses: name -> value.
-        iteration: of the training.
-        paths: some images of the batch.
-        rank: of the process whose losses they are, None for the only one.
-        saved: where its batch is.
+        iteration: the number of the iteration.
+        paths: the paths of some images of the batch.
+        rank: the rank of the process that computed the losses; None if there is only one.
+        saved: the file that the batch was saved to.
     """
     broken = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
     if broken:
@@ -182,13 +182,13 @@ def check_finite(
 
 
 def batch_file(trainer: Any, rank: int) -> str:
-    """Where a process saves the batch whose losses are not finite, "" where the trainer has no OUTPUT_DIR."""
+    """Return the file to which a process saves a batch with losses that are not finite; "" without an OUTPUT_DIR."""
     folder = getattr(trainer, "output_dir", "")
     return os.path.join(folder, f"nan_batch_{rank}.pth" if rank else "nan_batch.pth") if folder else ""
 
 
 def save_batch(trainer: Any, values: LossValues, numbers: Mapping[str, float]) -> None:
-    """Save the batch, its losses and the iteration; that this fails must not hide why the training stops."""
+    """Save the batch, its losses and the iteration; a failure to do so must not hide why training stops."""
     path = batch_file(trainer, comm.get_rank())
     if not path:
         return

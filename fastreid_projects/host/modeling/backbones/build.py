@@ -1,11 +1,11 @@
-"""Mends of how the host's backbones find and read ImageNet weights (``modeling/backbones/*.py``).
+"""Patches of how the host's backbones find and read ImageNet weights (``modeling/backbones/*.py``).
 
 | host's defect                                                                 | where                     |
 | ----------------------------------------------------------------------------- | ------------------------- |
-| downloads with gdown, which is no dependency, imported even for a cached file | resnet.py:248 and alike   |
-| PRETRAIN without a path fails with a bare FileNotFoundError                   | mobilenet.py:176 and alike |
-| PRETRAIN_PATH expects another wrapper in each backbone                        | resnext.py:304 and alike  |
-| PRETRAIN_PATH of another model is taken silently, the backbone stays random   | resnet.py:354 and alike   |
+| downloads with gdown, an undeclared dependency, imported even for a cached file | resnet.py:248 and others  |
+| PRETRAIN without a path fails with a bare FileNotFoundError                   | mobilenet.py:176 and others |
+| PRETRAIN_PATH expects another wrapper in each backbone                        | resnext.py:304 and others |
+| PRETRAIN_PATH of another model is accepted silently, the backbone stays random | resnet.py:354 and others  |
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ logger = logging.getLogger(__name__)
 _BACKBONES = "fastreid.modeling.backbones"
 _WITH_DOWNLOAD = ("resnet", "resnext", "osnet", "regnet.regnet", "regnet.effnet")
 _WAY_OUT = (
-    "give a local file as MODEL.BACKBONE.PRETRAIN_PATH, or start from random weights with "
+    "name a local file as MODEL.BACKBONE.PRETRAIN_PATH, or start from random weights with "
     "MODEL.BACKBONE.PRETRAIN False"
 )
 
 
 def patch_pretrain() -> None:
-    """Mend the host's backbone builders once: no gdown, a checked PRETRAIN_PATH, clear errors."""
+    """Patch the host's backbone builders once: no gdown, a checked PRETRAIN_PATH, clear errors."""
     build = importlib.import_module(f"{_BACKBONES}.build")
     if hasattr(build.build_backbone, "patched"):
         return
@@ -48,11 +48,11 @@ def patch_pretrain() -> None:
 
 def _patched_build_backbone(original: Callable[[Any], torch.nn.Module]) -> Callable[[Any], torch.nn.Module]:
     def build_backbone(cfg: Any) -> torch.nn.Module:
-        """Build MODEL.BACKBONE.NAME, with its pretrained weights where MODEL.BACKBONE.PRETRAIN is set.
+        """Build MODEL.BACKBONE.NAME, with pretrained weights if MODEL.BACKBONE.PRETRAIN is set.
 
         Raises:
             WeightsError: the pretrained weights are missing, unusable, or belong to another backbone.
-            TypeError: the backbone does not keep what it offers, see :mod:`fastreid_projects.contract`.
+            TypeError: the backbone does not offer what it has to, see :mod:`fastreid_projects.contract`.
         """
         if not cfg.MODEL.BACKBONE.PRETRAIN:
             return _checked(original(cfg), cfg.MODEL.BACKBONE.NAME)
@@ -72,13 +72,13 @@ def _patched_build_backbone(original: Callable[[Any], torch.nn.Module]) -> Calla
 
 
 def _checked(backbone: torch.nn.Module, name: str) -> torch.nn.Module:
-    """Return the backbone; its class is seen here for the first time, as a function is what is registered."""
+    """Check a backbone and return it; its class is first seen here, because only a function is registered."""
     check_offers("backbone", name, type(backbone))
     return backbone
 
 
 def _build_from_known_weights(original: Callable[[Any], torch.nn.Module], cfg: Any) -> torch.nn.Module:
-    """Let the host's builder take the weights it knows an address for."""
+    """Let the host's builder load the weights for which it knows a URL."""
     name, depth = cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.DEPTH
     try:
         return original(cfg)
@@ -101,7 +101,7 @@ def _patched_download(module: ModuleType) -> Callable[..., dict[str, torch.Tenso
         """Return the ImageNet weights of a key of ``model_urls``, cached or downloaded by the main process.
 
         Args:
-            *arguments: ``(key)``, or ``(model, key)`` as OSNet's builder calls it.
+            *arguments: ``(key)``, or ``(model, key)`` as the builder of OSNet calls it.
 
         Raises:
             WeightsError: no weights are known for the key, or they cannot be downloaded or read.
@@ -117,7 +117,7 @@ def _patched_download(module: ModuleType) -> Callable[..., dict[str, torch.Tenso
             try:
                 _download(key, url, cached)
             except WeightsError as error:
-                failure = error  # raised after the barrier, so that no process waits there for ever
+                failure = error  # raised after the barrier, so that no process waits there forever
         comm.synchronize()
         if failure:
             raise failure
@@ -128,7 +128,7 @@ def _patched_download(module: ModuleType) -> Callable[..., dict[str, torch.Tenso
 
 
 def _cache_path(key: str, url: str) -> str:
-    """Return where the host keeps the file: ``$TORCH_HOME/checkpoints``."""
+    """Return the path at which the host caches the file: ``$TORCH_HOME/checkpoints``."""
     cache = os.getenv("XDG_CACHE_HOME", "~/.cache")
     home = os.path.expanduser(os.getenv("TORCH_HOME", os.path.join(cache, "torch")))
     name = f"{key}_imagenet.pth" if _is_drive(url) else url.split("/")[-1]
@@ -142,7 +142,7 @@ def _is_drive(url: str) -> bool:
 def _download(key: str, url: str, cached: str) -> None:
     if _is_drive(url):
         raise WeightsError(
-            f"The pretrained weights of '{key}' lie on Google Drive ({url}): save them as '{cached}', "
+            f"The pretrained weights of '{key}' are on Google Drive ({url}): save them as '{cached}', "
             f"or {_WAY_OUT}."
         )
     logger.info("Downloading %s to %s", url, cached)

@@ -1,4 +1,4 @@
-"""A mend of the host's ShuffleNetV2 (modeling/backbones/shufflenet.py)."""
+"""Patch of the host's ShuffleNetV2 (modeling/backbones/shufflenet.py)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 def patch_shufflenet() -> None:
-    """Let a block split its channels for batches of any size, also once it is traced."""
+    """Let a block split its channels for batches of any size, even after tracing."""
     ShuffleV2Block.channel_shuffle = channel_shuffle
 
 
 def channel_shuffle(self: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, C, H, W) -> its even and its odd channels, each (N, C / 2, H, W).
+    """Split (N, C, H, W) into its even and its odd channels, each (N, C / 2, H, W).
 
-    shufflenet.py:76 reads the size from ``x.data``, which tracing makes constants of, the batch size among them.
+    shufflenet.py:76 reads the size from ``x.data``; tracing turns that into constants, including the batch size.
     """
     return x[:, ::2], x[:, 1::2]

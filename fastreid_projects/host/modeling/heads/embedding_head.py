@@ -2,8 +2,8 @@
 
 | host's defect                                                                          | where                 |
 | -------------------------------------------------------------------------------------- | --------------------- |
-| a pooling layer is made without arguments, so that none can have weights of C channels | embedding_head.py:60  |
-| a wrong MODEL.BACKBONE.FEAT_DIM is an error of a batch norm or matrix product          | embedding_head.py:113 |
+| a pooling layer is created without arguments, so that it cannot have weights for C channels | embedding_head.py:60  |
+| a wrong MODEL.BACKBONE.FEAT_DIM causes an error in a batch norm or matrix product           | embedding_head.py:113 |
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MARK = "_fastreid_projects_pooling"
 
 
 def patch_heads() -> None:
-    """Let ``EmbeddingHead`` and its subclasses tell a :class:`ChannelPooling` its channels, and check them."""
+    """Let ``EmbeddingHead`` and its subclasses give a :class:`ChannelPooling` its channels, and check them."""
     if hasattr(EmbeddingHead, _MARK):
         return
     setattr(EmbeddingHead, _MARK, True)
@@ -40,10 +40,10 @@ def patch_heads() -> None:
 def _naming_channels(forward: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(forward)
     def wrapped(self: Any, features: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """The head's output.
+        """Return the output of the head.
 
         Raises:
-            ConfigError: the maps have other channels than ``MODEL.BACKBONE.FEAT_DIM``.
+            ConfigError: the number of channels differs from ``MODEL.BACKBONE.FEAT_DIM``.
         """
         try:
             return forward(self, features, *args, **kwargs)
@@ -60,6 +60,6 @@ def _naming_channels(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _pooled_channels(head: Any) -> int:
-    """What the neck's convolution takes in, or the classifier where the neck keeps the size."""
+    """Return the input channels of the neck's convolution, or those of the classifier if the neck keeps the size."""
     first = next(iter(head.bottleneck), None)
     return int(first.in_channels if isinstance(first, nn.Conv2d) else head.weight.shape[1])

@@ -1,4 +1,4 @@
-"""Mends of how the host's architectures take a batch (modeling/meta_arch/*.py)."""
+"""Patches of how the host's architectures preprocess a batch (modeling/meta_arch/*.py)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastreid_projects.modeling.batch import move_batch
 
 
 def patch_preprocess() -> None:
-    """Normalise out of place, and bring batches to the model's device."""
+    """Normalise out of place, and move batches to the model's device."""
     for arch in (baseline.Baseline, mgn.MGN):
         arch.preprocess_image = preprocess_image
     for arch in (baseline.Baseline, mgn.MGN, distiller.Distiller):
@@ -21,10 +21,10 @@ def patch_preprocess() -> None:
 
 
 def preprocess_image(self: Any, batched_inputs: dict[str, Any] | Tensor) -> Tensor:
-    """Return the normalised images (B, 3, H, W) on the model's device; the caller's tensor is left as it is.
+    """Return the normalised images (B, 3, H, W) on the model's device; the caller's tensor does not change.
 
     baseline.py:130 and mgn.py:256 normalise in place, so that TEST.FLIP (evaluation/evaluator.py:120) and
-    every second forward of a batch normalise twice.
+    every second forward pass of a batch normalise twice.
     """
     if isinstance(batched_inputs, dict):
         images = batched_inputs["images"]

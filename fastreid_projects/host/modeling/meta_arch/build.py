@@ -1,4 +1,4 @@
-"""Patch of modeling/meta_arch/build.py: a model on a device that exists, with the stem that the config asks for."""
+"""Patch of modeling/meta_arch/build.py: a model on a device that exists, with the stem that the config names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _host_build_model = host_build.build_model
 def build_model(cfg: Any) -> torch.nn.Module:
     """Build the model of ``cfg.MODEL.META_ARCHITECTURE`` on a device that exists (meta_arch/build.py:21).
 
-    ``MODEL.BACKBONE.PADDED_STEM``, where the config has it, gives a ResNet torchvision's stem.
+    ``MODEL.BACKBONE.PADDED_STEM``, if the config has it, gives a ResNet the stem of torchvision.
     """
     model = _host_build_model(on_this_machine(cfg))
     return pad_stem(model) if cfg.MODEL.BACKBONE.get("PADDED_STEM", False) else model

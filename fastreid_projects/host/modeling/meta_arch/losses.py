@@ -1,10 +1,10 @@
 """Registered losses in the host's unmodified architectures.
 
 ``Baseline.losses`` (modeling/meta_arch/baseline.py:135-188) and ``MGN.losses`` (mgn.py:263-394) are closed
-if-chains: a name that they do not know is silently not trained. Here every name is checked against the registry
-when the model is built, and a registered loss that the if-chain leaves out is added to its dictionary. A loss on
-feature maps gets those of the modules it names (:mod:`fastreid_projects.losses.feature_maps`). Label smoothing is
-that of its paper: the host (losses/cross_entroy_loss.py:42) divides by one class less.
+if-chains: a loss whose name they do not know is silently not trained. Here every name is checked against the registry
+when the model is built, and a registered loss that the if-chain leaves out is added to the dictionary of losses. A loss
+on feature maps gets those of the modules it names (:mod:`fastreid_projects.losses.feature_maps`). Label smoothing is
+that of its paper; the host (losses/cross_entroy_loss.py:42) divides by one class less.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from fastreid_projects.losses.registry import LOSSES, NamedLoss, build_losses, c
 INPUTS = ("features", "logits", FEATURE_MAPS)
 BASELINE_NAMES = ("CrossEntropyLoss", "TripletLoss", "CircleLoss", "Cosface")
 MGN_NAMES = ("CrossEntropyLoss", "TripletLoss")
-# The host weighs eight classifiers and five pooled features alike (mgn.py:287, 342).
+# The host gives eight classifiers equal weights, and five pooled features, too (mgn.py:287, 342).
 MGN_LOGITS_WEIGHT = 0.125
 MGN_FEATURES_WEIGHT = 0.2
 _MARK = "_fastreid_projects_losses"
 
 
 def patch_losses() -> None:
-    """Teach Baseline and MGN the registered losses, and let the host's pair losses ignore autocast."""
+    """Add the registered losses to Baseline and MGN, and let the host's pair losses ignore autocast."""
     from fastreid.modeling import losses as host_losses_module
     from fastreid.modeling.meta_arch import baseline, mgn
 
@@ -50,11 +50,11 @@ def patch_losses() -> None:
 
 
 def _in_float32(function: Callable[..., Tensor], *, units: bool) -> Callable[..., Tensor]:
-    """Under CUDA autocast the host multiplies half-precision features (modeling/losses/utils.py:39).
+    """Compute a pair loss in float32; under CUDA autocast the host uses half precision (modeling/losses/utils.py:39).
 
     Args:
-        function: the host's.
-        units: it scales features to unit length (modeling/losses/circle_loss.py:18, 52).
+        function: the host's function.
+        units: whether it scales features to unit length (modeling/losses/circle_loss.py:18, 52).
     """
 
     @functools.wraps(function)
@@ -113,11 +113,11 @@ def _teach(arch: Any, host_names: tuple[str, ...], extra: Callable[..., dict[str
 
 
 def known_losses(names: Sequence[str], architecture: str) -> Sequence[str]:
-    """Return the losses that have to be known by name: all, but not the own ones of who overrides ``losses``.
+    """Return the losses that the registry has to know: all, unless an architecture overrides ``losses``.
 
     Args:
         names: MODEL.LOSSES.NAME.
-        architecture: MODEL.META_ARCHITECTURE; a plug-in's may derive from Baseline or MGN and compute its own.
+        architecture: MODEL.META_ARCHITECTURE; a plug-in may derive from Baseline or MGN and compute its own losses.
     """
     losses = getattr(META_ARCH_REGISTRY._obj_map.get(architecture), "losses", None)
     own = losses is not None and not hasattr(losses, _MARK) and not isinstance(names, str)
@@ -146,7 +146,7 @@ def _mgn_losses(
     b33: dict[str, Tensor],
     labels: Tensor,
 ) -> dict[str, Tensor]:
-    """The same eight classifiers and five features, with the same weights, as the host's own MGN losses."""
+    """Apply a loss to the same eight classifiers or five features, with the same weights, as the host's MGN losses."""
     if loss.inputs == "logits":
         heads = {"b1": b1, "b2": b2, "b21": b21, "b22": b22, "b3": b3, "b31": b31, "b32": b32, "b33": b33}
         inputs = {key: head["cls_outputs"] for key, head in heads.items()}

@@ -1,8 +1,8 @@
-"""The host's training transforms, carried out on an image and a mask together.
+"""The host's training transforms, applied to an image and a mask together.
 
-The host's transforms take an image alone and do not return what they drew. Here each one is handled by its type: it
-runs on the image as ever, and where it moves pixels it runs once more on the mask with the same random numbers, by the
-nearest pixel and with 0 where nothing was. Colours do not touch the mask; an erased or pasted rectangle covers it.
+The host's transforms take only an image and do not return what they drew. Here each one is handled by its type: it
+runs on the image as usual, and if it moves pixels, it runs once more on the mask with the same random numbers, with the
+nearest pixel, and 0 where there was nothing. Colours do not affect the mask; an erased or pasted rectangle covers it.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _MOVING = (
 
 @dataclass(frozen=True)
 class Sample:
-    """An image on its way through the transforms.
+    """An image and its mask on their way through the transforms.
 
     Attributes:
-        image: PIL image or array, a float tensor (3, h, w) in the end.
-        mask: PIL image of mode L, a uint8 tensor (h, w) in the end.
+        image: a PIL image or array; in the end a float tensor (3, h, w).
+        mask: a PIL image of mode L; in the end a uint8 tensor (h, w).
         covered: bool (h, w), what was erased or pasted over since the image became a tensor.
     """
 
@@ -59,14 +59,14 @@ class Sample:
 
 
 class JointTransform:
-    """A host transform list for images and masks.
+    """A transform list of the host for images and masks.
 
     Args:
-        transforms: what ``fastreid.data.transforms.build_transforms`` returns.
+        transforms: the result of ``fastreid.data.transforms.build_transforms``.
 
     Raises:
-        ConfigError: a transform is of no known type, so that nobody knows whether it moves pixels
-            (``carry.register`` teaches it); or one that moves pixels stands after ToTensor.
+        ConfigError: a transform has an unknown type, so that it may or may not move pixels (``carry.register`` adds a
+            type), or one that moves pixels comes after ToTensor.
     """
 
     def __init__(self, transforms: Callable[[Any], Any]) -> None:
@@ -74,20 +74,20 @@ class JointTransform:
         check_known(transforms)
 
     def __call__(self, image: Image.Image, mask: np.ndarray) -> tuple[Tensor, Tensor]:
-        """RGB image and uint8 mask (h, w) -> float tensor (3, h', w') and uint8 tensor (h', w'), 0 where erased."""
+        """Turn an RGB image and a uint8 mask (h, w) into tensors: float (3, h', w') and uint8 (h', w'), 0 if erased."""
         sample = self.carry(image, mask)
         return sample.image, sample.visible
 
     def carry(self, image: Image.Image, mask: np.ndarray) -> Sample:
-        """The same as a sample, whose mask has not been erased."""
+        """Do the same, but return a sample, whose mask has not been erased."""
         return carry(self.transforms, Sample(image, Image.fromarray(mask)))
 
 
 def check_known(transform: Any) -> None:
-    """See that ``carry`` knows every transform, and that none moves pixels once the mask is a tensor.
+    """Check that ``carry`` knows every transform, and that none moves pixels once the mask is a tensor.
 
     Raises:
-        ConfigError: one that it does not know, or one that comes too late.
+        ConfigError: a transform is unknown, or comes too late.
     """
     after = None
     for step in _steps(transform):
@@ -96,15 +96,15 @@ def check_known(transform: Any) -> None:
             raise _unknown(step)
         if after is not None and how in (_move, _auto_augment):
             raise ConfigError(
-                f"the transform {type(step).__name__} moves pixels after {type(after).__name__}, where no mask follows "
-                "any more: let it stand before ToTensor"
+                f"the transform {type(step).__name__} moves pixels after {type(after).__name__}, where no mask can "
+                "follow it: put it before ToTensor"
             )
         if how in (_to_tensor, _erase, _patch):
             after = step
 
 
 def _steps(transform: Any) -> Iterator[Any]:
-    """The transform, or those inside it, in their order."""
+    """Yield the transform, or the transforms inside it, in their order."""
     if isinstance(transform, (T.Compose, T.RandomApply)):
         for inner in transform.transforms:
             yield from _steps(inner)
@@ -120,7 +120,7 @@ def carry(transform: Any, sample: Sample) -> Sample:
 
 def _unknown(transform: Any) -> ConfigError:
     return ConfigError(
-        f"nobody knows whether the transform {type(transform).__name__} moves pixels, so no mask can follow it: "
+        f"it is unknown whether the transform {type(transform).__name__} moves pixels, so a mask cannot follow it: "
         "switch it off, train without masks, or register it with fastreid_projects.mpn.data.joint.carry"
     )
 
@@ -145,7 +145,7 @@ def _random_apply(transform: T.RandomApply, sample: Sample) -> Sample:
 @carry.register(T.Grayscale)
 @carry.register(T.RandomGrayscale)
 @carry.register(T.GaussianBlur)
-@carry.register(AugMix)  # blends warped copies into the image, which itself stays where it is
+@carry.register(AugMix)  # blends warped copies into the image, which itself does not move
 def _colours(transform: Any, sample: Sample) -> Sample:
     return replace(sample, image=transform(sample.image))
 
@@ -195,7 +195,7 @@ def _erase(transform: T.RandomErasing, sample: Sample) -> Sample:
 
 @carry.register
 def _patch(transform: RandomPatch, sample: Sample) -> Sample:
-    """The patch comes from a pool that each call changes: it is seen by what differs, and is a rectangle."""
+    """Apply the patch; it comes from a pool that each call changes, so it is found as the rectangle that differs."""
     before = sample.image.clone()
     image = transform(sample.image)
     changed = (image != before).any(0)
@@ -212,7 +212,7 @@ def _covered(sample: Sample) -> Tensor:
 
 
 def _twice(transform: Callable[[Any], Any], twin: Callable[[Any], Any], sample: Sample) -> Sample:
-    """The transform on the image and its twin on the mask, with the same random numbers."""
+    """Apply the transform to the image and its twin to the mask, with the same random numbers."""
     with _same_numbers():
         mask = twin(sample.mask)
     return replace(sample, image=transform(sample.image), mask=mask)
@@ -220,7 +220,7 @@ def _twice(transform: Callable[[Any], Any], twin: Callable[[Any], Any], sample: 
 
 @contextlib.contextmanager
 def _same_numbers() -> Iterator[None]:
-    """What is drawn inside is drawn again afterwards."""
+    """Draw the same random numbers again after this block."""
     python, torches = random.getstate(), torch.get_rng_state()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Images with masks of body parts and shifted copies, through the host's loaders and samplers."""
+"""Images with masks of body parts and shifted copies, for the host's loaders and samplers."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Translation(NamedTuple):
     """Random shifts of the training images (Zhao et al. 2017).
 
     Attributes:
-        mode: ``"offline"``: each image ``fold`` times, unmoved and ``fold - 1`` times with a shift of its own that
-            stays; ``"online"``: each image once, with a new shift whenever it is read.
-        fold: how many times, offline.
-        limit: the longest shift as a share of height and width, uniformly drawn.
+        mode: ``"offline"``: each image ``fold`` times, once unmoved and ``fold - 1`` times with its own fixed shift;
+            ``"online"``: each image once, with a new shift whenever it is read.
+        fold: the number of copies, offline.
+        limit: the longest shift as a share of height and width; shifts are drawn uniformly.
     """
 
     mode: str
@@ -44,7 +44,7 @@ class Translation(NamedTuple):
         """Read a node with MODE, FOLD and LIMIT; None for the mode "none".
 
         Raises:
-            ConfigError: a value that makes no sense.
+            ConfigError: a value is out of range.
         """
         if node.MODE == "none":
             return None
@@ -59,11 +59,11 @@ class Translation(NamedTuple):
         return cls(node.MODE, node.FOLD, node.LIMIT)
 
     def copies(self) -> int:
-        """How often each image is in the training set."""
+        """Return how many times each image is in the training set."""
         return self.fold if self.mode == "offline" else 1
 
     def shift(self, index: int, size: tuple[int, int]) -> tuple[int, int]:
-        """The shift (right, down) in pixels of the ``index``-th item, an image of (width, height)."""
+        """Return the shift (right, down) in pixels of the ``index``-th item, an image of (width, height)."""
         if self.mode == "offline":
             if index % self.fold == 0:
                 return 0, 0
@@ -75,18 +75,18 @@ class Translation(NamedTuple):
 
 
 def shifted(image: Image.Image, right: int, down: int) -> Image.Image:
-    """The image moved, with 0 where nothing was."""
+    """Return the moved image, with 0 where there was nothing."""
     width, height = image.size
     return image.transform((width, height), Image.Transform.AFFINE, (1, 0, -right, 0, 1, -down))
 
 
 def with_part_masks(sources: Sequence[Source], transform: Any, **arguments: Any) -> PartMaskDataset:
-    """Return the sources' images with masks or shifts, as a dataset for the host's loaders.
+    """Return the images of the sources with masks or shifts, as a dataset for the host's loaders.
 
     Args:
         sources: the opened datasets.
         transform: the host's transform list.
-        **arguments: of :class:`PartMaskDataset`.
+        **arguments: arguments of :class:`PartMaskDataset`.
     """
     return PartMaskDataset([item for source in sources for item in source.items], transform, **arguments)
 
@@ -94,21 +94,21 @@ def with_part_masks(sources: Sequence[Source], transform: Any, **arguments: Any)
 class PartMaskDataset(CommDataset):
     """The host's dataset with ``part_masks`` and ``whole_part_masks``, uint8 (h, w), and with shifted images.
 
-    Both hold the numbers of :mod:`.part_masks` after all transforms; in the first an erased or
-    pasted rectangle is 0. An image without a usable mask has zeros.
+    Both hold the numbers of :mod:`.part_masks` after all transforms; in the first one, an erased or pasted rectangle
+    is 0. An image without a usable mask has zeros.
 
     Args:
         items: (path, pid, camid).
         transform: the host's transform list.
-        relabel: number identities and cameras from 0, as in training.
-        folder: of the masks, see ``mask_path``; None for no masks.
-        strict: an unusable mask is an error instead of a warning.
-        translation: shifts of the training images.
+        relabel: whether to number identities and cameras from 0, as in training.
+        folder: the folder of the masks, see ``mask_path``; None for no masks.
+        strict: whether an unusable mask is an error instead of a warning.
+        translation: the shifts of the training images.
 
     Raises:
         DataError: no mask at all is usable, or, with ``strict``, one is missing, empty or of another size than its
             image.
-        ConfigError: a transform that no mask can follow.
+        ConfigError: a mask cannot follow a transform.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class PartMaskDataset(CommDataset):
             self.unusable = _check_masks([item[0] for item in items], folder, strict)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The host's item with the masks."""
+        """Return the host's item with the masks."""
         path, pid, camid = self.img_items[index][:3]
         image = data_utils.read_image(path)
         mask = self._mask(path, image)
@@ -155,7 +155,7 @@ class PartMaskDataset(CommDataset):
 
 
 def _check_masks(paths: Sequence[str], folder: str, strict: bool) -> set[str]:
-    """Images without a usable mask; each kind is counted and warned of once, or refused, as a set without any is."""
+    """Return the images without a usable mask, and warn of them; refuse them if strict or if there are no others."""
     found: dict[str, list[str]] = {}
     for path in paths:
         reason = unusable_mask(path, folder)
@@ -183,10 +183,10 @@ def _check_masks(paths: Sequence[str], folder: str, strict: bool) -> set[str]:
 
 
 def unusable_mask(image_path: str, folder: str) -> str:
-    """Why an image's mask cannot be used: ``"missing"``, ``"unreadable"``, ``"empty"``, ``"of another size"`` or "".
+    """Return why a mask cannot be used: ``"missing"``, ``"unreadable"``, ``"empty"``, ``"of another size"`` or "".
 
     Raises:
-        DataError: the image itself is missing or no image.
+        DataError: the image itself is missing or not an image.
     """
     path = mask_path(image_path, folder)
     if not path.is_file():

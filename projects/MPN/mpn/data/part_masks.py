@@ -1,4 +1,4 @@
-"""Masks of body parts: the values of their pixels, where they lie, how they are read and written.
+"""Masks of body parts: the values of their pixels, where they lie, and how they are read and written.
 
 The mask of ``<folder>/<split>/x.jpg`` is ``<folder>/part_masks/<split>/x.png``, an 8-bit PNG of the image's size whose
 pixels are the numbers below.
@@ -32,12 +32,12 @@ _DRAWN = {
 }
 _DRAWN |= dict.fromkeys(("head", "hair", "hat"), HEAD)
 FROM_DRAWN = np.array([_DRAWN.get(name, OTHER) for name in DRAWN_PARTS], np.uint8)
-"""The part of each number in the drawn people's own masks (``fastreid_projects.data.demo``)."""
+"""The part of each number in the masks of the synthetic demo set (``fastreid_projects.data.demo``)."""
 TINTS = ((0, 0, 0), (255, 190, 80), (220, 50, 50), (60, 190, 90), (60, 110, 230), (170, 80, 200))
 
 
 def mask_path(image_path: str | Path, folder: str = FOLDER) -> Path:
-    """Where the mask of an image lies.
+    """Return where the mask of an image lies.
 
     Args:
         image_path: the image.
@@ -48,10 +48,10 @@ def mask_path(image_path: str | Path, folder: str = FOLDER) -> Path:
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask, uint8 (h, w) of part numbers; the drawn people's own masks are translated.
+    """Read a mask, uint8 (h, w) of part numbers; masks of the synthetic demo set are translated.
 
     Raises:
-        DataError: the file is missing, no PNG of one channel, or holds other numbers.
+        DataError: the file is missing, is not a PNG of one channel, or holds other numbers.
     """
     try:
         with Image.open(path) as image:
@@ -61,7 +61,7 @@ def read_mask(path: str | Path) -> np.ndarray:
         raise DataError(f"the mask {path} cannot be read: {error}") from error
     if parts.ndim != 2 or parts.dtype != np.uint8:
         raise DataError(
-            f"the mask {path} is no 8-bit PNG of one channel: make it with 'fastreid-projects make-part-priors'"
+            f"the mask {path} is not an 8-bit PNG of one channel: make it with 'fastreid-projects make-part-priors'"
         )
     if drawn and parts.max(initial=0) < len(FROM_DRAWN):
         return FROM_DRAWN[parts]
@@ -74,7 +74,7 @@ def read_mask(path: str | Path) -> np.ndarray:
 
 
 def write_mask(path: str | Path, parts: np.ndarray) -> Path:
-    """Write a mask, uint8 (h, w), whole or not at all; its palette shows the parts in colours."""
+    """Write a mask, uint8 (h, w), completely or not at all; its palette shows the parts in colours."""
     image = Image.fromarray(parts, mode="P")
     image.putpalette([value for tint in TINTS for value in tint])
     content = io.BytesIO()

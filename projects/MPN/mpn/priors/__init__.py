@@ -1,1 +1,1 @@
-"""Making masks of body parts."""
+"""Make masks of body parts."""

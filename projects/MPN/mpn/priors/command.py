@@ -22,14 +22,18 @@ def argument_parser() -> argparse.ArgumentParser:
         source.add_argument("--dataset", help="a registered dataset below FASTREID_DATASETS")
         source.add_argument("--images", help="a folder of images")
         command.add_argument(
-            "--splits", nargs="+", default=["train"], help=f"of the dataset: {', '.join(SPLITS)}"
+            "--splits", nargs="+", default=["train"], help=f"splits of the dataset: {', '.join(SPLITS)}"
         )
         command.add_argument(
-            "--folder", default="part_masks", help="a name beside the image folders, or a path"
+            "--folder",
+            default="part_masks",
+            help="folder of the masks: a name beside the image folders, or a path",
         )
-        command.add_argument("--workers", type=int, help="processes, the number of cores by default")
-        command.add_argument("--overwrite", action="store_true", help="make masks anew that are there")
-        command.add_argument("--contact-sheet", metavar="PNG", help="show what was found")
+        command.add_argument("--workers", type=int, help="number of processes (default: number of cores)")
+        command.add_argument("--overwrite", action="store_true", help="replace masks that exist")
+        command.add_argument(
+            "--contact-sheet", metavar="PNG", help="also write a sheet that shows what was found"
+        )
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
         cls.add_arguments(command)
     return built
@@ -37,7 +41,7 @@ def argument_parser() -> argparse.ArgumentParser:
 
 @interrupts.heeded(resumes=False)
 def run(args: argparse.Namespace) -> None:
-    """Make the masks, print the summary."""
+    """Make the masks, and print the summary."""
     from .make_priors import check_sheet, contact_sheet, dataset_images, folder_images, make_priors
 
     images = dataset_images(args.dataset, args.splits) if args.dataset else folder_images(args.images)

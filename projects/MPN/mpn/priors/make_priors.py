@@ -1,4 +1,4 @@
-"""Makes the folder of body part masks for a dataset: in several processes, resumable, with a summary and a sheet."""
+"""Make the folder of body part masks for a dataset: in several processes, resumable, with a summary and a sheet."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from .mask_workers import make_masks
 
 SPLITS = ("train", "query", "gallery")
 MAP = (24, 8)
-"""Height and width of the map of a 384 x 128 image, on which the regions are found for the summary and the sheet."""
+"""Height and width of the map of a 384 x 128 image, on which the regions for summary and sheet are found."""
 PARTS = 6
-"""K of the paper, for the same."""
+"""The paper's K, for the same purpose."""
 _CHUNK = 16
 _SHEET_HEIGHT, _SHEET_COLUMNS, _WIDEST = 192, 6, 768
 
 
 class Summary(NamedTuple):
-    """What the masks of a folder hold.
+    """The content of the masks of a folder.
 
     Attributes:
-        images: how many.
+        images: the number of images.
         empty: without any part, or with a body of fewer rows of the map than there are parts.
-        no_head: with a body but no head.
-        no_leg: with a head but no leg.
-        made: masks of this call; the others were there.
+        no_head: with a body but without a head.
+        no_leg: with a head but without a leg.
+        made: the masks made in this call; the others existed.
     """
 
     images: int
@@ -56,7 +56,7 @@ class Summary(NamedTuple):
 
     @property
     def even(self) -> int:
-        """Images that are divided evenly."""
+        """The number of images that are divided evenly."""
         return self.empty + self.no_head + self.no_leg
 
     def __str__(self) -> str:
@@ -68,11 +68,11 @@ class Summary(NamedTuple):
 
 
 def dataset_images(name: str, splits: Sequence[str]) -> list[str]:
-    """Paths of a registered dataset's images.
+    """Return the paths of the images in a registered dataset.
 
     Raises:
-        ConfigError: an unknown dataset or split.
-        DataError: its files are not there.
+        ConfigError: the dataset or a split is unknown.
+        DataError: the files of the dataset are missing.
     """
     unknown = set(splits) - set(SPLITS)
     if unknown:
@@ -83,18 +83,18 @@ def dataset_images(name: str, splits: Sequence[str]) -> list[str]:
 
 
 def folder_images(folder: str | Path) -> list[str]:
-    """Absolute paths of the images right in a folder.
+    """Return the absolute paths of the images directly in a folder.
 
     Raises:
-        DataError: there are none, or no such folder.
+        DataError: there are none, or the folder does not exist.
     """
     if not Path(folder).is_dir():
         what = "is a file, not a folder of images" if Path(folder).exists() else "does not exist"
         raise DataError(f"the folder {folder} {what}: name a folder with --images")
-    absolute = Path(os.path.abspath(folder))  # masks lie beside the folder, whose name "." does not tell
+    absolute = Path(os.path.abspath(folder))  # masks lie beside the folder, which "." does not name
     found = sorted(str(p) for p in absolute.glob("*") if is_picture(p.name))
     if not found:
-        raise DataError(f"the folder {folder} holds no image that Pillow reads")
+        raise DataError(f"the folder {folder} does not hold an image that Pillow can read")
     return found
 
 
@@ -107,24 +107,24 @@ def make_priors(
     workers: int | None = None,
     overwrite: bool = False,
 ) -> Summary:
-    """Write the masks of images; those that are there already and can be used stay.
+    """Write the masks of images, except for those that exist and can be used.
 
     Args:
-        images: paths.
+        images: the paths of the images.
         provider: a name of ``PROVIDERS``.
-        options: of the provider.
+        options: the options of the provider.
         folder: see ``mask_path``.
-        workers: processes, at most and by default the number of cores.
-        overwrite: make all of them anew.
+        workers: the number of processes, by default and at most the number of cores.
+        overwrite: whether to replace masks that exist.
 
     Returns:
-        What the folder then holds.
+        The content of the folder after that.
 
     Raises:
-        ConfigError: an unknown provider, something that it needs is missing, or a mask would lie among the images.
-        WeightsError: a model of it is missing.
-        DataError: two images have one mask, an image cannot be read, a mask cannot be written, or a process was ended
-            from outside; what was made before stays.
+        ConfigError: the provider is unknown, something that it needs is missing, or a mask would lie among the images.
+        WeightsError: a model of the provider is missing.
+        DataError: two images have the same mask, an image cannot be read, a mask cannot be written, or a process was
+            ended from outside; masks that were made before stay.
     """
     provider_class(provider)
     if workers is not None and workers < 1:
@@ -143,11 +143,11 @@ def make_priors(
 
 
 def check_mask_paths(images: Sequence[str], folder: str) -> None:
-    """See that no mask lies among the images, and that each is of one image.
+    """Check that no mask lies among the images, and that each mask belongs to one image.
 
     Raises:
-        ConfigError: the folder of a mask is one of the images, or the mask is an image or the drawn people's own.
-        DataError: two images have one mask.
+        ConfigError: the folder of a mask is one of the images, or the mask is an image or belongs to the demo set.
+        DataError: two images have the same mask.
     """
     real = {path: os.path.realpath(path) for path in images}
     taken = set(real.values())
@@ -162,18 +162,19 @@ def check_mask_paths(images: Sequence[str], folder: str) -> None:
             )
         if _holds_drawn_truth(path, mask):
             raise ConfigError(
-                f"--folder '{folder}' holds the drawn people's own masks, as {mask}: name another folder, e.g. {FOLDER}"
+                f"--folder '{folder}' holds the masks of the synthetic demo set, such as {mask}: name another folder, "
+                f"e.g. {FOLDER}"
             )
         other = owners.setdefault(place, path)
         if real[other] != real[path]:
             raise DataError(
-                f"the images {other} and {path} have one mask, {mask}: rename one of them, or let --folder be a name "
-                f"beside the image folders, e.g. {FOLDER}"
+                f"the images {other} and {path} have the same mask, {mask}: rename one of them, or let --folder be a "
+                f"name beside the image folders, e.g. {FOLDER}"
             )
 
 
 def _holds_drawn_truth(image_path: str, mask: Path) -> bool:
-    """Whether a mask's place is taken by what was drawn with the image."""
+    """Return whether the place of a mask holds the mask that was drawn with the image."""
     if os.path.realpath(mask) != os.path.realpath(drawn_masks.mask_path(image_path)):
         return False
     try:
@@ -184,12 +185,12 @@ def _holds_drawn_truth(image_path: str, mask: Path) -> bool:
 
 
 def _usable(image_path: str, folder: str) -> bool:
-    """Whether an image's mask is there, whole and of its size; it may be empty."""
+    """Return whether an image's mask exists, is complete and has the right size; it may be empty."""
     return unusable_mask(image_path, folder) in ("", "empty")
 
 
 def summarize(images: Sequence[str], folder: str, made: int = 0) -> Summary:
-    """Count what the masks of images hold.
+    """Count what the masks of images contain.
 
     Raises:
         DataError: a mask is missing.
@@ -202,7 +203,7 @@ def summarize(images: Sequence[str], folder: str, made: int = 0) -> Summary:
 
 
 def _lack(parts: np.ndarray) -> str:
-    """What an image lacks for a region of its own: ``"person"``, ``"head"``, ``"leg"`` or ""."""
+    """Return what an image lacks for its own region: ``"person"``, ``"head"``, ``"leg"`` or ""."""
     mask = torch.from_numpy(parts)[None]
     if find_regions(mask, mask, MAP, PARTS).found.item():
         return ""
@@ -212,10 +213,10 @@ def _lack(parts: np.ndarray) -> str:
 
 
 def check_sheet(path: str | Path, images: Sequence[str], folder: str) -> None:
-    """See that the contact sheet can be written, and that it replaces no image and no mask.
+    """Check that the contact sheet can be written, and that it does not replace an image or a mask.
 
     Raises:
-        ConfigError: it is one of them.
+        ConfigError: it is an image or a mask.
         DataError: it cannot be written.
     """
     check_writable(path)
@@ -227,13 +228,13 @@ def check_sheet(path: str | Path, images: Sequence[str], folder: str) -> None:
 def contact_sheet(
     images: Sequence[str], folder: str, path: str | Path, *, count: int = 24, parts: int = 6
 ) -> Path:
-    """Write a sheet of images, their masks, and the regions that follow on the map.
+    """Write a sheet of images, their masks, and the resulting regions on the map.
 
     Args:
-        images: paths, of which ``count`` are shown, evenly spread.
-        folder: of the masks.
-        path: the PNG to write.
-        count: images on the sheet.
+        images: the paths, of which ``count`` are shown, evenly spread.
+        folder: the folder of the masks.
+        path: the PNG file to write.
+        count: the number of images on the sheet.
         parts: K, for the lines between the parts.
     """
     tiles = [_tile(image, folder, parts) for image in evenly_spread(images, count)]
@@ -246,7 +247,7 @@ def contact_sheet(
 
 
 def _tile(image_path: str, folder: str, parts: int) -> np.ndarray:
-    """Image, parts in colours, and the masked map with the lines between the parts, side by side."""
+    """Return image, coloured parts, and the masked map with the lines between the parts, side by side."""
     image = np.array(read_image(image_path))
     found = read_mask(mask_path(image_path, folder))
     mask = torch.from_numpy(found)[None]

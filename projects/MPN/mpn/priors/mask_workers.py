@@ -1,4 +1,4 @@
-"""Makes masks of body parts, in this process or in several that end with it."""
+"""Make masks of body parts, in this process or in several that end with it."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ def make_masks(
     """Write the masks of chunks of images; an error or a signal ends all processes at once.
 
     Args:
-        chunks: paths of images.
+        chunks: the paths of images.
         provider: a name of ``PROVIDERS``.
-        options: of the provider.
+        options: the options of the provider.
         folder: see ``mask_path``.
-        workers: processes, 1 for this one alone.
+        workers: the number of processes; 1 for only this one.
 
     Yields:
-        How many masks have been written since the last time.
+        The number of masks written since the last time.
 
     Raises:
         ConfigError: something that the provider needs is missing.
-        WeightsError: a model of it is missing.
+        WeightsError: a model of the provider is missing.
         DataError: an image cannot be read, a mask cannot be written, or a process was ended from outside.
     """
     if not chunks:
         return
-    built = build_provider(provider, options)  # of several processes, too: its mistakes are told here
+    built = build_provider(provider, options)  # even with several processes, so that its errors come up here
     if workers == 1:
         for chunk in chunks:
             yield _make(built, chunk, folder)
@@ -59,14 +59,14 @@ def make_masks(
                 yield future.result()
     except BrokenProcessPool as error:
         raise DataError(
-            f"one of {workers} processes was ended from outside, perhaps for want of memory; the masks made so far "
-            f"stay: run again, with --workers {workers // 2} or less"
+            f"one of {workers} processes was ended from outside, perhaps because memory was short; the masks made so "
+            f"far stay: run again, with --workers {workers // 2} or less"
         ) from error
 
 
 @contextlib.contextmanager
 def _pool(workers: int, provider: str, options: Mapping[str, Any]) -> Iterator[ProcessPoolExecutor]:
-    """Processes that end as soon as this one leaves the block by an error, or is gone itself."""
+    """Start processes that end as soon as this one leaves the block with an error, or disappears."""
     context = WorkerContext()
     lifeline, held = context.Pipe(duplex=False)
     arguments = (provider, PROVIDERS[provider], dict(options), lifeline)
@@ -82,7 +82,7 @@ def _pool(workers: int, provider: str, options: Mapping[str, Any]) -> Iterator[P
 
 
 def _submit(pool: ProcessPoolExecutor, chunks: Sequence[list[str]], folder: str) -> list[Future[int]]:
-    """Start the processes, with Ctrl-C blocked in them: a terminal sends it to all, and this one answers it."""
+    """Start the processes with Ctrl-C blocked: a terminal sends it to all of them, but only this one handles it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return [pool.submit(_make_here, chunk, folder) for chunk in chunks]
@@ -94,7 +94,7 @@ _built: list[Provider] = []
 
 
 def _start(provider: str, place: str, options: Mapping[str, Any], lifeline: Connection) -> None:
-    """A worker: one thread for the work, one that ends it, one provider, which a script may have added."""
+    """Prepare a worker: limit its threads, watch the lifeline, build the provider, which a script may have added."""
     PROVIDERS[provider] = place
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     torch.set_num_threads(1)
@@ -103,7 +103,7 @@ def _start(provider: str, place: str, options: Mapping[str, Any], lifeline: Conn
 
 
 def _end_with(lifeline: Connection) -> None:
-    """End this process once the other end of the pipe is closed, as it is where its process is gone."""
+    """End this process once the other end of the pipe is closed, which also happens when that process disappears."""
     with contextlib.suppress(OSError):
         lifeline.poll(None)
     remove_unfinished()
@@ -121,7 +121,7 @@ def _make(provider: Provider, paths: list[str], folder: str) -> int:
         if parts.shape != image.shape[:2]:
             raise DataError(
                 f"the parts found for {path} are {_size(parts)} pixels and the image is {_size(image)}: was it "
-                "replaced? Take a provider that looks at the image, e.g. blazepose"
+                "replaced? Use a provider that looks at the image, e.g. blazepose"
             )
         write_mask(mask_path(path, folder), parts)
     return len(paths)

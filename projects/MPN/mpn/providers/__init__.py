@@ -1,6 +1,6 @@
-"""Where the body parts of an image are, from tools that exist (Sec. 3.2).
+"""Providers find the body parts of an image with existing tools (Sec. 3.2).
 
-A provider is a class registered under its name. It finds two maps, as the paper's two tools do: the body parts (human
+A provider is a class registered under its name. It finds two maps, like the paper's two tools: the body parts (human
 parsing) and the whole person with what they carry (segmentation).
 """
 

@@ -18,7 +18,7 @@ from fastreid_projects.errors import ConfigError
 
 from ..data.part_masks import BACKGROUND, OTHER
 
-# Where each provider's class is; imported when it is asked for, as it may need packages that are optional.
+# The class of each provider; it is imported when it is needed, as it may need optional packages.
 PROVIDERS = {
     "drawn": "fastreid_projects.mpn.providers.drawn:DrawnProvider",
     "torchvision": "fastreid_projects.mpn.providers.torchvision_models:TorchvisionProvider",
@@ -27,10 +27,10 @@ PROVIDERS = {
 
 
 class Found(NamedTuple):
-    """What a provider has found in an image.
+    """The maps that a provider has found in an image.
 
     Attributes:
-        parts: uint8 (h, w), numbers of :mod:`fastreid_projects.mpn.data.part_masks`, 0 where none.
+        parts: uint8 (h, w), numbers of :mod:`fastreid_projects.mpn.data.part_masks`, 0 for none.
         person: bool (h, w), the person with what they carry.
     """
 
@@ -38,18 +38,18 @@ class Found(NamedTuple):
     person: np.ndarray
 
     def union(self) -> np.ndarray:
-        """Both maps together: the parts, and ``OTHER`` where there is a person without a part (Fig. 5a)."""
+        """Return both maps in one: the parts, and ``OTHER`` where there is a person without a part (Fig. 5a)."""
         return np.where((self.parts == BACKGROUND) & self.person, OTHER, self.parts).astype(np.uint8)
 
     @classmethod
     def nothing(cls, image: np.ndarray) -> Found:
-        """No person."""
+        """Return maps without a person."""
         size = image.shape[:2]
         return cls(np.zeros(size, np.uint8), np.zeros(size, bool))
 
 
 class Provider(Protocol):
-    """Finds body parts; built once per process from its options."""
+    """An object that finds body parts; built once in each process from its options."""
 
     def __init__(self, options: Mapping[str, Any]) -> None: ...
 
@@ -58,14 +58,14 @@ class Provider(Protocol):
         """Add its options to a command line."""
 
     def find(self, image: np.ndarray, path: str) -> Found:
-        """RGB uint8 (h, w, 3) and its path -> the maps."""
+        """Return the maps of an RGB image, uint8 (h, w, 3), and its path."""
 
 
 def provider_class(name: str) -> type[Provider]:
-    """The class of a registered provider.
+    """Return the class of a registered provider.
 
     Raises:
-        ConfigError: there is none of this name, or a package that it needs is missing.
+        ConfigError: there is no provider with this name, or a package that it needs is missing.
     """
     if name not in PROVIDERS:
         raise ConfigError(f"there is no provider '{name}'; known are {', '.join(PROVIDERS)}")
@@ -75,5 +75,5 @@ def provider_class(name: str) -> type[Provider]:
 
 
 def build_provider(name: str, options: Mapping[str, Any]) -> Provider:
-    """A provider with its options."""
+    """Build a provider with its options."""
     return provider_class(name)(options)

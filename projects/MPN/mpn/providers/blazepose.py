@@ -1,7 +1,7 @@
-"""Body parts from BlazePose (Bazarevsky et al. 2020): landmarks and a person mask, run by ai-edge-litert.
+"""Body parts from BlazePose (Bazarevsky et al. 2020): landmarks and a person mask, run with ai-edge-litert.
 
-The models are files that the user names: pose_landmark_full.tflite, and pose_detection.tflite in front of it. Without
-the detector the landmark model is shown the whole image and tends to invent a head where the crop has none.
+The models are files that the user names: pose_landmark_full.tflite, and pose_detection.tflite before it. Without the
+detector, the landmark model gets the whole image and tends to invent a head if the crop has none.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _SIZE = 256
 _DETECTOR_SIZE, _ANCHORS = 224, 2254
 _LEAST = 0.5
 _MARGIN = 1.25
-# The detector looks for a person in a scene: of crops of pedestrians it finds half as they are, and 85 % where the crop
-# takes up half of what it sees and its border goes on around it (104 crops of the MARS-derived subset).
+# The detector looks for a person in a scene: it finds half of the pedestrians in plain crops, and 85 % if the crop
+# fills half of its input and its border is repeated around it (104 crops of the MARS-derived subset).
 _CONTEXT = 2.0
 
 
 class _Kind(NamedTuple):
-    """One of the two models: how it is told, the shape of its input, and shapes among its outputs'."""
+    """One of the two models: its option, its file, the shape of its input, and shapes among those of its outputs."""
 
     option: str
     file: str
@@ -54,7 +54,7 @@ _DETECTOR = _Kind(
 
 
 class Square(NamedTuple):
-    """A turned square of an image: centre x, y in pixels, side in pixels, angle in radians."""
+    """A rotated square of an image: centre x, y in pixels, side in pixels, angle in radians."""
 
     x: float
     y: float
@@ -62,7 +62,7 @@ class Square(NamedTuple):
     angle: float
 
     def matrix(self, size: int) -> np.ndarray:
-        """Affine map (2, 3) from the image to the square at ``size`` x ``size``."""
+        """Return the affine map (2, 3) from the image to the square at ``size`` x ``size``."""
         scale = size / self.side
         cos, sin = scale * np.cos(self.angle), scale * np.sin(self.angle)
         turn = np.array([[cos, sin], [-sin, cos]])
@@ -74,7 +74,7 @@ class BlazePoseProvider:
     """BlazePose's landmarks and mask.
 
     Args:
-        options: ``model``, path of pose_landmark_full.tflite (or _lite, _heavy); ``detector``, path of
+        options: ``model``, the path of pose_landmark_full.tflite (or _lite, _heavy); ``detector``, the path of
             pose_detection.tflite, or "".
 
     Raises:
@@ -93,14 +93,14 @@ class BlazePoseProvider:
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """The two model files."""
+        """Add the options for the two model files."""
         parser.add_argument("--model", default="", help="pose_landmark_full.tflite")
         parser.add_argument(
-            "--detector", default="", help="pose_detection.tflite; the whole image without it"
+            "--detector", default="", help="pose_detection.tflite; without it, the whole image is used"
         )
 
     def find(self, image: np.ndarray, path: str) -> Found:
-        """RGB (h, w, 3) and its path -> the maps; nothing where no person is found."""
+        """Return the maps of an RGB image (h, w, 3) and its path; nothing if no person is found."""
         height, width = image.shape[:2]
         square: Square | None = Square(width / 2, height / 2, max(height, width), 0.0)
         if self.detector is not None:
@@ -121,7 +121,7 @@ class BlazePoseProvider:
         return Found(paint_parts(points, seen, (height, width)), mask > _LEAST)
 
     def _detect(self, detector: _Model, image: np.ndarray) -> Square | None:
-        """The square around the likeliest person."""
+        """Return the square around the most likely person."""
         height, width = image.shape[:2]
         whole = Square(width / 2, height / 2, _CONTEXT * max(height, width), 0.0)
         matrix = whole.matrix(_DETECTOR_SIZE)
@@ -140,7 +140,7 @@ class BlazePoseProvider:
         raw = outputs[1, _ANCHORS, 12][0, best]
         keypoints = (
             raw[4:8].reshape(2, 2) + self.anchors[best] * _DETECTOR_SIZE
-        )  # hips; top of a circle round all
+        )  # hips, and the top of a circle around the whole person
         back = cv2.invertAffineTransform(matrix)
         hips, top = keypoints @ back[:, :2].T + back[:, 2]
         right, down = top - hips
@@ -149,11 +149,11 @@ class BlazePoseProvider:
 
 
 class _Model:
-    """A tflite model; its outputs by their shapes.
+    """A tflite model that returns its outputs by their shapes.
 
     Args:
-        path: the file.
-        kind: which model it has to be.
+        path: the file of the model.
+        kind: the model that it has to be.
     """
 
     def __init__(self, path: str, kind: _Kind) -> None:
@@ -172,7 +172,7 @@ class _Model:
             self.interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise WeightsError(
-                f"the file {path} is no tflite model: {' '.join(str(error).split())}"
+                f"the file {path} is not a tflite model: {' '.join(str(error).split())}"
             ) from error
         self.input = self.interpreter.get_input_details()[0]
         _check_kind(path, kind, _shape(self.input), set(map(_shape, self.interpreter.get_output_details())))
@@ -189,7 +189,7 @@ def _shape(details: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def _check_kind(path: str, kind: _Kind, takes: tuple[int, ...], gives: set[tuple[int, ...]]) -> None:
-    """Raise WeightsError for a model of other inputs or outputs."""
+    """Raise WeightsError for a model with other inputs or outputs."""
     if takes == kind.takes and kind.gives <= gives:
         return
     for other in (_LANDMARKS, _DETECTOR):
@@ -203,7 +203,7 @@ def _check_kind(path: str, kind: _Kind, takes: tuple[int, ...], gives: set[tuple
 
 
 def detector_anchors() -> np.ndarray:
-    """Centres of the detector's anchors in 0..1, (2254, 2): grids of 28, 14 and 7, with 2, 2 and 6 at each place."""
+    """Return the centres of the detector's anchors, (2254, 2) in 0..1: grids of 28, 14, 7 with 2, 2, 6 each."""
     centres = []
     for cells, count in ((28, 2), (14, 2), (7, 6)):
         places = (np.arange(cells) + 0.5) / cells
@@ -213,7 +213,7 @@ def detector_anchors() -> np.ndarray:
 
 
 def _read_landmarks(outputs: Mapping[tuple[int, ...], np.ndarray]) -> tuple[np.ndarray, np.ndarray, float]:
-    """COCO's joints (17, 2) in the crop, whether each is seen, and the score of there being a person."""
+    """Return COCO's joints (17, 2) in the crop, whether each is seen, and the score that there is a person."""
     values = outputs[1, 195].reshape(39, 5)[_AS_COCO]
     seen = (_sigmoid(values[:, 3]) > _LEAST) & (_sigmoid(values[:, 4]) > _LEAST)
     return values[:, :2], seen, float(outputs[1, 1].item())

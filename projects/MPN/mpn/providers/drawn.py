@@ -1,4 +1,4 @@
-"""The true body parts of the drawn people."""
+"""The true body parts of the synthetic demo set."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from .base import Found
 
 
 class DrawnProvider:
-    """Reads the masks that were drawn with the image; has no options."""
+    """Read the masks that were drawn with the image; there are no options."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         pass
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """None to add."""
+        """Add no options."""
 
     def find(self, image: np.ndarray, path: str) -> Found:
-        """RGB (h, w, 3) and its path -> the maps.
+        """Return the maps of an RGB image (h, w, 3) and its path.
 
         Raises:
-            DataError: the image is not one of the drawn dataset.
+            DataError: the image does not belong to the synthetic demo set.
         """
         try:
             parts = FROM_DRAWN[load_masks(path).parts]
         except DataError as error:
             raise DataError(
-                f"{path} is no image of the drawn people ({error}): use another provider, e.g. blazepose"
+                f"{path} is not an image of the synthetic demo set ({error}): use another provider, e.g. blazepose"
             ) from error
         return Found(parts, parts > 0)

@@ -1,4 +1,4 @@
-"""From joints to body parts: limbs as thick lines, head as an ellipse, torso as a polygon."""
+"""Body parts from joints: limbs as thick lines, the head as an ellipse, the torso as a polygon."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ FACE = range(5)
 SHOULDERS, HIPS = (5, 6), (11, 12)
 ARMS = ((5, 7), (7, 9), (6, 8), (8, 10))
 LEGS = ((11, 13), (13, 15), (12, 14), (14, 16))
-# Widths in lengths of the torso, from the middle of the shoulders to that of the hips.
+# Widths as multiples of the torso's length, from the middle of the shoulders to the middle of the hips.
 _ARM_WIDTH, _LEG_WIDTH, _HEAD_WIDTH, _HEAD_HEIGHT = 0.2, 0.32, 0.44, 0.56
 
 
 def paint_parts(points: np.ndarray, seen: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Body parts around the joints that are seen and inside of the image.
+    """Paint body parts around the joints that are seen and inside the image.
 
-    A head needs two points of the face, a limb both its ends, the torso all four corners.
+    A head needs two points of the face, a limb both its ends, and the torso all four corners.
 
     Args:
         points: (17, 2) of x, y in pixels.

@@ -1,4 +1,4 @@
-"""Body parts from torchvision: a segmentation model for the person, a keypoint model for the parts."""
+"""Body parts from torchvision: a segmentation model for the person, and a keypoint model for the parts."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class TorchvisionProvider:
 
     Args:
         options: ``segmentation_weights`` and ``keypoint_weights``, files, or "" for the user's cache of torch.hub;
-            ``download``: fetch what is missing there, and say so; ``device``.
+            ``download``, whether to download missing files, with a message; ``device``.
 
     Raises:
-        ConfigError: there is no such device.
+        ConfigError: the device does not exist.
         WeightsError: a file is missing, or belongs to another model.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        # Here: they are slow to import, and a command line's options do without them.
+        # Imported here because they are slow to import and the options of a command line do not need them.
         from torchvision.models import detection, segmentation
 
         segmentation_weights = segmentation.DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1
@@ -63,17 +63,17 @@ class TorchvisionProvider:
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Weights and device."""
+        """Add the options for weights and device."""
         parser.add_argument("--segmentation-weights", default="", help="file of deeplabv3_mobilenet_v3_large")
         parser.add_argument("--keypoint-weights", default="", help="file of keypointrcnn_resnet50_fpn")
         parser.add_argument(
-            "--download", action="store_true", help="fetch weights that no file gives, and say so"
+            "--download", action="store_true", help="download missing weights, with a message"
         )
         parser.add_argument("--device", default="cpu", help="cpu or cuda")
 
     @torch.inference_mode()
     def find(self, image: np.ndarray, path: str) -> Found:
-        """RGB (h, w, 3) and its path -> the maps; nothing where no person is found."""
+        """Return the maps of an RGB image (h, w, 3) and its path; nothing if no person is found."""
         height, width = image.shape[:2]
         large = torch.from_numpy(image).to(self.device).permute(2, 0, 1)[None].float() / 255
         scale = _HEIGHT / height
@@ -100,7 +100,7 @@ def _device(name: str) -> torch.device:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(
-            f"--device '{name}' is no device of this machine: use cpu, or cuda (cuda:1, ...) where there is a GPU"
+            f"--device '{name}' is not a device of this machine: use cpu, or cuda (cuda:1, ...) if there is a GPU"
         ) from error
     return device
 
@@ -113,12 +113,12 @@ def _load(model: nn.Module, url: str, path: str, option: str, download: bool) ->
         torch.hub.download_url_to_file(url, path)
     if not os.path.isfile(path):
         raise WeightsError(
-            f"the weights {path} do not exist; get {url}, name the file with {option}, or allow --download"
+            f"the weights {path} do not exist; download {url}, name the file with {option}, or use --download"
         )
     try:
         model.load_state_dict(load_state_dict_file(path))
     except RuntimeError as error:
         raise WeightsError(
-            f"the weights {path} ({option}) do not belong to {type(model).__name__}: get {url}"
+            f"the weights {path} ({option}) do not belong to {type(model).__name__}: download {url}"
         ) from error
     return model.eval()

@@ -52,7 +52,7 @@ def test_an_image_of_veri_wild_without_a_row(tmp_path):
     ):
         items("VeRiWild", tmp_path)
     info.write_text("\n".join([*rows[:3], "00001;38", *rows[3:]]))
-    with pytest.raises(DataError, match=r"vehicle_info\.txt, line 4: '00001;38' is not a row as"):
+    with pytest.raises(DataError, match=r"vehicle_info\.txt, line 4: '00001;38' is not a row such as"):
         items("VeRiWild", tmp_path)
 
 

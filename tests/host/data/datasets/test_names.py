@@ -21,13 +21,13 @@ CASES = [
     ("Market1501", MARKET, "0002_c12s1_000012_00.jpg", "camera 12, .* from 1 to 6"),
     ("Market1501", MARKET, "0002_c7s1_000012_00.jpg", "camera 7, .* from 1 to 6"),
     ("Market1501", MARKET, "1600_c2s1_000012_00.jpg", "identity 1600, .* from -1 to 1501"),
-    ("Market1501", MARKET, "0002_MOT17-02-FRCNN_000012.jpg", "no identity .* 0002_c1s1_000451_03.jpg has"),
+    ("Market1501", MARKET, "0002_MOT17-02-FRCNN_000012.jpg", "no identity .* unlike 0002_c1s1_000451_03.jpg"),
     ("Market1501", MARKET, "--_c1s1_000012_00.jpg", "no identity"),
     ("DukeMTMC", DUKE, "0005_c10_f0000012.jpg", "camera 10, .* from 1 to 8"),
-    ("DukeMTMC", DUKE, "holiday.jpg", "no identity .* 0001_c2_f0046182.jpg has"),
+    ("DukeMTMC", DUKE, "holiday.jpg", "no identity .* unlike 0001_c2_f0046182.jpg"),
     ("VeRi", VERI, "0005_c0021_00000012_0.jpg", "camera 21, .* from 1 to 20"),
     ("VeRi", VERI, "0777_c001_00000012_0.jpg", "identity 777, .* from -1 to 776"),
-    ("cuhkSYSU", "cuhk_sysu/cropped_images", "s5.jpg", "no identity .* p1_s1_1.jpg has"),
+    ("cuhkSYSU", "cuhk_sysu/cropped_images", "s5.jpg", "no identity .* unlike p1_s1_1.jpg"),
 ]
 
 

@@ -160,7 +160,7 @@ def test_a_signal_in_the_last_epochs_end_leaves_a_finished_training(train, monke
 
 
 def test_outside_of_a_training_a_signal_is_answered_at_once():
-    with pytest.raises(InterruptedRunError, match=r"Interrupted\. Go on with"), interrupts.heeded():
+    with pytest.raises(InterruptedRunError, match=r"Interrupted\. Resume with"), interrupts.heeded():
         os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -77,7 +77,7 @@ def test_processes_may_have_different_losses(storage, monkeypatch):
 
 def test_no_loss(storage):
     with pytest.raises(
-        TrainingError, match=r"computes no loss: name at least one loss in MODEL\.LOSSES\.NAME"
+        TrainingError, match=r"does not compute a loss: name at least one in MODEL\.LOSSES\.NAME"
     ):
         trainer_of({}).run_step()
 
