@@ -317,6 +317,18 @@ class SharesPeople(Protocol):
 
 
 @runtime_checkable
+class HasAttributes(Protocol):
+    """A dataset with attributes, by which AMD can explain distances; either answer is None where it has none."""
+
+    @classmethod
+    def attribute_set_below(cls, root: str) -> Any:
+        """Return its :class:`~fastreid_projects.data.attributes.AttributeSet` of M, before it is opened."""
+
+    def attribute_labels(self, items: Sequence[Any]) -> Any:
+        """Return (that set, int8 (len(items), M) of 0, 1 or -1 where nobody knows) for items of an opened one."""
+
+
+@runtime_checkable
 class KnowsPixels(Protocol):
     """A dataset that knows where in an image each attribute is seen."""
 

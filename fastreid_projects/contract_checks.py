@@ -29,7 +29,7 @@ OFFERS: dict[str, tuple[type, ...]] = {
     "head": (contract.BelongsTo, contract.TakesLevels),
     "dataset": (
         *(contract.AsksWithSeveral, contract.DrawsGallery, contract.NamesPeople, contract.SharesPeople),
-        *(contract.KnowsPixels, contract.ChangesAttributes),
+        *(contract.HasAttributes, contract.KnowsPixels, contract.ChangesAttributes),
     ),
     "loss": (contract.Loss,),
 }

@@ -33,12 +33,14 @@ class Attribute:
         topic: what it is about, in words, e.g. ``"sleeves"``.
         values: words for 0 (raw 1) and for 1 (raw 2), e.g. ``("long sleeves", "short sleeves")``.
         is_thing: True where 1 means that something is there and 0 that it is not (a backpack, a colour).
+        group: what it belongs to, e.g. ``"clothes"``; "" where nobody says.
     """
 
     name: str
     topic: str
     values: tuple[str, str]
     is_thing: bool
+    group: str = ""
 
     def describe_pair(self, query: int = UNKNOWN, gallery: int = UNKNOWN, *, alike: bool = False) -> str:
         """Say in words how two persons compare on this attribute.
@@ -81,9 +83,9 @@ class AttributeSet:
     """The M attributes of a dataset, in a fixed order.
 
     Attributes:
-        name: ``"market1501"``, ``"dukemtmc"`` or ``"demo"``.
-        struct: name of the variable in the .mat file.
-        file_name: the .mat file's usual name.
+        name: ``"market1501"``, ``"dukemtmc"``, ``"demo"``, or the path of an ``attributes.yaml``.
+        struct: name of the variable in the .mat file; "" without one.
+        file_name: the usual name of the file that holds them.
         attributes: the M attributes.
     """
 
@@ -141,6 +143,39 @@ DUKEMTMC = AttributeSet("dukemtmc", "duke_attribute", "duke_attribute.mat", _DUK
 DEMO = AttributeSet("demo", "market_attribute", "market_attribute.mat", _MARKET)
 
 ATTRIBUTE_SETS: dict[str, AttributeSet] = {s.name: s for s in (MARKET1501, DUKEMTMC, DEMO)}
+
+
+def in_order_of(rows: np.ndarray, own: AttributeSet, wanted: AttributeSet) -> np.ndarray:
+    """Return labels of one set as labels of another, by the names of the attributes.
+
+    Args:
+        rows: int8 (N, own attributes) of 0, 1 or -1.
+        own: what the columns of ``rows`` mean.
+        wanted: the M attributes asked for. One that ``own`` does not have is unknown; one whose two values stand there
+            the other way round is turned.
+
+    Returns:
+        int8 (N, M).
+
+    Raises:
+        DataError: both sets have an attribute of one name with other values.
+    """
+    columns = np.full((len(rows), len(wanted)), UNKNOWN, dtype=np.int8)
+    for column, attribute in enumerate(wanted.attributes):
+        if attribute.name not in own.names:
+            continue
+        found = rows[:, own.index(attribute.name)]
+        there = own.attributes[own.index(attribute.name)]
+        if there.values == attribute.values or (there.is_thing and attribute.is_thing):
+            columns[:, column] = found
+        elif there.values == attribute.values[::-1]:
+            columns[:, column] = np.where(found == UNKNOWN, found, 1 - found)
+        else:
+            raise DataError(
+                f"the attribute '{attribute.name}' is {' or '.join(attribute.values)} in {wanted.name}, but "
+                f"{' or '.join(there.values)} in {own.name}: write the same phrases in both, or give one another name"
+            )
+    return columns
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 ``'FolderReID:shop'`` reads ``FASTREID_DATASETS/shop``, and a path, ``'/data/shop'`` or ``'./shop'``, that folder: as
 many as one likes. There lies either a table ``labels.csv`` with the columns ``path, pid, camid, split`` (others are
-left alone), or three folders ``train``, ``query`` and ``gallery`` with a folder of pictures for each person::
+left alone, or are attributes by an ``attributes.yaml``), or three folders ``train``, ``query`` and ``gallery`` with a
+folder of pictures for each person::
 
     train/anna/c1_0001.jpg      # the person is the folder's name, the camera c1, cam1, camera_1 in the picture's
     query/anna/cam1/0002.jpg    # or in a folder's; or no camera at all
@@ -27,11 +28,14 @@ from typing import Any, ClassVar
 if __name__ == "__main__":
     import fastreid_projects.required  # noqa: F401  (without a host: one sentence)
 
+import numpy as np
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.datasets.bases import ImageDataset
 
+from fastreid_projects.data.attribute_check import check_folder_attributes, check_identity_table
 from fastreid_projects.data.datasets import check_matches, matched_queries, not_found
 from fastreid_projects.data.images import read_image
+from fastreid_projects.data.own.columns import OwnAttributes
 from fastreid_projects.data.own.entries import (
     SPLITS,
     TABLE,
@@ -42,6 +46,7 @@ from fastreid_projects.data.own.entries import (
     remarks,
     without_junk,
 )
+from fastreid_projects.data.own.labels import Labels, folder_words, label_entries
 from fastreid_projects.data.own.names import NAME, own_folder
 from fastreid_projects.data.own.table import read_table
 from fastreid_projects.data.own.tree import read_folders
@@ -103,7 +108,42 @@ class FolderReID(ImageDataset):
         asked = {item[1] for item in items["query"]}
         distractors = people.get(_DISTRACTORS)
         self._junk_pids = [] if distractors is None or distractors in asked else [distractors]
+        self._entries = pictures.entries
         super().__init__(items["train"], items["query"], items["gallery"], **kwargs)
+
+    @classmethod
+    def attribute_set_below(cls, root: str) -> OwnAttributes | None:
+        """Return what the folder's ``attributes.yaml`` says, before the folder is read; None where there is none.
+
+        Raises:
+            DataError: it cannot be used.
+        """
+        return folder_words(Path(root, os.path.expanduser(cls.folder)))
+
+    def attribute_labels(self, items: Sequence[Any]) -> tuple[OwnAttributes, Labels] | None:
+        """Return the attributes and their values in pictures, int8 (len(items), M); None without ``attributes.yaml``.
+
+        Args:
+            items: (path, identity, camera) of train, query or gallery.
+
+        Raises:
+            DataError: the words or the tables cannot be used; names file and line.
+        """
+        if self._labelled is None:
+            return None
+        words, by_path = self._labelled
+        rows = [by_path[item[0]] for item in items]
+        return words, np.stack(rows) if rows else np.empty((0, len(words)), np.int8)
+
+    @functools.cached_property
+    def _labelled(self) -> tuple[OwnAttributes, dict[str, Labels]] | None:
+        """The attributes of all pictures by their paths; read when they are asked for."""
+        folder = Path(self.dataset_dir)
+        words = folder_words(folder)
+        if words is None:
+            return None
+        labels = label_entries(folder, self._entries, words)
+        return words, {entry.path: row for entry, row in zip(self._entries, labels, strict=True)}
 
     def show_train(self) -> None:
         """Log the table of the training pictures, and once what is to be known about the folder."""
@@ -138,7 +178,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from fastreid_projects.command_line.one_sentence import one_sentence
 
     parser = argparse.ArgumentParser(description="Check own pictures for DATASETS.NAMES \"('FolderReID',)\"")
-    parser.add_argument("folder", help="with labels.csv, or with the folders train, query and gallery")
+    parser.add_argument(
+        "folder",
+        help="with labels.csv, or with the folders train, query and gallery; or an attributes.yaml for another dataset",
+    )
     parser.add_argument("--same-camera", action="store_true", help="tests are with TEST.SAME_CAMERA True")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
@@ -146,15 +189,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def check(folder: Path, same_camera: bool = False) -> None:
-    """Read all of a folder and print what it holds, what is left out, and what tests would count.
+    """Read all of a folder and print what it holds, what is left out, its attributes, and what tests would count.
 
     Args:
-        folder: with the table or the folders; one that is not here is looked for below FASTREID_DATASETS.
+        folder: with the table or the folders; one that is not here is looked for below FASTREID_DATASETS. Or an
+            ``attributes.yaml`` for the identities of another dataset.
         same_camera: the tests are with TEST.SAME_CAMERA.
 
     Raises:
         DataError: the first thing that is wrong, with its row or file.
     """
+    if folder.is_file() and folder.suffix in (".yaml", ".yml"):
+        check_identity_table(folder)
+        return
     below = Path(os.environ.get("FASTREID_DATASETS", "datasets")) / folder
     folder = below if below.exists() and not folder.exists() else folder
     pictures = read_pictures(folder)
@@ -169,6 +216,7 @@ def check(folder: Path, same_camera: bool = False) -> None:
     for split in SPLITS:
         people, cameras = ({item[i] for item in items[split]} for i in (1, 2))
         print(f"{split}: {len(items[split])} pictures of {len(people)} people by {len(cameras)} cameras")
+    check_folder_attributes(folder, pictures.entries)
     _check_tests(
         folder, items["query"], items["gallery"], trained=bool(items["train"]), same_camera=same_camera
     )

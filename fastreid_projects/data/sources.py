@@ -85,8 +85,21 @@ def read_source(source: str, *parts: str) -> list[Picture]:
     return read_dataset(source, *parts)[1]
 
 
+def is_own_dataset(folder: str) -> bool:
+    """Return whether a folder is one of own pictures with queries and gallery: it has a table, or both folders."""
+    from fastreid_projects.data.own.entries import TABLE
+
+    return os.path.isfile(os.path.join(folder, TABLE)) or all(
+        os.path.isdir(os.path.join(folder, part)) for part in PARTS[1:]
+    )
+
+
 def read_dataset(name: str, *parts: str) -> tuple[Any, list[Picture]]:
     """Return a dataset, built, and its pictures.
+
+    Args:
+        name: a registered one, ``FolderReID:name``, or the whole path of a folder of own pictures.
+        parts: as of :func:`read_source`.
 
     Raises:
         DataError: the dataset is not found.
@@ -97,7 +110,8 @@ def read_dataset(name: str, *parts: str) -> tuple[Any, list[Picture]]:
     from fastreid_projects.data.datasets import build_dataset
     from fastreid_projects.data.own.names import NAME
 
-    if name not in DATASET_REGISTRY._obj_map and not name.startswith(f"{NAME}:"):
+    own = name.startswith(f"{NAME}:") or (os.path.isabs(name) and os.path.isdir(name))
+    if name not in DATASET_REGISTRY._obj_map and not own:
         raise ConfigError(f"'{name}' is no image, no folder and no registered dataset")
     dataset = build_dataset(name)
     people = dataset.people if isinstance(dataset, SharesPeople) else name

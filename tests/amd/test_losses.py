@@ -36,19 +36,22 @@ def make_batch(seed=0, n=5, m=6, dtype=torch.float64):
 
 
 def naive(target, attribute, labels, nu=0.5):
-    """L_d, L_p1, L_p2 pair by pair; Eq. 8's two bounds by lambda of Eq. 9, which have to meet."""
-    n, m = labels.shape
+    """L_d, L_p1, L_p2 pair by pair; Eq. 8's two bounds by lambda of Eq. 9, which have to meet.
+
+    The priors take a pair as if it had those attributes alone that are known of both images.
+    """
+    n = len(labels)
     sums = [0.0, 0.0, 0.0]
     for i, j in itertools.permutations(range(n), 2):
-        d = [x.item() for x in attribute[i, j]]
-        d_hat = sum(d)
-        sums[0] += abs(float(target[i, j]) - d_hat)
-        if (labels[i] < 0).any() or (labels[j] < 0).any():
+        sums[0] += abs(float(target[i, j]) - sum(x.item() for x in attribute[i, j]))
+        known = [k for k in range(labels.shape[1]) if labels[i, k] >= 0 and labels[j, k] >= 0]
+        d = [attribute[i, j, k].item() for k in known]
+        differ = [int(labels[i, k]) ^ int(labels[j, k]) for k in known]
+        m, m_e = len(known), sum(differ)
+        if not m:
             continue
-        differ = [int(labels[i, k]) ^ int(labels[j, k]) for k in range(m)]
-        m_e = sum(differ)
         r = (m_e / m) ** nu
-        share = [x / d_hat if d_hat > 0 else 0.0 for x in d]
+        share = [x / sum(d) if sum(d) > 0 else 0.0 for x in d]
         exclusive = [s for s, e in zip(share, differ, strict=True) if e]
         common = [s for s, e in zip(share, differ, strict=True) if not e]
         sums[1] += max(0.0, r - sum(exclusive)) + max(0.0, sum(common) - (1 - r))
@@ -154,6 +157,35 @@ def test_an_image_without_attributes_counts_in_the_distillation_only():
     assert (attribute.grad[3] == 0).all()
     assert (attribute.grad[:, 3] == 0).all()
     assert (attribute.grad[0, 4] != 0).any()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_unknown_attributes_of_single_images_leave_their_pairs(seed):
+    """As if each pair had those attributes alone that are known of both; d^k of the others feels L_d alone."""
+    target, attribute, labels = make_batch(seed)
+    labels[torch.rand(labels.shape, generator=torch.Generator().manual_seed(seed)) < 0.35] = -1
+    labels[3] = torch.tensor([-1, -1, 1, -1, -1, -1])  # with most images one attribute is left
+    attribute.requires_grad_()
+    result = all_losses(target, attribute, labels)
+    assert [x.item() for x in result] == pytest.approx(naive(target, attribute.detach(), labels), abs=1e-12)
+    sum(result[1:]).backward()
+    unknown = (labels[:, None] < 0) | (labels[None] < 0)
+    assert unknown.any()
+    assert (attribute.grad[unknown] == 0).all()
+    assert attribute.grad.abs().sum() > 0
+
+
+def test_unknown_attributes_are_as_if_they_were_not_there():
+    """Two images, the third attribute unknown for one: the loss of the other two attributes alone."""
+    labels = torch.tensor([[0, 1, -1, 0], [1, 1, 0, 0]])
+    attribute = torch.rand(2, 2, 4, dtype=torch.float64) + 0.1
+    kept = [0, 1, 3]
+    exclusive, known = exclusive_attributes(labels)
+    assert exclusive[0, 1].tolist() == [True, False, False, False]
+    assert known[0, 1].tolist() == [True, True, False, True]
+    whole = attribute_prior_losses(attribute, exclusive, known)
+    fewer = attribute_prior_losses(attribute[..., kept], exclusive[..., kept], known[..., kept])
+    assert [x.item() for x in whole] == pytest.approx([x.item() for x in fewer], abs=1e-12)
 
 
 def test_a_batch_of_unknown_attributes_keeps_its_graph():
@@ -304,7 +336,8 @@ def test_exclusive_attributes_are_the_exclusive_or():
     assert exclusive[0, 1].tolist() == [True, False, True]
     assert exclusive[1, 0].tolist() == [True, False, True]
     assert not exclusive[0, 0].any()
-    assert known.tolist() == [[True, True, False], [True, True, False], [False, False, False]]
+    assert known.all(dim=2).tolist() == [[True, True, False], [True, True, False], [False, False, False]]
+    assert not exclusive[2].any(), "what is not known is not exclusive"
 
 
 def test_both_are_registered_and_read_their_options():

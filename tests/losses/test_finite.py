@@ -42,7 +42,7 @@ def arguments_of(inputs, values):
         features, guided = values
         differences = (guided.unsqueeze(0) - guided.unsqueeze(1)).abs().mean(dim=3)
         exclusive = normal(IMAGES, IMAGES, ATTRIBUTES) > 0
-        known = torch.ones(IMAGES, IMAGES, dtype=torch.bool)
+        known = torch.ones_like(exclusive)
         return PairDistances(euclidean_distances(features), differences, exclusive, known)
     return values if inputs == "feature maps" else values[0]
 

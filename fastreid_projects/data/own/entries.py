@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from fastreid_projects.errors import DataError
@@ -25,6 +26,7 @@ class Entry(NamedTuple):
         camid: the camera, any text.
         split: one of ``SPLITS``.
         where: the row or file, for errors.
+        others: what stands in the table's other columns, by their names in small letters.
     """
 
     path: str
@@ -32,6 +34,7 @@ class Entry(NamedTuple):
     camid: str
     split: str
     where: str
+    others: Mapping[str, str] = MappingProxyType({})
 
 
 class Pictures(NamedTuple):
@@ -63,14 +66,16 @@ def check_spelling(entries: Sequence[Entry]) -> None:
     Raises:
         DataError: names both, with their rows or files.
     """
-    for kind, field in (("person", 1), ("camera", 2)):
-        seen: dict[str, Entry] = {}
-        for entry in entries:
-            first = seen.setdefault(_plain(entry[field]), entry)
-            if first[field] != entry[field]:
+    persons = [(entry.pid, entry.where) for entry in entries]
+    cameras = [(entry.camid, entry.where) for entry in entries]
+    for kind, found in (("person", persons), ("camera", cameras)):
+        seen: dict[str, tuple[str, str]] = {}
+        for text, where in found:
+            first, there = seen.setdefault(_plain(text), (text, where))
+            if first != text:
                 raise DataError(
-                    f"{entry.where} has the {kind} '{entry[field]}' and {first.where} '{first[field]}': write both "
-                    "alike where they are the same, and by other letters where they are not"
+                    f"{where} has the {kind} '{text}' and {there} '{first}': write both alike where they are the same, "
+                    "and by other letters where they are not"
                 )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastreid_projects.data.own.entries import NO_CAMERA, SPLITS, Entry, Pictures
 from fastreid_projects.errors import DataError
@@ -18,13 +18,40 @@ _SEPARATORS = ",;\t|"
 _EMPTY = ("", "nan")  # other programs write NaN where nothing is
 
 
-def read_table(table: Path) -> Pictures:
-    """Read a table with the columns ``path, pid, camid, split``; others are left alone.
+class Row(NamedTuple):
+    """A row of a table.
 
-    Columns are separated by commas, semicolons, tabs or bars. Without the column ``camid`` no camera is known.
+    Attributes:
+        where: the file and the line, for errors.
+        cells: what stands in it by the names of the columns, in small letters; without spaces around.
+    """
+
+    where: str
+    cells: Mapping[str, str]
+
+
+class Table(NamedTuple):
+    """A table.
+
+    Attributes:
+        names: of its columns, in small letters.
+        rows: in order, without blank ones.
+    """
+
+    names: list[str]
+    rows: list[Row]
+
+
+def read_rows(table: Path, needed: Sequence[str], example: str) -> Table:
+    """Read a table with commas, semicolons, tabs or bars between its columns.
+
+    Args:
+        table: the file, in UTF-8, or UTF-16 with its mark.
+        needed: columns that it has to have.
+        example: what its first line has to name, for the sentence.
 
     Raises:
-        DataError: a row that cannot be used, with its line.
+        DataError: it cannot be read, lacks a column, names one twice, or a row has more cells than there are columns.
     """
     try:
         with table.open(encoding=_encoding(table), newline="") as file:
@@ -33,18 +60,48 @@ def read_table(table: Path) -> Pictures:
                 lines += 1
             separator = max(_SEPARATORS, key=head.count)
             names = [name.strip().lower() for name in next(csv.reader([head], delimiter=separator), [])]
-            for name in COLUMNS:
-                if name not in names:
-                    raise DataError(
-                        f"{table} has no column '{name}': its first line has to name path, pid, camid, split, "
-                        "separated by commas, semicolons or tabs"
-                    )
+            _check_names(table, lines, names, needed, example)
             rows = csv.DictReader(file, names, delimiter=separator, skipinitialspace=True)
-            return Pictures(list(_entries(table, lines, rows)), [])
+            found = [_row(f"{table}, line {lines + rows.line_num}", row) for row in rows]
+            return Table([name for name in names if name], found)
     except (UnicodeError, csv.Error) as error:
         raise DataError(
             f"{table} cannot be read as a table in UTF-8 (or UTF-16 with its mark): {error}; save it as 'CSV UTF-8'"
         ) from error
+
+
+def _check_names(table: Path, line: int, names: list[str], needed: Sequence[str], example: str) -> None:
+    for name in needed:
+        if name not in names:
+            raise DataError(
+                f"{table} has no column '{name}': its first line has to name {example}, separated by commas, "
+                "semicolons or tabs"
+            )
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{table}, line {line}: two columns are called '{twice}'; remove or rename one")
+
+
+def _row(where: str, row: dict[Any, Any]) -> Row:
+    beyond = [cell for cell in row.pop(None, []) if cell.strip()]
+    if beyond:
+        raise DataError(
+            f"{where}: there are more cells than columns, the last is '{beyond[-1].strip()}'; put a text that holds "
+            "the separator in quotes"
+        )
+    return Row(where, {name: (cell or "").strip() for name, cell in row.items() if name})
+
+
+def read_table(table: Path) -> Pictures:
+    """Read a table with the columns ``path, pid, camid, split``; what stands in others is kept as text.
+
+    Columns are separated by commas, semicolons, tabs or bars. Without the column ``camid`` no camera is known.
+
+    Raises:
+        DataError: a row that cannot be used, with its line.
+    """
+    rows = read_rows(table, COLUMNS, "path, pid, camid, split").rows
+    return Pictures(list(_entries(table, rows)), [])
 
 
 def _encoding(table: Path) -> str:
@@ -53,10 +110,10 @@ def _encoding(table: Path) -> str:
     return "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
-def _entries(table: Path, lines_before: int, rows: Any) -> Iterator[Entry]:
+def _entries(table: Path, rows: Iterable[Row]) -> Iterator[Entry]:
     seen: dict[str, tuple[Entry, set[str]]] = {}
     for row in rows:
-        entry = _entry(table, lines_before + rows.line_num, row)
+        entry = _entry(table, row)
         first, splits = seen.setdefault(entry.path, (entry, set()))
         same = entry[1:3] == first[1:3]
         if splits and not (
@@ -70,10 +127,10 @@ def _entries(table: Path, lines_before: int, rows: Any) -> Iterator[Entry]:
         yield entry
 
 
-def _entry(table: Path, line: int, row: dict[str, Any]) -> Entry:
-    where = f"{table}, line {line}"
-    columns = [name for name in (*COLUMNS, CAMERA) if name in row]
-    values = {CAMERA: NO_CAMERA, **{name: (row[name] or "").strip() for name in columns}}
+def _entry(table: Path, row: Row) -> Entry:
+    where, cells = row
+    columns = [name for name in (*COLUMNS, CAMERA) if name in cells]
+    values = {CAMERA: NO_CAMERA, **{name: cells[name] for name in columns}}
     for name, value in values.items():
         if value.lower() in _EMPTY:
             raise DataError(f"{where}: the column {name} is empty; fill it or remove the row")
@@ -83,7 +140,8 @@ def _entry(table: Path, line: int, row: dict[str, Any]) -> Entry:
     path = _path(table, values["path"])
     if not os.path.isfile(path):
         raise DataError(f"{where}: the picture {path} does not exist; correct the path or remove the row")
-    return Entry(path, values["pid"], values[CAMERA], split, where)
+    others = {name: cell for name, cell in cells.items() if name not in values}
+    return Entry(path, values["pid"], values[CAMERA], split, where, others)
 
 
 def _path(table: Path, text: str) -> str:

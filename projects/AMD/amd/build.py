@@ -1,4 +1,4 @@
-"""Building AMD's parts from a config: the attribute set and the frozen target."""
+"""Building AMD's frozen target from a config."""
 
 from __future__ import annotations
 
@@ -12,39 +12,16 @@ from fastreid_projects.checkpoints.dialects import in_own_names
 from fastreid_projects.checkpoints.weights import load_state_dict_file
 from fastreid_projects.config import load_config
 from fastreid_projects.config.plugin_names import plugin_opts
-from fastreid_projects.data.attributes import ATTRIBUTE_SETS, AttributeSet
 from fastreid_projects.errors import ConfigError, WeightsError
 from fastreid_projects.files import write_aside
 
 from .checks import warn_of_another_size
-from .data.attribute_dataset import attribute_set_of
 from .saved_weights import require_finite
 
 # Classes of a model that is built to see where its classifiers are.
 _PROBE = 10007
 TARGET_COPY = "target.yaml"
 RUN_CONFIG = "config.yaml"
-
-
-def resolve_attribute_set(cfg: Any) -> AttributeSet:
-    """The set named by ``MODEL.AMD.ATTRIBUTES``, else that of the first training dataset.
-
-    Raises:
-        ConfigError: the name is unknown, or the dataset has no attributes.
-    """
-    name = cfg.MODEL.AMD.ATTRIBUTES
-    if name:
-        if name not in ATTRIBUTE_SETS:
-            raise ConfigError(f"MODEL.AMD.ATTRIBUTES is '{name}'; known are {', '.join(ATTRIBUTE_SETS)}")
-        return ATTRIBUTE_SETS[name]
-    dataset = cfg.DATASETS.NAMES[0]
-    attribute_set = attribute_set_of(dataset)
-    if attribute_set is None:
-        raise ConfigError(
-            f"DATASETS.NAMES begins with {dataset}, which has no attribute file; AMD needs a dataset with attributes, "
-            "or MODEL.AMD.ATTRIBUTES"
-        )
-    return attribute_set
 
 
 def target_config(cfg: Any) -> Any:

@@ -1,14 +1,16 @@
 """Metric distillation and attribute prior losses of AMD.
 
-| letter | meaning                                            |
-| ------ | -------------------------------------------------- |
-| N      | images of the batch                                |
-| M      | attributes                                         |
-| M_E    | attributes on which the two images of a pair differ |
+| letter | meaning                                                    |
+| ------ | ---------------------------------------------------------- |
+| N      | images of the batch                                        |
+| M      | attributes                                                 |
+| M_K    | attributes that are known of both images of a pair, 0 to M |
+| M_E    | those of them on which the two images differ               |
 
 All are means over the N (N - 1) ordered pairs i != j. A pair of identical or opposite attribute vectors
-(M_E = 0 or M) has no bound in Eq. 8-9 and gives nothing to L_p2; a pair with an unknown attribute gives nothing to
-either prior loss.
+(M_E = 0 or M_K) has no bound in Eq. 8-9 and gives nothing to L_p2. An attribute that is unknown for one image of a
+pair (the paper has none) is neither exclusive nor common there: both prior losses take the pair as if it had its M_K
+other attributes alone, and a pair with M_K = 0 gives nothing to them.
 """
 
 from __future__ import annotations
@@ -30,8 +32,9 @@ class PairDistances:
     Attributes:
         target: d (N, N), Euclidean distances of the target's features.
         attribute: d^k (N, N, M), distances of the attribute-guided features, >= 0.
-        exclusive: (N, N, M) bool, True where the pair differs on attribute k (Eq. 5).
-        known: (N, N) bool, True where both images have all their attributes.
+        exclusive: (N, N, M) bool, True where the pair is known to differ on attribute k (Eq. 5).
+        known: (N, N, M) bool, True where attribute k is known of both images; what is known and not exclusive is
+            common.
         prior: d^k (N, N, M) that the attribute prior is asked of where it is not ``attribute``: with
             ``MODEL.AMD.PRIOR_BY_PLACE`` that of maps of the same mean.
     """
@@ -44,17 +47,17 @@ class PairDistances:
 
 
 def exclusive_attributes(attributes: Tensor) -> tuple[Tensor, Tensor]:
-    """Pairwise exclusive or of attribute vectors (Eq. 5).
+    """Pairwise exclusive or of attribute vectors (Eq. 5), where both values are known.
 
     Args:
         attributes: (N, M), 0 or 1, or -1 (unknown).
 
     Returns:
-        exclusive (N, N, M) bool and known (N, N) bool.
+        exclusive (N, N, M) bool and known (N, N, M) bool; what is not known is not exclusive.
     """
-    exclusive = attributes.unsqueeze(1) != attributes.unsqueeze(0)
-    complete = (attributes >= 0).all(dim=1)
-    return exclusive, complete.unsqueeze(1) & complete.unsqueeze(0)
+    there = attributes >= 0
+    known = there.unsqueeze(1) & there.unsqueeze(0)
+    return known & (attributes.unsqueeze(1) != attributes.unsqueeze(0)), known
 
 
 def distillation_loss(target: Tensor, attribute: Tensor) -> Tensor:
@@ -75,35 +78,36 @@ def attribute_prior_losses(
 ) -> tuple[Tensor, Tensor]:
     """L_p1 (Eq. 6-7) and L_p2 (Eq. 8-10).
 
-    With shares s^k = d^k / d_hat and r = (M_E / M)^nu: L_p1 asks the exclusive attributes for at least r in total
-    and leaves at most 1 - r to the common ones; L_p2 asks each exclusive one for at least, and leaves each common
-    one at most, b = sqrt(r (1 - r) / (M_E (M - M_E))), where both bounds of Eq. 8 meet.
+    With K the M_K known attributes of a pair, shares s^k = d^k / sum over K of d^k and r = (M_E / M_K)^nu: L_p1 asks
+    the exclusive attributes for at least r in total and leaves at most 1 - r to the common ones; L_p2 asks each
+    exclusive one for at least, and leaves each common one at most, b = sqrt(r (1 - r) / (M_E (M_K - M_E))), where both
+    bounds of Eq. 8 meet. Where all M are known this is the paper's: M_K = M, and the sum is d_hat. d^k of an unknown
+    attribute is left to L_d alone.
 
     Args:
         attribute: d^k (N, N, M), >= 0.
-        exclusive: (N, N, M) bool.
-        known: (N, N) bool.
+        exclusive: (N, N, M) bool, a part of ``known``.
+        known: (N, N, M) bool.
         nu: v of Eq. 6, in (0, 1].
 
     Returns:
         Two scalars, finite for every labelling and for pairs at distance 0.
     """
-    m = attribute.shape[2]
-    attribute = wide(attribute)
+    attribute = wide(attribute) * known
     total = attribute.sum(dim=2, keepdim=True)
     # A pair at distance 0 has no shares; dividing it by 1 keeps them at 0 and their gradient small.
     shares = attribute / torch.where(total > 1e-12, total, torch.ones_like(total))
-    m_e = exclusive.sum(dim=2)
-    ratio = (m_e.to(shares.dtype) / m).pow(nu)
+    m_k, m_e = known.sum(dim=2), exclusive.sum(dim=2)
+    ratio = (m_e.to(shares.dtype) / m_k.clamp(min=1)).pow(nu)
     total_exclusive = (shares * exclusive).sum(dim=2)
     total_common = (shares * ~exclusive).sum(dim=2)
     first = (ratio - total_exclusive).relu() + (total_common - (1 - ratio)).relu()
 
-    bounded = known & (m_e > 0) & (m_e < m)
-    bound = (ratio * (1 - ratio) / (m_e * (m - m_e)).clamp(min=1)).sqrt().unsqueeze(2)
+    bounded = (m_e > 0) & (m_e < m_k)
+    bound = (ratio * (1 - ratio) / (m_e * (m_k - m_e)).clamp(min=1)).sqrt().unsqueeze(2)
     violation = torch.where(exclusive, bound - shares, shares - bound).relu()
     second = violation.sum(dim=2) * bounded
-    return _mean_over_pairs(first * known), _mean_over_pairs(second)
+    return _mean_over_pairs(first), _mean_over_pairs(second)
 
 
 def _mean_over_pairs(values: Tensor) -> Tensor:

@@ -18,9 +18,10 @@ from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.losses import NamedLoss, build_losses, check_loss_names
 from fastreid_projects.modeling.backbone_stages import run_stages
 
-from .build import build_target, resolve_attribute_set
+from .build import build_target
 from .checks import check_keys
 from .data.attribute_dataset import with_attributes
+from .data.choice import resolve_attribute_set
 from .decomposition import pairwise_distances
 from .free_stages import build_free_stages
 from .heads import shape_alone
@@ -103,7 +104,7 @@ class AMD(nn.Module):
 
     @staticmethod
     def own_dataset(cfg: Any, is_train: bool) -> DatasetMaker:
-        """Return what makes images with the attributes of their identities."""
+        """Return what makes images with their attributes."""
         return functools.partial(with_attributes, attribute_set=resolve_attribute_set(cfg), is_train=is_train)
 
     def build_evaluator(self, cfg: Any, dataset_name: str, loader: Any, num_query: int) -> Any:

@@ -9,11 +9,18 @@ from fastreid_projects.amd.data.attribute_dataset import (
     AttributeDataset,
     attribute_file,
     attribute_set_of,
-    check_some_complete,
     item_attributes,
 )
+from fastreid_projects.amd.data.learnable import TrainingLabels, check_learnable
 from fastreid_projects.config import load_config
-from fastreid_projects.data.attributes import DUKEMTMC, MARKET1501
+from fastreid_projects.data.attributes import (
+    DEMO,
+    DUKEMTMC,
+    MARKET1501,
+    Attribute,
+    AttributeSet,
+    in_order_of,
+)
 from fastreid_projects.data.datasets import build_dataset
 from fastreid_projects.engine.trainer import Trainer
 from fastreid_projects.errors import ConfigError, DataError
@@ -116,30 +123,60 @@ def test_another_datasets_set_is_for_tests_alone(market):
     assert (loader.dataset.attributes >= 0).any(dim=0).tolist() == shared
 
 
+FULL = np.array([[0] * 26, [1] * 26], dtype=np.int8)
+
+
 @pytest.mark.parametrize(
-    "second, rows, error, words",
+    "second, own, error, words",
     [
-        (
-            "DukeMTMC",
-            "part",
-            ConfigError,
-            ["DukeMTMC lacks 8 of the 26 (hair, up, down, clothes, ", "leave DukeMTMC out of DATASETS.NAMES"],
-        ),
-        ("MSMT17", "none", ConfigError, ["MSMT17 lacks 26 of the 26", KEY, "leave MSMT17 out"]),
+        ("MSMT17", None, ConfigError, ["MSMT17 lacks 26 of the 26", KEY, "leave MSMT17 out"]),
         (
             "DemoReID",
-            "none",
+            DEMO,
             DataError,
             ["identities of DemoReID have no attributes in market_attribute.mat"],
         ),
     ],
 )
-def test_every_training_set_has_an_image_with_all_attributes(second, rows, error, words):
-    full = np.array([[-1] * 26, [1] * 26], dtype=np.int8)
-    part = np.where([name in DUKEMTMC.names for name in MARKET1501.names], full, -1)
-    names = ("Market1501", second)
-    check_some_complete([full, full], names, MARKET1501)
+def test_every_training_set_has_an_image_with_attributes(second, own, error, words):
+    first = TrainingLabels("Market1501", MARKET1501, FULL)
+    check_learnable([first, first], MARKET1501)
     with pytest.raises(error) as caught:
-        check_some_complete([full, part if rows == "part" else -np.ones_like(full)], names, MARKET1501)
+        check_learnable([first, TrainingLabels(second, own, -np.ones_like(FULL))], MARKET1501)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_second_training_set_may_share_some_attributes(host_log):
+    """What it does not have is unknown of its images, and leaves their pairs."""
+    part = np.where([name in DUKEMTMC.names for name in MARKET1501.names], FULL, -1).astype(np.int8)
+    check_learnable(
+        [TrainingLabels("Market1501", MARKET1501, FULL), TrainingLabels("DukeMTMC", DUKEMTMC, part)],
+        MARKET1501,
+    )
+    assert not host_log.records
+
+
+def test_an_attribute_that_never_changes_is_warned_of_and_one_that_is_never_known_refused(host_log):
+    rows = FULL.copy()
+    rows[:, MARKET1501.index("hat")] = 1
+    check_learnable([TrainingLabels("Market1501", MARKET1501, rows)], MARKET1501)
+    assert "the attribute hat is 'hat' in all training images" in host_log.text
+    rows[:, MARKET1501.index("hat")] = -1
+    with pytest.raises(DataError, match="hat of market1501 is known of no training image"):
+        check_learnable([TrainingLabels("Market1501", MARKET1501, rows)], MARKET1501)
+
+
+def test_labels_of_another_set_follow_names_and_values():
+    sleeves = Attribute("sleeves", "sleeves", ("long", "short"), is_thing=False)
+    hat = Attribute("hat", "hat", ("no hat", "hat"), is_thing=True)
+    turned = Attribute("sleeves", "sleeves", ("short", "long"), is_thing=False)
+    cap = Attribute("hat", "cap", ("bare", "cap"), is_thing=True)
+    other = Attribute("shoes", "shoes", ("dark", "light"), is_thing=False)
+    own = AttributeSet("own", "", "", (sleeves, hat))
+    rows = np.array([[0, 1], [1, -1], [-1, 0]], dtype=np.int8)
+    found = in_order_of(rows, own, AttributeSet("wanted", "", "", (other, cap, turned)))
+    assert found.tolist() == [[-1, 1, 1], [-1, -1, 0], [-1, 0, -1]]
+    strange = Attribute("sleeves", "sleeves", ("none", "long"), is_thing=False)
+    with pytest.raises(DataError, match="'sleeves' is none or long in wanted, but long or short in own"):
+        in_order_of(rows, own, AttributeSet("wanted", "", "", (strange,)))

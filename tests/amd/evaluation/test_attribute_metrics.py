@@ -176,17 +176,15 @@ def reference(case, columns=None):
         d = float(distances[q, g])
         if d > 0:
             sums["adre"].append(abs(d - float(parts[:, q, g].double().sum())) / d)
-        a, b = query_attributes[q][columns], gallery_attributes[g][columns]
-        if query_pids[q] == gallery_pids[g] or (a < 0).any() or (b < 0).any():
+        known = [k for k in columns if query_attributes[q, k] >= 0 and gallery_attributes[g, k] >= 0]
+        if query_pids[q] == gallery_pids[g] or not known:
             continue
-        exclusive = (a != b).numpy()
-        ap_e, ap_c = reference_ap(parts[columns, q, g].numpy(), exclusive)
+        exclusive = (query_attributes[q][known] != gallery_attributes[g][known]).numpy()
+        ap_e, ap_c = reference_ap(parts[known, q, g].numpy(), exclusive)
         for kind, ap, hits in (("e", ap_e, exclusive.sum()), ("c", ap_c, (~exclusive).sum())):
             if hits:
                 sums[f"x_map_{kind}"].append(ap)
-                sums[f"random_x_map_{kind}"].append(
-                    float(expected_random_ap(torch.tensor(hits), len(columns)))
-                )
+                sums[f"random_x_map_{kind}"].append(float(expected_random_ap(torch.tensor(hits), len(known))))
     return {name: np.mean(values) if values else math.nan for name, values in sums.items()}
 
 
@@ -194,6 +192,20 @@ def reference(case, columns=None):
 def test_meter_equals_a_loop_over_all_pairs(seed):
     case = make_retrieval(seed)
     assert measure(case) == pytest.approx(reference(case), abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_attribute_that_is_unknown_for_one_image_leaves_the_pair(seed):
+    """It is neither ranked nor a hit: the pair is ranked as if it had the other attributes alone."""
+    case = make_retrieval(seed)
+    generator = torch.Generator().manual_seed(seed)
+    for labels in case[4:]:
+        labels[torch.rand(labels.shape, generator=generator) < 0.2] = -1
+    known = (case[4][:, None] >= 0) & (case[5][None] >= 0)
+    assert known.any(dim=2).logical_and(~known.all(dim=2)).any(), "pairs of which some attributes are known"
+    assert measure(case) == pytest.approx(reference(case), abs=1e-5)
+    columns = torch.tensor([0, 2, 5])
+    assert measure(case, columns=columns) == pytest.approx(reference(case, columns), abs=1e-5)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 5, 100])
@@ -217,9 +229,11 @@ def test_meter_over_some_columns_takes_all_of_them_for_adre():
 def test_unknown_columns_that_are_not_asked_for_do_no_harm():
     case = make_retrieval(3)
     known = measure(case, columns=torch.tensor([0, 2]))
+    others = torch.tensor([0, 1, 2, 3, 4, 6])
+    without = measure(case, columns=others)
     case[4][:, 5], case[5][:, 5] = -1, -1
     assert measure(case, columns=torch.tensor([0, 2])) == pytest.approx(known)
-    assert math.isnan(measure(case)["x_map_e"])
+    assert measure(case) == pytest.approx(without), "one that is known of no image leaves all pairs"
 
 
 def one_pair(query, gallery, pids=(1, 2)):
@@ -237,6 +251,9 @@ def test_which_pairs_count():
         "mixed": (one_pair([0, 0, 1], [1, 0, 1]), True, True),
         "unknown query": (one_pair([-1, -1, -1], [1, 0, 1]), False, False),
         "unknown gallery": (one_pair([0, 0, 1], [-1, -1, -1]), False, False),
+        "nothing known of both": (one_pair([0, -1, -1], [-1, 0, 1]), False, False),
+        "one known, differs": (one_pair([0, -1, 1], [1, 0, -1]), True, False),
+        "one known, alike": (one_pair([0, -1, 1], [0, 0, -1]), False, True),
     }
     for name, (case, in_e, in_c) in cases.items():
         result = measure(case)

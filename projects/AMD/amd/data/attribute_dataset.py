@@ -1,4 +1,4 @@
-"""Images with the attributes of their identities, through the host's loaders and samplers.
+"""Images with their attributes, through the host's loaders and samplers.
 
 | letter | meaning              |
 | ------ | -------------------- |
@@ -14,20 +14,26 @@ from typing import Any
 import numpy as np
 import torch
 from fastreid.data.build import CommDataset
+from fastreid.data.datasets import DATASET_REGISTRY
 
-from fastreid_projects.contract import Source
+from fastreid_projects.contract import HasAttributes, Source
 from fastreid_projects.data.attributes import (
     DEMO,
     DUKEMTMC,
     MARKET1501,
     UNKNOWN,
     AttributeSet,
+    in_order_of,
     read_attribute_file,
 )
-from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.data.datasets import dataset_root, people_of
+from fastreid_projects.data.own.columns import OwnAttributes
+from fastreid_projects.data.own.labels import label_identities
+from fastreid_projects.errors import DataError
 
-_KEY = "MODEL.AMD.ATTRIBUTES"
-# Registered dataset -> its attributes.
+from .learnable import TrainingLabels, check_learnable
+
+# Registered dataset -> its published attributes.
 DATASET_ATTRIBUTES: dict[str, AttributeSet] = {
     "Market1501": MARKET1501,
     "DukeMTMC": DUKEMTMC,
@@ -38,8 +44,19 @@ DATASET_ATTRIBUTES: dict[str, AttributeSet] = {
 
 
 def attribute_set_of(dataset_name: str) -> AttributeSet | None:
-    """The attributes of a registered dataset, or None where it has none."""
-    return DATASET_ATTRIBUTES.get(dataset_name)
+    """The attributes of a registered dataset or of a folder of own pictures, or None where it has none.
+
+    Raises:
+        ConfigError: no dataset has this name.
+        DataError: an ``attributes.yaml`` that cannot be used.
+    """
+    if dataset_name in DATASET_ATTRIBUTES:
+        return DATASET_ATTRIBUTES[dataset_name]
+    dataset: Any = DATASET_REGISTRY.get(dataset_name)
+    if not isinstance(dataset, HasAttributes):
+        return None
+    found: AttributeSet | None = dataset.attribute_set_below(dataset_root())
+    return found
 
 
 def attribute_file(dataset: Any, attribute_set: AttributeSet) -> Path:
@@ -48,8 +65,7 @@ def attribute_file(dataset: Any, attribute_set: AttributeSet) -> Path:
     Raises:
         DataError: it is at neither place.
     """
-    folder = Path(dataset.train_dir).parent
-    places = [folder / attribute_set.file_name, folder / "attribute" / attribute_set.file_name]
+    places = _places(dataset, attribute_set)
     for place in places:
         if place.is_file():
             return place
@@ -57,6 +73,11 @@ def attribute_file(dataset: Any, attribute_set: AttributeSet) -> Path:
         f"the attribute file {places[0]} does not exist; get {attribute_set.file_name} (Lin et al. 2019) and put it "
         "beside the image folders"
     )
+
+
+def _places(dataset: Any, attribute_set: AttributeSet) -> list[Path]:
+    folder = Path(dataset.train_dir).parent
+    return [folder / attribute_set.file_name, folder / "attribute" / attribute_set.file_name]
 
 
 def item_attributes(
@@ -74,72 +95,55 @@ def item_attributes(
 
     Returns:
         int8 (len(items), M) of 0, 1 or -1.
+
+    Raises:
+        DataError: tables or words that cannot be used.
     """
-    own = attribute_set_of(type(dataset).__name__)
-    columns = np.full((len(items), len(attribute_set)), UNKNOWN, dtype=np.int8)
+    found = _labels(dataset, items, attribute_set)
+    if found is None:
+        return np.full((len(items), len(attribute_set)), UNKNOWN, dtype=np.int8)
+    own, rows = found
+    return in_order_of(rows, own, attribute_set)
+
+
+def _labels(
+    dataset: Any, items: Sequence[tuple[Any, ...]], wanted: AttributeSet
+) -> tuple[AttributeSet, np.ndarray] | None:
+    """The attributes that are known of a dataset's people, and their values; None where none are."""
+    name = type(dataset).__name__
+    pids = [item[1] for item in items]
+    if isinstance(wanted, OwnAttributes) and wanted.people and people_of(wanted.people) == people_of(name):
+        return wanted, label_identities(wanted, pids)
+    if isinstance(dataset, HasAttributes):
+        found: tuple[AttributeSet, np.ndarray] | None = dataset.attribute_labels(items)
+        return found
+    own = DATASET_ATTRIBUTES.get(name)
     if own is None:
-        return columns
-    rows = read_attribute_file(attribute_file(dataset, own), own).matrix(item[1] for item in items)
-    for column, name in enumerate(attribute_set.names):
-        if name in own.names:
-            columns[:, column] = rows[:, own.index(name)]
-    return columns
+        return None
+    if isinstance(wanted, OwnAttributes) and not any(place.is_file() for place in _places(dataset, own)):
+        return None  # the published ones are not asked for, but would count where they have the same names
+    return own, read_attribute_file(attribute_file(dataset, own), own).matrix(pids)
 
 
 def with_attributes(
     sources: Sequence[Source], transform: Any, *, attribute_set: AttributeSet, is_train: bool
 ) -> AttributeDataset:
-    """Return the sources' images with the attributes of their identities, as a dataset for the host's loaders.
+    """Return the sources' images with their attributes, as a dataset for the host's loaders.
 
     Raises:
-        ConfigError, DataError: see :func:`check_some_complete`, in training.
+        ConfigError, DataError: see :func:`~fastreid_projects.amd.data.learnable.check_learnable`, in training.
     """
     attributes = [item_attributes(source.dataset, source.items, attribute_set) for source in sources]
     if is_train:
-        check_some_complete(attributes, [source.name for source in sources], attribute_set)
+        check_learnable(
+            [
+                TrainingLabels(source.name, attribute_set_of(source.name), rows)
+                for source, rows in zip(sources, attributes, strict=True)
+            ],
+            attribute_set,
+        )
     items = [item for source in sources for item in source.items]
     return AttributeDataset(items, np.concatenate(attributes), transform, relabel=is_train)
-
-
-def check_some_complete(
-    attributes: Sequence[np.ndarray], names: Sequence[str], attribute_set: AttributeSet
-) -> None:
-    """See that every training dataset has something to learn from: an image with all M attributes.
-
-    Args:
-        attributes: int8 (images, M) of each dataset.
-        names: the datasets' names.
-        attribute_set: the M attributes.
-
-    Raises:
-        ConfigError: a dataset's own attributes are not all of the set's.
-        DataError: none of a dataset's identities has attributes.
-    """
-    for rows, name in zip(attributes, names, strict=True):
-        if (rows != UNKNOWN).all(axis=1).any():
-            continue
-        own = attribute_set_of(name)
-        _check_has_all(own, name, names, attribute_set)
-        file_name = (own or attribute_set).file_name
-        raise DataError(
-            f"the identities of {name} have no attributes in {file_name}: is it another dataset's file? Its field "
-            "image_index has to name the identities of the images"
-        )
-
-
-def _check_has_all(own: AttributeSet | None, name: str, names: Sequence[str], wanted: AttributeSet) -> None:
-    """See that a dataset's own set has all attributes of another."""
-    missing = [attribute for attribute in wanted.names if own is None or attribute not in own.names]
-    if not missing:
-        return
-    way_out = f"leave {name} out of DATASETS.NAMES"
-    if own is not None and len(names) == 1:
-        way_out = f"set {_KEY} to {own.name}"
-    raise ConfigError(
-        f"{_KEY} asks for the attributes of {wanted.name} (if it is empty, those of the first of DATASETS.NAMES), but "
-        f"the training set {name} lacks {len(missing)} of the {len(wanted)} ({', '.join(missing)}), so that none of "
-        f"its images counts in a loss on attributes; {way_out}"
-    )
 
 
 class AttributeDataset(CommDataset):

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastreid_projects.data.attributes import UNKNOWN, AttributeSet
+from fastreid_projects.data.own.counts import count_attributes
+from fastreid_projects.data.own.words import HELP, WORDS
 from fastreid_projects.data.sources import read_dataset
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.files import write_aside
@@ -37,14 +39,16 @@ class PartStatistics:
 
     Attributes:
         name: "training" or "test" (query and gallery).
-        persons: numbers of persons with value 0 and with value 1, int64 (2, M).
-        images: numbers of images of these persons, int64 (2, M).
-        unlabelled: images of persons without attributes, such as distractors; they are not counted.
+        persons: numbers of persons with value 0 and with value 1, int64 (2, M); one with images of both counts twice.
+        images: numbers of images with them, int64 (2, M).
+        labelled: persons of whom an attribute is known.
+        unlabelled: images without any, as of distractors; they are not counted.
     """
 
     name: str
     persons: NDArray[np.int64]
     images: NDArray[np.int64]
+    labelled: int
     unlabelled: int
 
 
@@ -61,7 +65,8 @@ def attribute_statistics(dataset_name: str) -> tuple[AttributeSet, list[PartStat
     attribute_set = attribute_set_of(dataset_name)
     if attribute_set is None:
         raise ConfigError(
-            f"'{dataset_name}' is no dataset with attributes; those are {', '.join(DATASET_ATTRIBUTES)}"
+            f"'{dataset_name}' is not a dataset with attributes; those are {', '.join(DATASET_ATTRIBUTES)}, and "
+            f"folders of own pictures with an {WORDS} ({HELP})"
         )
     dataset, _ = read_dataset(dataset_name)
     parts = []
@@ -78,12 +83,12 @@ def attribute_statistics(dataset_name: str) -> tuple[AttributeSet, list[PartStat
 
 def _count(name: str, pids: Sequence[int | str], rows: NDArray[np.int8]) -> PartStatistics:
     """Count rows (N, M) of 0, 1 or -1, one for each image."""
-    persons = np.array(list(dict(zip(pids, rows, strict=True)).values())).reshape(-1, rows.shape[1])
-
-    def by_value(of: NDArray[np.int8]) -> NDArray[np.int64]:
-        return np.stack([(of == value).sum(axis=0) for value in (0, 1)])
-
-    return PartStatistics(name, by_value(persons), by_value(rows), int((rows == UNKNOWN).all(axis=1).sum()))
+    counts = count_attributes(rows, pids)
+    known = (rows != UNKNOWN).any(axis=1).tolist()
+    labelled = {pid for pid, there in zip(pids, known, strict=True) if there}
+    return PartStatistics(
+        name, counts.persons[1::-1], counts.pictures[1::-1], len(labelled), len(known) - sum(known)
+    )
 
 
 def write_statistics(
@@ -125,7 +130,7 @@ def _draw(title: str, attribute_set: AttributeSet, parts: Sequence[PartStatistic
     panels[0].set_yticks(places, [attribute.values[1] for attribute in attribute_set.attributes])
     panels[0].set_ylim(len(attribute_set) - 0.5, -0.5)
     panels[1].legend()
-    totals = ", ".join(f"{part.persons[:, 0].sum()} persons in {part.name}" for part in parts)
+    totals = ", ".join(f"{part.labelled} persons in {part.name}" for part in parts)
     figure.suptitle(f"{title}: {totals}")
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=120)

@@ -3,8 +3,14 @@
 | letter | meaning                                    |
 | ------ | ------------------------------------------ |
 | M      | attributes                                 |
+| M_K    | those that are known of both images        |
+| M_E    | those of M_K on which the two differ       |
 | P      | pairs of a query and a gallery image       |
 | Q, G   | queries and gallery images of a tile       |
+
+A pair of different persons counts in X-mAP_e where M_E >= 1 and in X-mAP_c where M_E <= M_K - 1, with the M_K known
+attributes ranked alone; one that is unknown for either image is neither ranked nor a hit (the paper has none). A random
+order is one of the M_K.
 """
 
 from __future__ import annotations
@@ -12,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +29,7 @@ from torch import Tensor
 from .attribute_ranking import (
     attribute_average_precision,
     expected_random_ap,
+    known_average_precision,
     sorted_average_precision,
 )
 
@@ -39,7 +46,7 @@ class AttributeMeter:
 
     Attributes:
         gallery_pids: (whole gallery,) identities.
-        gallery_attributes: (whole gallery, M), 0, 1, or -1 for an image without attributes.
+        gallery_attributes: (whole gallery, M), 0, 1, or -1 where an attribute is unknown.
     """
 
     gallery_pids: Tensor
@@ -109,17 +116,21 @@ class _Labels:
     Attributes:
         pids: (images,) identities.
         attributes: (images, M).
-        known: (images,) whether all M are known.
+        complete: (images,) whether all M are known.
+        some: (images,) whether one is.
     """
 
     pids: Array
     attributes: Array
-    known: Array
+    complete: Array
+    some: Array
 
     @classmethod
     def of(cls, pids: Tensor, attributes: Tensor, columns: Tensor | None) -> _Labels:
         chosen = (attributes if columns is None else attributes[:, columns]).cpu().numpy()
-        return cls(pids.cpu().numpy(), np.ascontiguousarray(chosen), np.asarray((chosen >= 0).all(axis=1)))
+        known = chosen >= 0
+        complete, some = (np.asarray(found) for found in (known.all(axis=1), known.any(axis=1)))
+        return cls(pids.cpu().numpy(), np.ascontiguousarray(chosen), complete, some)
 
 
 def _blocks(distances: Tensor) -> Iterator[tuple[slice, slice]]:
@@ -140,20 +151,58 @@ def _measure(
     rows, columns = block
     m = len(distances)
     exclusive = (query.attributes[rows, None] != gallery.attributes[columns]).reshape(-1, m)
-    valid = query.pids[rows, None] != gallery.pids[columns]
-    valid &= query.known[rows, None] & gallery.known[columns]
-    ap_e, ap_c = _average_precision(distances[:, rows, columns].flatten(1), exclusive)
-    keep = valid.reshape(-1)
-    pairs = np.bincount(exclusive.sum(axis=1)[keep], minlength=m + 1)  # how many have an M_E of 0, 1, ... M
-    random = np.append(0.0, expected_random_ap(torch.arange(1, m + 1), m).numpy())
-    return {
-        "x_map_e": float(ap_e.sum(where=keep, dtype=np.float64)),  # 0 where nothing is exclusive
-        "x_map_e/count": float(pairs[1:].sum()),
-        "random_x_map_e": float((pairs * random).sum()),
-        "x_map_c": float(ap_c.sum(where=keep, dtype=np.float64)),
-        "x_map_c/count": float(pairs[:-1].sum()),
-        "random_x_map_c": float((pairs * random[::-1]).sum()),
-    }
+    parts = distances[:, rows, columns].flatten(1)
+    different = query.pids[rows, None] != gallery.pids[columns]
+    complete = query.complete[rows, None] & gallery.complete[columns]
+    ap_e, ap_c = _average_precision(parts, exclusive)
+    keep = (different & complete).reshape(-1)
+    m_e = exclusive.sum(axis=1)[keep]
+    sums = _sums(ap_e[keep], ap_c[keep], m_e, np.full_like(m_e, m), m)
+    partial = different & ~complete & query.some[rows, None] & gallery.some[columns]
+    if partial.any():
+        known = (query.attributes[rows, None] >= 0) & (gallery.attributes[columns] >= 0)
+        chosen = partial.reshape(-1)
+        more = _measure_known(parts, exclusive[chosen], known.reshape(-1, m)[chosen], chosen)
+        sums = {name: value + more[name] for name, value in sums.items()}
+    return sums
+
+
+def _measure_known(distances: Tensor, exclusive: Array, known: Array, chosen: Array) -> dict[str, float]:
+    """X-mAP's sums and counts over pairs of which some attributes are unknown.
+
+    Args:
+        distances: (M, P) of a whole block.
+        exclusive: (chosen, M) whether the two labels are not equal.
+        known: (chosen, M) whether both are known.
+        chosen: (P,) which pairs of the block.
+    """
+    exclusive &= known
+    device = distances.device
+    masks = [torch.from_numpy(mask).to(device).T for mask in (exclusive, known)]
+    ap_e, ap_c = known_average_precision(distances[:, torch.from_numpy(chosen).to(device)], *masks)
+    return _sums(
+        ap_e.cpu().numpy(), ap_c.cpu().numpy(), exclusive.sum(axis=1), known.sum(axis=1), len(distances)
+    )
+
+
+def _sums(ap_e: Array, ap_c: Array, m_e: Array, m_k: Array, m: int) -> dict[str, float]:
+    """Sums and counts over pairs with their AP, M_E and M_K; AP is 0 where there is no hit."""
+    sums = {}
+    for kind, ap, hits in (("e", ap_e, m_e), ("c", ap_c, m_k - m_e)):
+        pairs = np.bincount(m_k * (m + 1) + hits, minlength=(m + 1) ** 2).reshape(m + 1, m + 1)
+        sums[f"x_map_{kind}"] = float(ap.sum(dtype=np.float64))
+        sums[f"x_map_{kind}/count"] = float(pairs[:, 1:].sum())
+        sums[f"random_x_map_{kind}"] = float((pairs * _random_table(m)).sum())
+    return sums
+
+
+@lru_cache(maxsize=8)
+def _random_table(m: int) -> Array:
+    """The expected AP of a random order, by M_K and the number of hits, (M + 1, M + 1); 0 without a hit."""
+    table = np.zeros((m + 1, m + 1))
+    for m_k in range(1, m + 1):
+        table[m_k, 1 : m_k + 1] = expected_random_ap(torch.arange(1, m_k + 1), m_k).numpy()
+    return table
 
 
 def _average_precision(distances: Tensor, exclusive: Array) -> tuple[Array, Array]:

@@ -144,8 +144,24 @@ def _by_counting(distances: Tensor, exclusive: Tensor) -> tuple[Tensor, Tensor]:
     return ap_e, ap_c
 
 
+def known_average_precision(distances: Tensor, exclusive: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Average precision of ranking the known attributes of each pair alone, as if it had no others.
+
+    Args:
+        distances: d^k, (M, P).
+        exclusive: (M, P) bool, a part of ``known``.
+        known: (M, P) bool; what is known and not exclusive is common.
+
+    Returns:
+        See :func:`attribute_average_precision`. It holds M x M x P bytes.
+    """
+    at_least = distances.unsqueeze(0) >= distances.unsqueeze(1)
+    at_most = at_least.transpose(0, 1)
+    return _mean_precision(at_least & known, exclusive), _mean_precision(at_most & known, known & ~exclusive)
+
+
 def _mean_precision(ranked_above: Tensor, hits: Tensor) -> Tensor:
-    precision = (ranked_above & hits).sum(dim=1).float() / ranked_above.sum(dim=1)
+    precision = (ranked_above & hits).sum(dim=1).float() / ranked_above.sum(dim=1).clamp(min=1)
     return (precision * hits).sum(dim=0) / hits.sum(dim=0).clamp(min=1)
 
 

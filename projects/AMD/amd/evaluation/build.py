@@ -28,6 +28,7 @@ from fastreid_projects.evaluation.protocol import ranking_meter
 
 from ..build import save_target_config
 from ..data.attribute_dataset import attribute_set_of
+from ..data.choice import save_attribute_words
 from ..explain.explainer import Explainer
 from ..explain.run_report import RunReport
 from .counterfactual import Changer, CounterfactualStudy
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 def build_attribute_evaluator(
     model: AMD, cfg: Any, dataset_name: str, loader: Any, num_query: int
 ) -> AttributeEvaluator:
-    """The evaluator that the config asks for; it leaves the target's config in OUTPUT_DIR.
+    """The evaluator that the config asks for; it leaves the target's config and own attributes in OUTPUT_DIR.
 
     Args:
         model: the interpreter.
@@ -54,6 +55,7 @@ def build_attribute_evaluator(
     check_matches(dataset_name, loader.dataset.img_items, num_query, same_camera=cfg.TEST.SAME_CAMERA)
     if comm.is_main_process() and Path(cfg.OUTPUT_DIR).is_dir():
         save_target_config(cfg)
+        save_attribute_words(cfg, model.attribute_set)
     return AttributeEvaluator(
         num_query,
         len(loader.dataset),

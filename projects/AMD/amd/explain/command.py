@@ -15,6 +15,7 @@ import numpy as np
 from fastreid_projects.config import load_config
 from fastreid_projects.data.attributes import UNKNOWN
 from fastreid_projects.data.images import as_rgb
+from fastreid_projects.data.sources import is_own_dataset
 from fastreid_projects.engine.trainer import final_weights
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.retrieval.rank_lists import Found, check_depth, check_ranking, choose_queries, rank_1
@@ -113,7 +114,7 @@ def _check_index(path: Path, folder: Path) -> None:
 
 
 def _gallery(gallery: str, query: str) -> str:
-    if not gallery and os.path.exists(query):
+    if not gallery and os.path.exists(query) and not is_own_dataset(query):
         raise ConfigError(
             "--gallery is missing: name an image, a folder or a dataset to compare the query with"
         )

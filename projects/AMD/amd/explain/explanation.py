@@ -57,6 +57,7 @@ class AttributeContribution:
         query_map: shares of d^k of the cells of the query image (h, w), or attention on it; finite.
         gallery_map: likewise of the gallery image; its size may be another.
         rest: d^k less all shares.
+        group: what the attribute belongs to, e.g. ``"clothes"``; "" where nobody says.
 
     Raises:
         DataError: the value is negative or not finite, or a map is not two-dimensional and finite.
@@ -69,6 +70,7 @@ class AttributeContribution:
     query_map: NDArray[Any]
     gallery_map: NDArray[Any]
     rest: float = 0.0
+    group: str = ""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.value) and self.value >= 0):

@@ -89,6 +89,7 @@ def _sums_as_json(maps: Sequence[Any], rest: float, units: int, decimals: int) -
 def _contribution_as_json(contribution: AttributeContribution, share: float) -> dict[str, Any]:
     return {
         "name": contribution.name,
+        "group": contribution.group,
         "phrase": contribution.phrase,
         "exclusive": _plain_bool(contribution.exclusive),
         "value": float(contribution.value),

@@ -231,6 +231,7 @@ class PairExplainer:
                 query_map=maps[0][k],
                 gallery_map=maps[1][k],
                 rest=float(rest[k]),
+                group=attribute.group,
             )
             for k, attribute in enumerate(self.attribute_set.attributes)
         ]

@@ -7,15 +7,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from typing import Any
 
 from fastreid_projects.data.attributes import UNKNOWN, AttributeSet
-from fastreid_projects.data.sources import Picture, pictures_below, read_dataset
+from fastreid_projects.data.sources import Picture, is_own_dataset, pictures_below, read_dataset
 from fastreid_projects.errors import DataError
 
 from ..data.attribute_dataset import item_attributes
+
+logger = logging.getLogger("fastreid.projects.amd")
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ def read_source(source: str, part: str, attribute_set: AttributeSet) -> list[Pho
     """The images that a name stands for.
 
     Args:
-        source: an image file, a folder (searched with its subfolders, in order of names) or a registered dataset.
+        source: an image file, a folder (searched with its subfolders, in order of names), a folder of own pictures or a
+            registered dataset.
         part: "query" or "gallery" of a dataset.
         attribute_set: the M attributes; of a model without an interpreter none.
 
@@ -43,7 +47,9 @@ def read_source(source: str, part: str, attribute_set: AttributeSet) -> list[Pho
     """
     if os.path.isfile(source):
         return [_unknown(source, attribute_set)]
-    if os.path.isdir(source):
+    if is_own_dataset(source):
+        source = os.path.abspath(source)
+    elif os.path.isdir(source):
         return [_unknown(path, attribute_set) for path in pictures_below(source)]
     dataset, pictures = read_dataset(source, part)
     attributes = _attributes(dataset, list(getattr(dataset, part)), attribute_set)
@@ -58,10 +64,11 @@ def _unknown(path: str, attribute_set: AttributeSet) -> Photo:
 
 
 def _attributes(dataset: Any, items: list[Any], attribute_set: AttributeSet) -> list[list[int]]:
-    """Labels, unknown where the dataset has no attribute file."""
+    """Labels, unknown where the dataset's attribute file is missing or cannot be used, which is said."""
     if not len(attribute_set):
         return [[] for _ in items]
     try:
         return item_attributes(dataset, items, attribute_set).tolist()
-    except DataError:
+    except DataError as error:
+        logger.warning("%s; all attributes count as unknown", error)
         return [[UNKNOWN] * len(attribute_set)] * len(items)

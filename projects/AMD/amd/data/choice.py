@@ -1,0 +1,94 @@
+"""Which attributes an interpreter has: published ones, those of a folder of own pictures, or of a file of one's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from fastreid.data.datasets import DATASET_REGISTRY
+
+from fastreid_projects.contract import HasAttributes
+from fastreid_projects.data.attributes import ATTRIBUTE_SETS, AttributeSet
+from fastreid_projects.data.own.columns import OwnAttributes
+from fastreid_projects.data.own.words import HELP, WORDS, read_words
+from fastreid_projects.errors import ConfigError, WeightsError
+from fastreid_projects.files import write_aside
+
+from .attribute_dataset import attribute_set_of
+
+_KEY = "MODEL.AMD.ATTRIBUTES"
+COPY = "interpreter_attributes.yaml"
+
+
+def resolve_attribute_set(cfg: Any) -> AttributeSet:
+    """The set that ``MODEL.AMD.ATTRIBUTES`` names, else that of the first training dataset.
+
+    An interpreter keeps a copy of attributes of one's own beside its weights (:func:`save_attribute_words`): what its
+    maps mean, whatever has become of the file since. It serves where the file is not there, or no file is named.
+
+    Raises:
+        ConfigError: the name is unknown, or the dataset has no attributes.
+        DataError: an ``attributes.yaml`` that cannot be used.
+        WeightsError: the weights are of an interpreter with other attributes than those of the file.
+    """
+    name = cfg.MODEL.AMD.ATTRIBUTES
+    if name in ATTRIBUTE_SETS:
+        return ATTRIBUTE_SETS[name]
+    copy = _copy_beside(cfg.MODEL.WEIGHTS)
+    if name and os.path.isfile(name):
+        return _checked(read_words(name), copy)
+    if copy is not None:
+        return copy
+    if name:
+        raise ConfigError(
+            f"{_KEY} is '{name}'; known are {', '.join(ATTRIBUTE_SETS)}, and the path of an {WORDS} of your own "
+            f"({HELP})"
+        )
+    dataset = cfg.DATASETS.NAMES[0]
+    attribute_set = attribute_set_of(dataset)
+    if attribute_set is None:
+        raise ConfigError(_without_attributes(dataset))
+    return attribute_set
+
+
+def save_attribute_words(cfg: Any, attribute_set: AttributeSet) -> None:
+    """Keep attributes of one's own in OUTPUT_DIR, so that the run can be used wherever its folder is moved.
+
+    Where the interpreter has published ones, a copy that an earlier run has left there goes.
+    """
+    place = Path(cfg.OUTPUT_DIR) / COPY
+    if isinstance(attribute_set, OwnAttributes):
+        if not place.is_file() or place.read_text(encoding="utf-8-sig") != attribute_set.text:
+            write_aside(place, attribute_set.text.encode())
+    else:
+        place.unlink(missing_ok=True)
+
+
+def _copy_beside(weights: str) -> OwnAttributes | None:
+    """The attributes that an interpreter was trained on, as its run has kept them; None where it has not."""
+    place = Path(weights).parent / COPY
+    return read_words(place) if weights and place.is_file() else None
+
+
+def _checked(found: OwnAttributes, copy: OwnAttributes | None) -> OwnAttributes:
+    """See that the attributes of a file are those of the weights; their words may have changed."""
+    if copy is not None and copy.names != found.names:
+        raise WeightsError(
+            f"the attributes of {found.name} are {', '.join(found.names)}, but the weights beside {copy.name} were "
+            f"trained on {', '.join(copy.names)}: name that file in {_KEY}, or train again"
+        )
+    return found
+
+
+def _without_attributes(dataset: str) -> str:
+    begins = f"DATASETS.NAMES begins with {dataset}, which has no attributes, but AMD needs some: "
+    if isinstance(DATASET_REGISTRY.get(dataset), HasAttributes):
+        return (
+            f"{begins}put an {WORDS} with their words beside its labels.csv, whose columns hold them ({HELP}); "
+            "'fastreid-projects explain' shows where a target's distances come from without any"
+        )
+    return (
+        f"{begins}name a dataset with attributes, or let {_KEY} name an {WORDS} of your own, with a table of the "
+        f"identities beside it ({HELP})"
+    )
