@@ -11,8 +11,8 @@ def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "folder",
-        help="a folder with labels.csv, or with the folders train, query and gallery; or an attributes.yaml for another "
-        "dataset",
+        help="a folder with labels.csv, or with the folders train, query and gallery; or an attributes.yaml for "
+        "another dataset",
     )
     parser.add_argument("--same-camera", action="store_true", help="check for TEST.SAME_CAMERA True")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

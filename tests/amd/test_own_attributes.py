@@ -181,10 +181,10 @@ def test_a_folder_without_attributes_leads_to_the_page(root, own_config):
         assert words in str(caught.value)
     for name in ("FolderReID", "nothing.yaml"):
         with pytest.raises(
-            ConfigError, match=r"known are market1501, dukemtmc, demo, and the path of an attributes"
+            ConfigError, match=r"known are market1501, dukemtmc, demo, and the path of your own attr"
         ):
             resolve_attribute_set(own_config(KEY, name))
-    with pytest.raises(ConfigError, match=r"MODEL\.AMD\.ATTRIBUTES name an attributes\.yaml of your own"):
+    with pytest.raises(ConfigError, match=r"MODEL\.AMD\.ATTRIBUTES name your own attributes\.yaml"):
         resolve_attribute_set(own_config("DATASETS.NAMES", "('MSMT17',)"))
     assert (Path(__file__).parents[2] / "docs" / "own_attributes.md").is_file()
 

@@ -107,7 +107,7 @@ def test_its_model_builds(path):
 
 @pytest.mark.parametrize("path", INTERPRETERS, ids=relative)
 def test_every_interpreter_has_a_target(path, tmp_path, monkeypatch):
-    """Its weights are there only after a training; all else is, but for own pictures."""
+    """Its weights are there only after a training run; all else is, but for own pictures."""
     cfg = loaded(path)
     if path.parent.name == "folderreid":
         monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))

@@ -14,7 +14,7 @@
         values: [red, blue, black]  # "red top", "blue top", "black top"
         level: image              # each picture has its own; identity, the default: a person has one
     ignored: [note]               # columns that are not attributes
-    people: Market1501            # whose identities attributes.csv names, where that is no FolderReID
+    people: Market1501            # whose identities attributes.csv names, where that is not a FolderReID
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ def add_amd_config(cfg: CN) -> None:
     """Add ``MODEL.AMD`` to the config; the defaults are the paper's values (sec. 4.2)."""
     node = cfg.MODEL.AMD = CN()
     # Attribute set of the interpreter: "" takes that of DATASETS.NAMES[0]; or market1501, dukemtmc, demo, or the path
-    # of an attributes.yaml of your own (docs/own_attributes.md).
+    # of your own attributes.yaml (docs/own_attributes.md).
     node.ATTRIBUTES = ""
 
     # The target F: any trained model of the host, frozen. CONFIG is the yaml it was trained with (or the

@@ -42,7 +42,7 @@ def resolve_attribute_set(cfg: Any) -> AttributeSet:
         return copy
     if name:
         raise ConfigError(
-            f"{_KEY} is '{name}'; known are {', '.join(ATTRIBUTE_SETS)}, and the path of an {WORDS} of your own "
+            f"{_KEY} is '{name}'; known are {', '.join(ATTRIBUTE_SETS)}, and the path of your own {WORDS} "
             f"({HELP})"
         )
     dataset = cfg.DATASETS.NAMES[0]
@@ -89,6 +89,6 @@ def _without_attributes(dataset: str) -> str:
             "'fastreid-projects explain' shows where a target's distances come from without any"
         )
     return (
-        f"{begins}name a dataset with attributes, or let {_KEY} name an {WORDS} of your own, with a table of the "
+        f"{begins}name a dataset with attributes, or let {_KEY} name your own {WORDS}, with a table of the "
         f"identities beside it ({HELP})"
     )
