@@ -228,7 +228,7 @@ def test_attention_pooling_costs_little_of_its_branch():
             "INPUT.SIZE_TRAIN is [64, 32, 3], but AIR-Net needs [height, width]",
         ),
         (["MODEL.HEADS.NAME", "AttributeDecompositionHead"], "use EmbeddingHead"),
-        (["MODEL.HEADS.NAME", "MPNHead"], "MODEL.HEADS.NAME MPNHead belongs to another architecture"),
+        (["MODEL.HEADS.NAME", "MPNHead"], "MODEL.HEADS.NAME MPNHead belongs to an architecture other than"),
         (["MODEL.BACKBONE.LAST_STRIDE", "2", "INPUT.SIZE_TEST", "[64, 32]"], "at least 64 x 64"),
         (["MODEL.BACKBONE.FEAT_DIM", "2048"], "gives 512 channels; set it to that"),
         (["MODEL.BACKBONE.NAME", "build_osnet_backbone", "MODEL.BACKBONE.DEPTH", "x0_25"], "has no layer1"),

@@ -84,7 +84,7 @@ CASES = [
     ("make_part_priors", "drawn --images EMPTY", "EMPTY image"),
     ("make_part_priors", "drawn --images nowhere", "nowhere exist"),
     ("make_part_priors", "drawn --images FILE", "FILE folder"),
-    ("make_part_priors", "drawn --images FOLDER --overwrite", "drawn"),
+    ("make_part_priors", "drawn --images FOLDER --overwrite", "demo set"),
     ("make_part_priors", "drawn --images FOLDER --workers 0", "--workers 0"),
     ("make_part_priors", "drawn --images FOLDER --workers few", "--workers few"),
     ("make_part_priors", "blazepose --images FOLDER --overwrite", "--model"),

@@ -215,8 +215,8 @@ YAML = [
     ("STAGES: {NAME: a}", "STAGES list"),
     ("INPUT: {FLIP: {ENABLED: 1}}", "INPUT.FLIP.ENABLED bool"),
     ("_BASE_: other.yml", "_BASE_ twice line 2"),
-    ("SOLVER: &a {STEPS: *a}", "yaml recursive line 2"),
-    ("? [a, b]\n: 1", "yaml unhashable line 2"),
+    ("SOLVER: &a {STEPS: *a}", "YAML recursive line 2"),
+    ("? [a, b]\n: 1", "YAML unhashable line 2"),
     ("SOLVER: {MAX_EPOCH: 1}\nSOLVER: {BASE_LR: 0.1}", "SOLVER twice line 3"),
 ]
 # (the whole file, what the sentence has to say besides the file's name)
@@ -225,10 +225,10 @@ FILES = [
     ("# nothing but a comment\n", "empty"),
     ("just words", "mapping"),
     ("- a\n- b\n", "mapping"),
-    ("a: b: c\n", "yaml line 1"),
-    ("MODEL:\n\tDEVICE: cpu\n", "yaml line 2"),
-    ("MODEL: {DEVICE: cpu\n", "yaml line"),
-    (b"\xff\xfe\x00", "yaml"),
+    ("a: b: c\n", "YAML line 1"),
+    ("MODEL:\n\tDEVICE: cpu\n", "YAML line 2"),
+    ("MODEL: {DEVICE: cpu\n", "YAML line"),
+    (b"\xff\xfe\x00", "YAML"),
     ("<!DOCTYPE html><html></html>", "mapping"),
     ("_BASE_: wrong.yml\n", "_BASE_ circle"),
     ("_BASE_: missing.yml\n", "missing.yml _BASE_ exist"),
@@ -239,7 +239,7 @@ FILES = [
     ("_BASE_: [tiny.yml, [3]]\n", "_BASE_ path [3]"),
     ("_BASE_: {a: tiny.yml}\n", "_BASE_ path"),
     ("[" * 3000, "nested"),
-    ("!!python/object/apply:os.system ['exit 3']\n", "yaml"),
+    ("!!python/object/apply:os.system ['exit 3']\n", "YAML"),
 ]
 
 

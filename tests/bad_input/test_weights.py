@@ -92,9 +92,9 @@ REFUSED = {
     "a pickle that runs code": (pickled({"model": Runs()}), "was not written by torch.save"),
     "weights that run code": (saved(lambda s: {"model": s, "x": Runs()}), "could run any code"),
     "a whole model": (saved(lambda s: torch.nn.Linear(2, 2)), "save .state_dict() whole model"),
-    "a list": (saved(lambda s: list(s.values())), "no weights but list"),
-    "a number": (saved(lambda s: 3), "no weights but int"),
-    "a tensor": (saved(lambda s: torch.zeros(3)), "no weights but Tensor"),
+    "a list": (saved(lambda s: list(s.values())), "not hold weights but list"),
+    "a number": (saved(lambda s: 3), "not hold weights but int"),
+    "a tensor": (saved(lambda s: torch.zeros(3)), "not hold weights but Tensor"),
     "nothing": (saved(lambda s: {}), "no weights"),
     "an optimizer alone": (saved(lambda s: {"optimizer": {"lr": 0.1}}), "optimizer"),
     "complex numbers": (
