@@ -1,4 +1,4 @@
-# make demo | make evidence [QUICK=1] | make test | make test-fast | make check | make install | make dist
+# make demo | make evidence [QUICK=1] | make test | make test-fast | make check | make docs | make install | make dist
 # PYTHON=/path/to/python chooses the interpreter. WITHOUT_CUDA=1 leaves out CUDA's libraries where TORCH_CPU is the index
 # of PyTorch's CPU wheels, and takes other versions: make install WITHOUT_CUDA=1 TORCH="torch==2.6.0 torchvision==0.21.0"
 
@@ -9,12 +9,13 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 PACKAGES := $(VENV)/.packages
 STAMP := $(VENV)/.installed
+DOCS := $(VENV)/.docs
 HOST := fastreid==1.4.0
 TORCH ?= $(shell grep -oE '^torch(vision)?==[^; ]+' requirements.txt)
 FAISS_CPU := $(shell grep -oE '^faiss-cpu==[^; ]+' requirements.txt)
 REPORT := logs/demo/amd/report/report.html
 
-.PHONY: packages install demo evidence test test-fast check format dist clean
+.PHONY: packages install demo evidence test test-fast check docs format dist clean
 
 packages: $(PACKAGES)
 
@@ -44,7 +45,7 @@ demo: $(STAMP)
 evidence: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) tools/evidence.py --list tools/evidence.yml $(if $(QUICK),--quick)
 
-test: $(STAMP)
+test: $(STAMP) $(DOCS)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope
 
 test-fast: $(STAMP)
@@ -56,6 +57,14 @@ check: $(STAMP)
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/codespell
+
+$(DOCS): $(STAMP) requirements-docs.txt
+	$(PIP) install --no-deps -r requirements-docs.txt
+	@touch $(DOCS)
+
+docs: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet
+	@echo "Open build/site/index.html"
 
 format: $(STAMP)
 	$(RUN) -m ruff check --fix .

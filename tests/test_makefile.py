@@ -43,3 +43,17 @@ def test_a_demo_that_fails_names_no_page(demo, tmp_path):
     failed = demo("false")
     assert failed.returncode != 0
     assert "Open logs" not in failed.stdout
+
+
+@pytest.mark.parametrize(
+    ("target", "wanted"), [("test", True), ("docs", True), ("demo", False), ("check", False)]
+)
+def test_what_the_documents_need_is_installed_for_the_tests_and_the_site_alone(tmp_path, target, wanted):
+    for name in ("requirements.txt", "requirements-docs.txt", "setup.py", "pyproject.toml"):
+        (tmp_path / name).touch()
+    words = ["make", "--no-print-directory", "-n", "-f", MAKEFILE, target]
+    done = subprocess.run(
+        words, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert ("requirements-docs.txt" in done.stdout) == wanted

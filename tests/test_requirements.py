@@ -1,5 +1,6 @@
 """requirements.txt pins what pyproject.toml asks for; docs/install.md leaves CUDA out of it."""
 
+import importlib.metadata
 import re
 import subprocess
 import tomllib
@@ -11,7 +12,10 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LINES = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
+LINES, DOCS_LINES = (
+    [line for line in (ROOT / name).read_text().splitlines() if line and line[0] != "#"]
+    for name in ("requirements.txt", "requirements-docs.txt")
+)
 PAGE = (ROOT / "docs" / "install.md").read_text()
 # Not installed by make: a release's tools, masks by BlazePose, and trackers.
 ASKED_FOR_ALONE = {"release", "blazepose", "trackers"}
@@ -24,7 +28,7 @@ def pins(lines):
 
 
 def test_all_that_is_asked_for_is_pinned_within_its_bounds():
-    pinned = pins(LINES)
+    pinned = pins(LINES) | pins(DOCS_LINES)
     extras = PROJECT["optional-dependencies"]
     wanted = [*PROJECT["dependencies"], *(r for e in extras if e not in ASKED_FOR_ALONE for r in extras[e])]
     for requirement in map(Requirement, wanted):
@@ -34,9 +38,21 @@ def test_all_that_is_asked_for_is_pinned_within_its_bounds():
 
 def test_everything_is_pinned_once():
     assert all(
-        Requirement(line).specifier and str(Requirement(line).specifier).startswith("==") for line in LINES
+        Requirement(line).specifier and str(Requirement(line).specifier).startswith("==")
+        for line in (*LINES, *DOCS_LINES)
     )
-    assert len(pins(LINES)) == len(LINES)
+    assert len(pins(LINES) | pins(DOCS_LINES)) == len(LINES) + len(DOCS_LINES)
+
+
+def test_what_the_documents_need_needs_nothing_that_is_not_pinned():
+    """make installs requirements-docs.txt with --no-deps."""
+    pinned = pins(LINES) | pins(DOCS_LINES)
+    for name in pins(DOCS_LINES):
+        pytest.importorskip("mkdocs")
+        for requirement in map(Requirement, importlib.metadata.requires(name) or []):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                version = pinned[canonicalize_name(requirement.name)]
+                assert requirement.specifier.contains(version), f"{name}: {requirement}"
 
 
 def test_the_way_without_cuda_leaves_out_cuda_alone():
@@ -58,5 +74,5 @@ def test_the_page_names_the_pinned_versions(package):
 
 
 def test_the_page_names_every_extra_for_users():
-    for extra in set(PROJECT["optional-dependencies"]) - {"dev", "release"}:
+    for extra in set(PROJECT["optional-dependencies"]) - {"dev", "docs", "release"}:
         assert f"`{extra}`" in PAGE

@@ -37,7 +37,7 @@ def runs(path):
 
 
 def test_each_purpose_has_its_workflow():
-    assert [path.stem for path in WORKFLOWS] == ["lint", "release", "test", "wheel"]
+    assert [path.stem for path in WORKFLOWS] == ["docs", "lint", "release", "test", "wheel"]
     for path in WORKFLOWS:
         assert workflow(path)["name"] == path.stem
 
@@ -76,6 +76,7 @@ def test_make_knows_every_target_and_variable(path):
 def test_what_is_tested_and_checked_is_what_make_tests_and_checks():
     assert runs(GITHUB / "workflows" / "test.yml")[-1] == "make test"
     assert runs(GITHUB / "workflows" / "lint.yml")[-1] == "make check"
+    assert any(line.startswith("make docs ") for line in runs(GITHUB / "workflows" / "docs.yml"))
     assert "make dist RUN=python" in runs(GITHUB / "workflows" / "wheel.yml")
 
 

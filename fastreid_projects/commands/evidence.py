@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastreid_projects.evidence.claims import Claim
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -14,6 +20,15 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick", action="store_true", help="one short run of each config, to see that the list works"
     )
+    parser.add_argument(
+        "--claims", default="", metavar="YAML", help="what the papers claim of it, for --pages"
+    )
+    parser.add_argument(
+        "--pages",
+        default="",
+        metavar="DOCS",
+        help="train nothing: keep the records of what is finished, and write results.md and results/ in this folder",
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
@@ -21,7 +36,6 @@ def argument_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Train the missing runs, and print the paths of the tables."""
     import logging
-    import os
 
     from fastreid_projects.config.names import unknown_name
     from fastreid_projects.errors import DataError
@@ -31,6 +45,9 @@ def run(args: argparse.Namespace) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     claims = read_claims(args.list)
+    if args.pages:
+        _write_pages(args, claims)
+        return
     names = [claim.name for claim in claims]
     for name in args.only:
         if name not in names:
@@ -42,3 +59,16 @@ def run(args: argparse.Namespace) -> None:
     print("\n".join(path for path in tables if os.path.isfile(path)))
     if failed:
         raise DataError(f"{len(failed)} runs failed; the first was {command(failed[0])}")
+
+
+def _write_pages(args: argparse.Namespace, claims: Sequence[Claim]) -> None:
+    from fastreid_projects.errors import ConfigError
+    from fastreid_projects.evidence.kept import keep
+    from fastreid_projects.evidence.pages import write_pages
+    from fastreid_projects.evidence.statements import read_statements
+
+    if not args.claims:
+        raise ConfigError("--pages needs --claims, the statements that the pages judge")
+    statements = read_statements(args.claims, claims)
+    kept = keep(claims, args.output, os.path.join(args.pages, "results", "records"))
+    print("\n".join(map(str, [*kept, *write_pages(statements, claims, args.pages)])))

@@ -33,9 +33,10 @@ class Range(NamedTuple):
 
     def __str__(self) -> str:
         low = f"{'above' if self.above else 'at least'} {self.low}"
-        if math.isinf(self.high):
-            return low
-        return f"{low} and {'below' if self.below else 'at most'} {self.high}"
+        high = f"{'below' if self.below else 'at most'} {self.high}"
+        if math.isinf(self.low):
+            return high
+        return low if math.isinf(self.high) else f"{low} and {high}"
 
 
 MAX_SEED = 2**32 - 1  # the largest seed of NumPy's generators

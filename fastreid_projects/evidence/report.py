@@ -16,6 +16,8 @@ from fastreid_projects.evidence.claims import Claim, Training
 from fastreid_projects.files import write_aside
 from fastreid_projects.records.tables import flat_metrics, read_record, total_seconds
 
+Found = Mapping[str, Mapping[int, Mapping[str, float]]]
+"""Numbers by row, seed and name."""
 LEARNED = {"total_loss": "training loss", "cls_accuracy": "training accuracy"}
 """Last values in a run's ``metrics.json``; a row that has not learned says nothing about its method."""
 
@@ -34,8 +36,8 @@ def write_claim(output: str, claim: Claim, made: Sequence[Training]) -> Path:
     found: dict[str, dict[int, dict[str, float]]] = {}
     for training in made:
         found.setdefault(training.row.name, {})[training.seed] = numbers(training.folder)
-    text = [f"# {claim.text}", "", _scores(claim, found), ""]
-    text += _differences(claim, found)
+    text = [f"# {claim.text}", "", scores_table(claim, found), ""]
+    text += differences_list(claim, found)
     text += ["", "```sh", *(_made_by(training) for training in made), "```", ""]
     return write_aside(Path(output) / f"{claim.name}.md", "\n".join(text).encode())
 
@@ -60,23 +62,25 @@ def _last_line(path: Path) -> dict[str, Any]:
     return dict(next(found, {}))
 
 
-def _scores(claim: Claim, found: Mapping[str, Mapping[int, Mapping[str, float]]]) -> str:
+def scores_table(claim: Claim, found: Found) -> str:
+    """Return the means and standard deviations of a claim's metrics over the seeds of each row."""
     names = [*claim.metrics, *LEARNED.values(), "minutes"]
     rows = []
     for row, seeds in found.items():
         columns = [[one[name] for one in seeds.values() if name in one] for name in names]
-        rows.append([row, len(seeds), *map(_spread, columns)])
+        rows.append([row, len(seeds), *map(spread_text, columns)])
     return tabulate(rows, headers=["run", "seeds", *names], tablefmt="pipe", disable_numparse=True)
 
 
-def _spread(values: Sequence[float]) -> str:
+def spread_text(values: Sequence[float]) -> str:
+    """Return "mean ± standard deviation", the mean alone of a single value, "-" of none."""
     if not values:
         return "-"
     mean = f"{statistics.fmean(values):.2f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.2f}"
 
 
-def _differences(claim: Claim, found: Mapping[str, Mapping[int, Mapping[str, float]]]) -> list[str]:
+def differences_list(claim: Claim, found: Found) -> list[str]:
     """Return each row minus the first, seed by seed, with a 95 % interval if there are two seeds or more."""
     first, metric = claim.rows[0].name, claim.metrics[0]
     lines = []
@@ -85,16 +89,24 @@ def _differences(claim: Claim, found: Mapping[str, Mapping[int, Mapping[str, flo
         if row == first or not both:
             continue
         pairs = [seeds[seed][metric] - found[first][seed][metric] for seed in both]
-        lines.append(f"- {row} − {first}, {metric}: {_interval(pairs)}; seeds {', '.join(map(str, both))}")
+        lines.append(f"- {row} − {first}, {metric}: {interval(pairs)}; seeds {', '.join(map(str, both))}")
     return lines
 
 
-def _interval(values: Sequence[float]) -> str:
+def bounds(values: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of two or more values, by Student's t."""
+    mean = statistics.fmean(values)
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
+    return mean - half, mean + half
+
+
+def interval(values: Sequence[float]) -> str:
+    """Return the mean with its 95 % interval, the mean alone of a single value."""
     mean = statistics.fmean(values)
     if len(values) < 2:
         return f"{mean:+.2f}"
-    half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return f"{mean:+.2f}, 95 % interval {mean - half:+.2f} to {mean + half:+.2f}"
+    low, high = bounds(values)
+    return f"{mean:+.2f}, 95 % interval {low:+.2f} to {high:+.2f}"
 
 
 def _made_by(training: Training) -> str:

@@ -51,8 +51,10 @@ def patch_engine() -> None:
     _Trainer.auto_scale_hyperparams = staticmethod(auto_scale)
     defaults.DefaultPredictor.__init__ = predictor_init
     if "SEED" not in _C:
+        # Seed of all random numbers of a run; -1 draws one, which the run keeps.
         _C.SEED = -1
-        _C.SOLVER.AMP.DTYPE = "float16"  # or "bfloat16", which CPUs have too
+        # Number format of mixed precision: "float16", or "bfloat16", which CPUs have too.
+        _C.SOLVER.AMP.DTYPE = "float16"
     defaults.PathManager = _WholeFiles
     defaults.collect_env_info = environment_info
     rebind(_host_default_setup, default_setup)

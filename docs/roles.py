@@ -1,0 +1,26 @@
+"""An extension of griffe for the API pages: roles and blocks of reStructuredText in docstrings as Markdown has them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from griffe import Extension, Object
+
+_ROLE = re.compile(r":(?:func|class|mod|meth|attr|data):`~?([^`]+)`")
+_BLOCK = re.compile(r"::\n\n((?: {4,}.*\n?|\n)+)")
+
+
+class Roles(Extension):
+    """Rewrites every docstring."""
+
+    def on_instance(self, *, obj: Object, **kwargs: Any) -> None:
+        """Rewrite one."""
+        if obj.docstring:
+            obj.docstring.value = plain(obj.docstring.value)
+
+
+def plain(docstring: str) -> str:
+    """Return a docstring as Markdown."""
+    text = _ROLE.sub(r"`\1`", docstring)
+    return _BLOCK.sub(lambda block: f":\n\n{block[1]}", text)
