@@ -12,12 +12,12 @@ from fastreid_projects.commands.table import commands as all_commands
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(
-    p for p in ROOT.rglob("*.md") if not {".venv", "logs", "datasets"} & set(p.relative_to(ROOT).parts)
+    p for p in ROOT.rglob("*.md") if not {".venv", "build", "logs", "datasets"} & set(p.relative_to(ROOT).parts)
 )
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 FENCE = re.compile(r"```(\w*)\n(.*?)```", re.S)
-# Run by test_plugin_page.py and test_contributing.py, beside the files that they say how to write.
-WITH_FILES = ("plugins.md", "CONTRIBUTING.md")
+# Run by test_plugin_page.py, test_contributing.py and docs/test_tutorials.py, beside the files that they say how to write.
+WITH_FILES = ("plugins.md", "CONTRIBUTING.md", "add_a_paper.md", "swap_a_loss.md")
 WRITTEN = re.compile(r"`([\w./-]+)`:\n+```")
 TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
 

@@ -1,0 +1,65 @@
+"""docs/tutorials: every block that no line marks as needing something, as it stands, from the first to the last."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from fastreid_projects.plugins import own_cfg
+from tests.docs.pages import DOCS, blocks
+from tests.docs.typing_in import reading
+
+TUTORIALS = sorted(path for path in (DOCS / "tutorials").glob("*.md") if path.name != "index.md")
+LEFT = {
+    "add_a_paper": [
+        "stripes.py",
+        "logs/stripes/model_final.pth",
+        "logs/evaluated/run.json",
+        "logs/stripes/model.onnx",
+    ],
+    "explain_a_model": ["logs/why/report.html", "logs/demo/amd/explain/report.html", "logs/alike"],
+    "export": ["bot.onnx", "bot.json"],
+    "first_training": [
+        "sheet.png",
+        "logs/first/model_best.pth",
+        "logs/first_reranked/run.json",
+        "logs/first_seeds/seeds.json",
+    ],
+    "own_pictures": ["logs/shop/run.json", "logs/found/search.html"],
+    "several_gpus": ["logs/two/run.json"],
+    "swap_a_loss": ["logs/with_fidi/run.json", "logs/my_loss/run.json"],
+}
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda path: path.stem)
+def test_a_tutorial_can_be_followed(page, tmp_path, monkeypatch, capsys):
+    with reading(tmp_path, monkeypatch) as reader:
+        for block in blocks(page):
+            if not block.needs:
+                reader.follow(block, page.name)
+    for path in LEFT[page.stem]:
+        assert Path(path).exists(), path
+
+
+def test_the_index_lists_every_tutorial():
+    text = (DOCS / "tutorials" / "index.md").read_text()
+    assert re.findall(r"\((\w+)\.md\)", text) == [
+        *(
+            "first_training",
+            "own_pictures",
+            "swap_a_loss",
+            "explain_a_model",
+            "add_a_paper",
+            "several_gpus",
+            "export",
+        ),
+    ]
+    assert set(LEFT) == {page.stem for page in TUTORIALS}
+
+
+def test_what_a_run_leaves_is_what_the_first_tutorial_lists(run_folder):
+    text = (DOCS / "tutorials" / "first_training.md").read_text()
+    for name in ("log.txt", "config.yaml", "run.json", "metrics.json", "model_final.pth", "model_best.pth"):
+        assert f"`{name}`" in text
+    assert json.dumps(own_cfg().TRACKERS) == '["tensorboard"]'
