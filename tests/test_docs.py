@@ -16,7 +16,8 @@ DOCUMENTS = sorted(
 )
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 FENCE = re.compile(r"```(\w*)\n(.*?)```", re.S)
-# Run by test_plugin_page.py, test_contributing.py and docs/test_tutorials.py, beside the files that they say how to write.
+# Run by test_plugin_page.py, test_contributing.py and docs/test_tutorials.py, beside the files that they say how to
+# write.
 WITH_FILES = ("plugins.md", "CONTRIBUTING.md", "add_a_paper.md", "swap_a_loss.md")
 WRITTEN = re.compile(r"`([\w./-]+)`:\n+```")
 TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)

@@ -33,9 +33,9 @@ _SUMMARY = """\
 
 Every claim of the papers, and whether it was seen here. "Here" is the [synthetic demo set](demo_data.md) on CPUs, with
 small twins of the papers' models: a claim that is seen there is not proven on the papers' data, and one that is not
-seen is not refuted. Numbers are differences in per cent, paired by seed, with the 95 % interval of their mean (Student's t):
-*yes* says that the interval lies on the claim's side, *no* that it lies on the other, *not told apart* that it includes
-zero. What has no record of a run with today's settings is *not measured yet*.
+seen is not refuted. Numbers are differences in per cent, paired by seed, with the 95 % interval of their mean (by
+Student's t): *yes* says that the interval lies on the claim's side, *no* that it lies on the other, *not told apart*
+that it includes zero. What has no record of a run with today's settings is *not measured yet*.
 
 """
 _MADE = """

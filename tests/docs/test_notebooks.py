@@ -25,7 +25,6 @@ def shortened_notebook(path):
     return notebook
 
 
-@pytest.mark.slow
 @each
 def test_a_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("FASTREID_DATASETS", str(draw_few(tmp_path / "datasets", train_ids=8, test_ids=6)))

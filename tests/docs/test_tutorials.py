@@ -1,14 +1,13 @@
 """docs/tutorials: every block that no line marks as needing something, as it stands, from the first to the last."""
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 
-from fastreid_projects.plugins import own_cfg
 from tests.docs.pages import DOCS, blocks
 from tests.docs.typing_in import reading
+from tests.shortened import draw_few
 
 TUTORIALS = sorted(path for path in (DOCS / "tutorials").glob("*.md") if path.name != "index.md")
 LEFT = {
@@ -32,9 +31,15 @@ LEFT = {
 }
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A folder of datasets with a few people of the demo set."""
+    return draw_few(tmp_path_factory.mktemp("drawn"), train_ids=8, test_ids=4)
+
+
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda path: path.stem)
-def test_a_tutorial_can_be_followed(page, tmp_path, monkeypatch, capsys):
-    with reading(tmp_path, monkeypatch) as reader:
+def test_a_tutorial_can_be_followed(page, tmp_path, drawn, monkeypatch):
+    with reading(tmp_path, drawn, monkeypatch) as reader:
         for block in blocks(page):
             if not block.needs:
                 reader.follow(block, page.name)
@@ -56,10 +61,3 @@ def test_the_index_lists_every_tutorial():
         ),
     ]
     assert set(LEFT) == {page.stem for page in TUTORIALS}
-
-
-def test_what_a_run_leaves_is_what_the_first_tutorial_lists(run_folder):
-    text = (DOCS / "tutorials" / "first_training.md").read_text()
-    for name in ("log.txt", "config.yaml", "run.json", "metrics.json", "model_final.pth", "model_best.pth"):
-        assert f"`{name}`" in text
-    assert json.dumps(own_cfg().TRACKERS) == '["tensorboard"]'

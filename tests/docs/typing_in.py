@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from fastreid_projects.commands.table import run_command
 from tests.docs.pages import ROOT, Block
 from tests.plugin_files import restored_registries
-from tests.shortened import draw_few, shortened
+from tests.shortened import shortened
 
 _FILE = re.compile(r"# ([\w.]+\.(?:py|yml))\n")
 
@@ -61,12 +62,12 @@ class Reader:
 
 
 @contextmanager
-def reading(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Reader]:
-    """A reader in a folder like a checkout, with a few drawn people as the whole demo set."""
+def reading(folder: Path, drawn: Path, patch: pytest.MonkeyPatch) -> Iterator[Reader]:
+    """A reader in a folder like a checkout, with a copy of a few drawn people as the whole demo set."""
     for name in ("configs", "projects", "tools"):
         (folder / name).symlink_to(ROOT / name)
-    datasets = draw_few(folder / "datasets", train_ids=8, test_ids=4)
-    patch.setenv("FASTREID_DATASETS", str(datasets))
+    shutil.copytree(drawn, folder / "datasets")
+    patch.setenv("FASTREID_DATASETS", str(folder / "datasets"))
     patch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
     patch.chdir(folder)
     with restored_registries():
