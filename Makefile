@@ -1,4 +1,4 @@
-# make demo | make evidence [QUICK=1] | make test | make test-fast | make check | make docs | make install | make dist
+# make demo | make evidence [QUICK=1] | make results | make test | make test-fast | make check | make docs | make install | make dist
 # PYTHON=/path/to/python chooses the interpreter. WITHOUT_CUDA=1 leaves out CUDA's libraries where TORCH_CPU is the index
 # of PyTorch's CPU wheels, and takes other versions: make install WITHOUT_CUDA=1 TORCH="torch==2.6.0 torchvision==0.21.0"
 
@@ -15,7 +15,7 @@ TORCH ?= $(shell grep -oE '^torch(vision)?==[^; ]+' requirements.txt)
 FAISS_CPU := $(shell grep -oE '^faiss-cpu==[^; ]+' requirements.txt)
 REPORT := logs/demo/amd/report/report.html
 
-.PHONY: packages install demo evidence test test-fast check docs format dist clean
+.PHONY: packages install demo evidence results test test-fast check docs format dist clean
 
 packages: $(PACKAGES)
 
@@ -45,6 +45,9 @@ demo: $(STAMP)
 evidence: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) tools/evidence.py --list tools/evidence.yml $(if $(QUICK),--quick)
 
+results: $(STAMP)
+	$(RUN) tools/evidence.py --list tools/evidence.yml --claims tools/claims.yml --pages docs
+
 test: $(STAMP) $(DOCS)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope
 
@@ -64,7 +67,7 @@ $(DOCS): $(STAMP) requirements-docs.txt
 
 docs: $(DOCS)
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet
-	@echo "Open build/site/index.html"
+	@echo "Open build/site/index.html, or with its search: $(RUN) -m mkdocs serve"
 
 format: $(STAMP)
 	$(RUN) -m ruff check --fix .

@@ -58,6 +58,7 @@ setup(
     include_package_data=False,  # what package_data names, not all that MANIFEST.in does
     package_data={
         "fastreid_projects": ["py.typed", "typed_config.pyi"],
+        "fastreid_projects.config": ["host_keys.yml"],
         "fastreid_projects.visualization": ["templates/*"],
         "fastreid_projects.amd.explain": ["templates/*"],
     },

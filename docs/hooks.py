@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import yaml
 from mkdocs.structure.files import File, Files
 
 from fastreid_projects.config.reference import key_pages
@@ -53,8 +52,7 @@ def on_config(config: Any) -> Any:
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that no file of docs/ is."""
     made = {page: (ROOT / source).read_text(encoding="utf-8") for source, page in PAGES.items()}
-    words = yaml.safe_load((ROOT / "docs" / "host_keys.yml").read_text(encoding="utf-8"))
-    made |= {f"reference/keys/{name}.md": text for name, text in key_pages(words).items()}
+    made |= {f"reference/keys/{name}.md": text for name, text in key_pages().items()}
     made |= {f"notebooks/{path.stem}.md": notebook_page(path) for path in NOTEBOOKS.glob("*.ipynb")}
     for page, text in made.items():
         files.append(File.generated(config, page, content=text))

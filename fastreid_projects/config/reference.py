@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import yaml
 
 from fastreid_projects.config.comments import key_comments
 from fastreid_projects.config.ranges import RUN, TRAINING
 from fastreid_projects.config.values import all_keys, get_key
 from fastreid_projects.plugins import PAPERS, SHARED_KEYS, own_cfg
 
+HOST_WORDS = Path(__file__).with_name("host_keys.yml")
+"""What is said of FastReID's keys where its own comments say nothing, or less."""
 _HOST_PATCHES = Path(__file__).parents[1] / "host"
 OWN, HOST = "own", "fastreid"
 _TITLES = {
@@ -46,16 +50,12 @@ class Key(NamedTuple):
     words: str
 
 
-def keys_by_page(host_words: Mapping[str, str] | None = None) -> dict[str, list[Key]]:
-    """Return every key once, by the page it is on: ``own``, a paper's name in lower case, ``fastreid``.
-
-    Args:
-        host_words: what is to be said of keys of FastReID in place of its own comments.
-    """
+def keys_by_page() -> dict[str, list[Key]]:
+    """Return every key once, by the page it is on: ``own``, a paper's name in lower case, ``fastreid``."""
     cfg = own_cfg()
     comments = {OWN: _own_comments()}
     comments |= {name.lower(): _comments_of(paper.add_config) for name, paper in PAPERS.items()}
-    theirs = _host_comments() | dict(host_words or {})
+    theirs = _host_comments() | yaml.safe_load(HOST_WORDS.read_text(encoding="utf-8"))
     pages: dict[str, list[Key]] = {page: [] for page in (*comments, HOST)}
     for name in all_keys(cfg):
         page = next((page for page, found in comments.items() if name in found), HOST)
@@ -64,10 +64,10 @@ def keys_by_page(host_words: Mapping[str, str] | None = None) -> dict[str, list[
     return pages
 
 
-def key_pages(host_words: Mapping[str, str] | None = None) -> dict[str, str]:
+def key_pages() -> dict[str, str]:
     """Return the Markdown of each page of :func:`keys_by_page`."""
     titles = _TITLES | {name.lower(): (f"Keys of {name}", "") for name in PAPERS}
-    return {page: _page(*titles[page], keys) for page, keys in keys_by_page(host_words).items()}
+    return {page: _page(*titles[page], keys) for page, keys in keys_by_page().items()}
 
 
 def _own_comments() -> dict[str, str]:

@@ -25,7 +25,7 @@ from fastreid_projects.evidence.report import (
 from fastreid_projects.evidence.statements import Statement
 from fastreid_projects.files import write_aside
 
-END = "<!-- Above this line the page is made by a program: fastreid-projects evidence --pages docs -->"
+END = "<!-- Above this line the page is made by a program: make results -->"
 NOT_YET = "not measured yet"
 NEEDS = "*Needs minutes to hours of training for each; the tests only parse these commands.*"
 _SUMMARY = """\
@@ -39,10 +39,9 @@ that it includes zero. What has no record of a run with today's settings is *not
 
 """
 _MADE = """
-The table is made from run records, which lie in the folder `results/records`, by `fastreid-projects evidence --list
-tools/evidence.yml --claims tools/claims.yml --pages docs`; `make evidence` trains what is missing, one training after
-the other from the list in `tools/evidence.yml` into `logs/evidence`, and resumes where it was stopped. The papers' own
-tables, on their data, have not been run: they need the data and a GPU.
+`make evidence` trains what is missing, one training after the other into `logs/evidence`, and resumes where it was
+stopped; `make results` keeps the records of finished trainings in `results/records` and makes these pages from them.
+The papers' own tables, on their data, have not been run: they need the data and a GPU.
 
 FastReID's own architectures on the demo set: [a page of their own](results/host.md).
 """
@@ -153,9 +152,17 @@ def judge(statement: Statement, found: Mapping[str, Found], first: Mapping[str, 
         pairs = [higher[seed] - lower[seed] for seed in higher if seed in lower]
         if pairs:
             seeds = f"{len(pairs)} seeds" if len(pairs) > 1 else "one seed"
-            metric = statement.higher[1] or first[table]
-            return _verdict(pairs, statement.within), f"{metric}: {interval(pairs)}; {seeds}", table
+            what = _difference(statement, first[table])
+            return _verdict(pairs, statement.within), f"{what}: {interval(pairs)}; {seeds}", table
     return NOT_YET, "-", ""
+
+
+def _difference(statement: Statement, metric: str) -> str:
+    """``fidi − triplet, mAP``, or ``X-mAP_e − random_X-mAP_e`` of one row."""
+    (higher, ours), (lower, theirs) = statement.higher, statement.lower
+    if higher == lower:
+        return f"{ours} − {theirs}"
+    return f"{higher} − {lower}, {ours or metric}"
 
 
 def _values(rows: Found, side: tuple[str, str], metric: str) -> dict[int, float]:

@@ -1,16 +1,14 @@
 """The reference of config keys: comments are read from the sources, and every key is there once, with words."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 
 from fastreid_projects.config.comments import key_comments
-from fastreid_projects.config.reference import key_pages, keys_by_page, main, markdown_text
+from fastreid_projects.config.reference import HOST_WORDS, key_pages, keys_by_page, main, markdown_text
 from fastreid_projects.config.values import all_keys
 from fastreid_projects.plugins import PAPERS, own_cfg
 
-WORDS = yaml.safe_load((Path(__file__).resolve().parents[2] / "docs" / "host_keys.yml").read_text())
+WORDS = yaml.safe_load(HOST_WORDS.read_text())
 SOURCE = '''
 def add(cfg):
     """Adds."""
@@ -53,7 +51,7 @@ def test_headlines_are_no_comments_of_keys():
 
 
 def test_every_key_is_on_one_page_and_has_words():
-    pages = keys_by_page(WORDS)
+    pages = keys_by_page()
     assert set(pages) == {"own", "fastreid", *(name.lower() for name in PAPERS)}
     names = [key.name for keys in pages.values() for key in keys]
     assert sorted(names) == sorted(all_keys(own_cfg()))
@@ -70,7 +68,7 @@ def test_a_papers_page_has_its_keys_and_no_others(paper):
 
 
 def test_a_key_has_its_type_default_and_range():
-    text = key_pages(WORDS)["fastreid"]
+    text = key_pages()["fastreid"]
     assert "### `SOLVER.BASE_LR`\n\nDefault `0.0003` (float, above 0).\n\nLearning rate" in text
     assert "### `INPUT.SIZE_TRAIN`\n\nDefault `[256, 128]` (list" in text
     assert "int, at most 4294967295" in key_pages()["own"]
@@ -82,4 +80,6 @@ def test_a_comment_is_shown_as_it_stands():
 
 def test_the_program_prints_all_pages(capsys):
     main()
-    assert all(text in capsys.readouterr().out for text in ["# Keys of this project"])
+    said = capsys.readouterr().out
+    for title in ("# Keys of this project", "# Keys of AMD", "# FastReID's keys"):
+        assert title in said

@@ -1,6 +1,7 @@
 """Pages of results: statements are judged by kept records, and what has none is not measured yet."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def test_a_verdict_is_the_intervals(b, a, within, seen):
 
 def test_numbers_are_paired_differences_with_their_interval():
     _, numbers, table = judge(statement(), scores([11.0, 22.0, 33.0], [10.0, 20.0, 30.0]), {"table": "mAP"})
-    assert (numbers, table) == ("mAP: +2.00, 95 % interval -0.48 to +4.48; 3 seeds", "table")
+    assert (numbers, table) == ("b − a, mAP: +2.00, 95 % interval -0.48 to +4.48; 3 seeds", "table")
 
 
 def test_the_first_table_with_records_counts():
@@ -69,7 +70,7 @@ def test_other_metrics_and_single_values():
     found = scores([2.0], [1.0], ADRE=3.0)
     assert judge(statement(value=("a", "ADRE")), found, {"table": "mAP"})[:2] == ("measured", "3.00")
     same_row = statement(higher=("a", "ADRE"), lower=("a", "mAP"))
-    assert judge(same_row, found, {"table": "mAP"})[1] == "ADRE: +2.00; one seed"
+    assert judge(same_row, found, {"table": "mAP"})[1] == "ADRE − mAP: +2.00; one seed"
 
 
 @pytest.fixture
@@ -141,7 +142,7 @@ def test_pages_have_tables_commands_and_what_people_wrote(output, tmp_path):
     keep([CLAIM], str(output), docs / "results" / "records")
     write_pages({"PAPER": [statement(), statement(text="c above a", tables=())]}, [CLAIM], docs)
     summary = (docs / "results.md").read_text()
-    assert "| yes              | mAP: +1.00, 95 % interval +1.00 to +1.00; 3 seeds |" in summary
+    assert "| yes              | b − a, mAP: +1.00, 95 % interval +1.00 to +1.00; 3 seeds |" in summary
     assert "[table](results/paper.md#table)" in summary
     assert "| c above a | table 1        | not measured yet" in summary
     page = (docs / "results" / "paper.md").read_text()
@@ -160,10 +161,15 @@ def test_a_paper_without_records_has_no_number(tmp_path):
 
 
 def test_the_pages_of_this_project_are_those_of_its_records(tmp_path):
-    """``fastreid-projects evidence --list tools/evidence.yml --claims tools/claims.yml --pages docs`` writes them."""
+    """``make results`` writes them."""
     shutil.copytree(ROOT / "docs" / "results", tmp_path / "results")
     for path in write_pages(STATEMENTS, CLAIMS, tmp_path):
         assert path.read_text() == (ROOT / "docs" / path.relative_to(tmp_path)).read_text()
+
+
+def test_make_results_is_the_command():
+    line = "evidence.py --list tools/evidence.yml --claims tools/claims.yml --pages docs"
+    assert re.search(rf"^results:.*\n\t.*{re.escape(line)}$", (ROOT / "Makefile").read_text(), re.M)
 
 
 def test_every_claim_that_is_measured_names_rows_with_records_or_none():
