@@ -52,7 +52,7 @@ def keep(claims: Sequence[Claim], output: str, folder: str | Path) -> list[Path]
 
 
 def kept(claim: Claim, folder: str | Path) -> list[dict[str, Any]]:
-    """Return the kept records of a table, seed after seed; [] where there are none.
+    """Return the kept records of a table whose config and options the list still has, seed after seed.
 
     Raises:
         DataError: the file is broken.
@@ -64,9 +64,19 @@ def kept(claim: Claim, folder: str | Path) -> list[dict[str, Any]]:
         return []
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not a file of kept records: {error!r}") from error
-    rows = [row.name for row in claim.rows]
-    found = [entry for entry in entries if entry["row"] in rows]
-    return sorted(found, key=lambda entry: (entry["seed"], rows.index(entry["row"])))
+    found = {(entry["row"], entry["seed"]): entry for entry in entries}
+    asked = {(training.row.name, training.seed): _settings(training) for training in trainings(claim, HOME)}
+    return [found[key] for key in asked if key in found and _settings_of(found[key]) == asked[key]]
+
+
+def _settings(training: Training) -> tuple[str, list[str]]:
+    """Return the config and the options that the list asks for."""
+    return training.row.config, list(training.row.opts)
+
+
+def _settings_of(entry: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the config and the options of a kept record."""
+    return entry.get("config"), entry.get("opts")
 
 
 def kept_numbers(entries: Sequence[dict[str, Any]]) -> Found:
@@ -78,7 +88,7 @@ def kept_numbers(entries: Sequence[dict[str, Any]]) -> Found:
 
 
 def _finished(claim: Claim, output: str) -> Iterator[tuple[Training, dict[str, Any]]]:
-    for training in trainings(claim, output):
+    for training, as_named in zip(trainings(claim, output), trainings(claim, HOME), strict=True):
         if not is_finished(training.folder):
             continue
         record = read_record(training.folder)
@@ -92,6 +102,13 @@ def _finished(claim: Claim, output: str) -> Iterator[tuple[Training, dict[str, A
             continue
         facts = record.get("training") or record
         ran = str(facts.get("command") or command(training)).replace(output.rstrip("/"), HOME)
-        entry = {"row": training.row.name, "seed": training.seed, "command": ran}
+        config, options = _settings(as_named)
+        entry = {
+            "row": training.row.name,
+            "seed": training.seed,
+            "config": config,
+            "opts": options,
+            "command": ran,
+        }
         entry |= {key: facts[key] for key in _FACTS if key in facts}
         yield training, entry | {"numbers": numbers(training.folder)}

@@ -129,6 +129,14 @@ def test_a_training_of_other_settings_is_left_out_and_named(output, tmp_path, ho
     assert f"{training.folder} is left out: it was trained with {next(iter(change))}" in host_log.text
 
 
+def test_a_kept_record_of_other_options_than_the_lists_is_left_out(output, tmp_path):
+    keep([CLAIM], str(output), tmp_path / "records")
+    changed = CLAIM._replace(rows=(CLAIM.rows[0]._replace(opts=("SOLVER.BASE_LR", "0.5")), CLAIM.rows[1]))
+    assert {entry["row"] for entry in kept(changed, tmp_path / "records")} == {"b"}
+    fewer = CLAIM._replace(seeds=(0, 1))
+    assert {entry["seed"] for entry in kept(fewer, tmp_path / "records")} == {0, 1}
+
+
 def test_a_broken_file_of_records_is_named(tmp_path):
     (tmp_path / "table.json").write_text("[]")
     with pytest.raises(DataError, match=r"table\.json is not a file of kept records"):
