@@ -20,7 +20,7 @@ PLANTED = {
 @pytest.mark.slow
 def test_planted_errors_are_found(tmp_path):
     skip = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for name in ("fastreid_projects", "projects", "tools"):
+    for name in ("docs", "fastreid_projects", "projects", "tools"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=skip)
     for name in ("setup.py", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)

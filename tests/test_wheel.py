@@ -103,7 +103,7 @@ def test_it_holds_configs_templates_and_types(wheel):
     assert configs == {path.relative_to(ROOT).as_posix() for path in ALL}
     templates = {path.name for folder in KEPT for path in (ROOT / folder).rglob("*.jinja")}
     assert {Path(name).name for name in found if name.endswith(".jinja")} == templates
-    assert "fastreid_projects/py.typed" in found
+    assert {"fastreid_projects/py.typed", "fastreid_projects/config/host_keys.yml"} <= found
     assert {name.split("/")[0] for name in found} == {"fastreid_projects"}
 
 
