@@ -31,6 +31,11 @@ PAGES = {
 }
 """Files outside of docs/ and the pages that they are."""
 SOURCES = {page: source for source, page in PAGES.items()}
+PAPER_NEEDS = (
+    "*Needs the dataset that a config's folder is named after; configs in `demo` draw theirs. "
+    "The tests parse every command of this page.*"
+)
+"""A line below the title of each paper's page."""
 NOTEBOOKS = ROOT / "docs" / "notebooks"
 _HOME = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Homepage"]
 _FENCE = re.compile(r"^(```.*?^```$)", re.S | re.M)
@@ -62,6 +67,9 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Let the links of a page lead to pages, or to the repository."""
     source = SOURCES.get(page.file.src_uri, f"docs/{page.file.src_uri}")
+    if source.startswith("projects/"):
+        title, _, rest = markdown.partition("\n")
+        markdown = f"{title}\n\n{PAPER_NEEDS}\n{rest}"
     return outside_of_code(markdown, lambda text: site_links(text, source, page.file.src_uri))
 
 
