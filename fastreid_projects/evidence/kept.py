@@ -1,6 +1,6 @@
-"""Records of finished trainings as a repository keeps them: one small JSON file for each table.
+"""Records of finished runs as a repository keeps them: one small JSON file for each table.
 
-Only trainings are kept whose record has the settings that the list asks for now.
+Only runs are kept whose record has the settings that the list asks for now.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fastreid_projects.config import load_config
 from fastreid_projects.engine.same_config import differences
 from fastreid_projects.engine.stages import build_stages, is_finished
 from fastreid_projects.errors import DataError
-from fastreid_projects.evidence.claims import Claim, Training, trainings
+from fastreid_projects.evidence.claims import Claim, Training, training_runs
 from fastreid_projects.evidence.report import Found, command, numbers
 from fastreid_projects.records.record import write_record
 from fastreid_projects.records.tables import read_record
@@ -29,11 +29,11 @@ _FACTS = ("date", "commit", "versions", "hardware")
 
 
 def keep(claims: Sequence[Claim], output: str, folder: str | Path) -> list[Path]:
-    """Write the records of all finished trainings, beside those that were kept before.
+    """Write the records of all finished runs, beside those that were kept before.
 
     Args:
         claims: the list.
-        output: the folder of its trainings.
+        output: the folder of its runs.
         folder: where the records are kept.
 
     Returns:
@@ -46,7 +46,7 @@ def keep(claims: Sequence[Claim], output: str, folder: str | Path) -> list[Path]
         new = {(training.row.name, training.seed): entry for training, entry in _finished(claim, output)}
         if new:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_record(path, {"trainings": list((entries | new).values())})
+            write_record(path, {"runs": list((entries | new).values())})
             written.append(path)
     return written
 
@@ -59,13 +59,13 @@ def kept(claim: Claim, folder: str | Path) -> list[dict[str, Any]]:
     """
     path = Path(folder) / f"{claim.name}.json"
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["trainings"]
+        entries = json.loads(path.read_text(encoding="utf-8"))["runs"]
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not a file of kept records: {error!r}") from error
     found = {(entry["row"], entry["seed"]): entry for entry in entries}
-    asked = {(training.row.name, training.seed): _settings(training) for training in trainings(claim, HOME)}
+    asked = {(training.row.name, training.seed): _settings(training) for training in training_runs(claim, HOME)}
     return [found[key] for key in asked if key in found and _settings_of(found[key]) == asked[key]]
 
 
@@ -88,7 +88,7 @@ def kept_numbers(entries: Sequence[dict[str, Any]]) -> Found:
 
 
 def _finished(claim: Claim, output: str) -> Iterator[tuple[Training, dict[str, Any]]]:
-    for training, as_named in zip(trainings(claim, output), trainings(claim, HOME), strict=True):
+    for training, as_named in zip(training_runs(claim, output), training_runs(claim, HOME), strict=True):
         if not is_finished(training.folder):
             continue
         record = read_record(training.folder)

@@ -40,7 +40,7 @@ that it includes zero. What has no record of a run with today's settings is *not
 """
 _MADE = """
 `make evidence` trains what is missing, one training after the other into `logs/evidence`, and resumes where it was
-stopped; `make results` keeps the records of finished trainings in `results/records` and makes these pages from them.
+stopped; `make results` keeps the records of finished runs in `results/records` and makes these pages from them.
 The papers' own tables, on their data, have not been run: they need the data and a GPU.
 
 FastReID's own architectures on the demo set: [a page of their own](results/host.md).
@@ -54,7 +54,7 @@ def write_pages(
 
     Args:
         statements: by paper.
-        claims: the list of trainings.
+        claims: the list of runs.
         docs: the folder of the pages.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What the papers claim, statement by statement, and which trainings show it: ``tools/claims.yml``."""
+"""What the papers claim, statement by statement, and which runs show it: ``tools/claims.yml``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Statement(NamedTuple):
         text: the sentence.
         where: table or figure of the paper.
         printed: the paper's own numbers; "" for none.
-        tables: names of tables of trainings, the one that counts first.
+        tables: names of tables of runs, the one that counts first.
         higher: (row, metric) that is to be higher; a metric of "" is the table's first.
         lower: (row, metric) that is to be lower.
         within: the two are to differ by no more than this; None where one is to be higher.
@@ -77,7 +77,7 @@ def _statement(where: str, paper: str, entry: Any, rows: Mapping[str, set[str]])
     sides = {side: _side(entry.get(side, "")) for side in ("higher", "lower", "value")}
     for table in entry["tables"]:
         if table not in rows:
-            raise ConfigError(f"{where} names the table {table}, which the list of trainings does not have")
+            raise ConfigError(f"{where} names the table {table}, which the list of runs does not have")
         for row, _ in sides.values():
             if row and row not in rows[table]:
                 raise ConfigError(f"{where} names the row {row}, which the table {table} does not have")

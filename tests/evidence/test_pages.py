@@ -10,7 +10,7 @@ import pytest
 from fastreid_projects.commands.table import run_command
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.evidence import kept as kept_module
-from fastreid_projects.evidence.claims import Claim, Row, read_claims, trainings
+from fastreid_projects.evidence.claims import Claim, Row, read_claims, training_runs
 from fastreid_projects.evidence.kept import keep, kept
 from fastreid_projects.evidence.pages import END, judge, write_pages
 from fastreid_projects.evidence.statements import Statement, read_statements
@@ -75,9 +75,9 @@ def test_other_metrics_and_single_values():
 
 @pytest.fixture
 def output(tmp_path, monkeypatch):
-    """A folder with all trainings of CLAIM, finished."""
+    """A folder with all runs of CLAIM, finished."""
     monkeypatch.chdir(ROOT)
-    for number, training in enumerate(trainings(CLAIM, str(tmp_path / "out"))):
+    for number, training in enumerate(training_runs(CLAIM, str(tmp_path / "out"))):
         finish(training, float(number))
     return tmp_path / "out"
 
@@ -122,7 +122,7 @@ def test_records_are_kept_small_and_name_no_folder_of_this_machine(output, tmp_p
 @pytest.mark.parametrize("change", [{"SOLVER.BASE_LR": "0.5"}, {"SEED": "7"}])
 def test_a_training_of_other_settings_is_left_out_and_named(output, tmp_path, host_log, change):
     shutil.rmtree(output / "table" / "b" / "seed_1")
-    (training,) = [t for t in trainings(CLAIM, str(output)) if t.row.name == "b" and t.seed == 1]
+    (training,) = [t for t in training_runs(CLAIM, str(output)) if t.row.name == "b" and t.seed == 1]
     finish(training, 3.0, **change)
     keep([CLAIM], str(output), tmp_path / "records")
     assert len(kept(CLAIM, tmp_path / "records")) == 5
