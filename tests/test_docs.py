@@ -12,7 +12,9 @@ from fastreid_projects.commands.table import commands as all_commands
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(
-    p for p in ROOT.rglob("*.md") if not {".venv", "build", "logs", "datasets"} & set(p.relative_to(ROOT).parts)
+    p
+    for p in ROOT.rglob("*.md")
+    if not {".venv", "build", "logs", "datasets"} & set(p.relative_to(ROOT).parts)
 )
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 FENCE = re.compile(r"```(\w*)\n(.*?)```", re.S)

@@ -65,7 +65,9 @@ def kept(claim: Claim, folder: str | Path) -> list[dict[str, Any]]:
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not a file of kept records: {error!r}") from error
     found = {(entry["row"], entry["seed"]): entry for entry in entries}
-    asked = {(training.row.name, training.seed): _settings(training) for training in training_runs(claim, HOME)}
+    asked = {
+        (training.row.name, training.seed): _settings(training) for training in training_runs(claim, HOME)
+    }
     return [found[key] for key in asked if key in found and _settings_of(found[key]) == asked[key]]
 
 
