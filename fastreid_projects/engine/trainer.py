@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from fastreid_projects.config.unread import refuse_unread
 from fastreid_projects.config.watched import WatchedConfig
 from fastreid_projects.contract import CountsItems, DatasetMaker, HasDataset, HasEvaluator, Source, junk_of
+from fastreid_projects.data.byte_transforms import as_bytes
 from fastreid_projects.data.datasets import check_matches, open_dataset, subset, training_items
 from fastreid_projects.engine.trackers import build_trackers
 from fastreid_projects.evaluation.counts import Results
@@ -185,7 +186,8 @@ def training_sources(cfg: Any) -> list[Source]:
 
 
 def _host_dataset(sources: Sequence[Source], transforms: Any) -> CommDataset:
-    return CommDataset([item for source in sources for item in source.items], transforms, relabel=False)
+    items = [item for source in sources for item in source.items]
+    return CommDataset(items, as_bytes(transforms), relabel=False)
 
 
 def unwrap(model: nn.Module) -> nn.Module:

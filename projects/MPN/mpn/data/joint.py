@@ -24,6 +24,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
+from fastreid_projects.data.byte_transforms import ByteTransform, PaddedCrop
 from fastreid_projects.errors import ConfigError
 
 _MOVING = (
@@ -42,8 +43,8 @@ class Sample:
     """An image and its mask on their way through the transforms.
 
     Attributes:
-        image: a PIL image or array; in the end a float tensor (3, h, w).
-        mask: a PIL image of mode L; in the end a uint8 tensor (h, w).
+        image: PIL image or array, a float tensor (3, h, w) or bytes in the end.
+        mask: PIL image of mode L, a uint8 tensor (h, w) in the end.
         covered: bool (h, w), what was erased or pasted over since the image became a tensor.
     """
 
@@ -62,7 +63,7 @@ class JointTransform:
     """A transform list of the host for images and masks.
 
     Args:
-        transforms: the result of ``fastreid.data.transforms.build_transforms``.
+        transforms: what ``fastreid.data.transforms.build_transforms`` returns, or what ``as_bytes`` makes of it.
 
     Raises:
         ConfigError: a transform has an unknown type, so that it may or may not move pixels (``carry.register`` adds a
@@ -73,8 +74,8 @@ class JointTransform:
         self.transforms = transforms
         check_known(transforms)
 
-    def __call__(self, image: Image.Image, mask: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Turn an RGB image and a uint8 mask (h, w) into tensors: float (3, h', w') and uint8 (h', w'), 0 if erased."""
+    def __call__(self, image: Image.Image, mask: np.ndarray) -> tuple[Any, Tensor]:
+        """RGB image and uint8 mask (h, w) -> float tensor (3, h', w') or bytes, and uint8 tensor (h', w'), 0 where erased."""
         sample = self.carry(image, mask)
         return sample.image, sample.visible
 
@@ -107,6 +108,9 @@ def _steps(transform: Any) -> Iterator[Any]:
     """Yield the transform, or the transforms inside it, in their order."""
     if isinstance(transform, (T.Compose, T.RandomApply)):
         for inner in transform.transforms:
+            yield from _steps(inner)
+    elif isinstance(transform, ByteTransform):
+        for inner in transform.steps:
             yield from _steps(inner)
     else:
         yield transform
@@ -153,6 +157,7 @@ def _colours(transform: Any, sample: Sample) -> Sample:
 @carry.register(T.Resize)
 @carry.register(T.CenterCrop)
 @carry.register(T.RandomCrop)
+@carry.register(PaddedCrop)
 @carry.register(T.RandomResizedCrop)
 @carry.register(T.RandomHorizontalFlip)
 @carry.register(T.RandomVerticalFlip)
@@ -183,6 +188,18 @@ def _auto_augment(transform: autoaugment.AutoAugment, sample: Sample) -> Sample:
 def _to_tensor(transform: ToTensor, sample: Sample) -> Sample:
     mask = torch.from_numpy(np.array(sample.mask, dtype=np.uint8))
     return Sample(transform(sample.image), mask, torch.zeros(mask.shape, dtype=torch.bool))
+
+
+@carry.register
+def _bytes(transform: ByteTransform, sample: Sample) -> Sample:
+    for inner in transform.steps:
+        sample = carry(inner, sample)
+    image = transform.finish(sample.image)
+    mask = torch.from_numpy(np.array(sample.mask, dtype=np.uint8))
+    covered = torch.zeros(mask.shape, dtype=torch.bool)
+    top, left, height, width = image.erased
+    covered[top : top + height, left : left + width] = True
+    return Sample(image, mask, covered)
 
 
 @carry.register
