@@ -41,7 +41,7 @@ def loading(quick: bool, device: str) -> list[Measurement]:
 
 def _compare_ways(size: tuple[int, int], batches: int, repeats: int) -> list[Measurement]:
     host = build_transforms(_papers_config(), is_train=True)
-    ours = as_bytes(host, reduced=True)
+    ours = as_bytes(host, exact=False)
     with tempfile.TemporaryDirectory() as folder:
         items = [(path, number, 0) for number, path in enumerate(_write(folder, batches * _BATCH, size))]
 
@@ -77,8 +77,8 @@ def _all(loader: Any) -> Callable[[], None]:
 
 def _mib(loader: Any) -> float:
     images = next(iter(loader))["images"]
-    tensors = [part for part in images if part is not None] if isinstance(images, ByteBatch) else [images]
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 2**20
+    pixels = images.pixels if isinstance(images, ByteBatch) else images
+    return pixels.numel() * pixels.element_size() / 2**20
 
 
 def _write(folder: str, count: int, size: tuple[int, int]) -> list[str]:

@@ -9,39 +9,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+Rectangle: TypeAlias = tuple[int, int, int, int]
+
 
 class ByteImage(NamedTuple):
     """An image after all its transforms, but not yet erased: the value that erases need not be a whole number.
 
     Attributes:
-        pixels: uint8 (H, W, 3), RGB.
-        erased: top, left, height and width of the rectangle to erase; zeros where there is none.
+        pixels: uint8 (3, H, W), RGB.
+        erased: top, left, height and width of the rectangle to erase; None where there is none.
         fill: what erases it: of each channel, or one number for all, in 0..255.
     """
 
     pixels: npt.NDArray[np.uint8]
-    erased: tuple[int, int, int, int] = (0, 0, 0, 0)
+    erased: Rectangle | None = None
     fill: tuple[float, ...] = (0.0,)
+
+
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """Transforms that need not be given an open image."""
+
+    def read(self, path: str) -> ByteImage:
+        """Read an image and transform it."""
 
 
 class ByteBatch(NamedTuple):
     """Images of one size.
 
     Attributes:
-        pixels: uint8 (B, H, W, 3), RGB.
-        erased: int64 (B, 4), see :class:`ByteImage`; None where no image of the batch has a rectangle.
-        fill: float32 (1,) or (3,).
+        pixels: uint8 (B, 3, H, W), RGB.
+        erased: of each image, see :class:`ByteImage`.
+        fill: float32 (1, 1, 1) or (3, 1, 1).
     """
 
     pixels: Tensor
-    erased: Tensor | None
+    erased: list[Rectangle | None]
     fill: Tensor
 
     @classmethod
@@ -51,30 +61,18 @@ class ByteBatch(NamedTuple):
         Raises:
             ValueError: their sizes differ.
         """
-        erased = [image.erased for image in images]
-        return cls(
-            torch.from_numpy(np.stack([image.pixels for image in images])),
-            torch.tensor(erased) if any(map(any, erased)) else None,
-            torch.tensor(images[0].fill),
-        )
+        pixels = torch.from_numpy(np.stack([image.pixels for image in images]))
+        fill = torch.tensor(images[0].fill).view(-1, 1, 1)
+        return cls(pixels, [image.erased for image in images], fill)
 
     def floats(self) -> Tensor:
         """Return what a model takes, on the device of the bytes: float32 (B, 3, H, W) in 0..255, erased."""
-        channels_first = self.pixels.permute(0, 3, 1, 2)
-        images = channels_first.to(torch.float32, memory_format=torch.contiguous_format)
-        if self.erased is None:
-            return images
-        top, left, height, width = self.erased[:, :, None].unbind(1)
-        rows = _inside(top, height, images.shape[2])
-        columns = _inside(left, width, images.shape[3])
-        covered = rows[:, None, :, None] & columns[:, None, None, :]
-        return torch.where(covered, self.fill.view(1, -1, 1, 1), images)
-
-
-def _inside(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Return where positions lie within the intervals from ``start`` (B, 1), bool (B, size)."""
-    place = torch.arange(size, device=start.device)
-    return (place >= start) & (place < start + length)
+        images = self.pixels.float()
+        for image, rectangle in zip(images, self.erased, strict=True):
+            if rectangle is not None:
+                top, left, height, width = rectangle
+                image[:, top : top + height, left : left + width] = self.fill
+        return images
 
 
 def with_floats(batch: Any) -> Any:

@@ -131,5 +131,5 @@ def _each_tensor(value: Any, function: Callable[[torch.Tensor], Any]) -> Any:
     if isinstance(value, Mapping):
         return {key: _each_tensor(item, function) for key, item in value.items()}
     if isinstance(value, ByteBatch):
-        return ByteBatch(*(_each_tensor(item, function) for item in value))
+        return value._replace(pixels=function(value.pixels), fill=function(value.fill))
     return value

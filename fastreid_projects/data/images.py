@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import functools
 import os
 import sys
@@ -32,41 +31,9 @@ _UNREADABLE = (
     Image.DecompressionBombError,
 )
 
-# A JPEG decoded at a reduced size is still so many times as high and wide as it is made afterwards: then the
-# difference to one that is decoded whole is lost in rounding.
-_LEFT_TO_RESIZE = 3
-_least_size: contextvars.ContextVar[tuple[int, int] | None] = contextvars.ContextVar("least", default=None)
-
-
-@contextlib.contextmanager
-def reading_at_least(size: tuple[int, int] | None) -> Iterator[None]:
-    """Let ``read_image`` decode a JPEG that is made much smaller afterwards at a reduced size, which is faster.
-
-    Args:
-        size: (height, width) that the images are made; None decodes them whole.
-    """
-    token = _least_size.set(size)
-    try:
-        yield
-    finally:
-        _least_size.reset(token)
-
-
-def _reduce(image: Image.Image) -> None:
-    """Let the decoder give a half, a quarter or an eighth of a JPEG, where enough is left to resize."""
-    least = _least_size.get()
-    if least is None or image.format != "JPEG":
-        return
-    height, width = (length * _LEFT_TO_RESIZE for length in least)
-    if min(image.size) < 2 * min(height, width):
-        return
-    if image.getexif().get(ExifTags.Base.Orientation, 1) > 4:
-        height, width = width, height
-    image.draft(None, (width, height))
-
 
 def read_image(file_name: str, format: str | None = None) -> Image.Image:
-    """Read an image as RGB, upright by its EXIF tag; at a reduced size within :func:`reading_at_least`.
+    """Read an image as RGB, upright by its EXIF tag.
 
     data_utils.py:38-58 passes 2- and 4-channel images on, takes palette indices for grey values, and leaves
     broken files to whatever PIL raises, often without a file name.
@@ -82,7 +49,6 @@ def read_image(file_name: str, format: str | None = None) -> Image.Image:
 
     with _naming(file_name), PathManager.open(file_name, "rb") as file:
         image = Image.open(file)
-        _reduce(image)
         with contextlib.suppress(Exception):  # a broken tag; broken pixels are met again below
             ImageOps.exif_transpose(image, in_place=True)
         rgb = to_rgb(image)

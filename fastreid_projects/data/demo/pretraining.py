@@ -51,7 +51,7 @@ class PlannedAttributes(CommDataset):
             people = plan_dataset(source.dataset.spec).train
             rows += [people[int(item[1].rsplit("_", 1)[1])].attributes for item in source.items]
         items = [item for source in sources for item in source.items]
-        super().__init__(items, as_bytes(transform, reduced=True), relabel=True)
+        super().__init__(items, as_bytes(transform, exact=False), relabel=True)
         self.attributes = torch.tensor(rows, dtype=torch.float32)
 
     def __getitem__(self, index: int) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def _train_set(cfg: Any, transforms: Any, **kwargs: Any) -> Any:
         items.extend(training_items(cfg, data, name))
         if comm.is_main_process():
             data.show_train()
-    transforms = transforms or as_bytes(build_transforms(cfg, is_train=True), reduced=True)
+    transforms = transforms or as_bytes(build_transforms(cfg, is_train=True), exact=False)
     return host_build.CommDataset(items, transforms, relabel=True)
 
 

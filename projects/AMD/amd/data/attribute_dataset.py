@@ -141,7 +141,7 @@ def with_attributes(
             attribute_set,
         )
     items = [item for source in sources for item in source.items]
-    images = as_bytes(transform, reduced=is_train)
+    images = as_bytes(transform, exact=not is_train)
     return AttributeDataset(items, np.concatenate(attributes), images, relabel=is_train)
 
 

@@ -24,7 +24,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
-from fastreid_projects.data.byte_transforms import ByteTransform, PaddedCrop
+from fastreid_projects.data.byte_transforms import ByteTransform, planes
 from fastreid_projects.errors import ConfigError
 
 _MOVING = (
@@ -157,7 +157,6 @@ def _colours(transform: Any, sample: Sample) -> Sample:
 @carry.register(T.Resize)
 @carry.register(T.CenterCrop)
 @carry.register(T.RandomCrop)
-@carry.register(PaddedCrop)
 @carry.register(T.RandomResizedCrop)
 @carry.register(T.RandomHorizontalFlip)
 @carry.register(T.RandomVerticalFlip)
@@ -194,11 +193,12 @@ def _to_tensor(transform: ToTensor, sample: Sample) -> Sample:
 def _bytes(transform: ByteTransform, sample: Sample) -> Sample:
     for inner in transform.steps:
         sample = carry(inner, sample)
-    image = transform.finish(sample.image)
+    image = transform.finish(planes(sample.image))
     mask = torch.from_numpy(np.array(sample.mask, dtype=np.uint8))
     covered = torch.zeros(mask.shape, dtype=torch.bool)
-    top, left, height, width = image.erased
-    covered[top : top + height, left : left + width] = True
+    if image.erased is not None:
+        top, left, height, width = image.erased
+        covered[top : top + height, left : left + width] = True
     return Sample(image, mask, covered)
 
 
