@@ -156,7 +156,8 @@ def as_bytes(transforms: Any, *, exact: bool = True) -> Any:
             the next grey value for some pixels, and decode a JPEG that is several times too large at a reduced size.
 
     Returns:
-        A :class:`ByteTransform` or :class:`FastTransform`; ``transforms`` themselves where one needs floats, which the log says.
+        A :class:`ByteTransform` or :class:`FastTransform`; ``transforms`` themselves where one needs floats, which the
+        log says.
     """
     if not isinstance(transforms, T.Compose):
         return transforms

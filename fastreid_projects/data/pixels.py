@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fastreid_projects.data.images import read_image
 
 # A JPEG decoded at a reduced size is still so many times as high and wide as it is made afterwards: then it differs
-# from one that is decoded whole by less than the file differs from the picture (40 dB and more).
+# from one that is decoded whole by less than the file differs from the picture (38 dB and more).
 _LEFT_TO_RESIZE = 2
 _REDUCED = {
     1: cv2.IMREAD_COLOR,

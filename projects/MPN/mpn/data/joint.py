@@ -75,7 +75,7 @@ class JointTransform:
         check_known(transforms)
 
     def __call__(self, image: Image.Image, mask: np.ndarray) -> tuple[Any, Tensor]:
-        """RGB image and uint8 mask (h, w) -> float tensor (3, h', w') or bytes, and uint8 tensor (h', w'), 0 where erased."""
+        """RGB image and uint8 mask (h, w) -> image (3, h', w'), float or byte, and mask (h', w'), 0 where erased."""
         sample = self.carry(image, mask)
         return sample.image, sample.visible
 
