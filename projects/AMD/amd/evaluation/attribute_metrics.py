@@ -171,7 +171,9 @@ def _measure(
 
 def _count(exclusive: Array) -> Array:
     """Number of exclusive attributes of pairs (P, M): (P,); by a product, several times as fast as a sum of bools."""
-    return (exclusive.view(np.uint8).astype(np.float32) @ np.ones(exclusive.shape[1], np.float32)).astype(np.intp)
+    return (exclusive.view(np.uint8).astype(np.float32) @ np.ones(exclusive.shape[1], np.float32)).astype(
+        np.intp
+    )
 
 
 def _average_precision(distances: Tensor, exclusive: Array) -> tuple[Array, Array]:

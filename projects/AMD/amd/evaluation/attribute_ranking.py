@@ -72,7 +72,7 @@ def _by_sorting(
         distances: (M, P), none below 0: their bits order like integers, and the sign's bit is free for the mark.
         exclusive: (M, P).
     """
-    m, p = distances.shape
+    m = len(distances)
     # PyTorch transposes by blocks, unlike NumPy.
     rows = torch.from_numpy(distances).t().clone(memory_format=torch.contiguous_format)
     keys = rows.numpy().view(np.uint32)
