@@ -31,7 +31,7 @@ def loading(quick: bool, device: str) -> list[Measurement]:
 
     "bytes" are batches as they leave the workers for the device, "bytes, floats on the CPU" those that a CPU trains on.
     """
-    batches, repeats = (1, 1) if quick else (8, 9)
+    batches, repeats = (1, 1) if quick else (4, 7)
     return [
         measurement
         for size in _FILES

@@ -121,7 +121,7 @@ class FastTransform(_Erasing):
     def _resized(self, pixels: Pixels) -> Pixels:
         image = torch.from_numpy(pixels).permute(2, 0, 1)[None]
         resized = F.interpolate(image, self.size, mode="bicubic", antialias=True)[0]
-        return cv2.merge([*resized.numpy()])  # type: ignore[return-value]
+        return cv2.merge([*resized.numpy()])
 
     def _cropped(self, pixels: Pixels, size: tuple[int, int]) -> Pixels:
         """Crop the padded image, which is never made."""

@@ -63,7 +63,7 @@ class Trainer(DefaultTrainer):
         model = cls.build_for_tests(watched)
         refuse_unread(watched)
         if cfg.TRAINING.CHANNELS_LAST:
-            model.to(memory_format=torch.channels_last)
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if cfg.TRAINING.COMPILE:
             compile_backbone(model)
         return model

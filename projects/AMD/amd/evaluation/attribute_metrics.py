@@ -85,8 +85,8 @@ class AttributeMeter:
         on_cpu = distances.device.type == "cpu"
         measure = partial(_measure, attribute_distances, query, others)
         with ThreadPoolExecutor(torch.get_num_threads() if on_cpu else 1) as pool:
-            for sums in pool.map(measure, _blocks(attribute_distances)):
-                for name, value in sums.items():
+            for measured in pool.map(measure, _blocks(attribute_distances)):
+                for name, value in measured.items():
                     self._add(name, value)
 
     def _reconstruction(self, distances: Tensor, reconstructed: Tensor) -> None:

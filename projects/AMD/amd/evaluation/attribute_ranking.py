@@ -123,7 +123,8 @@ def _read(words: npt.NDArray[np.uint16], tables: list[_WordTable]) -> Floats:
         sums += table.inside[word]
         sums += found * table.weight[word]
         found += table.hits[word]
-    return sums / np.maximum(found, 1)
+    sums /= np.maximum(found, 1)
+    return sums
 
 
 class _WordTable(NamedTuple):
