@@ -32,8 +32,8 @@ def add_common_config(cfg: CN) -> None:
     cfg.TRAINING.TF32 = False
     # Compile the backbone by torch.compile; needs a C++ compiler.
     cfg.TRAINING.COMPILE = False
-    # Keep only the input of each residual block for the backward pass and compute the rest again: less memory, more
-    # time, the same numbers.
+    # Keep only the input of each residual block for the backward pass and compute the rest again: this takes less
+    # memory and more time, and gives the same numbers.
     cfg.MODEL.BACKBONE.ACTIVATION_CHECKPOINTING = False
     # Pad the pooling after the first convolution as torchvision's ResNets do, which the ImageNet weights come from; the
     # host's ResNets are a pixel off. BDB and MPN always pad, as their authors' networks do.

@@ -113,10 +113,10 @@ class _EuclideanDistances(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """The gradient of sum_ij g_ij d_ij: sum_j (g_ij + g_ji) (x_i - x_j) / d_ij.
+        """Return the gradient of sum_ij g_ij d_ij: sum_j (g_ij + g_ji) (x_i - x_j) / d_ij.
 
-        It is a difference of terms that are |x| / d times as great: float64 has the digits for a near pair, and
-        features minus their mean have them where all are near each other.
+        It is a difference of terms that are |x| / d times as large, for which a near pair needs the digits of float64;
+        if all images are near each other, the features minus their mean have these digits.
         """
         features, distances, lengths = ctx.saved_tensors
         apart = distances > 0

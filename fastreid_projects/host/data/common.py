@@ -15,7 +15,7 @@ _HostCommDataset = host_common.CommDataset
 class CommDataset(_HostCommDataset):  # type: ignore[misc, valid-type]
     """The host's dataset, under a name of this package.
 
-    A spawned worker unpickles the name first, and so patches its host before it imports any of it.
+    A spawned worker unpickles the name first, and therefore patches the host before it imports any of it.
     """
 
     def __getitem__(self, index: int) -> dict[str, Any]:

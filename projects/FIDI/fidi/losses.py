@@ -104,7 +104,7 @@ def _losses_and_slopes(distances: Tensor, same: Tensor, alpha: float, beta: floa
     u, v = log_u.exp(), -log_u.expm1()
     p = alpha - (alpha - 1) * v
     log_ratio = log_u - torch.log1p((1 - alpha) / alpha * v)
-    # Far pairs: alpha - v cancels where alpha is near 1, alpha - 1 + u does not.
+    # Far pairs: alpha - v cancels if alpha is near 1, alpha - 1 + u does not.
     near = (u > 0.5).to(u.dtype)
     q = near * (alpha - v) + (1 - near) * (alpha - 1 + u)
     second = near * torch.log1p(v / -alpha) + (1 - near) * (torch.log(q) - math.log(alpha))

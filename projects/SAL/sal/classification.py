@@ -89,7 +89,7 @@ class DrawnCIFAR100(ClassImages):
 
 
 def with_classes(sources: Sequence[Source], transform: Any) -> ClassDataset:
-    """Return the sources' pictures as a dataset for the host's loaders."""
+    """Return the pictures of the sources as a dataset for the host's loaders."""
     return ClassDataset([item for source in sources for item in source.items], as_bytes(transform))
 
 

@@ -100,7 +100,7 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
 
 
 def run_step(self: Any) -> None:
-    """Train one batch, in parts where ``accumulation`` says so; with a gradient scaler, in mixed precision.
+    """Train on one batch, in parts if ``accumulation`` says so; with a gradient scaler, in mixed precision.
 
     The losses of all processes are checked before any weight changes.
     """

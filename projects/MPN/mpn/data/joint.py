@@ -43,8 +43,8 @@ class Sample:
     """An image and its mask on their way through the transforms.
 
     Attributes:
-        image: PIL image or array, a float tensor (3, h, w) or bytes in the end.
-        mask: PIL image of mode L, a uint8 tensor (h, w) in the end.
+        image: a PIL image or array; in the end a float tensor (3, h, w) or a ByteImage.
+        mask: a PIL image of mode L; in the end a uint8 tensor (h, w).
         covered: bool (h, w), what was erased or pasted over since the image became a tensor.
     """
 
@@ -63,7 +63,7 @@ class JointTransform:
     """A transform list of the host for images and masks.
 
     Args:
-        transforms: what ``fastreid.data.transforms.build_transforms`` returns, or what ``as_bytes`` makes of it.
+        transforms: the result of ``fastreid.data.transforms.build_transforms``, or of ``as_bytes`` on it.
 
     Raises:
         ConfigError: a transform has an unknown type, so that it may or may not move pixels (``carry.register`` adds a
@@ -75,7 +75,7 @@ class JointTransform:
         check_known(transforms)
 
     def __call__(self, image: Image.Image, mask: np.ndarray) -> tuple[Any, Tensor]:
-        """RGB image and uint8 mask (h, w) -> image (3, h', w'), float or byte, and mask (h', w'), 0 where erased."""
+        """Turn an RGB image and a uint8 mask (h, w) into an image (3, h', w') and a mask (h', w'), 0 if erased."""
         sample = self.carry(image, mask)
         return sample.image, sample.visible
 
