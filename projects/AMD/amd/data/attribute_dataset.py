@@ -27,7 +27,10 @@ from fastreid_projects.data.attributes import (
     read_attribute_file,
 )
 from fastreid_projects.data.byte_transforms import as_bytes
-from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.data.datasets import dataset_root, people_of
+from fastreid_projects.data.own.columns import OwnAttributes
+from fastreid_projects.data.own.labels import label_identities
+from fastreid_projects.errors import DataError
 
 from .learnable import TrainingLabels, check_learnable
 

@@ -72,7 +72,7 @@ class AttributeMeter:
             query_attributes: (Q, M), coded like the gallery's.
             columns: attributes that X-mAP is taken over, indices into M; all by default.
             gallery: which part of the gallery the tile is.
-            sums: of d^k over all attributes, (Q, G), where they are known.
+            sums: of d^k over all attributes, (Q, G), if they are known.
         """
         self._reconstruction(distances, attribute_distances.sum(dim=0) if sums is None else sums)
         if columns is not None and len(columns) < len(attribute_distances):
@@ -153,27 +153,65 @@ def _measure(
     rows, columns = block
     m = len(distances)
     exclusive = (query.attributes[rows, None] != gallery.attributes[columns]).reshape(-1, m)
-    valid = query.pids[rows, None] != gallery.pids[columns]
-    valid &= query.known[rows, None] & gallery.known[columns]
-    ap_e, ap_c = _average_precision(distances[:, rows, columns].flatten(1), exclusive)
-    keep = valid.reshape(-1)
-    pairs = np.bincount(_count(exclusive)[keep], minlength=m + 1)  # how many have an M_E of 0, 1, ... M
-    random = np.append(0.0, expected_random_ap(torch.arange(1, m + 1), m).numpy())
-    return {
-        "x_map_e": float(ap_e.sum(where=keep, dtype=np.float64)),  # 0 where nothing is exclusive
-        "x_map_e/count": float(pairs[1:].sum()),
-        "random_x_map_e": float((pairs * random).sum()),
-        "x_map_c": float(ap_c.sum(where=keep, dtype=np.float64)),
-        "x_map_c/count": float(pairs[:-1].sum()),
-        "random_x_map_c": float((pairs * random[::-1]).sum()),
-    }
+    parts = distances[:, rows, columns].flatten(1)
+    different = query.pids[rows, None] != gallery.pids[columns]
+    complete = query.complete[rows, None] & gallery.complete[columns]
+    ap_e, ap_c = _average_precision(parts, exclusive)
+    keep = (different & complete).reshape(-1)
+    m_e = _count(exclusive)[keep]
+    sums = _sums(ap_e[keep], ap_c[keep], m_e, np.full_like(m_e, m), m)
+    partial = different & ~complete & query.some[rows, None] & gallery.some[columns]
+    if partial.any():
+        known = (query.attributes[rows, None] >= 0) & (gallery.attributes[columns] >= 0)
+        chosen = partial.reshape(-1)
+        more = _measure_known(parts, exclusive[chosen], known.reshape(-1, m)[chosen], chosen)
+        sums = {name: value + more[name] for name, value in sums.items()}
+    return sums
+
+
+def _measure_known(distances: Tensor, exclusive: Array, known: Array, chosen: Array) -> dict[str, float]:
+    """X-mAP's sums and counts over pairs of which some attributes are unknown.
+
+    Args:
+        distances: (M, P) of a whole block.
+        exclusive: (chosen, M) whether the two labels are not equal.
+        known: (chosen, M) whether both are known.
+        chosen: (P,) which pairs of the block.
+    """
+    exclusive &= known
+    device = distances.device
+    masks = [torch.from_numpy(mask).to(device).T for mask in (exclusive, known)]
+    ap_e, ap_c = known_average_precision(distances[:, torch.from_numpy(chosen).to(device)], *masks)
+    return _sums(
+        ap_e.cpu().numpy(), ap_c.cpu().numpy(), exclusive.sum(axis=1), known.sum(axis=1), len(distances)
+    )
+
+
+def _sums(ap_e: Array, ap_c: Array, m_e: Array, m_k: Array, m: int) -> dict[str, float]:
+    """Sums and counts over pairs with their AP, M_E and M_K; AP is 0 where there is no hit."""
+    sums = {}
+    for kind, ap, hits in (("e", ap_e, m_e), ("c", ap_c, m_k - m_e)):
+        pairs = np.bincount(m_k * (m + 1) + hits, minlength=(m + 1) ** 2).reshape(m + 1, m + 1)
+        sums[f"x_map_{kind}"] = float(ap.sum(dtype=np.float64))
+        sums[f"x_map_{kind}/count"] = float(pairs[:, 1:].sum())
+        sums[f"random_x_map_{kind}"] = float((pairs * _random_table(m)).sum())
+    return sums
+
+
+@lru_cache(maxsize=8)
+def _random_table(m: int) -> Array:
+    """The expected AP of a random order, by M_K and the number of hits, (M + 1, M + 1); 0 without a hit."""
+    table = np.zeros((m + 1, m + 1))
+    for m_k in range(1, m + 1):
+        table[m_k, 1 : m_k + 1] = expected_random_ap(torch.arange(1, m_k + 1), m_k).numpy()
+    return table
 
 
 def _count(exclusive: Array) -> Array:
-    """Number of exclusive attributes of pairs (P, M): (P,); by a product, several times as fast as a sum of bools."""
-    return (exclusive.view(np.uint8).astype(np.float32) @ np.ones(exclusive.shape[1], np.float32)).astype(
-        np.intp
-    )
+    """Return the number of exclusive attributes of pairs (P, M): (P,); a product is faster than a sum of bools."""
+    ones = np.ones(exclusive.shape[1], np.float32)
+    counts: Array = (exclusive.view(np.uint8).astype(np.float32) @ ones).astype(np.intp)
+    return counts
 
 
 def _average_precision(distances: Tensor, exclusive: Array) -> tuple[Array, Array]:
