@@ -376,6 +376,14 @@ class Test(Node):
     TIES: str
     AP: str
 
+class Training(Node):
+    ACCUMULATION: int
+    EMA: float
+    CHANNELS_LAST: bool
+    FUSED: bool
+    TF32: bool
+    COMPILE: bool
+
 class Config(Node):
     MODEL: Model
     KD: Kd
@@ -390,3 +398,4 @@ class Config(Node):
     PLUGINS: Sequence[Any]
     STAGES: Sequence[Any]
     TRACKERS: Sequence[Any]
+    TRAINING: Training

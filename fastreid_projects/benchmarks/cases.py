@@ -21,6 +21,7 @@ from fastreid.utils.compute_dist import compute_jaccard_distance
 from fastreid.utils.events import EventStorage
 from PIL import Image
 
+from fastreid_projects.benchmarks.loading import loading
 from fastreid_projects.benchmarks.measure import Measurement, compare
 from fastreid_projects.benchmarks.searching import indices
 from fastreid_projects.benchmarks.steps import plain_step
@@ -179,6 +180,7 @@ CASES: dict[str, Case] = {
     "reranking": reranking,
     "processes": processes,
     "extraction": extraction,
+    "loader": loading,
     "indices": indices,
 }
 

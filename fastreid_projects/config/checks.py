@@ -21,6 +21,7 @@ from fastreid_projects.config.needs import check_needs
 from fastreid_projects.config.ranges import check_run_values, check_training_values
 from fastreid_projects.config.schedule import check_steps
 from fastreid_projects.config.solvers import SCHEDULES, optimizer_names
+from fastreid_projects.config.training import check_training_group
 from fastreid_projects.contract import BelongsTo
 from fastreid_projects.data.own.names import own_folder
 from fastreid_projects.device import AMP_DTYPES
@@ -114,6 +115,7 @@ def check_training_config(cfg: Any) -> None:
     check_training_values(cfg)
     check_steps(solver)
     check_needs(cfg)
+    check_training_group(cfg)
     check_training_sets(cfg)
     _check_batch(cfg)
     if cfg.MODEL.META_ARCHITECTURE == "Distiller":

@@ -16,6 +16,22 @@ def add_common_config(cfg: CN) -> None:
     # Trackers that record a training run in addition to log.txt and metrics.json, see
     # fastreid_projects.engine.trackers: "tensorboard", "wandb", "mlflow".
     cfg.TRACKERS = ["tensorboard"]
+    # How a training is computed, see docs/training.md; none of these changes what is learned but EMA and, where a loss
+    # compares the images of a batch or a norm takes their statistics, ACCUMULATION.
+    cfg.TRAINING = CN()
+    # Parts that a batch is trained in, one after the other, with one update for all: memory of a part.
+    cfg.TRAINING.ACCUMULATION = 1
+    # Evaluate and save the exponential moving average of the weights, w' = EMA w' + (1 - EMA) w after each update; 0:
+    # the weights themselves.
+    cfg.TRAINING.EMA = 0.0
+    # Keep weights and maps with the channels last in memory, as tensor cores want them.
+    cfg.TRAINING.CHANNELS_LAST = False
+    # Update all weights by one kernel, with PyTorch's Adam, AdamW, SGD and Adagrad.
+    cfg.TRAINING.FUSED = False
+    # Multiply matrices by TF32 on a GPU; its convolutions do so in any case.
+    cfg.TRAINING.TF32 = False
+    # Compile the backbone by torch.compile; needs a C++ compiler.
+    cfg.TRAINING.COMPILE = False
     # Keep only the input of each residual block for the backward pass and compute the rest again: this takes less
     # memory and more time, and gives the same numbers.
     cfg.MODEL.BACKBONE.ACTIVATION_CHECKPOINTING = False

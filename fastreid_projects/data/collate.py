@@ -8,12 +8,13 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 
+from fastreid_projects.data.byte_images import ByteBatch, ByteImage
 from fastreid_projects.errors import DataError
 
 
 def fast_batch_collator(batched_inputs: list[Any], field: str = "") -> Any:
-    """Collate samples to a batch: tensors are stacked, numbers become tensors, strings a list, mappings a
-    dict.
+    """Collate samples to a batch: tensors and byte images are stacked, numbers become tensors, strings a list,
+    mappings a dict.
 
     Args:
         batched_inputs: the samples of a batch.
@@ -34,6 +35,8 @@ def fast_batch_collator(batched_inputs: list[Any], field: str = "") -> Any:
     if isinstance(first, str | bytes):
         return batched_inputs
     try:
+        if isinstance(first, ByteImage):
+            return ByteBatch.stack(batched_inputs)
         if isinstance(first, np.ndarray):
             return torch.stack([torch.as_tensor(item) for item in batched_inputs])
         if isinstance(first, torch.Tensor):

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from fastreid_projects import interrupts
 from fastreid_projects.data.batches import numbered
+from fastreid_projects.data.byte_images import ByteBatch, with_floats
 from fastreid_projects.errors import UserError
 
 # The device of the config that a builder was called with.
@@ -24,8 +25,8 @@ class DeviceLoader(DataLoader[Any]):
     """A DataLoader that brings its batches to a device; stands in for the host's DataLoaderX.
 
     On the CPU it is a plain DataLoader. On CUDA memory is pinned, and while a batch is trained the next one
-    is copied on a stream of its own. What goes wrong in a worker is raised here, as the one sentence that it
-    is.
+    is copied on a stream of its own. Images that travel as bytes become floats there. What goes wrong in a worker is
+    raised here, as the one sentence that it is.
 
     Args:
         local_rank: the CUDA device where nothing else says one.
@@ -49,7 +50,7 @@ class DeviceLoader(DataLoader[Any]):
 
     def __iter__(self) -> Any:
         batches = _Batches(super().__iter__)
-        return CudaBatches(batches, self.device) if self.device.type == "cuda" else batches
+        return CudaBatches(batches, self.device) if self.device.type == "cuda" else map(with_floats, batches)
 
 
 def start_worker(worker_id: int) -> None:
@@ -120,7 +121,8 @@ class CudaBatches:
     def _load(self) -> None:
         batch = next(self._batches, None)
         with torch.cuda.stream(self._stream):
-            self._ahead = _each_tensor(batch, lambda tensor: tensor.to(self._device, non_blocking=True))
+            moved = _each_tensor(batch, lambda tensor: tensor.to(self._device, non_blocking=True))
+            self._ahead = with_floats(moved)
 
 
 def _each_tensor(value: Any, function: Callable[[torch.Tensor], Any]) -> Any:
@@ -128,4 +130,6 @@ def _each_tensor(value: Any, function: Callable[[torch.Tensor], Any]) -> Any:
         return function(value)
     if isinstance(value, Mapping):
         return {key: _each_tensor(item, function) for key, item in value.items()}
+    if isinstance(value, ByteBatch):
+        return value._replace(pixels=function(value.pixels), fill=function(value.fill))
     return value

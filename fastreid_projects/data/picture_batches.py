@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import BatchSampler, Dataset, SequentialSampler
 
+from fastreid_projects.data.byte_transforms import as_bytes
 from fastreid_projects.data.collate import fast_batch_collator
 from fastreid_projects.data.device_loader import DeviceLoader
 from fastreid_projects.data.feature_file import Row
@@ -94,7 +95,7 @@ def _listed(
     batches = BatchSampler(SequentialSampler(items), batch_size, drop_last=False)
     loader = DeviceLoader(
         device=device,
-        dataset=_Pictures(items, transform),
+        dataset=_Pictures(items, as_bytes(transform)),
         batch_sampler=batches,
         num_workers=min(workers, len(batches) - 1) if items else 0,
         collate_fn=fast_batch_collator,
@@ -123,7 +124,7 @@ def _streamed(
                 yield rows, fast_batch_collator(list(images))
 
 
-class _Pictures(Dataset[Tensor]):
+class _Pictures(Dataset[Any]):
     """Pictures as a model takes them."""
 
     def __init__(self, items: list[ImageLike], transform: Any) -> None:
@@ -133,5 +134,5 @@ class _Pictures(Dataset[Tensor]):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> Tensor:
+    def __getitem__(self, index: int) -> Any:
         return self.transform(as_rgb(self.items[index]))

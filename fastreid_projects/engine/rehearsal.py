@@ -19,6 +19,7 @@ from fastreid_projects.checkpoints.matching import check_weights
 from fastreid_projects.checkpoints.weights import load_state_dict_file
 from fastreid_projects.config import get_key, set_key
 from fastreid_projects.config.schedule import check_steps
+from fastreid_projects.data.byte_images import with_floats
 from fastreid_projects.data.collate import fast_batch_collator
 from fastreid_projects.engine.trainer import Trainer
 
@@ -59,7 +60,7 @@ def rehearse(cfg: Any, weights_key: str, weights: str) -> nn.Module:
             check_weights(model, load_state_dict_file(cfg.MODEL.WEIGHTS), cfg.MODEL.WEIGHTS)
         Trainer.open_tests(cfg, model)
         with torch.no_grad():
-            model.eval()(fast_batch_collator([loader.dataset[0]]))
+            model.eval()(with_floats(fast_batch_collator([loader.dataset[0]])))
     return model
 
 

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from fastreid.data import CommDataset, build_reid_test_loader, build_reid_train_loader
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.transforms import build_transforms
@@ -22,12 +23,15 @@ from torch.nn.parallel import DistributedDataParallel
 from fastreid_projects.config.unread import refuse_unread
 from fastreid_projects.config.watched import WatchedConfig
 from fastreid_projects.contract import CountsItems, DatasetMaker, HasDataset, HasEvaluator, Source, junk_of
+from fastreid_projects.data.byte_transforms import as_bytes
 from fastreid_projects.data.datasets import check_matches, open_dataset, subset, training_items
+from fastreid_projects.engine.averaging import WeightAverage
 from fastreid_projects.engine.trackers import build_trackers
 from fastreid_projects.evaluation.counts import Results
 from fastreid_projects.evaluation.fidelity_evaluator import TrainFidelityEvaluator
 from fastreid_projects.evaluation.protocol import fit_evaluator
 from fastreid_projects.modeling.activation_checkpointing import checkpoint_activations
+from fastreid_projects.modeling.compiling import compile_backbone
 from fastreid_projects.modeling.initialize import zero_residuals
 
 logger = logging.getLogger("fastreid.projects.trainer")
@@ -42,6 +46,12 @@ class Trainer(DefaultTrainer):
     :class:`fastreid_projects.contract.HasEvaluator`.
     """
 
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)
+        if torch.cuda.is_available():
+            torch.backends.cuda.matmul.allow_tf32 = cfg.TRAINING.TF32
+        self._trainer.accumulation = cfg.TRAINING.ACCUMULATION
+
     @classmethod
     def build_model(cls, cfg: Any) -> nn.Module:
         """Build a model for training; every value of ``MODEL`` has to have an effect on it.
@@ -52,6 +62,10 @@ class Trainer(DefaultTrainer):
         watched = WatchedConfig.of(cfg)
         model = cls.build_for_tests(watched)
         refuse_unread(watched)
+        if cfg.TRAINING.CHANNELS_LAST:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if cfg.TRAINING.COMPILE:
+            compile_backbone(model)
         return model
 
     @classmethod
@@ -167,7 +181,14 @@ class Trainer(DefaultTrainer):
         for hook in built:
             if isinstance(hook, hooks.PeriodicWriter):
                 hook._period = min(hook._period, _WRITE_PERIOD)
-        return built
+        if not self.cfg.TRAINING.EMA:
+            return built
+        average = WeightAverage(unwrap(self.model), self.cfg.TRAINING.EMA)
+        self.checkpointer.checkpointables["average"] = average
+        self.checkpointer.save = average.shown()(self.checkpointer.save)
+        self.test = average.shown()(self.test)  # type: ignore[method-assign]
+        evaluation = next(i for i, hook in enumerate(built) if isinstance(hook, hooks.EvalHook))
+        return [*built[:evaluation], average, *built[evaluation:]]
 
 
 def own_dataset(cfg: Any, is_train: bool) -> DatasetMaker | None:
@@ -185,7 +206,8 @@ def training_sources(cfg: Any) -> list[Source]:
 
 
 def _host_dataset(sources: Sequence[Source], transforms: Any) -> CommDataset:
-    return CommDataset([item for source in sources for item in source.items], transforms, relabel=False)
+    items = [item for source in sources for item in source.items]
+    return CommDataset(items, as_bytes(transforms), relabel=False)
 
 
 def unwrap(model: nn.Module) -> nn.Module:

@@ -20,6 +20,8 @@ METRICS = ("euclidean", "cosine")
 _NOISE = 1e-14
 # For pairs nearer than this share of their length, a difference of two products loses half of float32's digits or more.
 _NEAR = 1e-3
+# Columns of the features that are in float64 together, and rows of blocks of their products, on a CPU.
+_COLUMNS, _BLOCKS = 1024, 4
 
 
 def pair_distances(features: Tensor, metric: str = "euclidean") -> Tensor:
@@ -55,7 +57,7 @@ def euclidean_distances(features: Tensor) -> Tensor:
     """
     features = wide(_checked(features))
     with torch.autocast(features.device.type, enabled=False):
-        return _EuclideanDistances.apply(features, features.double())
+        return _EuclideanDistances.apply(features)
 
 
 def cosine_distances(features: Tensor) -> Tensor:
@@ -97,27 +99,61 @@ class _EuclideanDistances(torch.autograd.Function):
     """Compute forward by a float64 Gram matrix, and backward by one product, in float64 if a pair is near."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, double: Tensor) -> Tensor:
-        squared = double @ double.t()
-        squares = squared.diagonal().clone()
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        products = _gram(features)
+        squares = products.diagonal().clone()
+        means = products.mean(dim=1)
+        centred = (squares - 2 * means + means.mean()).clamp_(min=0)
         scale = squares.unsqueeze(0) + squares.unsqueeze(1)
-        squared = squared.mul_(-2).add_(scale)
+        squared = products.mul_(-2).add_(scale)
         distances = squared.masked_fill_(squared <= scale.mul_(_NOISE), 0).sqrt_().to(features.dtype)
-        ctx.save_for_backward(features, double, distances, squares.sqrt().to(features.dtype).unsqueeze(1))
+        lengths = torch.stack([squares, centred]).sqrt_().to(features.dtype).unsqueeze(2)
+        ctx.save_for_backward(features, distances, lengths)
         return distances
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         """Return the gradient of sum_ij g_ij d_ij: sum_j (g_ij + g_ji) (x_i - x_j) / d_ij.
 
-        It is a difference of terms that are |x| / d times as large, for which a near pair needs the digits of float64.
+        It is a difference of terms that are |x| / d times as large, for which a near pair needs the digits of float64;
+        if all images are near each other, the features minus their mean have these digits.
         """
-        features, double, distances, lengths = ctx.saved_tensors
+        features, distances, lengths = ctx.saved_tensors
         apart = distances > 0
         weights = gradients[0] / torch.where(apart, distances, torch.ones_like(distances)) * apart
         weights = weights + weights.t()
         with torch.autocast(features.device.type, enabled=False):
-            if (apart & (distances < _NEAR * lengths)).any():
-                weights = weights.double()
-                return None, (weights.sum(dim=1).diag() - weights) @ double
-            return (weights.sum(dim=1).diag() - weights) @ features, None
+            # A GPU would have to wait to know whether a pair is near.
+            if features.is_cuda or _near(distances, apart, lengths[1]):
+                return _pulled(features.double(), weights.double()).to(features.dtype)
+            if _near(distances, apart, lengths[0]):
+                return _pulled(features - features.mean(dim=0), weights)
+            return _pulled(features, weights)
+
+
+def _pulled(features: Tensor, weights: Tensor) -> Tensor:
+    """Return sum_j w_ij (x_i - x_j) of features (N, D) and symmetric weights (N, N): (N, D)."""
+    return (weights.sum(dim=1).diag() - weights) @ features
+
+
+def _gram(features: Tensor) -> Tensor:
+    """Products of all pairs of features (N, D), in float64: (N, N).
+
+    On a CPU 10 of 16 blocks of the symmetric matrix, and half of the columns at a time, whose copies the caches hold.
+    """
+    if features.is_cuda:
+        double = features.double()
+        return double @ double.t()
+    n = len(features)
+    products = features.new_zeros((n, n), dtype=torch.float64)
+    step = max(-(-n // _BLOCKS), 16)
+    for part in features.split(_COLUMNS, dim=1):
+        double = part.double()
+        for i in range(0, n, step):
+            products[i : i + step, i:].addmm_(double[i : i + step], double[i:].t())
+    return products.triu() + products.triu(1).t()
+
+
+def _near(distances: Tensor, apart: Tensor, lengths: Tensor) -> bool:
+    """Return whether a pair is so near that its difference is lost in the rounding of its features."""
+    return bool((apart & (distances < _NEAR * lengths)).any())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -22,3 +23,23 @@ def move_batch(batch: Any, device: torch.device) -> Any:
     if moved.get("targets") is not None and moved["targets"] is batch["targets"]:
         moved["targets"] = batch["targets"].clone()
     return moved
+
+
+def split_batch(batch: Any, parts: int) -> list[Any]:
+    """Return a batch in parts of consecutive images.
+
+    Args:
+        batch: a mapping with ``images``, whose values of that length are split and others are given to each part.
+        parts: their number; it divides that of the images.
+    """
+    if parts == 1 or not isinstance(batch, Mapping):
+        return [batch]
+    count = len(batch["images"])
+    size = count // parts
+
+    def part(value: Any, start: int) -> Any:
+        split = isinstance(value, (Tensor, list, tuple)) and len(value) == count
+        return value[start : start + size] if split else value
+
+    starts = range(0, size * parts, size)
+    return [{key: part(value, start) for key, value in batch.items()} for start in starts]

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from fastreid_projects.contract import DatasetMaker, Source
 from fastreid_projects.data.attributes import DEMO
+from fastreid_projects.data.byte_transforms import as_bytes
 from fastreid_projects.data.demo.dataset import DemoReID
 from fastreid_projects.data.demo.plan import plan_dataset
 from fastreid_projects.errors import ConfigError
@@ -49,7 +50,8 @@ class PlannedAttributes(CommDataset):
                 )
             people = plan_dataset(source.dataset.spec).train
             rows += [people[int(item[1].rsplit("_", 1)[1])].attributes for item in source.items]
-        super().__init__([item for source in sources for item in source.items], transform, relabel=True)
+        items = [item for source in sources for item in source.items]
+        super().__init__(items, as_bytes(transform, exact=False), relabel=True)
         self.attributes = torch.tensor(rows, dtype=torch.float32)
 
     def __getitem__(self, index: int) -> dict[str, Any]:

@@ -67,6 +67,8 @@ def build_optimizer(
     kind = host_build.maybe_add_gradient_clipping(cfg, getattr(host_optim, name))
     kind = host_build.maybe_add_freeze_layer(cfg, kind)
     extra = {"momentum": cfg.SOLVER.MOMENTUM, "nesterov": cfg.SOLVER.NESTEROV} if name == "SGD" else {}
+    if "TRAINING" in cfg and cfg.TRAINING.FUSED:
+        extra["fused"] = True
     return kind(groups, **extra), groups
 
 

@@ -49,13 +49,11 @@ def fidi_loss(
     """
     check_options(alpha, beta, reduction)
     same = same_identity(labels, len(features))
-    distances = euclidean_distances(features)
-    losses = pair_losses(distances, same, alpha, beta)
-    itself = torch.eye(len(features), dtype=torch.bool, device=features.device)
-    positive, negative = same & ~itself, ~same
+    losses = pair_losses(euclidean_distances(features), same, alpha, beta)
     if reduction == "balanced":
-        return _mean(losses, positive) + _mean(losses, negative)
-    total = losses.masked_fill(itself, 0).sum()
+        itself = torch.eye(len(features), dtype=torch.bool, device=features.device)
+        return _mean(losses, same & ~itself) + _mean(losses, ~same)
+    total = losses.sum()  # an image and itself: 0, and so is the derivative
     return total if reduction == "sum" else total / max(len(features) * (len(features) - 1), 1)
 
 
@@ -75,12 +73,45 @@ def pair_losses(distances: Tensor, same: Tensor, alpha: float = 1.05, beta: floa
     Returns:
         Losses of that shape, in 0..log(alpha / (alpha - 1)) except for rounding.
     """
+    return _PairLosses.apply(distances, same, alpha, beta)
+
+
+class _PairLosses(torch.autograd.Function):
+    """Losses of pairs; their derivatives come with them, from the same exponentials and logarithms."""
+
+    @staticmethod
+    def forward(ctx: Any, distances: Tensor, same: Tensor, alpha: float, beta: float) -> Tensor:
+        losses, slopes = _losses_and_slopes(distances, same, alpha, beta)
+        ctx.save_for_backward(distances, same, slopes)
+        ctx.options = alpha, beta
+        return losses
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        distances, same, slopes = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a second derivative is asked for
+            slopes = _losses_and_slopes(distances, same, *ctx.options)[1]
+        return gradients[0] * slopes, None, None, None
+
+
+def _losses_and_slopes(distances: Tensor, same: Tensor, alpha: float, beta: float) -> tuple[Tensor, Tensor]:
+    """Losses as of :func:`pair_losses`, and dL/dd: -beta u dL/du.
+
+    k = 0: dL/du = log(alpha / (alpha - 1)). k = 1, with p = (alpha - 1) u + 1 and q = alpha - 1 + u:
+    dL/du = log(alpha u / p) + 1 / p - 1 / q, where 1 / p - 1 / q = (alpha - 2) v / (p q) has no difference left.
+    """
     log_u = -beta * distances
     u, v = log_u.exp(), -log_u.expm1()
-    first = u * (log_u - torch.log1p(-(alpha - 1) / alpha * v))
+    p = alpha - (alpha - 1) * v
+    log_ratio = log_u - torch.log1p((1 - alpha) / alpha * v)
     # Far pairs: alpha - v cancels if alpha is near 1, alpha - 1 + u does not.
-    second = torch.where(u > 0.5, -torch.log1p(-v / alpha), math.log(alpha) - torch.log(alpha - 1 + u))
-    return torch.where(same, first + second, u * math.log(alpha / (alpha - 1)))
+    near = (u > 0.5).to(u.dtype)
+    q = near * (alpha - v) + (1 - near) * (alpha - 1 + u)
+    second = near * torch.log1p(v / -alpha) + (1 - near) * (torch.log(q) - math.log(alpha))
+    k, bound = same.to(u.dtype), math.log(alpha / (alpha - 1))
+    losses = k * (u * log_ratio - second) + (1 - k) * bound * u
+    slopes = -beta * u * (k * (log_ratio + (alpha - 2) * v / (p * q)) + (1 - k) * bound)
+    return losses, slopes
 
 
 def check_options(alpha: float, beta: float, reduction: str) -> None:

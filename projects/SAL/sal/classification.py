@@ -20,6 +20,7 @@ from PIL import Image
 from torchvision.datasets import CIFAR100 as TorchvisionCIFAR100
 
 from fastreid_projects.contract import Source
+from fastreid_projects.data.byte_transforms import as_bytes
 from fastreid_projects.errors import DataError
 
 from .shapes import draw_shapes
@@ -89,7 +90,7 @@ class DrawnCIFAR100(ClassImages):
 
 def with_classes(sources: Sequence[Source], transform: Any) -> ClassDataset:
     """Return the pictures of the sources as a dataset for the host's loaders."""
-    return ClassDataset([item for source in sources for item in source.items], transform)
+    return ClassDataset([item for source in sources for item in source.items], as_bytes(transform))
 
 
 class ClassDataset(CommDataset):

@@ -9,6 +9,8 @@ import torchvision.transforms as T
 from fastreid.data.transforms import build_transforms
 from PIL import Image
 
+from fastreid_projects.data.byte_images import ByteBatch
+from fastreid_projects.data.byte_transforms import as_bytes
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.mpn.data.joint import JointTransform
 
@@ -92,6 +94,19 @@ def test_the_mask_shows_where_each_pixel_came_from(name):
     assert moved > 10
     if name in COVERING:
         assert covered > 500
+
+
+@pytest.mark.parametrize("name", [*GEOMETRY, "erase", "all"])
+def test_the_same_where_images_travel_as_bytes(name):
+    opts = {**GEOMETRY, **COVERING}.get(name, [*MOVES, "INPUT.RPT.ENABLED", False])
+    host, ours = JointTransform(transforms(*opts)), JointTransform(as_bytes(transforms(*opts)))
+    for value in range(10):
+        seed(value)
+        expected = host(*drawn())
+        seed(value)
+        image, mask = ours(*drawn())
+        assert torch.equal(ByteBatch.stack([image]).floats()[0], expected[0])
+        assert torch.equal(mask, expected[1])
 
 
 def test_erased_pixels_are_0_and_all_others_untouched():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import math
@@ -17,10 +18,12 @@ from fastreid.utils import comm
 from fastreid.utils.events import get_event_storage
 from fastreid.utils.params import ContiguousParams
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from fastreid_projects.errors import TrainingError
 from fastreid_projects.files import replacing
 from fastreid_projects.host.engine.train_loop.amp import autocast_of
+from fastreid_projects.modeling.batch import split_batch
 
 logger = logging.getLogger("fastreid.projects.host.step")
 
@@ -97,7 +100,7 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
 
 
 def run_step(self: Any) -> None:
-    """Train on one batch; with a gradient scaler, in mixed precision.
+    """Train on one batch, in parts if ``accumulation`` says so; with a gradient scaler, in mixed precision.
 
     The losses of all processes are checked before any weight changes.
     """
@@ -108,14 +111,19 @@ def run_step(self: Any) -> None:
 
     scaler: Any = getattr(self, "grad_scaler", None)
     mixed = scaler is not None and scaler.is_enabled()
-    with autocast_of(self):
-        loss_dict = self.model(data)
-        losses = sum(loss_dict.values())
-    values = LossValues(loss_dict, data)
-
+    parts = split_batch(data, getattr(self, "accumulation", 1))
     self.optimizer.zero_grad()
-    (scaler.scale(losses) if mixed else losses).backward()
-    self._write_metrics(values, data_time)
+    computed: list[LossValues] = []
+    for part in parts:
+        last = len(computed) + 1 == len(parts)
+        with contextlib.nullcontext() if last else _own_gradients(self.model):
+            with autocast_of(self):
+                loss_dict = self.model(part)
+                losses = sum(loss_dict.values())
+            computed.append(LossValues(loss_dict, part))
+            losses = losses / len(parts)
+            (scaler.scale(losses) if mixed else losses).backward()
+    self._write_metrics(computed[0] if len(parts) == 1 else _mean(computed, data), data_time)
     if mixed:
         scaler.step(self.optimizer)
         scaler.update()
@@ -123,6 +131,19 @@ def run_step(self: Any) -> None:
         self.optimizer.step()
     if isinstance(self.param_wrapper, ContiguousParams):
         self.param_wrapper.assert_buffer_is_valid()
+
+
+def _own_gradients(model: Any) -> contextlib.AbstractContextManager[Any]:
+    """Let a process sum gradients for itself; those of the last part are averaged over all processes with them."""
+    return model.no_sync() if isinstance(model, DistributedDataParallel) else contextlib.nullcontext()
+
+
+def _mean(computed: list[LossValues], batch: Any) -> LossValues:
+    """The losses of a batch that was trained in parts."""
+    names = computed[0].keys()
+    return LossValues(
+        {name: torch.stack([part[name].detach() for part in computed]).mean() for name in names}, batch
+    )
 
 
 def write_metrics(self: Any, loss_dict: dict[str, Tensor], data_time: float) -> None:

@@ -26,6 +26,7 @@ from fastreid_projects.data.attributes import (
     in_order_of,
     read_attribute_file,
 )
+from fastreid_projects.data.byte_transforms import as_bytes
 from fastreid_projects.data.datasets import dataset_root, people_of
 from fastreid_projects.data.own.columns import OwnAttributes
 from fastreid_projects.data.own.labels import label_identities
@@ -143,7 +144,8 @@ def with_attributes(
             attribute_set,
         )
     items = [item for source in sources for item in source.items]
-    return AttributeDataset(items, np.concatenate(attributes), transform, relabel=is_train)
+    images = as_bytes(transform, exact=not is_train)
+    return AttributeDataset(items, np.concatenate(attributes), images, relabel=is_train)
 
 
 class AttributeDataset(CommDataset):

@@ -61,6 +61,7 @@ class AttributeMeter:
         query_attributes: Tensor,
         columns: Tensor | None = None,
         gallery: slice = slice(None),
+        sums: Tensor | None = None,
     ) -> None:
         """Take a tile: some queries against the whole gallery or a part of it.
 
@@ -71,9 +72,10 @@ class AttributeMeter:
             query_attributes: (Q, M), coded like the gallery's.
             columns: attributes that X-mAP is taken over, indices into M; all by default.
             gallery: which part of the gallery the tile is.
+            sums: of d^k over all attributes, (Q, G), if they are known.
         """
-        self._reconstruction(distances, attribute_distances.sum(dim=0))
-        if columns is not None:
+        self._reconstruction(distances, attribute_distances.sum(dim=0) if sums is None else sums)
+        if columns is not None and len(columns) < len(attribute_distances):
             attribute_distances = attribute_distances[columns.to(distances.device)]
         m = len(attribute_distances)
         if not m or not distances.numel():
@@ -83,13 +85,13 @@ class AttributeMeter:
         on_cpu = distances.device.type == "cpu"
         measure = partial(_measure, attribute_distances, query, others)
         with ThreadPoolExecutor(torch.get_num_threads() if on_cpu else 1) as pool:
-            for sums in pool.map(measure, _blocks(attribute_distances)):
-                for name, value in sums.items():
+            for measured in pool.map(measure, _blocks(attribute_distances)):
+                for name, value in measured.items():
                     self._add(name, value)
 
     def _reconstruction(self, distances: Tensor, reconstructed: Tensor) -> None:
         far = distances > 0
-        error = reconstructed.sub_(distances).abs_().div_(distances.clamp(min=1e-12)).masked_fill_(~far, 0.0)
+        error = (reconstructed - distances).abs_().div_(distances.clamp(min=1e-12)).masked_fill_(~far, 0.0)
         self._add("adre", float(error.sum(dtype=torch.float64)))
         self._add("adre/count", float(far.sum()))
 
@@ -156,7 +158,7 @@ def _measure(
     complete = query.complete[rows, None] & gallery.complete[columns]
     ap_e, ap_c = _average_precision(parts, exclusive)
     keep = (different & complete).reshape(-1)
-    m_e = exclusive.sum(axis=1)[keep]
+    m_e = _count(exclusive)[keep]
     sums = _sums(ap_e[keep], ap_c[keep], m_e, np.full_like(m_e, m), m)
     partial = different & ~complete & query.some[rows, None] & gallery.some[columns]
     if partial.any():
@@ -203,6 +205,13 @@ def _random_table(m: int) -> Array:
     for m_k in range(1, m + 1):
         table[m_k, 1 : m_k + 1] = expected_random_ap(torch.arange(1, m_k + 1), m_k).numpy()
     return table
+
+
+def _count(exclusive: Array) -> Array:
+    """Return the number of exclusive attributes of pairs (P, M): (P,); a product is faster than a sum of bools."""
+    ones = np.ones(exclusive.shape[1], np.float32)
+    counts: Array = (exclusive.view(np.uint8).astype(np.float32) @ ones).astype(np.intp)
+    return counts
 
 
 def _average_precision(distances: Tensor, exclusive: Array) -> tuple[Array, Array]:

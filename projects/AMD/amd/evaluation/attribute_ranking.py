@@ -4,12 +4,12 @@
 | ------ | ---------------------------------------- |
 | M      | attributes                               |
 | P      | pairs of images                          |
-| B      | bytes that hold M bits                   |
+| W      | words that hold M bits                   |
 
 Two ways that give the same. On a CPU the attributes of each pair are sorted as integers, a distance's bits with the
-mark "exclusive" below them; what is left of a pair is a word of M marks in the order of the distances, and its
-average precision is read off small tables, byte by byte. Pairs with equal distances, rare among real ones, and other
-devices compare every two attributes and count.
+mark "exclusive" below them; what is left of a pair are M marks in the order of the distances, and its average
+precision is read off small tables, word by word. Pairs with equal distances, rare among real ones, and other devices
+compare every two attributes and count.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ import torch
 from torch import Tensor
 
 Floats = npt.NDArray[np.float32]
+# Marks of a word: its tables, of 2**13 entries, stay in a CPU's nearest cache.
+_WORD = 13
 
 
 def attribute_average_precision(distances: Tensor, exclusive: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,37 +72,63 @@ def _by_sorting(
         distances: (M, P), none below 0: their bits order like integers, and the sign's bit is free for the mark.
         exclusive: (M, P).
     """
-    m, p = distances.shape
-    keys = np.empty((p, m), dtype=np.uint32)
-    np.left_shift(distances.view(np.uint32).T, 1, out=keys)
+    m = len(distances)
+    # PyTorch transposes by blocks, unlike NumPy.
+    rows = torch.from_numpy(distances).t().clone(memory_format=torch.contiguous_format)
+    keys = rows.numpy().view(np.uint32)
+    np.left_shift(keys, 1, out=keys)
     keys |= exclusive.T.view(np.uint8)
     keys.sort(axis=1)
-    tied = np.asarray(((keys[:, 1:] ^ keys[:, :-1]) <= 1).any(axis=1))
-    marks = np.packbits((keys & 1).astype(np.uint8), axis=1, bitorder="little")
-    return *_read_tables(marks, m), tied
+    return *_read_tables(_words(keys), m), _tied(keys)
 
 
-def _read_tables(marks: npt.NDArray[np.uint8], m: int) -> tuple[Floats, Floats]:
-    """AP_e and AP_c of words of M marks (P, B), the nearest attribute first."""
-    table = _tables(m)
-    p, size = marks.shape
-    columns = [marks[:, b].astype(np.intp) for b in range(size)]
-    sums = np.zeros((2, p), dtype=np.float32)
-    found = np.zeros((2, p), dtype=np.float32)
-    for kind, order in (
-        (0, reversed(range(size))),
-        (1, range(size)),
-    ):  # exclusive from afar, common from near
-        for b in order:
-            inside, weight, hits = table[kind][b]
-            sums[kind] += inside[columns[b]] + found[kind] * weight[columns[b]]
-            found[kind] += hits[columns[b]]
-    ap = sums / np.maximum(found, 1)
-    return ap[0], ap[1]
+def _tied(keys: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+    """Return which of the sorted rows (P, M) have equal distances."""
+    p, m = keys.shape
+    row = keys.reshape(-1)
+    equal = np.flatnonzero((row[1:] ^ row[:-1]) <= 1)
+    tied = np.zeros(p, dtype=bool)
+    tied[equal[equal % m < m - 1] // m] = True  # not the last of a row and the first of the next
+    return tied
 
 
-class _ByteTable(NamedTuple):
-    """What a byte of marks adds to the sum of precisions, each entry by its 256 values.
+def _words(keys: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint16]:
+    """Return the marks of sorted rows (P, M) as words (W, P), the nearest attribute in the first bit."""
+    p, m = keys.shape
+    size = _word_size(m)
+    marks = np.zeros((p, -(-m // size), 16), dtype=np.uint8)
+    for w, start in enumerate(range(0, m, size)):
+        part = keys[:, start : start + size]
+        np.bitwise_and(part, 1, out=marks[:, w, : part.shape[1]], casting="unsafe")
+    packed = np.packbits(marks.reshape(-1), bitorder="little").view("<u2")
+    return np.ascontiguousarray(packed.reshape(p, -1).T)
+
+
+def _word_size(m: int) -> int:
+    """Return how many of M marks are in a word; in the last one fewer may be."""
+    return -(-m // -(-m // _WORD))
+
+
+def _read_tables(words: npt.NDArray[np.uint16], m: int) -> tuple[Floats, Floats]:
+    """AP_e and AP_c of the words (W, P) of M marks."""
+    exclusive, common = _tables(m)
+    return _read(words[::-1], exclusive[::-1]), _read(words, common)  # from afar, and from near
+
+
+def _read(words: npt.NDArray[np.uint16], tables: list[_WordTable]) -> Floats:
+    """Average precision of words (W, P), the first ranked ahead of the second, by their tables."""
+    sums = np.zeros(words.shape[1], dtype=np.float32)
+    found = np.zeros(words.shape[1], dtype=np.float32)
+    for word, table in zip(words, tables, strict=True):
+        sums += table.inside[word]
+        sums += found * table.weight[word]
+        found += table.hits[word]
+    sums /= np.maximum(found, 1)
+    return sums
+
+
+class _WordTable(NamedTuple):
+    """What a word of marks adds to the sum of precisions, each entry by the word's value.
 
     Attributes:
         inside: with no hit before it.
@@ -114,25 +142,23 @@ class _ByteTable(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _tables(m: int) -> tuple[list[_ByteTable], list[_ByteTable]]:
-    """Tables of each byte for exclusive attributes, the farthest ranked first, and common ones, the nearest first."""
-    size = -(-m // 8)
-    position = np.arange(8 * size)
-    real = position < m
-    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").astype(bool)
+def _tables(m: int) -> tuple[list[_WordTable], list[_WordTable]]:
+    """Tables of each word for exclusive attributes, the farthest ranked first, and common ones, the nearest first."""
+    size = _word_size(m)
+    values = np.arange(1 << size)
     exclusive, common = [], []
-    for b in range(size):
-        here = slice(8 * b, 8 * b + 8)
-        hits = bits & real[here]
-        exclusive.append(_byte_table(hits[:, ::-1], (m - position[here])[::-1]))
-        common.append(_byte_table(~bits & real[here], position[here] + 1))
+    for start in range(0, m, size):
+        position = np.arange(start, min(start + size, m))
+        bits = (values[:, None] >> (position - start) & 1).astype(bool)
+        exclusive.append(_word_table(bits[:, ::-1], (m - position)[::-1]))
+        common.append(_word_table(~bits, position + 1))
     return exclusive, common
 
 
-def _byte_table(hits: npt.NDArray[np.bool_], rank: npt.NDArray[np.int_]) -> _ByteTable:
-    weight = np.where(hits, 1.0 / np.maximum(rank, 1), 0.0)
+def _word_table(hits: npt.NDArray[np.bool_], rank: npt.NDArray[np.int_]) -> _WordTable:
+    weight = np.where(hits, 1.0 / rank, 0.0)
     inside = (np.cumsum(hits, axis=1) * weight).sum(axis=1)
-    return _ByteTable(*(x.astype(np.float32) for x in (inside, weight.sum(axis=1), hits.sum(axis=1))))
+    return _WordTable(*(x.astype(np.float32) for x in (inside, weight.sum(axis=1), hits.sum(axis=1))))
 
 
 def _by_counting(distances: Tensor, exclusive: Tensor) -> tuple[Tensor, Tensor]:

@@ -244,9 +244,9 @@ class AttributeEvaluator(DatasetEvaluator):
             if reweighted is not None:
                 reweighted.start(rows)
             for _, columns, parts in chunk:
-                reconstructed[:, columns] = parts.sum(dim=0).cpu()
-                part = full[:, columns]
-                meter.update(part, parts, self.pids[:q][rows], labels[:q][rows], known, columns)
+                sums, part = parts.sum(dim=0), full[:, columns]
+                reconstructed[:, columns] = sums.cpu()
+                meter.update(part, parts, self.pids[:q][rows], labels[:q][rows], known, columns, sums)
                 if reweighted is not None:
                     reweighted.update(rows, columns, part, parts)
             interpreter.update(reconstructed, self.pids[:q][rows], self.camids[:q][rows])

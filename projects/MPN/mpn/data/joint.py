@@ -24,6 +24,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
+from fastreid_projects.data.byte_transforms import ByteTransform, planes
 from fastreid_projects.errors import ConfigError
 
 _MOVING = (
@@ -42,7 +43,7 @@ class Sample:
     """An image and its mask on their way through the transforms.
 
     Attributes:
-        image: a PIL image or array; in the end a float tensor (3, h, w).
+        image: a PIL image or array; in the end a float tensor (3, h, w) or a ByteImage.
         mask: a PIL image of mode L; in the end a uint8 tensor (h, w).
         covered: bool (h, w), what was erased or pasted over since the image became a tensor.
     """
@@ -62,7 +63,7 @@ class JointTransform:
     """A transform list of the host for images and masks.
 
     Args:
-        transforms: the result of ``fastreid.data.transforms.build_transforms``.
+        transforms: the result of ``fastreid.data.transforms.build_transforms``, or of ``as_bytes`` on it.
 
     Raises:
         ConfigError: a transform has an unknown type, so that it may or may not move pixels (``carry.register`` adds a
@@ -73,8 +74,8 @@ class JointTransform:
         self.transforms = transforms
         check_known(transforms)
 
-    def __call__(self, image: Image.Image, mask: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Turn an RGB image and a uint8 mask (h, w) into tensors: float (3, h', w') and uint8 (h', w'), 0 if erased."""
+    def __call__(self, image: Image.Image, mask: np.ndarray) -> tuple[Any, Tensor]:
+        """Turn an RGB image and a uint8 mask (h, w) into an image (3, h', w') and a mask (h', w'), 0 if erased."""
         sample = self.carry(image, mask)
         return sample.image, sample.visible
 
@@ -107,6 +108,9 @@ def _steps(transform: Any) -> Iterator[Any]:
     """Yield the transform, or the transforms inside it, in their order."""
     if isinstance(transform, (T.Compose, T.RandomApply)):
         for inner in transform.transforms:
+            yield from _steps(inner)
+    elif isinstance(transform, ByteTransform):
+        for inner in transform.steps:
             yield from _steps(inner)
     else:
         yield transform
@@ -183,6 +187,19 @@ def _auto_augment(transform: autoaugment.AutoAugment, sample: Sample) -> Sample:
 def _to_tensor(transform: ToTensor, sample: Sample) -> Sample:
     mask = torch.from_numpy(np.array(sample.mask, dtype=np.uint8))
     return Sample(transform(sample.image), mask, torch.zeros(mask.shape, dtype=torch.bool))
+
+
+@carry.register
+def _bytes(transform: ByteTransform, sample: Sample) -> Sample:
+    for inner in transform.steps:
+        sample = carry(inner, sample)
+    image = transform.finish(planes(sample.image))
+    mask = torch.from_numpy(np.array(sample.mask, dtype=np.uint8))
+    covered = torch.zeros(mask.shape, dtype=torch.bool)
+    if image.erased is not None:
+        top, left, height, width = image.erased
+        covered[top : top + height, left : left + width] = True
+    return Sample(image, mask, covered)
 
 
 @carry.register

@@ -14,6 +14,7 @@ from fastreid.utils import comm
 from PIL import Image
 
 from fastreid_projects.contract import Source
+from fastreid_projects.data.byte_transforms import as_bytes
 from fastreid_projects.data.images import upright_size
 from fastreid_projects.errors import ConfigError, DataError
 
@@ -88,7 +89,8 @@ def with_part_masks(sources: Sequence[Source], transform: Any, **arguments: Any)
         transform: the host's transform list.
         **arguments: arguments of :class:`PartMaskDataset`.
     """
-    return PartMaskDataset([item for source in sources for item in source.items], transform, **arguments)
+    items = [item for source in sources for item in source.items]
+    return PartMaskDataset(items, as_bytes(transform), **arguments)
 
 
 class PartMaskDataset(CommDataset):
