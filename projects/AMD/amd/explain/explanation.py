@@ -136,8 +136,10 @@ class PairExplanation:
 
     @property
     def ranked(self) -> list[AttributeContribution]:
-        """All contributions, the greatest first; equal ones keep their order."""
-        return sorted(self.contributions, key=lambda c: -c.value)
+        """All contributions in the answer's order; without one the greatest first, equal ones as they come."""
+        order = self.answer.order if self.answer else ()
+        places = {name: place for place, name in enumerate(order)}
+        return sorted(self.contributions, key=lambda c: (places.get(c.name, 0), -c.value))
 
     @property
     def shares(self) -> list[float]:

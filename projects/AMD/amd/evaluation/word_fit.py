@@ -1,0 +1,248 @@
+"""Fitting the words of a calibration, and what they are worth on people whom they were not fitted on.
+
+| letter | meaning                               |
+| ------ | ------------------------------------- |
+| N      | labelled images                       |
+| M      | attributes                            |
+| P      | pairs                                 |
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from ..explain.word_model import Floats, WordModel, log_norms, logit, pair_features, sigmoid
+from .pair_sample import Ints, different_pairs, same_pairs
+from .scored_features import ScoredFeatures
+
+FOLDS = 5
+# People of either value that an attribute needs for words: fewer are known by heart, not by what they look like.
+FEWEST = 5
+# What holds the readouts' weights small; on the demo 0.02 to 0.5 give the same to a point.
+_C = 0.1
+_MOST_IMAGES = 5000
+# Pairs of different persons, and half as many of one person, that are judged in all folds together, and fitted on.
+PAIRS = 20_000
+_FIT_PAIRS = 4000
+
+
+@dataclass(frozen=True)
+class People:
+    """Labelled images, and what the interpreter makes of them.
+
+    Attributes:
+        people: (N,) whom they show.
+        labels: (N, M) of 0, 1, or -1 (unknown).
+        features: of the whole test set.
+        rows: (N,) where the images stand in it.
+    """
+
+    people: Ints
+    labels: Ints
+    features: ScoredFeatures
+    rows: Ints
+
+    def tellable(self) -> NDArray[np.bool_]:
+        """Whether enough people have either value of each attribute, (M,)."""
+        people = np.unique(self.people, return_inverse=True)[1]
+        enough = []
+        for column in self.labels.T:
+            counts = [len(np.unique(people[column == value])) for value in (0, 1)]
+            enough.append(min(counts) >= FEWEST)
+        return np.asarray(enough)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Pairs of people whom the words were not fitted on.
+
+    Attributes:
+        differ: (P, M), 1 where the two differ, 0 where they are alike, -1 where a label is unknown.
+        probability: (P, M), that they do, as told.
+        parts: d^k, (P, M).
+        distances: d, (P,).
+        same: (P,), whether the two images show one person.
+        fold: (P,), of the two persons.
+    """
+
+    differ: Ints
+    probability: Floats
+    parts: Floats
+    distances: Floats
+    same: NDArray[np.bool_]
+    fold: Ints
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Pairs to fit on or to judge: their indices (P, 2), d (P,), d^k (P, M), and who differs (P, M)."""
+
+    pairs: Ints
+    distances: Floats
+    parts: Floats
+    differ: Ints
+    same: NDArray[np.bool_]
+
+    @classmethod
+    def draw(cls, data: People, rows: Ints, number: int, rng: np.random.Generator) -> _Pairs:
+        """Pairs among some images: ``number`` of different persons, and at most half as many of one."""
+        drawn = (
+            different_pairs(data.people[rows], number, rng),
+            same_pairs(data.people[rows], number // 2, rng),
+        )
+        pairs = rows[np.concatenate(drawn)]
+        a, b = (data.labels[pairs[:, side]] for side in (0, 1))
+        differ = np.where((a < 0) | (b < 0), -1, (a != b).astype(np.int64))
+        same = data.people[pairs[:, 0]] == data.people[pairs[:, 1]]
+        return cls(pairs, *data.features.distances(data.rows[pairs]), differ, same)
+
+
+def fit_words(data: People, seed: int = 0) -> tuple[WordModel, Judged] | None:
+    """Fit on all people, and judge on each fold of them what was fitted on the others.
+
+    Args:
+        data: the labelled people.
+        seed: of the folds and the pairs.
+
+    Returns:
+        The model, and the judged pairs; None where no attribute has enough people of either value.
+    """
+    if not data.tellable().any():
+        return None
+    rng = np.random.default_rng(seed)
+    folds = _folds(data.people, rng)
+    norms = log_norms(data.features.norms(data.rows))
+    centre, spread = norms.mean(axis=0), np.maximum(norms.std(axis=0), 1e-6)
+    scaled = (norms - centre) / spread
+    fitted: dict[frozenset[int], tuple[Floats, Floats]] = {}
+
+    def readouts(without: set[int]) -> tuple[Floats, Floats]:
+        key = frozenset(without)
+        if key not in fitted:
+            rows = np.flatnonzero(~np.isin(folds, list(key)))
+            fitted[key] = _fit_readouts(scaled[rows], data.labels[rows], rng)
+        return fitted[key]
+
+    def unseen(outer: set[int]) -> Floats:
+        """Readouts of all images by people of other folds than their own and ``outer``, (N, M)."""
+        scores = np.empty(scaled.shape)
+        for fold in range(FOLDS):
+            weights, bias = readouts({fold} | outer)
+            scores[folds == fold] = scaled[folds == fold] @ weights.T + bias
+        return scores
+
+    judged = [_judge(data, folds, fold, unseen({fold}), rng) for fold in range(FOLDS)]
+    joined = Judged(*(np.concatenate([getattr(j, name) for j in judged]) for name in Judged.__annotations__))
+    pairs = _Pairs.draw(data, np.arange(len(folds)), _FIT_PAIRS, rng)
+    typical, rarity = _typical(pairs), _rarity(data.labels)
+    coefficients, intercept = _fit_pairs(pairs, unseen(set()), typical, rarity)
+    weights, bias = readouts(set())
+    read = ((data.labels == 0).any(axis=0) & (data.labels == 1).any(axis=0)).astype(np.float64)
+    model = WordModel(
+        *(centre, spread, weights, bias, typical, rarity, coefficients, intercept, *_corrections(joined)),
+        *(read, data.tellable().astype(np.float64)),
+    )
+    return model, corrected(joined)
+
+
+def _folds(people: Ints, rng: np.random.Generator) -> Ints:
+    """The fold of each image (N,): each person lies in one fold as a whole."""
+    names, places = np.unique(people, return_inverse=True)
+    return np.asarray(rng.permutation(len(names))[places] % FOLDS)
+
+
+def _judge(data: People, folds: Ints, fold: int, scores: Floats, rng: np.random.Generator) -> Judged:
+    """Fit on the pairs of the other folds, and tell of those of this one."""
+    train = _Pairs.draw(data, np.flatnonzero(folds != fold), _FIT_PAIRS, rng)
+    test = _Pairs.draw(data, np.flatnonzero(folds == fold), PAIRS // FOLDS, rng)
+    typical, rarity = _typical(train), _rarity(data.labels[folds != fold])
+    coefficients, intercept = _fit_pairs(train, scores, typical, rarity)
+    told = sigmoid(_features(test, scores, typical, rarity) @ coefficients + intercept)
+    place = np.full(len(told), fold)
+    return Judged(test.differ, told, test.parts, test.distances, test.same, place)
+
+
+def corrected(judged: Judged) -> Judged:
+    """Probabilities of each fold as the others' errors correct them."""
+    probability = judged.probability.copy()
+    for fold in np.unique(judged.fold):
+        here = judged.fold == fold
+        slope, shift = _corrections(judged, ~here)
+        probability[here] = sigmoid(slope * logit(probability[here]) + shift)
+    return replace(judged, probability=probability)
+
+
+def _corrections(judged: Judged, rows: NDArray[np.bool_] | None = None) -> tuple[Floats, Floats]:
+    """Slope (M,), not below 0, and shift (M,) of each attribute's log-odds that fit people held out (Platt 1999).
+
+    An attribute that nothing tells of gets the slope 0: what is said of it is then how many pairs differ in it.
+    """
+    m = judged.differ.shape[1]
+    slope, shift = np.ones(m), np.zeros(m)
+    for k in range(m):
+        known = (judged.differ[:, k] >= 0) & (True if rows is None else rows)
+        y, z = judged.differ[known, k], logit(judged.probability[known, k])
+        if not len(y) or y.min() == y.max():
+            continue
+        coefficients, shift[k] = _logistic(z[:, None], y, 1.0)
+        slope[k] = coefficients[0]
+        if slope[k] <= 0:
+            slope[k], shift[k] = 0.0, float(logit(np.array(y.mean())))
+    return slope, shift
+
+
+def _typical(pairs: _Pairs) -> Floats:
+    return np.asarray(pairs.parts[~pairs.same].mean(axis=0))
+
+
+def _rarity(labels: Ints) -> Floats:
+    """Log-odds that two images differ in each attribute, (M,)."""
+    known = np.maximum((labels >= 0).sum(axis=0), 1)
+    share = (labels == 1).sum(axis=0) / known
+    return logit(2 * share * (1 - share) + 0.01)
+
+
+def _features(pairs: _Pairs, scores: Floats, typical: Floats, rarity: Floats) -> Floats:
+    first, second = (scores[pairs.pairs[:, side]] for side in (0, 1))
+    return pair_features(first, second, pairs.parts, pairs.distances, typical, rarity)
+
+
+def _fit_readouts(scaled: Floats, labels: Ints, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Weights (M, M) and bias (M,) that tell from standardised log-norms (N, M) what the images show."""
+    m = labels.shape[1]
+    weights, bias = np.zeros((m, m)), np.zeros(m)
+    rows = rng.permutation(len(labels))[:_MOST_IMAGES]
+    for k in range(m):
+        known = rows[labels[rows, k] >= 0]
+        y = labels[known, k]
+        if not len(y) or y.min() == y.max():
+            bias[k] = logit(np.array((y.sum() + 1) / (len(y) + 2)))
+            continue
+        weights[k], bias[k] = _logistic(scaled[known], y, _C)
+    return weights, bias
+
+
+def _fit_pairs(pairs: _Pairs, scores: Floats, typical: Floats, rarity: Floats) -> tuple[Floats, Floats]:
+    """Coefficients (5,) and intercept (1,), shared by all attributes."""
+    features = _features(pairs, scores, typical, rarity)
+    known = pairs.differ >= 0
+    x, y = features[known], pairs.differ[known]
+    centre, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
+    if y.min() == y.max():
+        return np.zeros(len(centre)), logit(np.array([(y.sum() + 1) / (len(y) + 2)]))
+    coefficients, intercept = _logistic((x - centre) / spread, y, 1.0)
+    coefficients = coefficients / spread
+    return coefficients, np.array([intercept - float(centre @ coefficients)])
+
+
+def _logistic(x: Floats, y: Ints, c: float) -> tuple[Floats, float]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted = LogisticRegression(C=c, solver="newton-cholesky", max_iter=50).fit(x, y)
+    return np.asarray(fitted.coef_[0], np.float64), float(fitted.intercept_[0])
