@@ -84,8 +84,9 @@ class CalibrationStudy:
         labelled = persons[(labels[persons] >= 0).any(axis=1)]
         names = self.explainer.attribute_set.names
         parts = part_scales(features, people, labels, labelled, rng)
-        fitted = fit_words(People(people[labelled], labels[labelled], features, labelled), self.seed)
-        scores, measured = self._measure(*fitted) if fitted else ([], {})
+        data = People(people[labelled], labels[labelled], features, labelled)
+        fitted = fit_words(data, self.seed)
+        scores, measured = self._measure(data, *fitted) if fitted else ([], {})
         by_words = bool(measured) and all(
             measured[f"first_by_words{near}"] > measured[f"first_by_share{near}"] for near in ("", "_near")
         )
@@ -96,10 +97,12 @@ class CalibrationStudy:
         self.explainer.calibration = calibration
         return measured
 
-    def _measure(self, model: WordModel, judged: Judged) -> tuple[list[WordScore], dict[str, float]]:
+    def _measure(
+        self, data: People, model: WordModel, judged: Judged
+    ) -> tuple[list[WordScore], dict[str, float]]:
         """Score the words on people held out, and print the tables."""
         attributes = self.explainer.attribute_set
-        scores = score_words(judged, attributes.names, model.tellable > 0)
+        scores = score_words(judged, attributes.names, model.told > 0, data.enough())
         topics = [attributes.attributes[attributes.index(score.name)].topic for score in scores]
         logger.info(
             "Words by attribute, on people whom they were not fitted on:\n%s", words_table(scores, topics)

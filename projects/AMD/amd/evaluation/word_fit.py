@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 from ..explain.word_model import Floats, WordModel, log_norms, logit, pair_features, sigmoid
 from .pair_sample import Ints, different_pairs, same_pairs
@@ -24,12 +26,15 @@ from .scored_features import ScoredFeatures
 FOLDS = 5
 # People of either value that an attribute needs for words: fewer are known by heart, not by what they look like.
 FEWEST = 5
+# Area under the curve of "differs" on people held out that an attribute needs for words; 0.5 is chance.
+LEAST_AUC = 0.6
 # What holds the readouts' weights small; on the demo 0.02 to 0.5 give the same to a point.
 _C = 0.1
 _MOST_IMAGES = 5000
 # Pairs of different persons, and half as many of one person, that are judged in all folds together, and fitted on.
 PAIRS = 20_000
 _FIT_PAIRS = 4000
+_KNOTS = 50
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class People:
     features: ScoredFeatures
     rows: Ints
 
-    def tellable(self) -> NDArray[np.bool_]:
+    def enough(self) -> NDArray[np.bool_]:
         """Whether enough people have either value of each attribute, (M,)."""
         people = np.unique(self.people, return_inverse=True)[1]
         enough = []
@@ -113,7 +118,7 @@ def fit_words(data: People, seed: int = 0) -> tuple[WordModel, Judged] | None:
     Returns:
         The model, and the judged pairs; None where no attribute has enough people of either value.
     """
-    if not data.tellable().any():
+    if not data.enough().any():
         return None
     rng = np.random.default_rng(seed)
     folds = _folds(data.people, rng)
@@ -139,16 +144,28 @@ def fit_words(data: People, seed: int = 0) -> tuple[WordModel, Judged] | None:
 
     judged = [_judge(data, folds, fold, unseen({fold}), rng) for fold in range(FOLDS)]
     joined = Judged(*(np.concatenate([getattr(j, name) for j in judged]) for name in Judged.__annotations__))
+    told = _told(joined, data.enough())
+    everywhere = np.ones(len(joined.same), bool)
     pairs = _Pairs.draw(data, np.arange(len(folds)), _FIT_PAIRS, rng)
     typical, rarity = _typical(pairs), _rarity(data.labels)
     coefficients, intercept = _fit_pairs(pairs, unseen(set()), typical, rarity)
     weights, bias = readouts(set())
     read = ((data.labels == 0).any(axis=0) & (data.labels == 1).any(axis=0)).astype(np.float64)
     model = WordModel(
-        *(centre, spread, weights, bias, typical, rarity, coefficients, intercept, *_corrections(joined)),
-        *(read, data.tellable().astype(np.float64)),
+        *(
+            centre,
+            spread,
+            weights,
+            bias,
+            typical,
+            rarity,
+            coefficients,
+            intercept,
+            *_correction(joined, told, everywhere),
+        ),
+        *(read, told.astype(np.float64)),
     )
-    return model, corrected(joined)
+    return model, _corrected(joined, told)
 
 
 def _folds(people: Ints, rng: np.random.Generator) -> Ints:
@@ -168,33 +185,38 @@ def _judge(data: People, folds: Ints, fold: int, scores: Floats, rng: np.random.
     return Judged(test.differ, told, test.parts, test.distances, test.same, place)
 
 
-def corrected(judged: Judged) -> Judged:
+def _corrected(judged: Judged, told: NDArray[np.bool_]) -> Judged:
     """Probabilities of each fold as the others' errors correct them."""
     probability = judged.probability.copy()
     for fold in np.unique(judged.fold):
         here = judged.fold == fold
-        slope, shift = _corrections(judged, ~here)
-        probability[here] = sigmoid(slope * logit(probability[here]) + shift)
+        probability[here] = np.interp(probability[here], *_correction(judged, told, ~here))
     return replace(judged, probability=probability)
 
 
-def _corrections(judged: Judged, rows: NDArray[np.bool_] | None = None) -> tuple[Floats, Floats]:
-    """Slope (M,), not below 0, and shift (M,) of each attribute's log-odds that fit people held out (Platt 1999).
+def _correction(judged: Judged, told: NDArray[np.bool_], rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """What is so of people held out, by what was said: a rising curve (knots,), (knots,), one for all attributes.
 
-    An attribute that nothing tells of gets the slope 0: what is said of it is then how many pairs differ in it.
+    Pairs are put together by what was said of them, as many in each knot; where none has words, nothing is corrected.
     """
-    m = judged.differ.shape[1]
-    slope, shift = np.ones(m), np.zeros(m)
-    for k in range(m):
-        known = (judged.differ[:, k] >= 0) & (True if rows is None else rows)
-        y, z = judged.differ[known, k], logit(judged.probability[known, k])
-        if not len(y) or y.min() == y.max():
-            continue
-        coefficients, shift[k] = _logistic(z[:, None], y, 1.0)
-        slope[k] = coefficients[0]
-        if slope[k] <= 0:
-            slope[k], shift[k] = 0.0, float(logit(np.array(y.mean())))
-    return slope, shift
+    known = (judged.differ >= 0) & told & rows[:, None]
+    said, so = judged.probability[known], judged.differ[known]
+    if len(so) < _KNOTS:
+        return np.array([0.0, 1.0]), np.array([0.0, 1.0])
+    parts = np.array_split(np.argsort(said, kind="stable"), _KNOTS)
+    x = np.array([said[part].mean() for part in parts])
+    y = np.array([(so[part].sum() + 1) / (len(part) + 2) for part in parts])
+    return x, np.asarray(IsotonicRegression().fit_transform(x, y))
+
+
+def _told(judged: Judged, enough: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Attributes (M,) that enough people have and lack, and that can be told of people held out."""
+    told = enough.copy()
+    for k in np.flatnonzero(enough):
+        known = (judged.differ[:, k] >= 0) & ~judged.same
+        y, p = judged.differ[known, k], judged.probability[known, k]
+        told[k] = bool(0 < y.sum() < len(y)) and roc_auc_score(y, p) >= LEAST_AUC
+    return told
 
 
 def _typical(pairs: _Pairs) -> Floats:

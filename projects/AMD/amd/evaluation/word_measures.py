@@ -28,7 +28,7 @@ class WordScore(NamedTuple):
 
     Attributes:
         name: of the attribute.
-        told: whether words are said of it.
+        words: whether words are said of it: ``"yes"``, ``"too few people"`` or ``"cannot be told"``.
         differ: share of the pairs of different persons that differ in it, 0..1.
         auc: of the probability, on pairs of different persons, 0..1; 0.5 is chance.
         part_auc: of the contribution d^k alone.
@@ -38,7 +38,7 @@ class WordScore(NamedTuple):
     """
 
     name: str
-    told: bool
+    words: str
     differ: float
     auc: float
     part_auc: float
@@ -52,8 +52,17 @@ class WordScore(NamedTuple):
         return _off(self.curve)
 
 
-def score_words(judged: Judged, names: Sequence[str], told: NDArray[np.bool_]) -> list[WordScore]:
-    """Score each attribute that some of the pairs of different persons differ in and others do not."""
+def score_words(
+    judged: Judged, names: Sequence[str], told: NDArray[np.bool_], enough: NDArray[np.bool_]
+) -> list[WordScore]:
+    """Score each attribute that some of the pairs of different persons differ in and others do not.
+
+    Args:
+        judged: pairs of people held out.
+        names: of the M attributes.
+        told: which have words, (M,).
+        enough: which enough people have and lack, (M,).
+    """
     scores = []
     for k, name in enumerate(names):
         known = judged.differ[:, k] >= 0
@@ -64,7 +73,7 @@ def score_words(judged: Judged, names: Sequence[str], told: NDArray[np.bool_]) -
         scores.append(
             WordScore(
                 name,
-                bool(told[k]),
+                "yes" if told[k] else "cannot be told" if enough[k] else "too few people",
                 float(y[others].mean()),
                 float(roc_auc_score(y[others], p[others])),
                 float(roc_auc_score(y[others], judged.parts[known, k][others])),
@@ -129,19 +138,24 @@ def first_is_right(judged: Judged) -> dict[str, float]:
 
 
 def word_results(scores: Sequence[WordScore]) -> dict[str, float]:
-    """Means over the attributes that words are said of, in per cent; {} where there are none."""
-    told = [score for score in scores if score.told]
-    if not told:
+    """Means over the attributes that enough people have and lack, in per cent; {} where there are none.
+
+    ``words_told`` is the share of them that words are said of, ``words_error`` how far those are off.
+    """
+    enough = [score for score in scores if score.words != "too few people"]
+    told = [score for score in enough if score.words == "yes"]
+    if not enough:
         return {}
 
     def mean(name: str) -> float:
-        return 100 * float(np.mean([getattr(score, name) for score in told]))
+        return 100 * float(np.mean([getattr(score, name) for score in enough]))
 
     return {
         "words_AUC": mean("auc"),
         "share_AUC": mean("part_auc"),
         "words_Brier": mean("brier"),
         "base_Brier": mean("base_brier"),
+        "words_told": 100 * len(told) / len(enough),
         "words_error": 100 * _off(pooled_curve(told)),
     }
 
@@ -155,7 +169,7 @@ def words_table(scores: Sequence[WordScore], topics: Sequence[str]) -> str:
     """
     rows = [
         (
-            *(topic, "yes" if s.told else "too few people", 100 * s.differ, s.auc, s.part_auc),
+            *(topic, s.words, 100 * s.differ, s.auc, s.part_auc),
             *(s.brier, s.base_brier, 100 * s.error),
         )
         for s, topic in sorted(zip(scores, topics, strict=True), key=lambda pair: -pair[0].auc)
@@ -167,7 +181,7 @@ def words_table(scores: Sequence[WordScore], topics: Sequence[str]) -> str:
 
 def curve_table(scores: Sequence[WordScore]) -> str:
     """The reliability curves of all attributes with words in one."""
-    curve = pooled_curve([score for score in scores if score.told])
+    curve = pooled_curve([score for score in scores if score.words == "yes"])
     rows = [
         (f"{100 * b // BINS} to {100 * (b + 1) // BINS} %", pairs, 100 * said, 100 * so)
         for b, (pairs, said, so) in enumerate(curve)

@@ -107,11 +107,11 @@ class Calibration:
         return np.asarray(found[0])
 
     def _word(self, attribute: Attribute, k: int, probability: float, part: float) -> AttributeWord:
-        tellable = self.model is not None and self.model.tellable[k] > 0
+        told = self.model is not None and self.model.told[k] > 0
         scale = self.parts[k]
         return attribute_word(
             attribute,
-            probability if tellable else None,
+            probability if told else None,
             among_alike=None if scale.alike is None else scale.alike.below(part),
             among_different=None if scale.different is None else scale.different.below(part),
         )

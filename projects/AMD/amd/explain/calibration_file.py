@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastreid_projects.engine.load_model import model_digest
 from fastreid_projects.errors import DataError
@@ -12,9 +13,24 @@ from fastreid_projects.files import write_aside
 
 from .calibration import Calibration
 
+if TYPE_CHECKING:
+    from .explainer import Explainer
+
 CALIBRATION = "calibration.json"
 _KIND = "calibration of an interpreter"
 _VERSION = 1
+
+
+class Calibrated(NamedTuple):
+    """What became of the search for a calibration.
+
+    Attributes:
+        calibration: that was found and fits, or None.
+        note: a sentence for people.
+    """
+
+    calibration: Calibration | None
+    note: str
 
 
 def interpreter_digest(model: Any, cfg: Any) -> str:
@@ -97,3 +113,35 @@ def _read(path: Path, *, strict: bool) -> dict[str, Any]:
 
 def _damaged(path: Path, problem: Any) -> str:
     return f"the calibration {path} cannot be used ({problem}); remove it and evaluate with --eval-only"
+
+
+def calibrate(
+    explainer: Explainer, cfg: Any, folders: Sequence[Path], shown: Sequence[str] = ()
+) -> Calibrated:
+    """Give an explainer the calibration of its run, if there is one.
+
+    Args:
+        explainer: of an interpreter.
+        cfg: its config, with the weights.
+        folders: where the calibration may lie; the first that has one counts.
+        shown: names of the test sets whose pictures are explained; "" for pictures of one's own.
+    """
+    path = next((f / CALIBRATION for f in folders if (f / CALIBRATION).is_file()), None)
+    if path is None:
+        return Calibrated(
+            None,
+            "What this distance means is not known: the run has no calibration. An evaluation makes it: "
+            f"fastreid-projects train --config-file ... --eval-only MODEL.WEIGHTS {cfg.MODEL.WEIGHTS}",
+        )
+    try:
+        wanted = (*filter(None, shown), *cfg.DATASETS.TESTS)
+        found = load_calibration(path, interpreter_digest(explainer.model, cfg), wanted)
+        if found.names != explainer.attribute_set.names:
+            raise DataError(_damaged(path, "it has other attributes"))
+    except DataError as error:
+        return Calibrated(None, f"What this distance means is not known: {error}.")
+    explainer.calibration = found
+    dataset = found.scale.dataset
+    note = f"What a distance and a contribution mean was measured on people of {dataset}"
+    strange = [name for name in shown if name != dataset]
+    return Calibrated(found, f"{note}, not on those shown here." if strange else f"{note}.")

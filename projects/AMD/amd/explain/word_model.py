@@ -10,8 +10,8 @@
 The norm of f^k grows with the attention that the interpreter pays to attribute k. A logistic readout of all M log-norms
 tells how probable it is that an image shows attribute k; of two images these probabilities, d^k and d tell how probable
 it is that they differ in it. The readouts are an attribute's own, the coefficients of the second step are shared by
-all, so that an attribute that few people have is not fitted alone. Last, each attribute's log-odds are corrected by what
-was so of people whom none of this was fitted on.
+all, so that an attribute that few people have is not fitted alone. Last, what is said is corrected by what was so of
+people whom none of this was fitted on.
 """
 
 from __future__ import annotations
@@ -88,10 +88,10 @@ class WordModel:
         rarity: likewise, (M,).
         coefficients: of the pair's features, (5,).
         intercept: (1,).
-        slope: what corrects the log-odds by people held out, (M,).
-        shift: likewise, (M,).
+        said: probabilities, ascending, (knots,).
+        so: what was so of people held out of whom that was said, (knots,); between the knots it is interpolated.
         read: (M,), 1 where the labels were enough for a readout.
-        tellable: (M,), 1 where enough people have either value for a word.
+        told: (M,), 1 where words are said: enough people have either value, and it can be told of people held out.
     """
 
     centre: Floats
@@ -102,10 +102,10 @@ class WordModel:
     rarity: Floats
     coefficients: Floats
     intercept: Floats
-    slope: Floats
-    shift: Floats
+    said: Floats
+    so: Floats
     read: Floats
-    tellable: Floats
+    told: Floats
 
     def readouts(self, norms: NDArray[Any]) -> Floats:
         """Log-odds that images show each attribute, (N, M), of norms of f^k (N, M)."""
@@ -124,8 +124,8 @@ class WordModel:
         """
         read = (self.readouts(first), self.readouts(second))
         found = pair_features(*read, parts.astype(np.float64), distances, self.typical, self.rarity)
-        told = sigmoid(found @ self.coefficients + self.intercept)
-        p = sigmoid(self.slope * logit(told) + self.shift)
+        raw = sigmoid(found @ self.coefficients + self.intercept)
+        p = np.interp(raw, self.said, self.so)
         known = self.read > 0
         return np.where(known, p, p[:, known].mean(axis=1, keepdims=True))
 
