@@ -58,7 +58,7 @@ class CalibrationStudy:
         dataset: str,
         digest: Callable[[], str],
         path: Path,
-        curves: Path | None,
+        curves: Path | None = None,
         seed: int = 0,
     ) -> None:
         self.explainer = explainer
@@ -178,9 +178,6 @@ def curves_csv(scores: Sequence[WordScore]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("attribute", "words", "pairs", "told", "differ"))
     for score in scores:
-        writer.writerows(
-            (score.name, "yes" if score.told else "no", n, f"{said:.4f}", f"{so:.4f}")
-            for n, said, so in score.curve
-            if n
-        )
+        head = (score.name, score.words)
+        writer.writerows((*head, n, f"{said:.4f}", f"{so:.4f}") for n, said, so in score.curve if n)
     return text.getvalue()
