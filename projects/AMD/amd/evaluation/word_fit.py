@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,54 +118,62 @@ def fit_words(data: People, seed: int = 0) -> tuple[WordModel, Judged] | None:
     Returns:
         The model, and the judged pairs; None where no attribute has enough people of either value.
     """
-    if not data.enough().any():
+    enough = data.enough()
+    if not enough.any():
         return None
     rng = np.random.default_rng(seed)
     folds = _folds(data.people, rng)
     norms = log_norms(data.features.norms(data.rows))
     centre, spread = norms.mean(axis=0), np.maximum(norms.std(axis=0), 1e-6)
-    scaled = (norms - centre) / spread
-    fitted: dict[frozenset[int], tuple[Floats, Floats]] = {}
-
-    def readouts(without: set[int]) -> tuple[Floats, Floats]:
-        key = frozenset(without)
-        if key not in fitted:
-            rows = np.flatnonzero(~np.isin(folds, list(key)))
-            fitted[key] = _fit_readouts(scaled[rows], data.labels[rows], rng)
-        return fitted[key]
-
-    def unseen(outer: set[int]) -> Floats:
-        """Readouts of all images by people of other folds than their own and ``outer``, (N, M)."""
-        scores = np.empty(scaled.shape)
-        for fold in range(FOLDS):
-            weights, bias = readouts({fold} | outer)
-            scores[folds == fold] = scaled[folds == fold] @ weights.T + bias
-        return scores
-
-    judged = [_judge(data, folds, fold, unseen({fold}), rng) for fold in range(FOLDS)]
-    joined = Judged(*(np.concatenate([getattr(j, name) for j in judged]) for name in Judged.__annotations__))
-    told = _told(joined, data.enough())
-    everywhere = np.ones(len(joined.same), bool)
+    readouts = _Readouts((norms - centre) / spread, data.labels, folds, rng)
+    parts = [_judge(data, folds, fold, readouts.unseen({fold}), rng) for fold in range(FOLDS)]
+    judged = Judged(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Judged)))
+    told = _told(judged, enough)
     pairs = _Pairs.draw(data, np.arange(len(folds)), _FIT_PAIRS, rng)
     typical, rarity = _typical(pairs), _rarity(data.labels)
-    coefficients, intercept = _fit_pairs(pairs, unseen(set()), typical, rarity)
-    weights, bias = readouts(set())
-    read = ((data.labels == 0).any(axis=0) & (data.labels == 1).any(axis=0)).astype(np.float64)
     model = WordModel(
-        *(
-            centre,
-            spread,
-            weights,
-            bias,
-            typical,
-            rarity,
-            coefficients,
-            intercept,
-            *_correction(joined, told, everywhere),
-        ),
-        *(read, told.astype(np.float64)),
+        *(centre, spread, *readouts.without(frozenset()), typical, rarity),
+        *_fit_pairs(pairs, readouts.unseen(set()), typical, rarity),
+        *_correction(judged, told, np.ones(len(judged.same), bool)),
+        *(_has_both(data.labels).astype(np.float64), told.astype(np.float64)),
     )
-    return model, _corrected(joined, told)
+    return model, _corrected(judged, told)
+
+
+def _has_both(labels: Ints) -> NDArray[np.bool_]:
+    """Whether some image shows each attribute and some does not, (M,)."""
+    return np.asarray((labels == 0).any(axis=0) & (labels == 1).any(axis=0))
+
+
+class _Readouts:
+    """Readouts that are fitted without some folds, each once.
+
+    Args:
+        scaled: standardised log-norms, (N, M).
+        labels: (N, M).
+        folds: (N,).
+        rng: draws the images where there are many.
+    """
+
+    def __init__(self, scaled: Floats, labels: Ints, folds: Ints, rng: np.random.Generator) -> None:
+        self.scaled, self.labels, self.folds, self.rng = scaled, labels, folds, rng
+        self._fitted: dict[frozenset[int], tuple[Floats, Floats]] = {}
+
+    def without(self, left_out: frozenset[int]) -> tuple[Floats, Floats]:
+        """Weights (M, M) and bias (M,) of all people but those of some folds."""
+        if left_out not in self._fitted:
+            rows = np.flatnonzero(~np.isin(self.folds, list(left_out)))
+            self._fitted[left_out] = _fit_readouts(self.scaled[rows], self.labels[rows], self.rng)
+        return self._fitted[left_out]
+
+    def unseen(self, outer: set[int]) -> Floats:
+        """Readouts of all images by people of other folds than their own and ``outer``, (N, M)."""
+        scores = np.empty(self.scaled.shape)
+        for fold in range(FOLDS):
+            weights, bias = self.without(frozenset({fold} | outer))
+            here = self.folds == fold
+            scores[here] = self.scaled[here] @ weights.T + bias
+        return scores
 
 
 def _folds(people: Ints, rng: np.random.Generator) -> Ints:
