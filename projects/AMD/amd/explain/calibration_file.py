@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastreid_projects.engine.load_model import model_digest
 from fastreid_projects.errors import DataError
 from fastreid_projects.files import write_aside
 
@@ -42,6 +41,8 @@ def interpreter_digest(model: Any, cfg: Any) -> str:
         model: the interpreter with its weights.
         cfg: its config.
     """
+    from fastreid_projects.engine.load_model import model_digest
+
     cfg = cfg.clone()
     cfg.defrost()
     node = cfg.MODEL.AMD
