@@ -125,7 +125,7 @@ def first_is_right(judged: Judged) -> dict[str, float]:
     distances = judged.distances[usable]
     near = distances <= np.quantile(distances, _NEAREST)
     orders = {"first_by_share": parts, "first_by_words": parts * judged.probability[usable]}
-    results = {}
+    results: dict[str, float] = {}
     for name, values in orders.items():
         first = np.where(known, values, -1.0).argmax(axis=1)
         right = differ[np.arange(len(differ)), first] == 1
