@@ -17,6 +17,7 @@ from fastreid_projects.amd.evaluation.word_fit import People, fit_words
 from fastreid_projects.amd.evaluation.word_measures import (
     first_is_right,
     reliability,
+    said_to_differ,
     score_words,
     words_table,
 )
@@ -204,6 +205,17 @@ def test_what_comes_first_is_counted():
     assert found["random_first"] == pytest.approx(100 * (0.5 + 0.5 + 1) / 3)
     judged.same[:] = True
     assert first_is_right(judged) == {}
+
+
+def test_what_is_said_to_differ_is_counted_against_what_does():
+    judged = SimpleNamespace(
+        differ=np.array([[1, 0], [0, 1], [0, 0], [0, 0], [-1, 0]]),
+        probability=np.array([[0.8, 0.9], [0.75, 0.9], [0.74, 0.9], [0.9, 0.9], [0.9, 0.0]]),
+        same=np.array([False, False, True, True, False]),
+    )
+    found = said_to_differ(judged, np.array([True, False]))
+    assert found == {"words_right": pytest.approx(100 / 3), "words_of_one_person": 50}
+    assert said_to_differ(judged, np.array([False, False])) == {}
 
 
 @pytest.mark.parametrize("half", [False, True])

@@ -31,7 +31,15 @@ from .evaluator import AttributeEvaluator
 from .pair_sample import Ints, different_pairs, same_pairs
 from .scored_features import ScoredFeatures
 from .word_fit import Judged, People, fit_words
-from .word_measures import WordScore, curve_table, first_is_right, score_words, word_results, words_table
+from .word_measures import (
+    WordScore,
+    curve_table,
+    first_is_right,
+    said_to_differ,
+    score_words,
+    word_results,
+    words_table,
+)
 
 logger = logging.getLogger("fastreid.projects.amd")
 
@@ -110,7 +118,8 @@ class CalibrationStudy:
         logger.info("How far they are right, all attributes with words together:\n%s", curve_table(scores))
         if self.curves is not None:
             write_aside(self.curves, curves_csv(scores).encode())
-        return scores, word_results(scores) | first_is_right(judged)
+        said = said_to_differ(judged, model.told > 0)
+        return scores, word_results(scores) | said | first_is_right(judged)
 
 
 def persons_of(people: Ints, queries: int) -> Ints:

@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from tabulate import tabulate
 
 from ..explain.word_model import Floats
+from ..explain.words import WORDS
 from .word_fit import Judged
 
 BINS = 10
@@ -135,6 +136,22 @@ def first_is_right(judged: Judged) -> dict[str, float]:
         "random_first": 100 * float(chance.mean()),
         "random_first_near": 100 * float(chance[near].mean()),
     }
+
+
+def said_to_differ(judged: Judged, told: NDArray[np.bool_]) -> dict[str, float]:
+    """How often an attribute is said to differ, in per cent: ``words_right`` of these words that are so, and
+    ``words_of_one_person``, pairs of one person that are said to differ in anything.
+
+    Args:
+        judged: pairs of people held out.
+        told: attributes (M,) with words.
+    """
+    said = (judged.probability >= WORDS[-1][0] / 100) & told
+    right = judged.differ[said & (judged.differ >= 0)]
+    results = {} if not len(right) else {"words_right": 100 * float(right.mean())}
+    if judged.same.any() and told.any():
+        results["words_of_one_person"] = 100 * float(said[judged.same].any(axis=1).mean())
+    return results
 
 
 def word_results(scores: Sequence[WordScore]) -> dict[str, float]:
