@@ -248,7 +248,7 @@ def test_identities_count_within_the_people_of_one_dataset(tool, monkeypatch, pe
             True,
             1,
             False,
-        )  # there is no calibration
+        )  # nor a calibration
     else:
         assert marks == {None} == {pair["same_identity"] for pair in data["pairs"]}
         assert not any(entry["counts"] for entry in data["ranking"])

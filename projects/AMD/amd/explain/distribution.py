@@ -25,7 +25,7 @@ class Distribution:
         quantiles: at :data:`LEVELS`, ascending.
 
     Raises:
-        DataError: there is no pair, the quantiles are not as many as the levels, not finite or not ascending.
+        DataError: no pair was measured, the quantiles are not as many as the levels, not finite or not ascending.
     """
 
     pairs: int

@@ -66,7 +66,7 @@ def _curve(distribution: Distribution, colour: str, top: float) -> str:
 def _density(distribution: Distribution, top: float) -> NDArray[np.float64]:
     """Heights of the curve at evenly spaced distances 0..top, (_POINTS,)."""
     sample = distribution.sample(_SAMPLES)
-    sample = sample + np.linspace(-1e-3, 1e-3, _SAMPLES) * top  # equal distances have no width of their own
+    sample = sample + np.linspace(-1e-3, 1e-3, _SAMPLES) * top  # equal distances alone have no width
     return np.asarray(gaussian_kde(sample)(np.linspace(0, top, _POINTS)))
 
 
