@@ -86,6 +86,9 @@ def test_pairs_are_of_different_persons_and_of_one():
     assert sorted(map(tuple, near.tolist())) == [(0, 2), (0, 3), (1, 5), (2, 3)]
     assert len(same_pairs(who, 2, rng)) == 2
     assert len(different_pairs(np.ones(4, int), 10, rng)) == 0
+    lone = np.zeros(10_000, int)
+    lone[5] = 1
+    assert len(different_pairs(lone, 1000, rng)) < 100, "it ends where hardly a pair is of different persons"
     assert len(same_pairs(np.zeros(1000, int), 10**6, rng)) < 1000 * 999 / 2, (
         "a person of many images is bounded"
     )
@@ -230,7 +233,7 @@ def test_an_evaluation_leaves_its_calibration(tmp_path, half):
     assert json.dumps(read.measured) == json.dumps(found.measured)
     shown = read.parts[SHOWN]
     assert shown.different.quantiles[60] > shown.alike.quantiles[60]
-    rows = list(csv.DictReader((tmp_path / "inference" / "words.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "inference" / "words.csv").read_text().splitlines()))
     assert {row["attribute"] for row in rows} == set(SET.names)
     assert (tmp_path / "calibration.json").stat().st_size < 100_000
 

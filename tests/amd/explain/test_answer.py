@@ -132,6 +132,14 @@ def test_the_scale_is_drawn_with_the_pair_on_it(scale, distance):
     assert not any(word in drawn for word in ("<script", " id=", "http://www.w3.org/1999"))
 
 
+@pytest.mark.parametrize("values", [np.zeros(3), np.full(5, 1e-6), np.array([1e6])])
+def test_a_scale_of_equal_distances_is_drawn(values):
+    same = DistanceScale("Set", same=Distribution.of(values))
+    drawn = draw_scale(same, float(values[0]), "x")
+    assert "nan" not in drawn
+    assert len(ET.fromstring(drawn).findall(".//{*}polyline")) == 1
+
+
 def test_a_scale_of_one_kind_of_pairs_is_drawn():
     only = DistanceScale("Set", different=Distribution.of(np.full(9, 3.0)))
     assert len(ET.fromstring(draw_scale(only, 3.0, "3")).findall(".//{*}polyline")) == 1

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 # Images of one person that are paired with each other; of more, so many are drawn.
 _MOST_OF_ONE = 150
+_ROUNDS = 20
 
 
 def different_pairs(people: Ints, number: int, rng: np.random.Generator) -> Ints:
@@ -21,7 +22,7 @@ def different_pairs(people: Ints, number: int, rng: np.random.Generator) -> Ints
 
     Args:
         people: (N,) whom the images show.
-        number: how many pairs.
+        number: how many pairs; fewer where nearly all images show one person.
         rng: of the draw.
 
     Returns:
@@ -30,9 +31,11 @@ def different_pairs(people: Ints, number: int, rng: np.random.Generator) -> Ints
     if len(np.unique(people)) < 2:
         return np.empty((0, 2), np.int64)
     found: list[Ints] = []
-    while sum(map(len, found)) < number:
+    for _ in range(_ROUNDS):
         pairs = rng.integers(len(people), size=(2 * number, 2))
         found.append(pairs[people[pairs[:, 0]] != people[pairs[:, 1]]])
+        if sum(map(len, found)) >= number:
+            break
     return np.concatenate(found)[:number]
 
 
