@@ -140,7 +140,8 @@ def test_without_a_calibration_of_these_weights_it_explains_and_says_what_makes_
     assert pair["answer"] is None
     assert len(pair["contributions"]) == len(MARKET1501)
     assert "the run has no calibration" in report(tool)["notes"][0]
-    assert "--eval-only" in capsys.readouterr().out
+    command = f"fastreid-projects train --config-file {INTERPRETER} --eval-only MODEL.WEIGHTS {tool.weights}"
+    assert command in capsys.readouterr().out
     other = tool.weights.with_name("other.pth")
     state = torch.load(tool.weights)
     state["model"]["head.decompose.bias"] += 1

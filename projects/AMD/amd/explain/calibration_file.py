@@ -117,13 +117,14 @@ def _damaged(path: Path, problem: Any) -> str:
 
 
 def calibrate(
-    explainer: Explainer, cfg: Any, folders: Sequence[Path], shown: Sequence[str] = ()
+    explainer: Explainer, cfg: Any, config: str, folders: Sequence[Path], shown: Sequence[str] = ()
 ) -> Calibrated:
     """Give an explainer the calibration of its run, if there is one.
 
     Args:
         explainer: of an interpreter.
         cfg: its config, with the weights.
+        config: the file of it, for a sentence that says how to make a calibration.
         folders: where the calibration may lie; the first that has one counts.
         shown: names of the test sets whose pictures are explained; "" for pictures of one's own.
     """
@@ -132,7 +133,7 @@ def calibrate(
         return Calibrated(
             None,
             "What this distance means is not known: the run has no calibration. An evaluation makes it: "
-            f"fastreid-projects train --config-file ... --eval-only MODEL.WEIGHTS {cfg.MODEL.WEIGHTS}",
+            f"fastreid-projects train --config-file {config} --eval-only MODEL.WEIGHTS {cfg.MODEL.WEIGHTS}",
         )
     try:
         wanted = (*filter(None, shown), *cfg.DATASETS.TESTS)

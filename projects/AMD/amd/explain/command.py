@@ -63,7 +63,7 @@ def explain(args: argparse.Namespace) -> Path:
     explanation.notes += _notes(queries, gallery)
     if isinstance(explainer, Explainer):
         shown = sorted({photo.people if photo.pid is not None else "" for photo in (*queries, *gallery)})
-        calibrated = calibrate(explainer, cfg, [Path(weights).parent, run], shown)
+        calibrated = calibrate(explainer, cfg, args.config_file, [Path(weights).parent, run], shown)
         explanation.notes.append(calibrated.note)
         if calibrated.calibration is None:
             print(calibrated.note)

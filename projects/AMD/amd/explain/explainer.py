@@ -85,7 +85,7 @@ class Explainer(PairExplainer):
             raise ConfigError(
                 f"{config} is not the config of an interpreter: name a yaml whose MODEL.META_ARCHITECTURE is AMD"
             )
-        calibrate(explainer, cfg, [Path(weights).parent])
+        calibrate(explainer, cfg, config, [Path(weights).parent])
         return explainer
 
     @property
