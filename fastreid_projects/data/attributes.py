@@ -42,6 +42,11 @@ class Attribute:
     is_thing: bool
     group: str = ""
 
+    @property
+    def differ(self) -> str:
+        """The verb after the topic: sleeves differ, a hat differs."""
+        return "differ" if self.topic.endswith("s") and not self.topic.endswith("ss") else "differs"
+
     def describe_pair(self, query: int = UNKNOWN, gallery: int = UNKNOWN, *, alike: bool = False) -> str:
         """Say in words how two persons compare on this attribute.
 
@@ -53,8 +58,7 @@ class Attribute:
         if UNKNOWN in (query, gallery):
             if alike:
                 return f"{self.topic} alike"
-            verb = "differ" if self.topic.endswith("s") and not self.topic.endswith("ss") else "differs"
-            return f"{self.topic} {verb}"
+            return f"{self.topic} {self.differ}"
         if not self.is_thing and query == gallery:
             return f"{self.topic}: both {self.values[query]}"
         if self.is_thing:

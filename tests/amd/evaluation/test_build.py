@@ -12,6 +12,7 @@ from fastreid.data.transforms import build_transforms
 from fastreid.evaluation import ReidEvaluator, inference_on_dataset
 from PIL import Image
 
+from fastreid_projects.amd.explain.calibration_file import interpreter_digest, load_calibration
 from fastreid_projects.amd.explain.run_report import RunReport
 from fastreid_projects.evaluation.distance import iter_distances
 from tests.amd.conftest import save_target
@@ -96,6 +97,29 @@ def test_the_target_is_scored_by_what_it_returns(
 
 
 @pytest.mark.parametrize(("metric", "flip"), [("euclidean", False), ("euclidean", True), ("cosine", False)])
+def test_the_calibration_is_of_the_distances_that_are_explained(build_amd, amd_config, paths, metric, flip):
+    """The distance and the contributions of the report's pairs stand where the evaluation has measured them."""
+    opts = [
+        *("TEST.METRIC", metric, "TEST.FLIP.ENABLED", str(flip), "MODEL.AMD.REPORT.PAIRS", "9"),
+        *("MODEL.AMD.TEST.DELETION_PAIRS", "0", *SMALL),
+    ]
+    cfg, model = amd_config(*opts), build_amd(*opts)
+    loader = Loader(paths, build_transforms(cfg, is_train=False))
+    evaluator = model.build_evaluator(cfg, "Market1501", loader, QUERIES)
+    inference_on_dataset(model, loader, evaluator, flip_test=flip)
+    calibration, report = evaluator.studies
+    found = load_calibration(calibration.path, interpreter_digest(model, cfg)).scale
+    kinds = {"True": found.same, "False": found.different}
+    pairs = json.loads((report.folder / "report.json").read_text())
+    for pair in pairs:
+        measured = kinds[str(pair["same_identity"])]
+        low, high = measured.quantiles[0], measured.quantiles[-1]
+        assert low * 0.99 <= pair["distance"] <= high * 1.01
+        assert pair["answer"]["dataset"] == "Market1501"
+        assert pair["answer"]["sentence"].startswith("distance ")
+
+
+@pytest.mark.parametrize(("metric", "flip"), [("euclidean", False), ("euclidean", True), ("cosine", False)])
 def test_the_report_tells_the_distances_of_the_evaluation(build_amd, amd_config, paths, metric, flip):
     opts = [
         *("TEST.METRIC", metric, "TEST.FLIP.ENABLED", str(flip), "MODEL.AMD.REPORT.PAIRS", "9"),
@@ -104,7 +128,7 @@ def test_the_report_tells_the_distances_of_the_evaluation(build_amd, amd_config,
     cfg, model = amd_config(*opts), build_amd(*opts)
     loader = Loader(paths, build_transforms(cfg, is_train=False))
     evaluator = model.build_evaluator(cfg, "Market1501", loader, QUERIES)
-    (report,) = evaluator.studies
+    *_, report = evaluator.studies
     seen = []
     evaluator.studies = [lambda _, embeddings, results: seen.append(embeddings) or {}, report]
     inference_on_dataset(model, loader, evaluator, flip_test=flip)

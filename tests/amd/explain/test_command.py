@@ -18,7 +18,11 @@ from fastreid_projects.amd.explain import search as search_module
 from fastreid_projects.amd.explain import sources
 from fastreid_projects.amd.explain.average_attention import average_attention
 from fastreid_projects.amd.explain.average_contributions import average_contributions
-from fastreid_projects.amd.explain.explainer import Explainer
+from fastreid_projects.amd.explain.calibration import Calibration, PartScale
+from fastreid_projects.amd.explain.calibration_file import interpreter_digest, save_calibration
+from fastreid_projects.amd.explain.distance_scale import DistanceScale
+from fastreid_projects.amd.explain.distribution import Distribution
+from fastreid_projects.amd.explain.explainer import Explainer, build_explainer, explained_config
 from fastreid_projects.amd.explain.files import Explanation, write_explanation
 from fastreid_projects.amd.explain.search import features_key, search
 from fastreid_projects.amd.explain.sources import Photo, read_source
@@ -84,6 +88,71 @@ def test_a_pair_of_files(tool):
     assert (folder / f"1_{top}_query.png").is_file()
     assert len(list(folder.glob("*.png"))) == 2 + 2 + 2 * 3
     assert 'src="http' not in (tool.folder / "report.html").read_text()
+
+
+def calibrated(tool, weights=None, names=MARKET1501.names):
+    """Keep a calibration beside the tool's weights; gives its path."""
+    cfg = explained_config(INTERPRETER, str(weights or tool.weights), tool.opts)
+    digest = interpreter_digest(build_explainer(cfg).model, cfg)
+    far = Distribution.of(np.linspace(0.1, 1000, 500))
+    scale, parts = DistanceScale("Market1501", different=far), (PartScale(),) * len(names)
+    path = tool.weights.with_name("calibration.json")
+    save_calibration(path, digest, Calibration(scale, names, parts))
+    return path
+
+
+def test_a_calibrated_run_says_what_a_distance_means(tool):
+    path = calibrated(tool)
+    a, b = sorted(tool.images.rglob("*.jpg"))[:2]
+    assert tool("--query", str(a), "--gallery", str(b)) == 0
+    data = report(tool)
+    answer = data["pairs"][0]["answer"]
+    assert "pairs of different persons" in answer["sentence"]
+    assert 0 <= answer["false_match_rate"] <= 1
+    assert answer["words"] == []
+    assert data["notes"] == [
+        "What a distance and a contribution mean was measured on people of Market1501, not on those shown here."
+    ]
+    assert tool("--top-k", "2", "--queries", "1") == 0
+    assert report(tool)["notes"] == [
+        "What a distance and a contribution mean was measured on people of Market1501."
+    ]
+    explainer = Explainer.from_config(INTERPRETER, str(tool.weights), tool.opts)
+    assert explainer.explain(a, b).answer.sentence == answer["sentence"]
+    path.unlink()
+    assert Explainer.from_config(INTERPRETER, str(tool.weights), tool.opts).explain(a, b).answer is None
+
+
+def test_what_is_evaluated_and_reported_does_not_part_a_calibration_from_its_weights(tool):
+    calibrated(tool)
+    a, b = sorted(tool.images.rglob("*.jpg"))[:2]
+    opts = ("MODEL.AMD.REPORT.PAIRS", "3", "MODEL.AMD.TEST.GAMMA", "2.0", "MODEL.AMD.TEST.HALF", "False")
+    assert tool("--query", str(a), "--gallery", str(b), opts=opts) == 0
+    assert report(tool)["pairs"][0]["answer"] is not None
+    assert tool("--query", str(a), "--gallery", str(b), opts=("TEST.METRIC", "cosine")) == 0
+    assert report(tool)["pairs"][0]["answer"] is None
+
+
+def test_without_a_calibration_of_these_weights_it_explains_and_says_what_makes_one(tool, capsys):
+    a, b = sorted(tool.images.rglob("*.jpg"))[:2]
+    assert tool("--query", str(a), "--gallery", str(b)) == 0
+    (pair,) = report(tool)["pairs"]
+    assert pair["answer"] is None
+    assert len(pair["contributions"]) == len(MARKET1501)
+    assert "the run has no calibration" in report(tool)["notes"][0]
+    command = f"fastreid-projects train --config-file {INTERPRETER} --eval-only MODEL.WEIGHTS {tool.weights}"
+    assert command in capsys.readouterr().out
+    other = tool.weights.with_name("other.pth")
+    state = torch.load(tool.weights)
+    state["model"]["head.decompose.bias"] += 1
+    torch.save(state, other)
+    calibrated(tool, other)
+    assert tool("--query", str(a), "--gallery", str(b)) == 0
+    assert report(tool)["pairs"][0]["answer"] is None
+    assert "made with other weights or another config" in report(tool)["notes"][0]
+    calibrated(tool, names=())
+    assert tool("--query", str(a), "--gallery", str(b)) == 0
+    assert "other attributes" in report(tool)["notes"][0]
 
 
 def test_the_papers_attention_is_an_option(tool):
@@ -176,11 +245,15 @@ def test_identities_count_within_the_people_of_one_dataset(tool, monkeypatch, pe
     note = "The identities of Market1501 and Other are not comparable"
     if people == "Market1501":
         assert marks <= {True, False}
-        assert ("Rank-1" in data, data["notes"], note in page) == (True, [], False)
+        assert ("Rank-1" in data, len(data["notes"]), note in page) == (
+            True,
+            1,
+            False,
+        )  # nor a calibration
     else:
         assert marks == {None} == {pair["same_identity"] for pair in data["pairs"]}
         assert not any(entry["counts"] for entry in data["ranking"])
-        assert ("Rank-1" in data, len(data["notes"]), note in page) == (False, 1, True)
+        assert ("Rank-1" in data, len(data["notes"]), note in page) == (False, 2, True)
 
 
 def test_the_drawn_people_are_known_in_both_of_their_boxes():

@@ -8,7 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
+from fastreid_projects.amd.explain.calibration import Calibration, PartScale
+from fastreid_projects.amd.explain.distance_scale import DistanceScale
+from fastreid_projects.amd.explain.distribution import Distribution
 from fastreid_projects.amd.explain.explainer import Explainer
+from fastreid_projects.amd.explain.word_model import WordModel
 from fastreid_projects.data.images import as_rgb
 from fastreid_projects.errors import DataError
 from tests.amd.conftest import INTERPRETER
@@ -117,6 +121,44 @@ def test_the_same_picture_twice_is_at_distance_zero_and_alike(explainer, picture
     assert {c.phrase.split()[-1] for c in pair.contributions} == {"alike"}
     assert pair.distance == pytest.approx(0, abs=1e-4)
     assert pair.reconstructed == pytest.approx(0, abs=1e-3)
+
+
+def calibration(explainer, *, by_words=False):
+    """As if what differs were told by the readouts alone."""
+    m = len(explainer.attribute_set)
+    model = WordModel(
+        *(np.zeros(m), np.ones(m), np.eye(m), np.linspace(-2, 2, m), np.ones(m), np.zeros(m)),
+        *(np.array([1.0, 0, 0, 0, 0]), np.zeros(1), np.array([0.0, 1.0]), np.array([0.0, 1.0])),
+        *(np.ones(m), np.ones(m)),
+    )
+    far = Distribution.of(np.linspace(1e-3, 100, 99))
+    scale, parts = DistanceScale("Set", different=far), (PartScale(far, far),) * m
+    return Calibration(scale, explainer.attribute_set.names, parts, model, by_words)
+
+
+def test_the_same_picture_twice_differs_in_nothing(explainer, pictures, tmp_path):
+    explainer.calibration = calibration(explainer, by_words=True)
+    copy = tmp_path / "copy.png"
+    shutil.copy(pictures[0], copy)
+    found = explainer.explain(pictures[0], copy).answer
+    assert {word.verdict for word in found.words} == {"alike"}
+    assert len(found.words) == 26
+    assert found.false_match_rate == 0
+
+
+def test_contributions_are_shown_in_the_order_that_has_earned_it(explainer, pictures):
+    plain = explainer.explain(*pictures)
+    assert plain.answer is None
+    assert [c.value for c in plain.ranked] == sorted((c.value for c in plain.contributions), reverse=True)
+    explainer.calibration = calibration(explainer)
+    assert [c.name for c in explainer.explain(*pictures).ranked] == [c.name for c in plain.ranked]
+    explainer.calibration = calibration(explainer, by_words=True)
+    pair = explainer.explain(*pictures)
+    probability = {word.name: word.probability for word in pair.answer.words}
+    expected = sorted(pair.contributions, key=lambda c: -c.value * probability[c.name])
+    assert [c.name for c in pair.ranked] == [c.name for c in expected]
+    assert sum(pair.shares) == pytest.approx(1)
+    assert pair.shares[0] == pytest.approx(pair.ranked[0].value / pair.reconstructed)
 
 
 def test_flip_and_cosine_are_those_of_the_evaluation(explainer, pictures):

@@ -29,8 +29,10 @@ from fastreid_projects.evaluation.protocol import ranking_meter
 from ..build import save_target_config
 from ..data.attribute_dataset import attribute_set_of
 from ..data.choice import save_attribute_words
+from ..explain.calibration_file import CALIBRATION, interpreter_digest
 from ..explain.explainer import Explainer
 from ..explain.run_report import RunReport
+from .calibration_study import CalibrationStudy
 from .counterfactual import Changer, CounterfactualStudy
 from .evaluator import AttributeEvaluator, Study, TargetFeatures
 from .faithfulness import MaskAttention, MaskReader
@@ -87,23 +89,31 @@ def _studies(model: AMD, cfg: Any, dataset_name: str) -> Iterator[Study]:
         flip=cfg.TEST.FLIP.ENABLED,
         cosine=cfg.TEST.METRIC == "cosine",
     )
+    alone = len(cfg.DATASETS.TESTS) == 1
+    curves = Path(cfg.OUTPUT_DIR) / "inference"
+    yield CalibrationStudy(
+        explainer,
+        dataset_name,
+        lambda: interpreter_digest(model, cfg),
+        Path(cfg.OUTPUT_DIR) / CALIBRATION,
+        (curves if alone else curves / dataset_name) / "words.csv",
+    )
     dataset = DATASET_REGISTRY.get(dataset_name)
     if node.TEST.COUNTERFACTUALS and isinstance(dataset, ChangesAttributes):
         change = changes_by_name(dataset.counterfactuals, _places(dataset_name, model.attribute_set))
         yield CounterfactualStudy(explainer, change, node.TEST.COUNTERFACTUALS)
     if node.TEST.DELETION_PAIRS:
-        curves = Path(cfg.OUTPUT_DIR) / "inference"
         yield MapStudy(
             explainer,
             node.TEST.DELETION_PAIRS,
             _mask_reader(model, dataset_name),
-            curves if len(cfg.DATASETS.TESTS) == 1 else curves / dataset_name,
+            curves if alone else curves / dataset_name,
         )
     if node.REPORT.PAIRS:
         folder = Path(cfg.OUTPUT_DIR) / "report"
         yield RunReport(
             explainer,
-            folder if len(cfg.DATASETS.TESTS) == 1 else folder / dataset_name,
+            folder if alone else folder / dataset_name,
             title=f"Why are two persons near or far? {dataset_name}",
             number=node.REPORT.PAIRS,
             top_k=node.REPORT.TOP_K,

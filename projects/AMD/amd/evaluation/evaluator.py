@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-import operator
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -24,23 +22,18 @@ from torch import Tensor
 from fastreid_projects.data.attributes import AttributeSet
 from fastreid_projects.evaluation.counts import Counts, count, in_words
 from fastreid_projects.evaluation.distance import check_finite, iter_distances
-from fastreid_projects.evaluation.ranking import RankingMeter, RankingResult, own_cameras
+from fastreid_projects.evaluation.ranking import RankingMeter, own_cameras
 
-from .attribute_metrics import AttributeMeter
-from .distances import iter_attribute_distances
 from .faithfulness import MaskAttention
 from .feature_store import FeatureStore
-from .reweighting import ReweightedRanking
-from .tables import RANKS, attention_table, results_table
+from .scores import Scoring, TargetDistances
+from .tables import attention_table, results_table
 
 logger = logging.getLogger("fastreid.projects.amd")
 
 # (evaluator, the target's features that are explained, results so far) -> more results.
 Study = Callable[["AttributeEvaluator", Tensor, dict[str, float]], dict[str, float]]
 TargetFeatures = Callable[[dict[str, Any]], Tensor]
-TargetDistances = Callable[[Tensor, Tensor], Iterable[tuple[slice, Any]]]
-# Below this share of the features' squared norms a squared distance is rounding error: equal images.
-_ROUNDING = 1e-6
 
 
 class AttributeEvaluator(DatasetEvaluator):
@@ -164,7 +157,7 @@ class AttributeEvaluator(DatasetEvaluator):
         returned = [feature for part in gathered for feature in part[2]]
         scored = torch.cat(returned) if returned else None
         results = self.evaluate_features(
-            embeddings, features, pids, camids, attributes, paths, scored, placeless
+            embeddings, features, pids, camids, attributes, paths, scored, placeless, self._features.centre
         )
         if self.mask_attention is not None:
             logger.info(
@@ -184,6 +177,7 @@ class AttributeEvaluator(DatasetEvaluator):
         paths: list[str],
         returned: Tensor | None = None,
         placeless: Tensor | None = None,
+        centre: Tensor | None = None,
     ) -> dict[str, float]:
         """The metrics of features that are there already, queries first.
 
@@ -196,6 +190,7 @@ class AttributeEvaluator(DatasetEvaluator):
             paths: names of the images, for the report; [] where none is written.
             returned: the features that the target is scored by, (images, any size); by default the explained ones.
             placeless: f^k with A replaced by its mean over the positions, as ``features``.
+            centre: (M, D), what ``features`` are less; None where they are whole.
 
         Raises:
             DataError: features are NaN, or no query has a match.
@@ -203,104 +198,21 @@ class AttributeEvaluator(DatasetEvaluator):
         if self.same_camera:
             camids = torch.from_numpy(own_cameras(len(pids), paths))
         self.pids, self.camids, self.attributes, self.paths = pids, camids, attributes, paths
-        results = self._scores(embeddings, features, embeddings if returned is None else returned, placeless)
-        for study in self.studies:
-            results.update(study(self, embeddings, results))
-        return results
-
-    def _scores(
-        self, embeddings: Tensor, features: Tensor, returned: Tensor, placeless: Tensor | None
-    ) -> dict[str, float]:
-        q = self.num_query
-        target = self._ranking_meter()
-        for rows, distances in self.target_distances(returned[:q], returned[q:]):
-            target.update(distances, self.pids[:q][rows], self.camids[:q][rows])
-        reweighted = ReweightedRanking(
-            self.pids, self.camids, self.attributes, q, self.gamma, self._ranking_meter
+        self.features, self.centre = features, centre
+        scoring = Scoring(
+            *(self.num_query, pids, camids, attributes, self.target_distances, self.ranking_meter),
+            *(self.chunk, self.device, self.gamma, self.count_unlabelled),
         )
-        ranking, attribute = self._interpreted(embeddings, features, reweighted if self.gamma else None)
-        rankings = {"": ranking, "target_": target.compute()}
-        if self.gamma:
-            rankings |= {f"reweighted_{name}_": found for name, found in reweighted.compute().items()}
-        self.counts = {**count(ranking, len(self.pids) - q), "junk": self.junk}
-        results = self._results(rankings, attribute)
-        if placeless is not None:
-            ranking, attribute = self._interpreted(embeddings, placeless)
-            results |= _ranked({"placeless_": ranking}) | _attributed(attribute, "placeless_")
-        return results
-
-    def _interpreted(
-        self, embeddings: Tensor, features: Tensor, reweighted: ReweightedRanking | None = None
-    ) -> tuple[RankingResult, dict[str, float]]:
-        """Rank by the sum of all d^k, and measure these; ``reweighted`` takes the same tiles."""
-        q = self.num_query
-        labels = self._measured_labels()
-        interpreter, meter = self._ranking_meter(), AttributeMeter(self.pids[q:], labels[q:])
-        known = self._known_columns()
-        tiles = iter_attribute_distances(features[:, :q], features[:, q:], self.chunk, self.device)
-        for rows, chunk in itertools.groupby(tiles, key=operator.itemgetter(0)):
-            full = self._euclidean(embeddings, rows, self.device)
-            reconstructed = torch.empty(full.shape)
-            if reweighted is not None:
-                reweighted.start(rows)
-            for _, columns, parts in chunk:
-                sums, part = parts.sum(dim=0), full[:, columns]
-                reconstructed[:, columns] = sums.cpu()
-                meter.update(part, parts, self.pids[:q][rows], labels[:q][rows], known, columns, sums)
-                if reweighted is not None:
-                    reweighted.update(rows, columns, part, parts)
-            interpreter.update(reconstructed, self.pids[:q][rows], self.camids[:q][rows])
-            if reweighted is not None:
-                reweighted.finish(rows)
-        return interpreter.compute(), meter.compute()
-
-    def _euclidean(self, embeddings: Tensor, rows: slice, device: torch.device) -> Tensor:
-        """d of Eq. 4: Euclidean, whatever TEST.METRIC ranks the target by."""
-        a = embeddings[: self.num_query][rows].to(device)
-        b = embeddings[self.num_query :].to(device)
-        norms = a.square().sum(dim=1, keepdim=True) + b.square().sum(dim=1)
-        squared = norms - 2 * a @ b.T
-        return squared.masked_fill_(squared < _ROUNDING * norms, 0.0).sqrt_()
-
-    def _ranking_meter(self) -> RankingMeter:
-        return self.ranking_meter(self.pids[self.num_query :], self.camids[self.num_query :])
-
-    def _measured_labels(self) -> Tensor:
-        """The attributes (images, M) that X-mAP is taken over."""
-        if not self.count_unlabelled:
-            return self.attributes
-        unlabelled = (self.attributes < 0).all(dim=1, keepdim=True)
-        return torch.where(unlabelled, torch.zeros_like(self.attributes), self.attributes)
-
-    def _known_columns(self) -> Tensor:
-        """Attributes that the test set has at all: on another dataset, those whose names the two share."""
-        return (self.attributes >= 0).any(dim=0).nonzero().squeeze(1)
-
-    def _results(self, rankings: dict[str, RankingResult], attribute: dict[str, float]) -> dict[str, float]:
-        results = _ranked(rankings) | _attributed(attribute)
-        for kind in ("e", "c"):
-            results[f"random_X-mAP_{kind}"] = 100 * attribute[f"random_x_map_{kind}"]
+        ranking, results = scoring.scores(
+            embeddings, features, embeddings if returned is None else returned, placeless
+        )
+        self.counts = {**count(ranking, len(pids) - self.num_query), "junk": self.junk}
         if self.mask_attention is not None:
             results.update(self.mask_attention.compute())
         results["metric"] = (results["mAP"] + results["Rank-1"]) / 2
+        for study in self.studies:
+            results.update(study(self, embeddings, results))
         return results
-
-
-def _ranked(rankings: Mapping[str, RankingResult]) -> dict[str, float]:
-    """Rank-k, mAP and mINP in per cent, by the prefixes of the rankings."""
-    results: dict[str, float] = OrderedDict()
-    for prefix, ranking in rankings.items():
-        for k in RANKS:
-            results[f"{prefix}Rank-{k}"] = 100 * ranking.rank(k)
-        results[f"{prefix}mAP"] = 100 * ranking.mAP
-        results[f"{prefix}mINP"] = 100 * ranking.mINP
-    return results
-
-
-def _attributed(measured: Mapping[str, float], prefix: str = "") -> dict[str, float]:
-    """ADRE and both X-mAP in per cent."""
-    names = {"ADRE": "adre", "X-mAP_e": "x_map_e", "X-mAP_c": "x_map_c"}
-    return {f"{prefix}{name}": 100 * measured[own] for name, own in names.items()}
 
 
 def _kept(features: Tensor) -> Tensor:

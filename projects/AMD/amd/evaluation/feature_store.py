@@ -40,6 +40,11 @@ class FeatureStore:
         self._features = torch.empty(0)  # filled batch by batch: no copy is made at the end
         self._centre: Tensor | None = None  # (M, D)
 
+    @property
+    def centre(self) -> Tensor | None:
+        """What was subtracted from all features, (M, D) on the CPU; None in full precision."""
+        return self._centre
+
     def add(self, features: Tensor, names: Sequence[str]) -> None:
         """Take a batch (N, M, D).
 

@@ -56,6 +56,23 @@ KIND_WORDS = {
     "random": "random",
 }
 
+# Words for people without labels: result, words, the same without words and by chance.
+WORDS: tuple[tuple[str, str, str, str | float], ...] = (
+    ("words_AUC", 'area under the curve of "differs", mean over attributes', "share_AUC", 50.0),
+    ("words_Brier", "Brier score x 100 (low is good)", "", "base_Brier"),
+    ("words_error", "what is told is off by, points", "", ""),
+    ("words_told", "attributes that words are said of, of those with enough people", "", ""),
+    ("words_right", "attributes said to differ that do so", "", ""),
+    ("words_of_one_person", "pairs of one person that are said to differ in anything (low is good)", "", ""),
+    ("first_by_words", "a differing attribute comes first", "first_by_share", "random_first"),
+    (
+        "first_by_words_near",
+        "the same of the nearest tenth of the pairs",
+        "first_by_share_near",
+        "random_first_near",
+    ),
+)
+
 
 def results_table(results: Mapping[str, float]) -> str:
     """The evaluator's metrics: target and interpreter, beside what chance would reach, then all kinds of maps."""
@@ -78,7 +95,7 @@ def results_table(results: Mapping[str, float]) -> str:
             rows.append(row(words, name, results[chance] if isinstance(chance, str) else chance))
     headers = ["per cent", "target", "interpreter", *more.values(), "by chance"]
     table = tabulate(rows, headers=headers, floatfmt=".2f", tablefmt="pipe", missingval="")
-    parts = [table, *(_NOTES[p] for p in more if p in _NOTES), maps_table(results)]
+    parts = [table, *(_NOTES[p] for p in more if p in _NOTES), maps_table(results), answers_table(results)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -94,6 +111,17 @@ def maps_table(results: Mapping[str, float]) -> str:
     if not rows:
         return ""
     return tabulate(rows, headers=headers, floatfmt=".2f", tablefmt="pipe", missingval="")
+
+
+def answers_table(results: Mapping[str, float]) -> str:
+    """What is said of people held out, beside contributions alone and chance; "" where nothing was measured."""
+    rows = [
+        (words, results[name], results.get(share), results.get(chance) if isinstance(chance, str) else chance)
+        for name, words, share, chance in WORDS
+        if name in results
+    ]
+    headers = ["people without labels", "contribution and words", "contribution alone", "by chance"]
+    return tabulate(rows, headers=headers, floatfmt=".2f", tablefmt="pipe", missingval="") if rows else ""
 
 
 def attention_table(measured: MaskAttention, attribute_set: AttributeSet) -> str:

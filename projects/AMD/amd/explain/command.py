@@ -24,6 +24,7 @@ from ..build import RUN_CONFIG
 from ..command import TOP_K
 from .average_attention import average_attention
 from .average_contributions import average_contributions
+from .calibration_file import calibrate
 from .explainer import Explainer, build_explainer, explained_config
 from .explanation import PairExplanation
 from .files import Explanation, check_folder, write_explanation
@@ -60,6 +61,12 @@ def explain(args: argparse.Namespace) -> Path:
     explanation = Explanation(f"Why are two persons near or far? {Path(query).name}")
     explanation.data = {"config": args.config_file, "weights": weights, "query": query, "maps": args.maps}
     explanation.notes += _notes(queries, gallery)
+    if isinstance(explainer, Explainer):
+        shown = sorted({photo.people if photo.pid is not None else "" for photo in (*queries, *gallery)})
+        calibrated = calibrate(explainer, cfg, args.config_file, [Path(weights).parent, run], shown)
+        explanation.notes.append(calibrated.note)
+        if calibrated.calibration is None:
+            print(calibrated.note)
     if len(queries) == len(gallery) == 1:
         explanation.pairs = explainer.explain_pairs([_pair(queries[0], gallery[0])])
     else:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -25,6 +26,7 @@ from fastreid_projects.visualization.contributions.maps import BranchView
 
 from ..meta_arch import AMD
 from ..targets import TargetOutput, branch_attention
+from .calibration_file import calibrate
 from .explanation import MapKind
 from .pairs import NO_ATTRIBUTES, Encoded, Look, PairExplainer
 
@@ -71,15 +73,19 @@ class Explainer(PairExplainer):
     ) -> Explainer:
         """Build from the interpreter's yaml (or its run's config.yaml), its checkpoint, and more ``KEY VALUE``.
 
+        The calibration that an evaluation has left beside the checkpoint is taken, if it is of these weights.
+
         Raises:
             WeightsError: the checkpoint is missing, no interpreter's, or not that of the config.
             ConfigError: the config is another model's; :func:`build_explainer` takes any.
         """
-        explainer = build_explainer(explained_config(config, weights, opts), maps)
+        cfg = explained_config(config, weights, opts)
+        explainer = build_explainer(cfg, maps)
         if not isinstance(explainer, cls):
             raise ConfigError(
                 f"{config} is not the config of an interpreter: name a yaml whose MODEL.META_ARCHITECTURE is AMD"
             )
+        calibrate(explainer, cfg, config, [Path(weights).parent])
         return explainer
 
     @property

@@ -9,7 +9,7 @@
 | pairs/001/contributions.npy | float32 (2, M, h, w): in that of each attribute, in the config's order       |
 | pairs/001/attention.npy     | instead of it with ``--maps attention``                                      |
 | pairs/001/distance_query.png, distance_gallery.png | where the distance comes from                         |
-| pairs/001/1_<name>_query.png, 1_<name>_gallery.png | the maps of the attributes that contribute most       |
+| pairs/001/1_<name>_query.png, 1_<name>_gallery.png | the maps of the attributes that are shown first       |
 | averages/<name>_with.png, <name>_without.png, and .npy | mean maps with and without the attribute          |
 
 A folder is replaced as a whole only where its report.json says that it is an explanation and nothing but these files

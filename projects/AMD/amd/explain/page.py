@@ -86,8 +86,8 @@ def report_as_json(pairs: Sequence[PairExplanation]) -> list[dict[str, Any]]:
 
     Returns:
         One dict per pair: ``query``, ``gallery``, ``same_identity``, ``caption``, ``distance``,
-        ``reconstructed``, ``residual``, ``printed`` (the last three as text), ``maps`` (what was drawn), ``from``
-        and ``contributions``, the greatest first, each with ``name``, ``group``, ``phrase``, ``exclusive``,
+        ``reconstructed``, ``residual``, ``printed`` (the last three as text), ``maps`` (what was drawn), ``from``,
+        ``answer`` and ``contributions``, as they are shown, each with ``name``, ``group``, ``phrase``, ``exclusive``,
         ``value``, ``share`` (0-1), ``printed_value``, ``printed_percent`` and, but for attention, ``from``: sums over
         the cells of ``query`` and ``gallery``, and the ``rest`` that has no place.
     """

@@ -37,6 +37,7 @@ def pair_as_json(pair: PairExplanation, decimals: int) -> dict[str, Any]:
             "residual": _text(distance - total, decimals),
         },
         **_whole_as_json(pair, distance, decimals),
+        "answer": None if pair.answer is None else pair.answer.as_json(),
         "contributions": [
             _contribution_as_json(contribution, share)
             | {"printed_value": _text(value, decimals), "printed_percent": _text(percent, _PERCENT_DECIMALS)}

@@ -27,6 +27,8 @@ from fastreid_projects.data.images import ImageLike, as_rgb
 from fastreid_projects.errors import DataError
 from fastreid_projects.visualization.contributions.maps import ROUNDING, View, pair_maps
 
+from .answer import Answer
+from .calibration import Calibration
 from .explanation import AttributeContribution, MapKind, PairExplanation, WholeMaps
 
 NO_ATTRIBUTES = AttributeSet("none", "", "", ())
@@ -111,12 +113,16 @@ class PairExplainer:
         transform: the host's test transform: PIL image -> float tensor (3, H, W) of 0..255.
         attribute_set: the M attributes.
         maps: what is shown of an attribute: where its contribution arises, or the interpreter's attention.
+
+    Attributes:
+        calibration: what the distances and contributions mean; None says nothing of it.
     """
 
     def __init__(self, transform: Any, attribute_set: AttributeSet, maps: MapKind = "contributions") -> None:
         self.transform = transform
         self.attribute_set = attribute_set
         self.maps: MapKind = maps
+        self.calibration: Calibration | None = None
 
     def encode(self, images: Sequence[ImageLike] | Tensor, *, looks: bool = False) -> Encoded:
         """What the models make of N images, or of what :meth:`load` made of them; with ``looks``, from where."""
@@ -208,6 +214,20 @@ class PairExplainer:
             caption=pair.caption,
             whole=WholeMaps(whole.first[0].cpu().numpy(), whole.second[0].cpu().numpy(), float(whole.rest)),
             maps=self.maps,
+            answer=self._answer(query, gallery),
+        )
+
+    def _answer(self, a: _Seen, b: _Seen) -> Answer | None:
+        """What the calibrated model says of the pair, None without a calibration."""
+        if self.calibration is None:
+            return None
+        distance = float((a.embedding - b.embedding).norm())
+        return self.calibration.answer(
+            self.attribute_set.attributes,
+            distance,
+            (a.features - b.features).norm(dim=1).double().numpy(),
+            (a.features.norm(dim=1).double().numpy(), b.features.norm(dim=1).double().numpy()),
+            one_image=distance <= ROUNDING * float(a.embedding.norm() + b.embedding.norm()),
         )
 
     def _contributions(self, pair: Pair, a: _Seen, b: _Seen) -> list[AttributeContribution]:

@@ -1,0 +1,208 @@
+"""What words for people without labels are worth: AUC, Brier score, reliability, and what they put first.
+
+| letter | meaning       |
+| ------ | ------------- |
+| M      | attributes    |
+| P      | pairs         |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+from tabulate import tabulate
+
+from ..explain.word_model import Floats
+from ..explain.words import WORDS
+from .word_fit import Judged
+
+BINS = 10
+_NEAREST = 0.1  # of the pairs of different persons
+
+
+class WordScore(NamedTuple):
+    """What the probabilities of one attribute are worth.
+
+    Attributes:
+        name: of the attribute.
+        words: whether words are said of it: ``"yes"``, ``"too few people"`` or ``"cannot be told"``.
+        differ: share of the pairs of different persons that differ in it, 0..1.
+        auc: of the probability, on pairs of different persons, 0..1; 0.5 is chance.
+        part_auc: of the contribution d^k alone.
+        brier: mean squared error of the probability, on all pairs; 0 is perfect.
+        base_brier: of the share of pairs that differ, said of each pair.
+        curve: for each tenth of the probability (pairs, mean probability, share that differs).
+    """
+
+    name: str
+    words: str
+    differ: float
+    auc: float
+    part_auc: float
+    brier: float
+    base_brier: float
+    curve: Sequence[tuple[int, float, float]]
+
+    @property
+    def error(self) -> float:
+        """Mean distance of the reliability curve from the diagonal, weighted by pairs, 0..1."""
+        return _off(self.curve)
+
+
+def score_words(
+    judged: Judged, names: Sequence[str], told: NDArray[np.bool_], enough: NDArray[np.bool_]
+) -> list[WordScore]:
+    """Score each attribute that some of the pairs of different persons differ in and others do not.
+
+    Args:
+        judged: pairs of people held out.
+        names: of the M attributes.
+        told: which have words, (M,).
+        enough: which enough people have and lack, (M,).
+    """
+    scores = []
+    for k, name in enumerate(names):
+        known = judged.differ[:, k] >= 0
+        y, p = judged.differ[known, k], judged.probability[known, k]
+        others = ~judged.same[known]
+        if not 0 < y[others].sum() < others.sum():
+            continue
+        scores.append(
+            WordScore(
+                name,
+                "yes" if told[k] else "cannot be told" if enough[k] else "too few people",
+                float(y[others].mean()),
+                float(roc_auc_score(y[others], p[others])),
+                float(roc_auc_score(y[others], judged.parts[known, k][others])),
+                float(np.mean((p - y) ** 2)),
+                float(y.mean() * (1 - y.mean())),
+                reliability(y, p),
+            )
+        )
+    return scores
+
+
+def reliability(differ: NDArray[Any], probability: Floats) -> list[tuple[int, float, float]]:
+    """The curve of what is said against what is so: (pairs, mean probability, share that differs) of each tenth."""
+    tenth = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
+    found = []
+    for b in range(BINS):
+        inside = tenth == b
+        said, so = (float(v[inside].mean()) if inside.any() else 0.0 for v in (probability, differ))
+        found.append((int(inside.sum()), said, so))
+    return found
+
+
+def pooled_curve(scores: Sequence[WordScore]) -> list[tuple[int, float, float]]:
+    """The curves of several attributes in one."""
+    found = []
+    for b in range(BINS):
+        tenths = [score.curve[b] for score in scores]
+        pairs = sum(n for n, _, _ in tenths)
+        said, so = (sum(tenth[0] * tenth[i] for tenth in tenths) / max(pairs, 1) for i in (1, 2))
+        found.append((pairs, said, so))
+    return found
+
+
+def _off(curve: Sequence[tuple[int, float, float]]) -> float:
+    pairs = sum(n for n, _, _ in curve)
+    return sum(n * abs(said - so) for n, said, so in curve) / max(pairs, 1)
+
+
+def first_is_right(judged: Judged) -> dict[str, float]:
+    """How often a differing attribute comes first, in per cent of pairs of different persons that differ at all.
+
+    By contribution alone, by contribution times probability, and by chance; ``_near``: of the nearest tenth of pairs.
+    """
+    usable = ~judged.same & (judged.differ >= 0).any(axis=1) & (judged.differ == 1).any(axis=1)
+    if not usable.any():
+        return {}
+    differ, parts = judged.differ[usable], judged.parts[usable]
+    known = differ >= 0
+    distances = judged.distances[usable]
+    near = distances <= np.quantile(distances, _NEAREST)
+    orders = {"first_by_share": parts, "first_by_words": parts * judged.probability[usable]}
+    results: dict[str, float] = {}
+    for name, values in orders.items():
+        first = np.where(known, values, -1.0).argmax(axis=1)
+        right = differ[np.arange(len(differ)), first] == 1
+        results |= {name: 100 * float(right.mean()), f"{name}_near": 100 * float(right[near].mean())}
+    chance = (differ == 1).sum(axis=1) / known.sum(axis=1)
+    return results | {
+        "random_first": 100 * float(chance.mean()),
+        "random_first_near": 100 * float(chance[near].mean()),
+    }
+
+
+def said_to_differ(judged: Judged, told: NDArray[np.bool_]) -> dict[str, float]:
+    """How often an attribute is said to differ, in per cent: ``words_right`` of these words that are so, and
+    ``words_of_one_person``, pairs of one person that are said to differ in anything.
+
+    Args:
+        judged: pairs of people held out.
+        told: attributes (M,) with words.
+    """
+    said = (judged.probability >= WORDS[-1][0] / 100) & told
+    right = judged.differ[said & (judged.differ >= 0)]
+    results = {} if not len(right) else {"words_right": 100 * float(right.mean())}
+    if judged.same.any() and told.any():
+        results["words_of_one_person"] = 100 * float(said[judged.same].any(axis=1).mean())
+    return results
+
+
+def word_results(scores: Sequence[WordScore]) -> dict[str, float]:
+    """Means over the attributes that enough people have and lack, in per cent; {} where there are none.
+
+    ``words_told`` is the share of them that words are said of, ``words_error`` how far those are off.
+    """
+    enough = [score for score in scores if score.words != "too few people"]
+    told = [score for score in enough if score.words == "yes"]
+    if not enough:
+        return {}
+
+    def mean(name: str) -> float:
+        return 100 * float(np.mean([getattr(score, name) for score in enough]))
+
+    return {
+        "words_AUC": mean("auc"),
+        "share_AUC": mean("part_auc"),
+        "words_Brier": mean("brier"),
+        "base_Brier": mean("base_brier"),
+        "words_told": 100 * len(told) / len(enough),
+        "words_error": 100 * _off(pooled_curve(told)),
+    }
+
+
+def words_table(scores: Sequence[WordScore], topics: Sequence[str]) -> str:
+    """One row for each attribute, the best told first.
+
+    Args:
+        scores: of the attributes.
+        topics: what each is called, in their order.
+    """
+    rows = [
+        (
+            *(topic, s.words, 100 * s.differ, s.auc, s.part_auc),
+            *(s.brier, s.base_brier, 100 * s.error),
+        )
+        for s, topic in sorted(zip(scores, topics, strict=True), key=lambda pair: -pair[0].auc)
+    ]
+    headers = ["attribute", "words", "differ, %", "AUC", "AUC of d^k", "Brier", "by base rate", "off, points"]
+    floats = ("", "", ".1f", ".3f", ".3f", ".3f", ".3f", ".1f")
+    return tabulate(rows, headers=headers, floatfmt=floats, tablefmt="pipe")
+
+
+def curve_table(scores: Sequence[WordScore]) -> str:
+    """The reliability curves of all attributes with words in one."""
+    curve = pooled_curve([score for score in scores if score.words == "yes"])
+    rows = [
+        (f"{100 * b // BINS} to {100 * (b + 1) // BINS} %", pairs, 100 * said, 100 * so)
+        for b, (pairs, said, so) in enumerate(curve)
+        if pairs
+    ]
+    headers = ["differs, as told", "pairs", "mean, %", "differ truly, %"]
+    return tabulate(rows, headers=headers, floatfmt=".1f", tablefmt="pipe")
