@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from fastreid_projects.errors import DataError
 from fastreid_projects.visualization.heatmap import Image, check_attention, check_image
 
+from .answer import Answer
+
 # What an attribute's maps show: where its contribution arises, signed, or the interpreter's attention.
 MapKind = Literal["contributions", "attention"]
 MAP_KINDS: tuple[MapKind, ...] = ("contributions", "attention")
@@ -94,6 +96,7 @@ class PairExplanation:
         caption: a sentence to print above the pair.
         whole: where the distance arises; None where it is not known.
         maps: what the contributions' maps show.
+        answer: what the calibrated model says of the pair; None without a calibration.
 
     Raises:
         DataError: an image has another shape or type, the distance is not finite or there is no contribution.
@@ -109,6 +112,7 @@ class PairExplanation:
     caption: str = ""
     whole: WholeMaps | None = None
     maps: MapKind = "contributions"
+    answer: Answer | None = None
 
     def __post_init__(self) -> None:
         check_image(self.query_image, f"the query image '{self.query_name}'")
