@@ -33,6 +33,7 @@ FLOOR = 0.2
 MIN_SPREAD = 0.1
 LEVELS = 63  # of a map alone
 _JPEG_QUALITY = 90
+_GREY_QUALITY = 75
 
 
 def overlay(
@@ -161,9 +162,12 @@ def png_data_uri(image: Image) -> str:
 
 def photo_data_uri(image: Image) -> str:
     """Encode an RGB photo, uint8 (H, W, 3), as ``data:image/jpeg;base64,...``: a seventh of a PNG, alike to the eye."""
-    pixels = cv2.cvtColor(check_image(image, "the image"), cv2.COLOR_RGB2BGR)
-    content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
-    return "data:image/jpeg;base64," + base64.b64encode(content).decode("ascii")
+    return _jpeg_data_uri(cv2.cvtColor(check_image(image, "the image"), cv2.COLOR_RGB2BGR), _JPEG_QUALITY)
+
+
+def grey_data_uri(image: Image) -> str:
+    """Encode a photo in greys, RGB uint8 (H, W, 3), likewise; a map lies on it, so that it may be coarser."""
+    return _jpeg_data_uri(check_image(image, "the image")[..., 0], _GREY_QUALITY)
 
 
 def save_png(path: str | Path, image: Image) -> Path:
@@ -204,6 +208,11 @@ def _normalise(values: NDArray[np.float32], low: float, high: float) -> NDArray[
     if low == high:
         return np.zeros_like(values)
     return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
+
+
+def _jpeg_data_uri(pixels: NDArray[np.uint8], quality: int) -> str:
+    content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    return "data:image/jpeg;base64," + base64.b64encode(content).decode("ascii")
 
 
 def _encode_png(image: Image) -> bytes:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from markupsafe import Markup
 
-from fastreid_projects.visualization.heatmap import Image, photo_data_uri
+from fastreid_projects.visualization.heatmap import Image, grey_data_uri, photo_data_uri
 from fastreid_projects.visualization.signed import grey_photo
 
 HEIGHT = 256  # a photo that is higher is embedded at this height, in pixels
@@ -49,11 +49,12 @@ class PhotoSheet:
     def _class_of(self, kind: str, image: Image) -> str:
         key = (kind, image.shape, hashlib.sha256(np.ascontiguousarray(image)).digest())
         if key not in self._classes:
-            shown = self._shrunk(grey_photo(image) if kind == "grey" else image)
+            shown = self._shrunk(image)
+            uri = grey_data_uri(grey_photo(shown)) if kind == "grey" else photo_data_uri(shown)
             self._classes[key] = f"photo-{len(self._rules)}"
             height, width = image.shape[:2]
             self._rules.append(
-                f".{self._classes[key]}{{aspect-ratio:{width}/{height};background-image:url({photo_data_uri(shown)})}}"
+                f".{self._classes[key]}{{aspect-ratio:{width}/{height};background-image:url({uri})}}"
             )
         return self._classes[key]
 

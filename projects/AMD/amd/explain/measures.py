@@ -67,6 +67,12 @@ _SPLIT = {
     "X-mAP_e": "how far ahead the attributes that truly differ are, per cent; by chance: a random order",
     "X-mAP_c": "how far behind the attributes that are alike are, per cent; by chance: a random order",
 }
+# Not measures of maps but what they were measured on: what a place chosen at random hits.
+_AREAS = {
+    "area_alone": "the image's share in the mask of what it alone shows, per cent",
+    "area_shown": "its share in the mask of what it shows, per cent",
+    "area_changed": "its share in the pixels that a changed attribute altered, per cent",
+}
 _ORACLE = (
     "The oracle is told which attributes differ: even an interpreter at chance gains by it. Without place: each attention "
     "map replaced by its mean, so that what is lost is what place contributes."
@@ -146,10 +152,11 @@ def _attention(known: _Results) -> MeasureTable:
 
 
 def _maps(known: _Results) -> MeasureTable:
+    measures = MEASURES | _AREAS
     kinds = [
         kind
         for kind in KIND_WORDS
-        if kind != _RANDOM_KIND and any(known.has(f"{kind}_{name}") for name in MEASURES)
+        if kind != _RANDOM_KIND and any(known.has(f"{kind}_{name}") for name in measures)
     ]
     rows = [
         Measure(
@@ -158,7 +165,7 @@ def _maps(known: _Results) -> MeasureTable:
             known.text(f"{_RANDOM}{name}"),
             words,
         )
-        for name, words in MEASURES.items()
+        for name, words in measures.items()
         if any(known.has(f"{kind}_{name}") for kind in kinds)
     ]
     return MeasureTable("Do the maps show the right places?", [KIND_WORDS[kind] for kind in kinds], rows)
