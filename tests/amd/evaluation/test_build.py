@@ -1,6 +1,7 @@
 """An evaluation of an interpreter beside a plain one of its target, and the report of its run."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
