@@ -69,7 +69,7 @@ def write_found(
         counted = sum(entry.possible for entry in found)
         chance = by_chance([entry.query for entry in found], list(index.pictures.values()))["Rank-1"]
         notes.append(
-            f"Rank-1 {score:.2f} % of the {counted} queries that have a match in the gallery (by chance {chance:.2f} %)."
+            f"Rank-1 {score:.2f} % of the {counted} queries that have a match in the gallery; by chance {chance:.2f} %."
         )
         lines.append(f"Rank-1 {score:.2f} %")
     if matcher is not None:

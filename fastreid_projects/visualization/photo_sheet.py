@@ -47,7 +47,7 @@ class PhotoSheet:
         return Markup("\n".join(self._rules))
 
     def _class_of(self, kind: str, image: Image) -> str:
-        key = (kind, image.shape, hashlib.sha256(np.ascontiguousarray(image)).digest())
+        key = (kind, image.shape, hashlib.sha256(image.tobytes()).digest())
         if key not in self._classes:
             shown = self._shrunk(image)
             uri = grey_data_uri(grey_photo(shown)) if kind == "grey" else photo_data_uri(shown)

@@ -99,9 +99,7 @@ class _Sheet:
 
     def _photo(self, picture: Picture) -> str:
         if picture.path not in self._shown:
-            self._shown[picture.path] = self.photos.colour(
-                np.asarray(read_image(picture.path, format="RGB"))
-            )
+            self._shown[picture.path] = self.photos.colour(np.asarray(read_image(picture.path, format="RGB")))
         return self._shown[picture.path]
 
 

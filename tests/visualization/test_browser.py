@@ -1,4 +1,4 @@
-"""Pages of explanations and of searches in a real browser: skipped where Chromium, its driver or selenium is missing."""
+"""A report in a real browser: skipped where Chromium, its driver or selenium is missing."""
 
 import shutil
 from dataclasses import replace

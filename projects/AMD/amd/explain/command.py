@@ -174,9 +174,17 @@ def add_ranks(
     explainer: PairExplainer,
     found: list[Found[Photo]],
     args: argparse.Namespace,
-    chance: Mapping[str, float],
+    chance: Mapping[str, float] | None = None,
 ) -> None:
-    """Chosen queries with all their pairs explained; the rank lists of all queries as data."""
+    """Chosen queries with all their pairs explained; the rank lists of all queries as data.
+
+    Args:
+        explanation: gets them.
+        explainer: explains the pairs.
+        found: for all queries.
+        args: of the command: queries, seed, top_k.
+        chance: what a gallery in random order scores.
+    """
     chosen = choose_queries(found, args.queries, args.seed)
     pairs = iter(explainer.explain_pairs([pair for entry, _ in chosen for pair in _pairs(entry)]))
     for entry, caption in chosen:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from .explanation import PairExplanation
 
 _QUESTION = (
-    "Do two photographs show the same person? A computer model compares them by one number, their distance: small where "
-    "it takes both for one person, large where it takes them for two."
+    "Do two photographs show the same person? A computer model compares them by one number, their distance: small "
+    "where it takes both for one person, large where it takes them for two."
 )
 
 
@@ -38,5 +38,8 @@ def counted(pairs: Sequence[PairExplanation]) -> str:
     parts = [f"{same} of one person", f"{different} of different persons"]
     if len(pairs) > same + different:
         parts.append(f"{len(pairs) - same - different} without a label")
-    mistakes = f" {wrong} of them {'is a wrong match' if wrong == 1 else 'are wrong matches'}: another person, nearer than every right photograph." if wrong else ""
-    return f"{len(pairs)} pairs, by their labels: {', '.join(parts)}.{mistakes}"
+    text = f"{len(pairs)} pairs, by their labels: {', '.join(parts)}."
+    if not wrong:
+        return text
+    are = "is a wrong match" if wrong == 1 else "are wrong matches"
+    return f"{text} {wrong} of them {are}: another person, nearer than every right photograph."

@@ -74,8 +74,8 @@ _AREAS = {
     "area_changed": "its share in the pixels that a changed attribute altered, per cent",
 }
 _ORACLE = (
-    "The oracle is told which attributes differ: even an interpreter at chance gains by it. Without place: each attention "
-    "map replaced by its mean, so that what is lost is what place contributes."
+    "The oracle is told which attributes differ: even an interpreter at chance gains by it. Without place: each "
+    "attention map replaced by its mean, so that what is lost is what place contributes."
 )
 _RANDOM, _RANDOM_KIND = "random_", "random"
 

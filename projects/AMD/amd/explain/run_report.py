@@ -25,6 +25,7 @@ from .pairs import Pair
 
 logger = logging.getLogger("fastreid.projects.amd")
 
+
 class Choice(NamedTuple):
     """A pair of the test set to explain, why it was chosen, and whether it is a wrong match."""
 
@@ -134,7 +135,8 @@ def by_chance(evaluator: AttributeEvaluator, squared: np.ndarray) -> dict[str, f
 
 
 def _pair(evaluator: AttributeEvaluator, choice: Choice) -> Pair:
-    pids = [int(evaluator.pids[i]) for i in choice[:2]]
+    pids = [int(evaluator.pids[choice.query]), int(evaluator.pids[choice.gallery])]
+    query, gallery = (str(pid) if pid > 0 else "" for pid in pids)
     return Pair(
         evaluator.paths[choice.query],
         evaluator.paths[choice.gallery],
@@ -142,6 +144,7 @@ def _pair(evaluator: AttributeEvaluator, choice: Choice) -> Pair:
         evaluator.attributes[choice.gallery].tolist(),
         pids[0] == pids[1],
         choice.caption,
-        *(str(pid) if pid > 0 else "" for pid in pids),
-        wrong_match=choice.wrong_match,
+        query,
+        gallery,
+        choice.wrong_match,
     )
