@@ -207,15 +207,15 @@ class PairExplainer:
             gallery_image=np.asarray(gallery.picture),
             query_name=_name(pair.query),
             gallery_name=_name(pair.gallery),
+            query_person=pair.query_person,
+            gallery_person=pair.gallery_person,
+            wrong_match=pair.wrong_match,
             same_identity=pair.same_identity,
             distance=float((query.embedding - gallery.embedding).norm()),
             contributions=self._contributions(pair, query, gallery) if len(self.attribute_set) else [],
             caption=pair.caption,
             whole=WholeMaps(whole.first[0].cpu().numpy(), whole.second[0].cpu().numpy(), float(whole.rest)),
             maps=self.maps,
-            query_person=pair.query_person,
-            gallery_person=pair.gallery_person,
-            wrong_match=pair.wrong_match,
         )
 
     def _contributions(self, pair: Pair, a: _Seen, b: _Seen) -> list[AttributeContribution]:
