@@ -77,6 +77,25 @@ _ORACLE = (
     "The oracle is told which attributes differ: even an interpreter at chance gains by it. Without place: each "
     "attention map replaced by its mean, so that what is lost is what place contributes."
 )
+# Words for people without labels: what it means, the result of contributions alone, that of chance, or its number.
+_TOLD = {
+    "words_AUC": (
+        "how well the words tell who differs in an attribute, mean over attributes",
+        "share_AUC",
+        "",
+        "50.00",
+    ),
+    "words_Brier": ("mean squared error of what they say, times 100 (low is good)", "", "base_Brier", ""),
+    "words_error": ("points by which what they say is off, on average (low is good)", "", "", ""),
+    "words_told": ("attributes of which anything is said", "", "", ""),
+    "first_by_words": (
+        "pairs of different persons in which an attribute that differs comes first, per cent",
+        "first_by_share",
+        "random_first",
+        "",
+    ),
+    "first_by_words_near": ("the same of the nearest tenth", "first_by_share_near", "random_first_near", ""),
+}
 _RANDOM, _RANDOM_KIND = "random_", "random"
 
 
@@ -118,6 +137,7 @@ def measure_tables(
     tables = [
         _scores(known, "Finding the right person", scored, _RANKING, _ORACLE),
         _scores(known, "Splitting a distance into attributes", split, _SPLIT),
+        _told(known),
         _attention(known),
         _maps(known),
         _others(known),
@@ -149,6 +169,20 @@ def _attention(known: _Results) -> MeasureTable:
         if known.has(name)
     ]
     return MeasureTable("Attention, and attributes that were changed", ["measured"], rows)
+
+
+def _told(known: _Results) -> MeasureTable:
+    rows = [
+        Measure(
+            name,
+            [known.text(name), known.text(alone)],
+            known.text(chance) or fixed,
+            words,
+        )
+        for name, (words, alone, chance, fixed) in _TOLD.items()
+        if known.has(name)
+    ]
+    return MeasureTable("Words for people without labels", ["words", "contribution alone"], rows)
 
 
 def _maps(known: _Results) -> MeasureTable:

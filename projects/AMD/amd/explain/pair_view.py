@@ -18,6 +18,7 @@ from .explanation import AttributeContribution, PairExplanation
 from .places import in_words, thirds
 
 _PERCENT_DECIMALS = 1
+_UNTOLD = ": cannot be told"  # stands once above all such words
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,14 @@ def describe_pair(
 def _describe_answer(answer: Answer | None) -> dict[str, Any] | None:
     if answer is None:
         return None
-    return {"sentence": answer.sentence, "scale": Markup(answer.scale_svg), "words": answer.words}
+    told = [word for word in answer.words if word.verdict != "unknown"]
+    return {
+        "sentence": answer.sentence,
+        "scale": Markup(answer.scale_svg),
+        "told": told,
+        "untold": [word.text.replace(_UNTOLD, "") for word in answer.words if word.verdict == "unknown"],
+        "ordered": bool(answer.order),
+    }
 
 
 def _draw_maps(pair: PairExplanation, contribution: AttributeContribution, page: PageParts) -> dict[str, str]:
