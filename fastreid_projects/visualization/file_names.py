@@ -17,7 +17,8 @@ def tell_apart(paths: Iterable[str]) -> dict[str, str]:
         >>> tell_apart(["a/1/x.jpg", "a/2/x.jpg", "a/2/y.jpg"])
         {'a/1/x.jpg': '1/x.jpg', 'a/2/x.jpg': '2/x.jpg', 'a/2/y.jpg': 'y.jpg'}
     """
-    files = list(dict.fromkeys(paths))
+    names = list(dict.fromkeys(paths))
+    files = names
     labels: dict[str, str] = {}
     depth = 1
     while files:
@@ -30,7 +31,7 @@ def tell_apart(paths: Iterable[str]) -> dict[str, str]:
         labels |= {path: path for path in whole}
         files = [path for path in rest if path not in labels]
         depth += 1
-    return {path: labels[path] for path in dict.fromkeys(labels)}
+    return {path: labels[path] for path in names}
 
 
 def _tail(path: str, depth: int) -> str:

@@ -76,6 +76,7 @@ def write_report(
         measures=list(metrics),
         notes=list(notes),
         attributes=any(pair.contributions for pair in shown) or not shown,
+        labelled=any(entry.exclusive is not None for pair in shown for entry in pair.contributions),
         answers=any(pair.answer and pair.answer.words for pair in shown),
         attention="attention" in {pair.maps for pair in shown} | {entry.maps for entry in averages},
         sections=_sections(rank_lists, shown, averages, metrics),

@@ -156,6 +156,7 @@ def describe_pair(
             "whole": _draw_whole(pair, page),
             "overshoots": data["printed"]["residual"].startswith("-"),
             "top": entries[:top_k],
+            "by_value": pair.ranked == sorted(pair.ranked, key=lambda c: -c.value),
             "rest_value": _text_sum((e["printed_value"] for e in rest), decimals),
             "rest_percent": _text_sum((e["printed_percent"] for e in rest), _PERCENT_DECIMALS),
             "rest_share": 100 * math.fsum(e["share"] for e in rest),
@@ -172,7 +173,6 @@ def _describe_answer(answer: Answer | None) -> dict[str, Any] | None:
         "scale": Markup(answer.scale_svg),
         "told": told,
         "untold": [word.text.replace(_UNTOLD, "") for word in answer.words if word.verdict == "unknown"],
-        "ordered": bool(answer.order),
     }
 
 
