@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 Verdict = Literal["differs", "alike", "unknown"]
 
@@ -17,12 +17,16 @@ class AttributeWord:
         text: words for people, e.g. ``"backpack: probably differs (91 %)"``.
         probability: that the two differ, 0..1, as calibrated; None where nothing is known.
         verdict: what the text says; "unknown" where neither is probable enough for a word.
+        among_alike: share 0..1 of pairs that are alike in it whose contribution is smaller; None if not known.
+        among_different: likewise of pairs that differ in it.
     """
 
     name: str
     text: str
     probability: float | None
     verdict: Verdict
+    among_alike: float | None = None
+    among_different: float | None = None
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,19 @@ class Answer:
         false_match_rate: share 0..1 of pairs of different persons that are at least as near; None if not known.
         scale_svg: both distributions with this pair on them, as inline SVG without a script; "" if there is none.
         words: what is said of the attributes, in the order to show; () without attributes.
+        order: names of the attributes in the order in which contributions are shown; () shows the greatest first.
+        dataset: whose people the numbers were measured on.
     """
 
     sentence: str
     false_match_rate: float | None
     scale_svg: str
     words: tuple[AttributeWord, ...] = ()
+    order: tuple[str, ...] = ()
+    dataset: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the drawing."""
+        data = asdict(self)
+        del data["scale_svg"]
+        return data
