@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fastreid_projects.amd.explain import (
     Answer,
@@ -16,6 +17,9 @@ from fastreid_projects.amd.explain import (
 )
 from fastreid_projects.amd.explain.measures import measure_tables
 from fastreid_projects.amd.explain.rank_list import RankedImage, RankList
+from fastreid_projects.data.sources import Picture
+from fastreid_projects.retrieval.rank_lists import Found
+from fastreid_projects.visualization.ranks import write_rank_page
 
 webdriver = pytest.importorskip("selenium.webdriver")
 from selenium.webdriver.chrome.service import Service  # noqa: E402
@@ -239,6 +243,35 @@ def test_pictures_are_enlarged(page):
     figures[2].click()
     assert viewer.find_element(By.CSS_SELECTOR, ".photo img").is_displayed()
     press(page, Keys.ESCAPE)
+
+
+def test_the_page_of_a_search_has_the_same_tools(driver, tmp_path):
+    paths = []
+    for person in (1, 2, 3):
+        paths.append(tmp_path / f"{person}.png")
+        Image.fromarray(image(person, 1)).save(paths[-1])
+    one, two, three = (Picture(str(path), i, i) for i, path in enumerate(paths, start=1))
+    again = replace(one, camid=7)
+    lists = [
+        (Found(one, [two, again], [1.0, 2.0], possible=True), "Its worst."),
+        (Found(two, [replace(two, camid=7), three], [0.5, 3.0], possible=True), ""),
+    ]
+    page = write_rank_page(lists, tmp_path / "search.html", title="What is nearest?")
+    size(driver, 1280, 900)
+    driver.get(page.as_uri())
+    assert driver.find_element(By.ID, "query2").is_displayed()
+    choose(driver, "mark", "another person first (1)")
+    assert not driver.find_element(By.ID, "query2").is_displayed()
+    choose(driver, "mark", "all 2 queries")
+    choose(driver, "sort", "nearest first")
+    order = [s.get_attribute("id") for s in driver.find_elements(By.CSS_SELECTOR, ".ranks")]
+    assert order == ["query2", "query1"]
+    press(driver, "/")
+    press(driver, "3")  # a person in the second list alone
+    assert not driver.find_element(By.ID, "query1").is_displayed()
+    driver.find_element(By.CSS_SELECTOR, "#query2 .asked").click()
+    assert driver.find_element(By.ID, "viewer").is_displayed()
+    assert driver.get_log("browser") == []
 
 
 def test_a_phone_needs_no_scrolling_sideways(driver, report):

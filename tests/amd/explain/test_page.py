@@ -187,6 +187,22 @@ def test_every_measure_stands_beside_chance(page):
     assert page.by_class["chance"] == ["3.00", "30.00"]
 
 
+def test_words_for_people_without_labels_stand_beside_contributions_alone():
+    results = {
+        "words_AUC": 76.0,
+        "share_AUC": 74.0,
+        "words_Brier": 12.5,
+        "base_Brier": 17.9,
+        "words_told": 18,
+    }
+    (table,) = measure_tables(results)
+    assert [(row.name, row.values, row.chance) for row in table.rows] == [
+        ("words_AUC", ["76.00", "74.00"], "50.00"),
+        ("words_Brier", ["12.50", ""], "17.90"),
+        ("words_told", ["18.00", ""], ""),
+    ]
+
+
 def test_files_of_one_name_are_told_apart(tmp_path):
     pair = replace(explain([1.0], 1.0), query_name="data/cam1/0001.jpg", gallery_name="data/cam2/0001.jpg")
     page = Page(write_report(tmp_path / "r.html", "t", [pair]).read_text("utf-8"))
