@@ -39,6 +39,11 @@ class Picture:
         return Path(self.path).name
 
     @property
+    def person(self) -> str:
+        """Whom it shows, in words; "" if that is not known, or a stranger."""
+        return "" if self.pid is None or _is_stranger(self.pid) else str(self.pid)
+
+    @property
     def identity(self) -> tuple[str, int | str] | None:
         """Who it is among the people of all datasets; None if it is not known."""
         return None if self.pid is None else (self.people, self.pid)

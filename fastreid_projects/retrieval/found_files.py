@@ -14,7 +14,7 @@ from fastreid_projects.data.sources import Picture
 from fastreid_projects.files import check_writable, write_aside
 from fastreid_projects.retrieval.matching import Matcher
 from fastreid_projects.retrieval.picture_index import PictureIndex
-from fastreid_projects.retrieval.rank_lists import Found, choose_queries, rank_1
+from fastreid_projects.retrieval.rank_lists import Found, by_chance, choose_queries, rank_1
 from fastreid_projects.visualization.ranks import write_rank_page
 
 _COLUMNS = ("query", "rank", "gallery", "distance", "right", "same")
@@ -67,7 +67,10 @@ def write_found(
     if score is not None:
         content["Rank-1"] = score
         counted = sum(entry.possible for entry in found)
-        notes.append(f"Rank-1 {score:.2f} % of the {counted} queries that have a match in the gallery.")
+        chance = by_chance([entry.query for entry in found], list(index.pictures.values()))["Rank-1"]
+        notes.append(
+            f"Rank-1 {score:.2f} % of the {counted} queries that have a match in the gallery; by chance {chance:.2f} %."
+        )
         lines.append(f"Rank-1 {score:.2f} %")
     if matcher is not None:
         fitted = matcher.fitted

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from fastreid_projects.data.sources import Picture
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.evaluation.chance import random_scores
 from fastreid_projects.evaluation.distance import METRICS
 from fastreid_projects.evaluation.index import GalleryIndex
 
@@ -150,6 +151,21 @@ def rank_1(found: Sequence[Found[Kind]]) -> float | None:
     """Return how many of the queries that count have a right image first, in per cent; None where none counts."""
     first = [entry.right[0] is True for entry in found if entry.possible and entry.photos]
     return 100 * sum(first) / len(first) if first else None
+
+
+def by_chance(queries: Sequence[Picture], gallery: Sequence[Picture]) -> dict[str, float]:
+    """Return Rank-1, mAP and so on of a gallery in random order, in per cent; {} where no query counts."""
+    persons = Counter(photo.identity for photo in gallery)
+    shots = Counter((photo.identity, photo.camid) for photo in gallery)
+    by_path = {photo.path: photo for photo in gallery}
+
+    def counts(query: Picture) -> tuple[int, int]:
+        own = by_path.get(query.path)
+        itself = own is not None and own.identity == query.identity and own.camid != query.camid
+        matches = persons[query.identity] - shots[query.identity, query.camid] - itself
+        return matches, len(gallery) - persons[query.identity]
+
+    return random_scores(counts(query) for query in queries if query.identity is not None)
 
 
 def choose_queries(found: Sequence[Found[Kind]], number: int, seed: int = 0) -> list[tuple[Found[Kind], str]]:

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastreid_projects.errors import DataError
 from fastreid_projects.files import write_aside
+from fastreid_projects.visualization.layers import Layer, layer_size
 
 Image = NDArray[np.uint8]
 
@@ -30,7 +31,9 @@ COLOUR_MAP = "inferno"
 ALPHA = 0.6
 FLOOR = 0.2
 MIN_SPREAD = 0.1
+LEVELS = 63  # of a map alone
 _JPEG_QUALITY = 90
+_GREY_QUALITY = 75
 
 
 def overlay(
@@ -65,17 +68,42 @@ def overlay(
             the scale or the opacities are out of range.
     """
     pixels = check_image(image, "the image")
+    level = _level(attention, (low, high), (floor, alpha), *pixels.shape[:2])
+    opacity = (floor + (alpha - floor) * level)[..., None]
+    colour = _lookup_table()[np.rint(level * 255).astype(np.intp)]
+    return np.rint(pixels * (1 - opacity) + colour * opacity).astype(np.uint8)
+
+
+def attention_layer(
+    attention: ArrayLike, *, low: float, high: float, alpha: float = ALPHA, floor: float = FLOOR
+) -> Layer:
+    """Draw an attention map alone, to be laid over a photo by a page: what :func:`overlay` shows.
+
+    Raises:
+        DataError: as of :func:`overlay`.
+    """
+    height, width = layer_size(check_attention(attention, "the attention map"))
+    level = _level(attention, (low, high), (floor, alpha), height, width)
+    steps = np.linspace(0, 1, LEVELS + 1, dtype=np.float32)
+    colours = _lookup_table()[np.rint(steps * 255).astype(np.intp)]
+    palette = np.column_stack([colours, 255 * (floor + (alpha - floor) * steps)])
+    return Layer(np.rint(LEVELS * level).astype(np.uint8), np.rint(palette).astype(np.uint8))
+
+
+def _level(
+    attention: ArrayLike, scale: tuple[float, float], opacities: tuple[float, float], height: int, width: int
+) -> NDArray[np.float32]:
+    """A map on its scale in [0, 1], enlarged, float (height, width)."""
     values = check_attention(attention, "the attention map")
+    (low, high), (floor, alpha) = scale, opacities
     if not (np.isfinite([low, high]).all() and low <= high):
         raise DataError(
             f"the scale of a heat map must be finite with low <= high, not low={low}, high={high}"
         )
     if not 0 <= floor <= alpha < 1:
         raise DataError(f"opacities must obey 0 <= floor <= alpha < 1, not floor={floor}, alpha={alpha}")
-    level = np.clip(enlarge(_normalise(values, low, high), *pixels.shape[:2]), 0, 1)
-    opacity = (floor + (alpha - floor) * level)[..., None]
-    colour = _lookup_table()[np.rint(level * 255).astype(np.intp)]
-    return np.rint(pixels * (1 - opacity) + colour * opacity).astype(np.uint8)
+    level: NDArray[np.float32] = np.clip(enlarge(_normalise(values, low, high), height, width), 0, 1)
+    return level
 
 
 def pair_scale(*maps: ArrayLike, percentiles: tuple[float, float] = (1, 99)) -> tuple[float, float]:
@@ -134,9 +162,12 @@ def png_data_uri(image: Image) -> str:
 
 def photo_data_uri(image: Image) -> str:
     """Encode an RGB photo, uint8 (H, W, 3), as ``data:image/jpeg;base64,...``: a seventh of a PNG, alike to the eye."""
-    pixels = cv2.cvtColor(check_image(image, "the image"), cv2.COLOR_RGB2BGR)
-    content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
-    return "data:image/jpeg;base64," + base64.b64encode(content).decode("ascii")
+    return _jpeg_data_uri(check_image(image, "the image")[..., ::-1], _JPEG_QUALITY)
+
+
+def grey_data_uri(image: Image) -> str:
+    """Encode a photo in greys, RGB uint8 (H, W, 3), likewise; a map lies on it, so that it may be coarser."""
+    return _jpeg_data_uri(check_image(image, "the image")[..., 0], _GREY_QUALITY)
 
 
 def save_png(path: str | Path, image: Image) -> Path:
@@ -177,6 +208,14 @@ def _normalise(values: NDArray[np.float32], low: float, high: float) -> NDArray[
     if low == high:
         return np.zeros_like(values)
     return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
+
+
+def _jpeg_data_uri(pixels: Image, quality: int) -> str:
+    """Encode an image, BGR (H, W, 3) or in greys (H, W)."""
+    content = cv2.imencode(".jpg", np.ascontiguousarray(pixels), [cv2.IMWRITE_JPEG_QUALITY, quality])[
+        1
+    ].tobytes()
+    return "data:image/jpeg;base64," + base64.b64encode(content).decode("ascii")
 
 
 def _encode_png(image: Image) -> bytes:

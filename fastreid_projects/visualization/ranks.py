@@ -11,10 +11,16 @@ import numpy as np
 from fastreid_projects.data.images import read_image
 from fastreid_projects.data.sources import Picture
 from fastreid_projects.files import write_aside
-from fastreid_projects.visualization.heatmap import photo_data_uri
+from fastreid_projects.visualization.browse import Entry, browse
+from fastreid_projects.visualization.file_names import tell_apart
 from fastreid_projects.visualization.pages import render
+from fastreid_projects.visualization.photo_sheet import PhotoSheet
 
-_HEIGHT = 256  # of a picture on the page, at most
+_MARKS = {
+    "right": "the right person first",
+    "wrong": "another person first",
+    "unknown": "no label, or no match in the gallery",
+}
 
 
 def write_rank_page(
@@ -38,40 +44,74 @@ def write_rank_page(
         DataError: a picture cannot be read, or the file cannot be written.
     """
     distances = [distance for found, _ in lists for distance in found.distances]
-    decimals = 1 if distances and max(distances) >= 10 else 3
-    shown: dict[str, str] = {}
-
-    def picture(one: Picture) -> str:
-        if one.path not in shown:
-            shown[one.path] = _thumbnail(one.path)
-        return shown[one.path]
-
-    def ranked(found: Any) -> list[dict[str, Any]]:
-        return [
-            {
-                "name": photo.name,
-                "picture": picture(photo),
-                "right": right,
-                "printed": f"{distance:.{decimals}f}",
-                "same": None if judge is None else judge(distance),
-            }
-            for photo, distance, right in zip(found.photos, found.distances, found.right, strict=True)
-        ]
-
-    rows = [
-        {
-            "query": found.query.name,
-            "picture": picture(found.query),
-            "caption": caption,
-            "ranked": ranked(found),
-        }
-        for found, caption in lists
-    ]
-    page = render("rank_page.html.jinja", title=title, notes=list(notes), lists=rows)
+    sheet = _Sheet(lists, judge, decimals=1 if distances and max(distances) >= 10 else 3)
+    rows = [sheet.describe(found, caption) for found, caption in lists]
+    page = render(
+        "rank_page.html.jinja",
+        title=title,
+        notes=list(notes),
+        lists=rows,
+        photos=sheet.photos,
+        tools=browse([_entry(row, i) for i, row in enumerate(rows, start=1)], _MARKS, "queries"),
+    )
     return write_aside(path, page.encode())
 
 
-def _thumbnail(path: str) -> str:
-    image = read_image(path, format="RGB")
-    image.thumbnail((_HEIGHT, _HEIGHT))
-    return photo_data_uri(np.asarray(image))
+class _Sheet:
+    """Describes rank lists for the page: each picture is read and embedded once.
+
+    Args:
+        lists: of :func:`write_rank_page`.
+        judge: likewise.
+        decimals: of distances.
+    """
+
+    def __init__(
+        self, lists: Sequence[tuple[Any, str]], judge: Callable[[float], bool] | None, decimals: int
+    ) -> None:
+        self.photos = PhotoSheet()
+        self.judge = judge
+        self.decimals = decimals
+        self._names = tell_apart(one.path for found, _ in lists for one in (found.query, *found.photos))
+        self._shown: dict[str, str] = {}
+
+    def describe(self, found: Any, caption: str) -> dict[str, Any]:
+        """Return what ``rank_list.html.jinja`` prints, and what :func:`_entry` takes."""
+        return {
+            "query": self._names[found.query.path],
+            "person": found.query.person,
+            "photo": self._photo(found.query),
+            "caption": caption,
+            "possible": found.possible,
+            "nearest": found.distances[0] if found.distances else 0.0,
+            "ranked": [
+                {
+                    "name": self._names[photo.path],
+                    "photo": self._photo(photo),
+                    "person": photo.person,
+                    "right": right,
+                    "printed": f"{distance:.{self.decimals}f}",
+                    "same": None if self.judge is None else self.judge(distance),
+                }
+                for photo, distance, right in zip(found.photos, found.distances, found.right, strict=True)
+            ],
+        }
+
+    def _photo(self, picture: Picture) -> str:
+        if picture.path not in self._shown:
+            self._shown[picture.path] = self.photos.colour(np.asarray(read_image(picture.path, format="RGB")))
+        return self._shown[picture.path]
+
+
+def _entry(row: dict[str, Any], number: int) -> Entry:
+    first = row["ranked"][0]["right"] if row["ranked"] else None
+    mark = "unknown" if first is None or not row["possible"] else "right" if first else "wrong"
+    shown = row["ranked"]
+    return Entry(
+        id=f"query{number}",
+        title=f"{row['query']} {'✓' if mark == 'right' else '✗' if mark == 'wrong' else ''}".strip(),
+        files=(row["query"], *(found["name"] for found in shown)),
+        persons=(row["person"], *(found["person"] for found in shown)),
+        marks=(mark,),
+        distance=row["nearest"],
+    )

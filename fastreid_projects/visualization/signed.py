@@ -17,11 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastreid_projects.errors import DataError
 from fastreid_projects.visualization.heatmap import Image, check_attention, check_image, enlarge
+from fastreid_projects.visualization.layers import Layer, layer_size
 
 WARM = (255, 176, 32)
 COOL = (16, 44, 160)
 GREYS = (76, 150)  # of the photo, from its darkest to its lightest parts
 ALPHA = 0.9
+LEVELS = 31  # of a map alone, on either side of 0
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -44,14 +46,27 @@ def signed_overlay(image: Image, shares: ArrayLike, *, limit: float, alpha: floa
         DataError: the image or the map has another shape or type, or the limit is negative or not finite.
     """
     pixels = check_image(image, "the image")
-    values = check_attention(shares, "the signed map")
-    if not (np.isfinite(limit) and limit >= 0):
-        raise DataError(f"the limit of a signed map must be finite and at least 0, not {limit}")
-    level = np.clip(values / limit, -1, 1) if limit > 0 else np.zeros_like(values)
-    level = np.clip(enlarge(level.astype(np.float32), *pixels.shape[:2]), -1, 1)
+    level = _level(shares, limit, *pixels.shape[:2])
     opacity = (alpha * np.abs(level))[..., None]
-    colour = np.where(level[..., None] > 0, np.array(WARM, np.float32), np.array(COOL, np.float32))
-    return np.rint(_greyed(pixels) * (1 - opacity) + colour * opacity).astype(np.uint8)
+    shown = _greyed(pixels) * (1 - opacity) + _colours(level) * opacity
+    return np.rint(shown).astype(np.uint8)
+
+
+def signed_layer(shares: ArrayLike, *, limit: float, alpha: float = ALPHA) -> Layer:
+    """Draw a signed map alone, to be laid over :func:`grey_photo` by a page: what :func:`signed_overlay` shows.
+
+    Raises:
+        DataError: the map has another shape, or the limit is negative or not finite.
+    """
+    level = _level(shares, limit, *layer_size(check_attention(shares, "the signed map")))
+    steps = np.linspace(-1, 1, 2 * LEVELS + 1, dtype=np.float32)
+    palette = np.column_stack([_colours(steps), 255 * alpha * np.abs(steps)])
+    return Layer(np.rint(LEVELS * (level + 1)).astype(np.uint8), np.rint(palette).astype(np.uint8))
+
+
+def grey_photo(image: Image) -> Image:
+    """Return the photo in the greys that lie below a signed map, RGB uint8 (H, W, 3)."""
+    return np.rint(_greyed(check_image(image, "the image"))).astype(np.uint8)
 
 
 def signed_limit(*maps: ArrayLike, percentile: float = 99.5) -> float:
@@ -74,6 +89,21 @@ def signed_bar(width: int = 256, height: int = 16) -> Image:
     """Draw the legend of :func:`signed_overlay`, what draws together on the left, what pushes apart on the right."""
     ramp = np.linspace(-1, 1, width, dtype=np.float32)[None]
     return signed_overlay(np.full((height, width, 3), 128, np.uint8), ramp, limit=1)
+
+
+def _level(shares: ArrayLike, limit: float, height: int, width: int) -> NDArray[np.float32]:
+    """A signed map in [-1, 1], enlarged, float (height, width)."""
+    values = check_attention(shares, "the signed map")
+    if not (np.isfinite(limit) and limit >= 0):
+        raise DataError(f"the limit of a signed map must be finite and at least 0, not {limit}")
+    level = np.clip(values / limit, -1, 1) if limit > 0 else np.zeros_like(values)
+    enlarged: NDArray[np.float32] = np.clip(enlarge(level.astype(np.float32), height, width), -1, 1)
+    return enlarged
+
+
+def _colours(level: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Warm above 0, else cool: float, three numbers for each level."""
+    return np.where(level[..., None] > 0, np.array(WARM, np.float32), np.array(COOL, np.float32))
 
 
 def _greyed(pixels: Image) -> NDArray[np.float32]:

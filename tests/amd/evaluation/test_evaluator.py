@@ -12,7 +12,8 @@ from fastreid_projects.amd.evaluation.evaluator import AttributeEvaluator
 from fastreid_projects.amd.evaluation.faithfulness import MaskAttention, attention_in_mask
 from fastreid_projects.amd.evaluation.feature_store import FeatureStore
 from fastreid_projects.amd.evaluation.tables import KIND_WORDS, attention_table, maps_table, results_table
-from fastreid_projects.amd.explain.run_report import choose_pairs, report_metrics
+from fastreid_projects.amd.explain.measures import measure_tables
+from fastreid_projects.amd.explain.run_report import choose_pairs
 from fastreid_projects.data.attributes import DEMO
 from fastreid_projects.errors import DataError
 from fastreid_projects.evaluation.ranking import evaluate_rank
@@ -249,8 +250,18 @@ def test_every_kind_of_map_is_printed_also_where_it_is_bad():
         "80.90",
     ]
     assert maps_table(results) in results_table(results)
-    (printed,) = [value for name, value, _ in report_metrics(results) if name == "deletion"]
-    assert printed == "contributions 70.00; attention 87.20; random 80.90"
+    tables = {table.title: table for table in measure_tables(results, {"Rank-1": 1.5})}
+    maps = tables["Do the maps show the right places?"]
+    (printed,) = [row for row in maps.rows if row.name == "deletion"]
+    assert (maps.columns, printed.values, printed.chance) == (
+        ["contributions", "attention"],
+        ["70.00", "87.20"],
+        "80.90",
+    )
+    printed = [value for table in tables.values() for row in table.rows for value in row.values if value]
+    assert len(printed) == sum(not name.startswith("random_") for name in results)  # each once
+    (rank_1,) = [r for t in tables.values() for r in t.rows if r.name == "Rank-1"]
+    assert rank_1.chance == "1.50"
 
 
 def test_attention_inside_a_mask():
@@ -300,12 +311,18 @@ def test_chosen_pairs_are_what_their_captions_say():
     camids = np.concatenate([np.zeros(queries, int), 1 + np.arange(gallery) % 2])
     chosen = choose_pairs(distances, pids, camids, 6)
     assert len(chosen) == 6
-    for query, other, caption in chosen:
+    for query, other, caption, wrong_match in chosen:
         same = pids[query] == pids[other]
         assert same == caption.startswith("The same person")
         others = np.flatnonzero(pids[queries:] != pids[query])
         if caption.startswith("The nearest other"):
-            assert distances[query, other - queries] == distances[query, others].min()
+            nearest = distances[query, others].min()
+            assert distances[query, other - queries] == nearest
+            right = np.flatnonzero(pids[queries:] == pids[query])
+            assert wrong_match == (nearest < distances[query, right].min())
+        else:
+            assert not wrong_match
+    assert len({choice.wrong_match for choice in choose_pairs(distances, pids, camids, 12)}) == 2
 
 
 def test_results_are_plain_numbers():

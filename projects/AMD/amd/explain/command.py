@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,14 @@ from fastreid_projects.data.images import as_rgb
 from fastreid_projects.data.sources import is_own_dataset
 from fastreid_projects.engine.trainer import final_weights
 from fastreid_projects.errors import ConfigError
-from fastreid_projects.retrieval.rank_lists import Found, check_depth, check_ranking, choose_queries, rank_1
+from fastreid_projects.retrieval.rank_lists import (
+    Found,
+    by_chance,
+    check_depth,
+    check_ranking,
+    choose_queries,
+    rank_1,
+)
 
 from ..build import RUN_CONFIG
 from ..command import TOP_K
@@ -28,6 +35,7 @@ from .calibration_file import calibrate
 from .explainer import Explainer, build_explainer, explained_config
 from .explanation import PairExplanation
 from .files import Explanation, check_folder, write_explanation
+from .measures import measure_tables
 from .pairs import Pair, PairExplainer
 from .rank_list import RankedImage, RankList
 from .search import features_key, open_index, search
@@ -73,7 +81,7 @@ def explain(args: argparse.Namespace) -> Path:
         check_ranking(cfg)
         index = open_index(explainer, gallery, index_path, args.index_type, features_key(cfg))
         found = search(explainer, queries, gallery, index, args.top_k)
-        add_ranks(explanation, explainer, found, args)
+        add_ranks(explanation, explainer, found, args, by_chance(queries, gallery))
     if args.average_maps and isinstance(explainer, Explainer):
         average = average_attention if args.maps == "attention" else average_contributions
         explanation.averages = average(explainer, queries)
@@ -144,24 +152,48 @@ def _slug(name: str) -> str:
     return f"{Path(name).name}-{hashlib.sha256(str(Path(name).resolve()).encode()).hexdigest()[:8]}"
 
 
-def _pair(query: Photo, photo: Photo, caption: str = "") -> Pair:
-    return Pair(query.path, photo.path, query.attributes, photo.attributes, photo.shows(query), caption)
+def _pair(query: Photo, photo: Photo, caption: str = "", *, wrong_match: bool = False) -> Pair:
+    return Pair(
+        query.path,
+        photo.path,
+        query.attributes,
+        photo.attributes,
+        photo.shows(query),
+        caption,
+        query.person,
+        photo.person,
+        wrong_match,
+    )
+
+
+def _pairs(entry: Found[Photo]) -> list[Pair]:
+    """A query with each image that was found; other persons before the first right one are wrong matches."""
+    right = entry.right
+    wrong = [entry.possible and True not in right[: i + 1] for i in range(len(right))]
+    return [
+        _pair(entry.query, photo, f"Rank {rank}.", wrong_match=mark)
+        for rank, (photo, mark) in enumerate(zip(entry.photos, wrong, strict=True), start=1)
+    ]
 
 
 def add_ranks(
-    explanation: Explanation, explainer: PairExplainer, found: list[Found[Photo]], args: argparse.Namespace
+    explanation: Explanation,
+    explainer: PairExplainer,
+    found: list[Found[Photo]],
+    args: argparse.Namespace,
+    chance: Mapping[str, float] | None = None,
 ) -> None:
-    """Chosen queries with all their pairs explained; the rank lists of all queries as data."""
+    """Chosen queries with all their pairs explained; the rank lists of all queries as data.
+
+    Args:
+        explanation: gets them.
+        explainer: explains the pairs.
+        found: for all queries.
+        args: of the command: queries, seed, top_k.
+        chance: what a gallery in random order scores.
+    """
     chosen = choose_queries(found, args.queries, args.seed)
-    pairs = iter(
-        explainer.explain_pairs(
-            [
-                _pair(entry.query, photo, f"Rank {rank}.")
-                for entry, _ in chosen
-                for rank, photo in enumerate(entry.photos, start=1)
-            ]
-        )
-    )
+    pairs = iter(explainer.explain_pairs([pair for entry, _ in chosen for pair in _pairs(entry)]))
     for entry, caption in chosen:
         own = [next(pairs) for _ in entry.photos]
         explanation.rank_lists.append(_rank_list(entry, caption, own, args.top_k))
@@ -179,8 +211,7 @@ def add_ranks(
     score = rank_1(found)
     if score is not None:
         explanation.data["Rank-1"] = score
-        words = "queries whose nearest image shows the right person"
-        explanation.metrics.append(("Rank-1", f"{score:.2f} %", words))
+        explanation.metrics += measure_tables({"Rank-1": score}, chance)
 
 
 def _rank_list(entry: Found[Photo], caption: str, pairs: list[PairExplanation], top_k: int) -> RankList:
@@ -191,8 +222,8 @@ def _rank_list(entry: Found[Photo], caption: str, pairs: list[PairExplanation], 
         )
         caption = f"{caption} {short}".strip()
     ranked = [
-        RankedImage(photo.name, pair.gallery_image, pair.distance, right)
+        RankedImage(photo.path, pair.gallery_image, pair.distance, right, photo.person)
         for photo, pair, right in zip(entry.photos, pairs, entry.right, strict=True)
     ]
     image = pairs[0].query_image if pairs else np.asarray(as_rgb(entry.query.path))
-    return RankList(entry.query.name, image, ranked, caption, pairs)
+    return RankList(entry.query.path, image, ranked, caption, pairs, entry.query.person)

@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
-from fastreid_projects.visualization.heatmap import Image, overlay, pair_scale
-from fastreid_projects.visualization.signed import signed_limit, signed_overlay
+from fastreid_projects.visualization.heatmap import Image, attention_layer, overlay, pair_scale
+from fastreid_projects.visualization.layers import Layer
+from fastreid_projects.visualization.signed import signed_layer, signed_limit, signed_overlay
 
 from .explanation import AttributeContribution, PairExplanation, WholeMaps
 
@@ -36,6 +37,23 @@ def draw_attribute(
         signed_overlay(query, entry.query_map, limit=high),
         signed_overlay(gallery, entry.gallery_map, limit=high),
     )
+
+
+def layer_whole(whole: WholeMaps) -> tuple[Layer, Layer]:
+    """The maps of :func:`draw_whole` alone, for greys below them."""
+    limit = whole_limit(whole)
+    return signed_layer(whole.query_map, limit=limit), signed_layer(whole.gallery_map, limit=limit)
+
+
+def layer_attribute(pair: PairExplanation, entry: AttributeContribution) -> tuple[Layer, Layer]:
+    """The maps of :func:`draw_attribute` alone, for greys below them; attention is for the photo itself."""
+    low, high = attribute_scale(pair, entry)
+    maps = (entry.query_map, entry.gallery_map)
+    if pair.maps == "attention":
+        query, gallery = (attention_layer(m, low=low, high=high) for m in maps)
+    else:
+        query, gallery = (signed_layer(m, limit=high) for m in maps)
+    return query, gallery
 
 
 def whole_limit(whole: WholeMaps) -> float:

@@ -60,6 +60,7 @@ class AttributeContribution:
         gallery_map: likewise of the gallery image; its size may be another.
         rest: d^k less all shares.
         group: what the attribute belongs to, e.g. ``"clothes"``; "" where nobody says.
+        topic: what the attribute is about, e.g. ``"backpack"``; by default the phrase up to its colon.
 
     Raises:
         DataError: the value is negative or not finite, or a map is not two-dimensional and finite.
@@ -73,6 +74,7 @@ class AttributeContribution:
     gallery_map: NDArray[Any]
     rest: float = 0.0
     group: str = ""
+    topic: str = ""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.value) and self.value >= 0):
@@ -88,7 +90,7 @@ class PairExplanation:
     Attributes:
         query_image: RGB, uint8 (H, W, 3).
         gallery_image: RGB, uint8 (H, W, 3); its size may be another.
-        query_name: what to call the query image, e.g. its file name.
+        query_name: what to call the query image, e.g. its path; a page shows as much of a path as tells files apart.
         gallery_name: what to call the gallery image.
         same_identity: whether both show the same person; None if not known.
         distance: d of the model, finite.
@@ -97,6 +99,9 @@ class PairExplanation:
         whole: where the distance arises; None where it is not known.
         maps: what the contributions' maps show.
         answer: what the calibrated model says of the pair; None without a calibration.
+        query_person: whom the query image shows, e.g. "40"; "" if it is not known.
+        gallery_person: whom the gallery image shows.
+        wrong_match: whether a search gives the gallery image as a match, though it shows another person.
 
     Raises:
         DataError: an image has another shape or type, the distance is not finite or there is no contribution.
@@ -113,6 +118,9 @@ class PairExplanation:
     whole: WholeMaps | None = None
     maps: MapKind = "contributions"
     answer: Answer | None = None
+    query_person: str = ""
+    gallery_person: str = ""
+    wrong_match: bool = False
 
     def __post_init__(self) -> None:
         check_image(self.query_image, f"the query image '{self.query_name}'")

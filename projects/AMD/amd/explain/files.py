@@ -37,6 +37,7 @@ from fastreid_projects.visualization.heatmap import save_png
 from .averages import AverageMaps
 from .drawing import draw_attribute, draw_whole
 from .explanation import PairExplanation
+from .measures import MeasureTable
 from .page import report_as_json, write_report
 from .rank_list import RankList
 
@@ -57,7 +58,7 @@ class Explanation:
         rank_lists: chosen queries with their explained pairs.
         pairs: explained pairs without a search.
         averages: mean maps of the attributes.
-        metrics: rows (name, value, words).
+        metrics: tables of what was measured.
         notes: sentences.
         data: more numbers for report.json.
     """
@@ -66,7 +67,7 @@ class Explanation:
     rank_lists: list[RankList] = field(default_factory=list)
     pairs: list[PairExplanation] = field(default_factory=list)
     averages: list[AverageMaps] = field(default_factory=list)
-    metrics: list[tuple[str, str, str]] = field(default_factory=list)
+    metrics: list[MeasureTable] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
 

@@ -1,26 +1,32 @@
 """The report of explanations: one HTML file that says which attributes make up a distance, and where.
 
-The file needs nothing beside it: images are data URIs, the style is inline, there is no script. Printed
-numbers are rounded such that they add up: contributions to the explained distance, this and the residual to
-the distance of the model.
+The file needs nothing beside it: photos are data URIs of its style, each once, and maps lie on them with transparent
+parts. A script searches, filters and enlarges; without it everything is shown. Printed numbers are rounded such that
+they add up: contributions to the explained distance, this and the residual to the distance of the model.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.files import write_aside
-from fastreid_projects.visualization.heatmap import colour_bar, photo_data_uri, png_data_uri
+from fastreid_projects.visualization.browse import browse
+from fastreid_projects.visualization.file_names import tell_apart
+from fastreid_projects.visualization.heatmap import colour_bar
 from fastreid_projects.visualization.pages import render
+from fastreid_projects.visualization.photo_sheet import PhotoSheet
 from fastreid_projects.visualization.signed import signed_bar
 
 from .averages import AverageMaps, describe_averages
 from .explanation import PairExplanation
-from .pair_view import decimals_for, describe_pair, pair_as_json, picture
+from .headline import counted, lead
+from .measures import MeasureTable
+from .page_entries import MARKS, pair_entry
+from .pair_view import PageParts, decimals_for, describe_pair, pair_as_json
 from .rank_list import RankList
 
 
@@ -29,7 +35,7 @@ def write_report(
     title: str,
     pairs: Sequence[PairExplanation],
     *,
-    metrics: Iterable[tuple[str, str, str]] = (),
+    metrics: Sequence[MeasureTable] = (),
     notes: Iterable[str] = (),
     rank_lists: Sequence[RankList] = (),
     averages: Sequence[AverageMaps] = (),
@@ -44,10 +50,10 @@ def write_report(
         path: the file; parent folders are created, an existing file is replaced as a whole.
         title: heading, plain text as all other texts.
         pairs: the explanations, in the order of printing; may be empty.
-        metrics: rows (name, value, explanation) of the table at the top.
-        notes: sentences to print below it, e.g. on which data the model was trained.
+        metrics: tables of what was measured, at the end.
+        notes: sentences to print at the top, e.g. on which data the model was trained.
         rank_lists: queries with what was found for them and the explanations of those pairs, above ``pairs``.
-        averages: mean maps of the attributes over many images, at the top.
+        averages: mean maps of the attributes over many images, below the pairs.
         top_k: number of attributes drawn with heat maps, >= 1; all M are in the list beside them.
 
     Returns:
@@ -59,24 +65,22 @@ def write_report(
     """
     if top_k < 1:
         raise ConfigError(f"a report shows at least one attribute per pair, not top_k={top_k}")
-    shown = [*pairs, *(pair for ranks in rank_lists for pair in ranks.pairs)]
-    decimals = decimals_for(shown)
-    numbers = itertools.count(1)
-    lists = [_describe_ranks(ranks, decimals, top_k, numbers) for ranks in rank_lists]
+    shown = [*(pair for ranks in rank_lists for pair in ranks.pairs), *pairs]
     html = render(
         "report.html.jinja",
         Path(__file__).with_name("templates"),
         title=title,
-        pairs=[describe_pair(pair, decimals, top_k) | {"number": next(numbers)} for pair in pairs],
-        rank_lists=lists,
+        lead=lead(shown),
+        counted=counted(shown),
         averages=describe_averages(averages),
-        metrics=list(metrics),
+        measures=list(metrics),
         notes=list(notes),
         attributes=any(pair.contributions for pair in shown) or not shown,
-        attention=any(pair.maps == "attention" for pair in shown)
-        or any(a.maps == "attention" for a in averages),
-        colour_bar=png_data_uri(colour_bar()),
-        signed_bar=png_data_uri(signed_bar()),
+        labelled=any(entry.exclusive is not None for pair in shown for entry in pair.contributions),
+        answers=any(pair.answer and pair.answer.words for pair in shown),
+        attention="attention" in {pair.maps for pair in shown} | {entry.maps for entry in averages},
+        sections=_sections(rank_lists, shown, averages, metrics),
+        **_describe(shown, rank_lists, top_k),
     )
     return write_aside(path, html.encode("utf-8"))
 
@@ -95,19 +99,66 @@ def report_as_json(pairs: Sequence[PairExplanation]) -> list[dict[str, Any]]:
     return [pair_as_json(pair, decimals) for pair in pairs]
 
 
-def _describe_ranks(ranks: RankList, decimals: int, top_k: int, numbers: Iterator[int]) -> dict[str, Any]:
+def _describe(shown: Sequence[PairExplanation], rank_lists: Sequence[RankList], top_k: int) -> dict[str, Any]:
+    """All pairs, those of the rank lists first, with the photos that they share and what the tools know of them."""
+    page = PageParts(PhotoSheet(), tell_apart(_files(shown, rank_lists)))
+    decimals = decimals_for(shown)
+    pairs = [describe_pair(pair, number, page, decimals, top_k) for number, pair in enumerate(shown, start=1)]
+    rest = iter(pairs)
+    lists = [
+        _describe_ranks(ranks, decimals, page, list(itertools.islice(rest, len(ranks.pairs))))
+        for ranks in rank_lists
+    ]
+    groups = [f"query{i}" for i, ranks in enumerate(rank_lists, start=1) for _ in ranks.pairs]
+    groups += [""] * (len(pairs) - len(groups))
+    entries = [pair_entry(pair, group) for pair, group in zip(pairs, groups, strict=True)]
     return {
-        "query": ranks.query,
+        "rank_lists": lists,
+        "pairs": list(rest),
+        "tools": browse(entries, MARKS, "pairs"),
+        "colour_bar": page.photos.colour(colour_bar()),
+        "signed_bar": page.photos.colour(signed_bar()),
+        "photos": page.photos,
+    }
+
+
+def _files(pairs: Sequence[PairExplanation], rank_lists: Sequence[RankList]) -> list[str]:
+    names = [name for pair in pairs for name in (pair.query_name, pair.gallery_name)]
+    return names + [name for r in rank_lists for name in (r.query, *(found.name for found in r.ranked))]
+
+
+def _sections(
+    lists: Sequence[RankList],
+    pairs: Sequence[PairExplanation],
+    averages: Sequence[AverageMaps],
+    measures: Sequence[MeasureTable],
+) -> list[tuple[str, str]]:
+    """Parts of the page for the contents, each with its element's id."""
+    sections = [("guide", "How to read this")]
+    sections += [(f"query{i}", f"Query {i}") for i in range(1, len(lists) + 1)]
+    if pairs and not lists:
+        sections.append(("entries", "Pairs"))
+    if averages:
+        sections.append(("averages", "On average"))
+    return [*sections, ("measures", "What was measured")] if measures else sections
+
+
+def _describe_ranks(
+    ranks: RankList, decimals: int, page: PageParts, pairs: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "query": page.names[ranks.query],
+        "person": ranks.person,
         "caption": ranks.caption,
-        "picture": photo_data_uri(picture(ranks.image)),
+        "photo": page.photos.colour(ranks.image),
         "ranked": [
             {
-                "name": found.name,
+                "name": page.names[found.name],
                 "right": None if found.right is None else bool(found.right),
-                "picture": photo_data_uri(picture(found.image)),
+                "photo": page.photos.colour(found.image),
                 "printed": f"{found.distance:.{decimals}f}",
             }
             for found in ranks.ranked
         ],
-        "pairs": [describe_pair(pair, decimals, top_k) | {"number": next(numbers)} for pair in ranks.pairs],
+        "pairs": pairs,
     }

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
+from markupsafe import Markup
 
-from fastreid_projects.visualization.heatmap import Image, photo_data_uri
+from fastreid_projects.visualization.photo_sheet import PhotoSheet
 
-from .drawing import attribute_scale, draw_attribute, draw_whole, whole_limit
+from .answer import Answer
+from .drawing import attribute_scale, layer_attribute, layer_whole, whole_limit
 from .explanation import AttributeContribution, PairExplanation
+from .places import in_words, thirds
 
-PICTURE_HEIGHT = 256
 _PERCENT_DECIMALS = 1
+_UNTOLD = ": cannot be told"  # stands once above all such words
+
+
+@dataclass(frozen=True)
+class PageParts:
+    """What all pairs of a page share.
+
+    Attributes:
+        photos: the embedded photos.
+        names: what to call each file.
+    """
+
+    photos: PhotoSheet
+    names: Mapping[str, str]
 
 
 def pair_as_json(pair: PairExplanation, decimals: int) -> dict[str, Any]:
@@ -102,23 +118,46 @@ def _plain_bool(value: bool | None) -> bool | None:
     return None if value is None else bool(value)
 
 
-def describe_pair(pair: PairExplanation, decimals: int, top_k: int) -> dict[str, Any]:
-    """Everything that the template prints of a pair: numbers, pictures and the lengths of the bars."""
+def describe_pair(
+    pair: PairExplanation, number: int, page: PageParts, decimals: int, top_k: int
+) -> dict[str, Any]:
+    """Everything that the template prints of a pair: numbers, pictures and the lengths of the bars.
+
+    Args:
+        pair: the explanation.
+        number: of the pair on the page.
+        page: what the pairs of a page share.
+        decimals: of distances.
+        top_k: attributes drawn.
+    """
     data = pair_as_json(pair, decimals)
     entries = data["contributions"]
-    query, gallery = picture(pair.query_image), picture(pair.gallery_image)
+    words = {word.name: word for word in pair.answer.words} if pair.answer else {}
+    for entry, contribution in zip(entries, pair.ranked, strict=True):
+        entry["topic"] = contribution.topic or contribution.phrase.partition(":")[0]
+        entry["word"] = words.get(contribution.name)
     for entry, contribution in zip(entries[:top_k], pair.ranked, strict=False):
-        entry |= _draw_maps(pair, contribution, query, gallery)
+        entry |= _draw_maps(pair, contribution, page)
     rest = entries[top_k:]
     return (
         data
         | _lay_out_bars(entries, pair.distance, pair.reconstructed)
-        | _draw_whole(pair, query, gallery)
         | {
-            "query_picture": photo_data_uri(query),
-            "gallery_picture": photo_data_uri(gallery),
+            "number": number,
+            "query": page.names[pair.query_name],
+            "gallery": page.names[pair.gallery_name],
+            "query_path": pair.query_name,
+            "gallery_path": pair.gallery_name,
+            "persons": [pair.query_person, pair.gallery_person],
+            "kind": {None: "unknown", True: "same", False: "different"}[data["same_identity"]],
+            "wrong": pair.wrong_match,
+            "answer": _describe_answer(pair.answer),
+            "query_photo": page.photos.colour(pair.query_image),
+            "gallery_photo": page.photos.colour(pair.gallery_image),
+            "whole": _draw_whole(pair, page),
             "overshoots": data["printed"]["residual"].startswith("-"),
             "top": entries[:top_k],
+            "by_value": pair.ranked == sorted(pair.ranked, key=lambda c: -c.value),
             "rest_value": _text_sum((e["printed_value"] for e in rest), decimals),
             "rest_percent": _text_sum((e["printed_percent"] for e in rest), _PERCENT_DECIMALS),
             "rest_share": 100 * math.fsum(e["share"] for e in rest),
@@ -126,29 +165,43 @@ def describe_pair(pair: PairExplanation, decimals: int, top_k: int) -> dict[str,
     )
 
 
-def _draw_maps(
-    pair: PairExplanation, contribution: AttributeContribution, query: Image, gallery: Image
-) -> dict[str, str]:
-    low, high = attribute_scale(pair, contribution)
-    drawn = draw_attribute(pair, contribution, query, gallery)
+def _describe_answer(answer: Answer | None) -> dict[str, Any] | None:
+    if answer is None:
+        return None
+    told = [word for word in answer.words if word.verdict != "unknown"]
     return {
-        "query_map": photo_data_uri(drawn[0]),
-        "gallery_map": photo_data_uri(drawn[1]),
+        "sentence": answer.sentence,
+        "scale": Markup(answer.scale_svg),
+        "told": told,
+        "untold": [word.text.replace(_UNTOLD, "") for word in answer.words if word.verdict == "unknown"],
+    }
+
+
+def _draw_maps(pair: PairExplanation, contribution: AttributeContribution, page: PageParts) -> dict[str, str]:
+    low, high = attribute_scale(pair, contribution)
+    query, gallery = layer_attribute(pair, contribution)
+    below = page.photos.colour if pair.maps == "attention" else page.photos.grey
+    return {
+        "query_map": query.data_uri(),
+        "gallery_map": gallery.data_uri(),
+        "query_below": below(pair.query_image),
+        "gallery_below": below(pair.gallery_image),
         "low": f"{low:.3g}",
         "high": f"{high:.3g}",
     }
 
 
-def _draw_whole(pair: PairExplanation, query: Image, gallery: Image) -> dict[str, Any]:
+def _draw_whole(pair: PairExplanation, page: PageParts) -> dict[str, Any] | None:
     if pair.whole is None:
-        return {"whole": None}
-    drawn = draw_whole(pair.whole, query, gallery)
+        return None
+    query, gallery = layer_whole(pair.whole)
     return {
-        "whole": {
-            "query_map": photo_data_uri(drawn[0]),
-            "gallery_map": photo_data_uri(drawn[1]),
-            "limit": f"{whole_limit(pair.whole):.3g}",
-        }
+        "query_map": query.data_uri(),
+        "gallery_map": gallery.data_uri(),
+        "query_below": page.photos.grey(pair.query_image),
+        "gallery_below": page.photos.grey(pair.gallery_image),
+        "limit": f"{whole_limit(pair.whole):.3g}",
+        "where": in_words(thirds(pair.whole.query_map, pair.whole.gallery_map)),
     }
 
 
@@ -158,7 +211,6 @@ def _lay_out_bars(entries: list[dict[str, Any]], distance: float, reconstructed:
     axis = max(distance, reconstructed) or 1.0
     start = 0.0
     for entry in entries:
-        entry["topic"] = entry["phrase"].partition(":")[0]
         entry["start"], entry["length"] = 100 * start / axis, 100 * entry["value"] / axis
         start += entry["value"]
     return {
@@ -167,14 +219,6 @@ def _lay_out_bars(entries: list[dict[str, Any]], distance: float, reconstructed:
         "residual_length": 100 * abs(distance - reconstructed) / axis,
         "distance_length": 100 * distance / axis,
     }
-
-
-def picture(image: Image) -> Image:
-    """The image at the height of the report, so that heat maps are smooth on small images, too."""
-    height, width = image.shape[:2]
-    size = (max(1, round(width * PICTURE_HEIGHT / height)), PICTURE_HEIGHT)
-    method = cv2.INTER_AREA if height > PICTURE_HEIGHT else cv2.INTER_CUBIC
-    return cv2.resize(image, size, interpolation=method).astype(np.uint8)
 
 
 def decimals_for(pairs: Sequence[PairExplanation]) -> int:

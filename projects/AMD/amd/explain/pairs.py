@@ -14,7 +14,6 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,6 +71,9 @@ class Pair(NamedTuple):
         gallery_attributes: likewise.
         same_identity: whether both show the same person, if it is known.
         caption: a sentence above the pair.
+        query_person: whom the query shows, for a search of the report; "" if it is not known.
+        gallery_person: likewise.
+        wrong_match: whether a search gives the gallery image as a match, though it shows another person.
     """
 
     query: ImageLike
@@ -80,6 +82,9 @@ class Pair(NamedTuple):
     gallery_attributes: Sequence[int] | None = None
     same_identity: bool | None = None
     caption: str = ""
+    query_person: str = ""
+    gallery_person: str = ""
+    wrong_match: bool = False
 
 
 @dataclass
@@ -208,6 +213,9 @@ class PairExplainer:
             gallery_image=np.asarray(gallery.picture),
             query_name=_name(pair.query),
             gallery_name=_name(pair.gallery),
+            query_person=pair.query_person,
+            gallery_person=pair.gallery_person,
+            wrong_match=pair.wrong_match,
             same_identity=pair.same_identity,
             distance=float((query.embedding - gallery.embedding).norm()),
             contributions=self._contributions(pair, query, gallery) if len(self.attribute_set) else [],
@@ -252,6 +260,7 @@ class PairExplainer:
                 gallery_map=maps[1][k],
                 rest=float(rest[k]),
                 group=attribute.group,
+                topic=attribute.topic,
             )
             for k, attribute in enumerate(self.attribute_set.attributes)
         ]
@@ -276,4 +285,4 @@ def _key(image: ImageLike) -> Any:
 
 
 def _name(image: ImageLike) -> str:
-    return Path(image).name if isinstance(image, str | os.PathLike) else "image"
+    return os.fspath(image) if isinstance(image, str | os.PathLike) else "image"

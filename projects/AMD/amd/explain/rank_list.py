@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from fastreid_projects.visualization.heatmap import Image
 
@@ -20,20 +19,18 @@ class RankedImage:
     """A gallery image at its rank.
 
     Attributes:
-        name: e.g. its file name.
+        name: e.g. its path.
         image: RGB, uint8 (H, W, 3).
         distance: to the query, by the model that is explained.
         right: whether it shows the query's person; None if that is not known.
+        person: whom it shows; "" if that is not known.
     """
 
     name: str
     image: Image
     distance: float
     right: bool | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Name, distance and mark."""
-        return {"gallery": self.name, "distance": float(self.distance), "right": self.right}
+    person: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +38,12 @@ class RankList:
     """A query and what was found for it, the nearest first.
 
     Attributes:
-        query: name of the query image.
+        query: name of the query image, e.g. its path.
         image: RGB, uint8 (H, W, 3).
         ranked: the gallery images.
         caption: a sentence above them, e.g. why this query is shown.
         pairs: explanations of some or all of them.
+        person: whom the query shows; "" if that is not known.
     """
 
     query: str
@@ -53,3 +51,4 @@ class RankList:
     ranked: list[RankedImage]
     caption: str = ""
     pairs: list[PairExplanation] = field(default_factory=list)
+    person: str = ""

@@ -1,0 +1,210 @@
+"""All that an evaluation has measured as tables for a report, each number beside what chance gives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..evaluation.tables import FAITHFULNESS, KIND_WORDS, MEASURES, RANKS
+
+
+class Measure(NamedTuple):
+    """A row.
+
+    Attributes:
+        name: of the measure.
+        values: as text, one for each of the table's columns; "" where there is none.
+        chance: what chance gives, as text.
+        words: what the measure means.
+    """
+
+    name: str
+    values: Sequence[str]
+    chance: str
+    words: str
+
+
+@dataclass(frozen=True)
+class MeasureTable:
+    """Measures with the same columns.
+
+    Attributes:
+        title: heading.
+        columns: what was measured.
+        rows: measures.
+        note: a sentence below; "" for none.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Measure]
+    note: str = ""
+
+
+_SCORED = {
+    "target_": "the model",
+    "": "sum of the attributes",
+    "reweighted_free_": "re-weighted, without labels",
+    "reweighted_label_": "re-weighted by labels (oracle)",
+    "placeless_": "attention without place",
+}
+_RANKING = {
+    **{
+        f"Rank-{k}": f"searches with the right person among the first {k}, per cent"
+        if k > 1
+        else "searches with the right person first, per cent"
+        for k in RANKS
+    },
+    "mAP": "mean average precision: how far ahead the right photographs are, per cent",
+    "mINP": "how far ahead the last right photograph is, per cent",
+    "metric": "mean of Rank-1 and mAP, by which checkpoints are compared",
+}
+_SPLIT = {
+    "ADRE": "mean error of the sum of the attributes, per cent of the distance (low is good); by chance: the mean "
+    "distance for every pair",
+    "X-mAP_e": "how far ahead the attributes that truly differ are, per cent; by chance: a random order",
+    "X-mAP_c": "how far behind the attributes that are alike are, per cent; by chance: a random order",
+}
+# Not measures of maps but what they were measured on: what a place chosen at random hits.
+_AREAS = {
+    "area_alone": "the image's share in the mask of what it alone shows, per cent",
+    "area_shown": "its share in the mask of what it shows, per cent",
+    "area_changed": "its share in the pixels that a changed attribute altered, per cent",
+}
+_ORACLE = (
+    "The oracle is told which attributes differ: even an interpreter at chance gains by it. Without place: each "
+    "attention map replaced by its mean, so that what is lost is what place contributes."
+)
+# Words for people without labels: what it means, the result of contributions alone, that of chance, or its number.
+_TOLD = {
+    "words_AUC": (
+        "how well the words tell who differs in an attribute, mean over attributes",
+        "share_AUC",
+        "",
+        "50.00",
+    ),
+    "words_Brier": ("mean squared error of what they say, times 100 (low is good)", "", "base_Brier", ""),
+    "words_error": ("points by which what they say is off, on average (low is good)", "", "", ""),
+    "words_told": ("attributes of which anything is said", "", "", ""),
+    "first_by_words": (
+        "pairs of different persons in which an attribute that differs comes first, per cent",
+        "first_by_share",
+        "random_first",
+        "",
+    ),
+    "first_by_words_near": ("the same of the nearest tenth", "first_by_share_near", "random_first_near", ""),
+}
+_RANDOM, _RANDOM_KIND = "random_", "random"
+
+
+class _Results:
+    """Results that remembers which of them a table has."""
+
+    def __init__(self, results: Mapping[str, float]) -> None:
+        self._values = {
+            name: float(value)
+            for name, value in results.items()
+            if isinstance(value, int | float) and not math.isnan(value)
+        }
+        self._shown: set[str] = set()
+
+    def text(self, name: str) -> str:
+        self._shown.add(name)
+        return f"{self._values[name]:.2f}" if name in self._values else ""
+
+    def has(self, name: str) -> bool:
+        return name in self._values
+
+    def left(self) -> list[str]:
+        """Names of no table, but for those of chance."""
+        return [name for name in self._values if name not in self._shown and not name.startswith(_RANDOM)]
+
+
+def measure_tables(
+    results: Mapping[str, float], chance: Mapping[str, float] | None = None
+) -> list[MeasureTable]:
+    """Return everything that was measured, also where it is bad.
+
+    Args:
+        results: the evaluator's, by name; what no table here knows stands in the last one under its own name.
+        chance: of Rank-k, mAP, mINP, metric and ADRE; of others ``random_NAME`` of the results.
+    """
+    known = _Results({**{f"{_RANDOM}{name}": value for name, value in (chance or {}).items()}, **results})
+    scored = [prefix for prefix in _SCORED if any(known.has(f"{prefix}{name}") for name in _RANKING)]
+    split = [prefix for prefix in ("", "placeless_") if any(known.has(f"{prefix}{name}") for name in _SPLIT)]
+    tables = [
+        _scores(known, "Finding the right person", scored, _RANKING, _ORACLE),
+        _scores(known, "Splitting a distance into attributes", split, _SPLIT),
+        _told(known),
+        _attention(known),
+        _maps(known),
+        _others(known),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def _scores(
+    known: _Results, title: str, prefixes: Sequence[str], words: Mapping[str, str], note: str = ""
+) -> MeasureTable:
+    rows = [
+        Measure(name, [known.text(f"{p}{name}") for p in prefixes], known.text(f"{_RANDOM}{name}"), meaning)
+        for name, meaning in words.items()
+        if any(known.has(f"{p}{name}") for p in prefixes)
+    ]
+    note = note if any(p.startswith(("reweighted_label", "placeless")) for p in prefixes) else ""
+    return MeasureTable(title, [_SCORED[p] for p in prefixes], rows, note)
+
+
+def _attention(known: _Results) -> MeasureTable:
+    rows = [
+        Measure(
+            name,
+            [known.text(name)],
+            known.text(chance) if isinstance(chance, str) else f"{chance:.2f}",
+            words,
+        )
+        for name, words, chance in FAITHFULNESS
+        if known.has(name)
+    ]
+    return MeasureTable("Attention, and attributes that were changed", ["measured"], rows)
+
+
+def _told(known: _Results) -> MeasureTable:
+    rows = [
+        Measure(
+            name,
+            [known.text(name), known.text(alone)],
+            known.text(chance) or fixed,
+            words,
+        )
+        for name, (words, alone, chance, fixed) in _TOLD.items()
+        if known.has(name)
+    ]
+    return MeasureTable("Words for people without labels", ["words", "contribution alone"], rows)
+
+
+def _maps(known: _Results) -> MeasureTable:
+    measures = MEASURES | _AREAS
+    kinds = [
+        kind
+        for kind in KIND_WORDS
+        if kind != _RANDOM_KIND and any(known.has(f"{kind}_{name}") for name in measures)
+    ]
+    rows = [
+        Measure(
+            name.replace("_", " "),
+            [known.text(f"{kind}_{name}") for kind in kinds],
+            known.text(f"{_RANDOM}{name}"),
+            words,
+        )
+        for name, words in measures.items()
+        if any(known.has(f"{kind}_{name}") for kind in kinds)
+    ]
+    return MeasureTable("Do the maps show the right places?", [KIND_WORDS[kind] for kind in kinds], rows)
+
+
+def _others(known: _Results) -> MeasureTable:
+    rows = [Measure(name, [known.text(name)], known.text(f"{_RANDOM}{name}"), "") for name in known.left()]
+    return MeasureTable("More", ["measured"], rows)
