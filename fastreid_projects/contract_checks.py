@@ -25,7 +25,7 @@ OFFERS: dict[str, tuple[type, ...]] = {
             *_OF_MODELS,
         ),
     ),
-    "backbone": (contract.CutsItself, *_OF_MODELS),
+    "backbone": (contract.CutsItself, contract.FitsWeights, contract.OrdersChannels, *_OF_MODELS),
     "head": (contract.BelongsTo, contract.TakesLevels),
     "dataset": (
         *(contract.AsksWithSeveral, contract.DrawsGallery, contract.NamesPeople, contract.SharesPeople),

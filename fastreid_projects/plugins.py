@@ -98,6 +98,7 @@ PAPERS: dict[str, Paper] = {
 
 SHARED_MODULES = (
     "fastreid_projects.losses.host_losses",
+    "fastreid_projects.modeling.backbones.build",
     "fastreid_projects.data.cuhk03",
     "fastreid_projects.data.demo.dataset",
     "fastreid_projects.data.demo.pretraining",

@@ -1,0 +1,130 @@
+"""Models of timm as backbones: normalised images -> one feature map (N, C, h, w), by timm's own names of the layers.
+
+| letter | meaning                                                    |
+| ------ | ---------------------------------------------------------- |
+| N      | images                                                     |
+| C      | channels of the map, ``MODEL.BACKBONE.FEAT_DIM``           |
+| h, w   | size of the map; patches along an image's sides            |
+| T      | tokens: class token and registers, then h x w patches      |
+
+The class of a model is derived to one of these and stays timm's besides, so that weights of torchvision, timm and
+TransReID fit by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+State = dict[str, Tensor]
+
+
+class TimmBackbone(nn.Module):
+    """What all have; the attributes are set where the model is built.
+
+    Attributes:
+        convert: timm's own conversion of a weights file to the model's names and size; None where it has none.
+    """
+
+    convert: Callable[[State, nn.Module], State] | None
+    forward_features: Callable[[Tensor], Tensor]
+
+    def fit_weights(self, state: State) -> State:
+        """Bring a file's weights to the model's names, and embeddings of positions to its size of images."""
+        return state if self.convert is None else dict(self.convert(state, self))
+
+
+class MapBackbone(TimmBackbone):
+    """A model that ends with a map: convolutional networks and hierarchical transformers.
+
+    Attributes:
+        channels_last: its layers give (N, h, w, C), as Swin's.
+    """
+
+    channels_last: bool
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised images (N, 3, H, W) -> (N, C, h, w)."""
+        maps = self.forward_features(x)
+        return maps.permute(0, 3, 1, 2) if self.channels_last else maps
+
+
+class StagedBackbone(MapBackbone):
+    """A model that can be cut into five stages, as AMD needs them.
+
+    Attributes:
+        groups: dotted names of the modules of each stage, in the order in which they are passed.
+    """
+
+    groups: Sequence[Sequence[str]]
+
+    def five_stages(self) -> list[nn.Module] | None:
+        """Five modules that, one after the other, do what the backbone does; they share its parameters."""
+        stages = [nn.Sequential(*map(self.get_submodule, names)) for names in self.groups]
+        if not self.channels_last:
+            return list(stages)
+        return [ChannelsLast(stage, of_images=i == 0) for i, stage in enumerate(stages)]
+
+
+class ChannelsLast(nn.Module):
+    """A stage of a model with maps (N, h, w, C) between its layers, as one from (N, C, h, w) to (N, C, h, w).
+
+    Args:
+        stage: the layers.
+        of_images: it takes images (N, 3, H, W) as they are.
+    """
+
+    def __init__(self, stage: nn.Module, *, of_images: bool) -> None:
+        super().__init__()
+        self.stage, self.of_images = stage, of_images
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) -> (N, C, h, w)."""
+        return self.stage(x if self.of_images else x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class PatchBackbone(TimmBackbone):
+    """A vision transformer: its patches after the last norm as a map, or its class token as a map of one cell.
+
+    Attributes:
+        class_token: give the class token.
+        grid: h, w.
+    """
+
+    class_token: bool
+    grid: tuple[int, int]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised images (N, 3, H, W) of the size it was built for -> (N, C, h, w), or (N, C, 1, 1)."""
+        tokens = self.forward_features(x)
+        if hasattr(self, "fc_norm"):  # the last norm of models that timm pools before it, else the identity
+            tokens = self.fc_norm(tokens)
+        if self.class_token:
+            return tokens[:, 0, :, None, None]
+        height, width = self.grid
+        patches = tokens[:, -height * width :]
+        return patches.transpose(1, 2).unflatten(2, (height, width))
+
+    def map_layers(self) -> dict[str, nn.Module]:
+        """The layer that the patches still pass on the way to the feature."""
+        blocks: Any = self.blocks
+        return {"patches": blocks[-1].norm1 if self.class_token else self}
+
+
+def derive(model: nn.Module, kind: type[TimmBackbone], **attributes: Any) -> Any:
+    """Make a model of timm one of the classes above, in place.
+
+    Args:
+        model: as timm builds it.
+        kind: which of them.
+        **attributes: what its docstring names.
+
+    Returns:
+        The same model.
+    """
+    model.__class__ = type(type(model).__name__, (kind, type(model)), {})
+    for name, value in attributes.items():
+        setattr(model, name, value)
+    return model
