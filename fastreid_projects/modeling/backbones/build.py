@@ -43,8 +43,8 @@ def build_timm_backbone(cfg: Any) -> Any:
         )
     if is_vision_transformer(name) and backbone.LAST_STRIDE != 1:
         raise ConfigError(
-            f"MODEL.BACKBONE.LAST_STRIDE {backbone.LAST_STRIDE}: {name} of timm is a vision transformer and has no stages; "
-            "leave it out"
+            f"MODEL.BACKBONE.LAST_STRIDE {backbone.LAST_STRIDE}: {name} of timm is a vision transformer and has no "
+            "stages; leave it out"
         )
     model = build_model(name, _options(cfg), pretrained=backbone.PRETRAIN)
     if model.num_features != backbone.FEAT_DIM:
@@ -67,7 +67,7 @@ def _options(cfg: Any) -> Options:
         size=_image_size(cfg, backbone.DEPTH) if fixed else (0, 0),
         last_stride=backbone.LAST_STRIDE,
         patch_stride=stride,
-        class_token=cfg.MODEL.HEADS.POOL_LAYER == ClassTokenPooling.__name__,
+        class_token=ClassTokenPooling.__name__ == cfg.MODEL.HEADS.POOL_LAYER,
         dropout={rate: backbone[key] for rate, key in rates.items()} if fixed else {},
     )
 

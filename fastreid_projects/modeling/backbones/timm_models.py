@@ -70,7 +70,8 @@ def build_model(name: str, options: Options, *, pretrained: bool = False) -> Any
 
 def is_transformer(name: str) -> bool:
     """Return whether a model is built for one size of images: vision transformers, Swin and their kin."""
-    return bool(require_timm().get_pretrained_cfg(name).fixed_input_size)
+    known = require_timm().get_pretrained_cfg(name)
+    return known is not None and bool(known.fixed_input_size)
 
 
 def is_vision_transformer(name: str) -> bool:
@@ -130,7 +131,8 @@ def _converter(model: nn.Module) -> Any:
 def _create(name: str, arguments: dict[str, Any], pretrained: bool) -> Any:
     """Call timm, without what this model does not know."""
     timm = require_timm()
-    if pretrained and not timm.get_pretrained_cfg(name).has_weights:
+    known = timm.get_pretrained_cfg(name)
+    if pretrained and (known is None or not known.has_weights):
         raise WeightsError(f"timm has no pretrained weights of {name}: {_WAY_OUT}.")
     hub = logging.getLogger("huggingface_hub")
     level = hub.level
@@ -167,8 +169,8 @@ def _check_patches(name: str, size: Sequence[int], patch: Sequence[int]) -> None
         return
     near = [max(round(side / own), 1) * own for side, own in zip(size, patch, strict=True)]
     raise ConfigError(
-        f"images of {list(size)} cannot be cut into the patches of {list(patch)} pixels of {name}: set INPUT.SIZE_TRAIN "
-        f"and INPUT.SIZE_TEST to {near}"
+        f"images of {list(size)} cannot be cut into the patches of {list(patch)} pixels of {name}: set "
+        f"INPUT.SIZE_TRAIN and INPUT.SIZE_TEST to {near}"
     )
 
 
@@ -185,8 +187,8 @@ def _check_map(name: str, model: Any, options: Options, share: float) -> None:
     """Refuse what a model with a map cannot be; share is the height of the map in that of the image."""
     if options.patch_stride is not None:
         raise ConfigError(
-            f"MODEL.BACKBONE.STRIDE_SIZE {options.patch_stride} is for the patches of vision transformers, and {name} of "
-            "timm is another kind of model; leave it out"
+            f"MODEL.BACKBONE.STRIDE_SIZE {options.patch_stride} is for the patches of vision transformers, and {name} "
+            "of timm is another kind of model; leave it out"
         )
     if options.class_token:
         raise ConfigError(
