@@ -21,7 +21,13 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def tiny_swin(pretrained=False, **kwargs):
-    own = {"patch_size": 4, "window_size": 4, "embed_dim": 16, "depths": (1, 1, 2, 1), "num_heads": (1, 1, 2, 2)}
+    own = {
+        "patch_size": 4,
+        "window_size": 4,
+        "embed_dim": 16,
+        "depths": (1, 1, 2, 1),
+        "num_heads": (1, 1, 2, 2),
+    }
     return _create_swin_transformer("tiny_swin", pretrained=pretrained, **(own | kwargs))
 
 

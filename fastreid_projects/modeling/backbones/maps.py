@@ -13,10 +13,14 @@ TransReID fit by name.
 
 from __future__ import annotations
 
+import importlib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
+
+from fastreid_projects.errors import WeightsError
 
 State = dict[str, Tensor]
 
@@ -96,6 +100,21 @@ class PatchBackbone(TimmBackbone):
     class_token: bool
     grid: tuple[int, int]
 
+    def fit_weights(self, state: State) -> State:
+        """Resample positions of images of other proportions than a square's, which timm takes all files for.
+
+        Raises:
+            WeightsError: they are of images of other proportions than this model's.
+        """
+        own, found = getattr(self, "pos_embed", None), state.get("pos_embed")
+        if own is not None and found is not None and found.shape != own.shape:
+            prefix = 0 if self.no_embed_class else int(self.num_prefix_tokens)
+            old = _old_grid(found.shape[1] - prefix, self.grid)
+            resample = importlib.import_module("timm.layers").resample_abs_pos_embed
+            resampled = resample(found, list(self.grid), list(old), num_prefix_tokens=prefix)
+            state = {**state, "pos_embed": resampled}
+        return super().fit_weights(state)
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalised images (N, 3, H, W) of the size it was built for -> (N, C, h, w), or (N, C, 1, 1)."""
         tokens = self.forward_features(x)
@@ -111,6 +130,21 @@ class PatchBackbone(TimmBackbone):
         """The layer that the patches still pass on the way to the feature."""
         blocks: Any = self.blocks
         return {"patches": blocks[-1].norm1 if self.class_token else self}
+
+
+def _old_grid(patches: int, grid: tuple[int, int]) -> tuple[int, int]:
+    """The grid of a file's positions: a square, else in the proportions of the model's."""
+    for height in (math.isqrt(patches), round(math.sqrt(patches * grid[0] / grid[1]))):
+        if (
+            height
+            and patches % height == 0
+            and patches // height in (height, round(height * grid[1] / grid[0]))
+        ):
+            return height, patches // height
+    raise WeightsError(
+        f"MODEL.BACKBONE.PRETRAIN_PATH: its {patches} positions are neither a square nor of the proportions of this "
+        f"model's {grid[0]} x {grid[1]} patches: give weights of another size of images"
+    )
 
 
 def derive(model: nn.Module, kind: type[TimmBackbone], **attributes: Any) -> Any:

@@ -53,12 +53,15 @@ def check_name(name: str) -> None:
 
 
 def pixels_of(name: str) -> Pixels | None:
-    """Return the mean and standard deviation that a model's weights were trained with; None where timm has none.
+    """Return the mean and standard deviation that a model's weights were trained with; None where timm knows none.
 
     Raises:
         MissingExtraError: timm is not installed.
     """
-    found = require_timm().get_pretrained_cfg(name)
+    try:
+        found = require_timm().get_pretrained_cfg(name)
+    except RuntimeError:  # weights that it does not know, see check_name
+        return None
     if found is None:
         return None
     return Pixels([round(255 * x, 4) for x in found.mean], [round(255 * x, 4) for x in found.std])

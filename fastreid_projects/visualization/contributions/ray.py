@@ -104,7 +104,9 @@ def _places() -> tuple[Tensor, Tensor]:
     """Where gradients are taken between 0 and 1, (S,), and with what weight: Gauss-Legendre in s, with t = s^3."""
     nodes, weights = np.polynomial.legendre.leggauss(STEPS)
     s = (nodes + 1) / 2
-    return torch.from_numpy(s**_POWER).float(), torch.from_numpy(weights / 2 * _POWER * s ** (_POWER - 1)).float()
+    return torch.from_numpy(s**_POWER).float(), torch.from_numpy(
+        weights / 2 * _POWER * s ** (_POWER - 1)
+    ).float()
 
 
 def _along(values: Tensor, output: Tensor) -> Tensor:
