@@ -134,6 +134,14 @@ class FitsWeights(Protocol):
 
 
 @runtime_checkable
+class NumbersLayers(Protocol):
+    """A backbone that says how deep each of its parameters lies, for ``SOLVER.LAYER_DECAY``."""
+
+    def layer_numbers(self) -> dict[str, int]:
+        """Return parameter name -> number of its layer: 0 of the stem, the highest of what comes last."""
+
+
+@runtime_checkable
 class OrdersChannels(Protocol):
     """A backbone that says how its layers order what they give.
 

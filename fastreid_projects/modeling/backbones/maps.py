@@ -34,10 +34,16 @@ class TimmBackbone(nn.Module):
 
     convert: Callable[[State, nn.Module], State] | None
     forward_features: Callable[[Tensor], Tensor]
+    group_matcher: Callable[..., Any]
 
     def fit_weights(self, state: State) -> State:
         """Bring a file's weights to the model's names, and embeddings of positions to its size of images."""
         return state if self.convert is None else dict(self.convert(state, self))
+
+    def layer_numbers(self) -> dict[str, int]:
+        """Return how deep each parameter lies, as timm counts: 0 of the stem, the highest of what comes last."""
+        helpers = importlib.import_module("timm.models")
+        return dict(helpers.group_parameters(self, self.group_matcher(coarse=False), reverse=True))
 
 
 class MapBackbone(TimmBackbone):

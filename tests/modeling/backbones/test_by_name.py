@@ -88,5 +88,5 @@ def test_airnet_on_another_family_is_refused_with_the_way_out():
     from fastreid_projects.errors import ConfigError
 
     opts = ["MODEL.BACKBONE.NAME", "build_timm_backbone", "MODEL.BACKBONE.DEPTH", "test_convnext"]
-    with pytest.raises(ConfigError, match=r"use build_resnet_backbone, or a ResNet of timm"):
+    with pytest.raises(ConfigError, match=r"use build_resnet_backbone, or a ResNet of timm$"):
         build("airnet_r18_demo", *opts, "MODEL.BACKBONE.FEAT_DIM", "64", "MODEL.AIRNET.CONTEXT_AFTER", "[]")

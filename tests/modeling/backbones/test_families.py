@@ -12,7 +12,7 @@ from fastreid_projects.errors import ConfigError
 from fastreid_projects.modeling.backbone_stages import run_stages
 from fastreid_projects.visualization.contributions import DistanceExplainer
 from fastreid_projects.visualization.gradcam import gradcam, named_layer
-from tests.modeling.backbones.conftest import FAMILIES, pictures
+from tests.timm_families import FAMILIES, pictures
 
 each_family = pytest.mark.parametrize("kind", FAMILIES)
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "backbones.md"

@@ -10,7 +10,7 @@ from fastreid_projects.config import load_config
 from fastreid_projects.config.reading import load_with_sources
 from fastreid_projects.errors import ConfigError, MissingExtraError, WeightsError
 from fastreid_projects.modeling.backbones import timm_names
-from tests.modeling.backbones.conftest import CLASS_TOKEN, FAMILIES, Family, opts_of, pictures
+from tests.timm_families import CLASS_TOKEN, FAMILIES, Family, opts_of, pictures
 from tests.yaml_files import config_file
 
 timm = pytest.importorskip("timm")
