@@ -40,8 +40,14 @@ DATASETS = {
     "demob": "DemoReIDB",
     "cifar_demo": "DrawnCIFAR100",
 }
+# In names -> MODEL.BACKBONE's NAME and DEPTH; ResNets have theirs in the name.
+BACKBONES = {
+    "osnet": ("build_osnet_backbone", "x1_0"),
+    "vit": ("build_vit_backbone", "base"),
+    "timm_vit": ("build_timm_backbone", "vit_base_patch16_224"),
+}
 NAME = re.compile(
-    rf"(?P<method>[a-z][a-z0-9]*(_[a-z0-9]+)*?)_(r(?P<depth>\d+)(?P<ibn>ibn)?|osnet)_(?P<train>{'|'.join(DATASETS)})"
+    rf"(?P<method>[a-z][a-z0-9]*(_[a-z0-9]+)*?)_(?P<backbone>r(?P<depth>\d+)(?P<ibn>ibn)?|osnet|vit|timm_vit)_(?P<train>{'|'.join(DATASETS)})"
     rf"(_to_(?P<test>{'|'.join(DATASETS)}))?"
 )
 
@@ -130,8 +136,11 @@ def test_its_name_is_method_backbone_dataset_and_its_folder_that_of_its_dataset(
     assert (train.replace("LargeVehicleID", "VehicleID"),) == cfg.DATASETS.NAMES
     assert cfg.DATASETS.TESTS[0] == test
     model = (target_config(cfg) if path in INTERPRETERS else cfg).MODEL.BACKBONE
-    assert (f"{name['depth']}x" if name["depth"] else "x1_0") == model.DEPTH
-    assert (model.NAME == "build_osnet_backbone") == (name["depth"] is None)
+    if name["depth"]:
+        assert f"{name['depth']}x" == model.DEPTH
+        assert model.NAME not in {builder for builder, _ in BACKBONES.values()}
+    else:
+        assert (model.NAME, model.DEPTH) == BACKBONES[name["backbone"]]
     assert (name["ibn"] is not None) == model.WITH_IBN
     folder = path.parent.name
     demo = folder == "demo"
