@@ -7,7 +7,9 @@ ROOT = Path(__file__).resolve().parents[1]
 ALL = [*sorted((ROOT / "configs").rglob("*.yml")), *sorted((ROOT / "projects").glob("*/configs/**/*.yml"))]
 BLOCKS = [path for path in ALL if path.parent.name == "_blocks"]
 RUNNABLE = [
-    path for path in ALL if path not in BLOCKS and ("_timm_" not in path.stem or find_spec("timm") is not None)
+    path
+    for path in ALL
+    if path not in BLOCKS and ("_timm_" not in path.stem or find_spec("timm") is not None)
 ]
 
 

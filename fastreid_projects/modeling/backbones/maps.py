@@ -105,6 +105,8 @@ class PatchBackbone(TimmBackbone):
 
     class_token: bool
     grid: tuple[int, int]
+    num_prefix_tokens: int
+    fc_norm: nn.Module
 
     def fit_weights(self, state: State) -> State:
         """Resample positions of images of other proportions than a square's, which timm takes all files for.
@@ -114,7 +116,7 @@ class PatchBackbone(TimmBackbone):
         """
         own, found = getattr(self, "pos_embed", None), state.get("pos_embed")
         if own is not None and found is not None and found.shape != own.shape:
-            prefix = 0 if self.no_embed_class else int(self.num_prefix_tokens)
+            prefix = 0 if self.no_embed_class else self.num_prefix_tokens
             old = _old_grid(found.shape[1] - prefix, self.grid)
             resample = importlib.import_module("timm.layers").resample_abs_pos_embed
             resampled = resample(found, list(self.grid), list(old), num_prefix_tokens=prefix)

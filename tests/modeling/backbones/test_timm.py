@@ -9,7 +9,9 @@ import torch
 from fastreid_projects.config import load_config
 from fastreid_projects.config.reading import load_with_sources
 from fastreid_projects.errors import ConfigError, MissingExtraError, WeightsError
+from fastreid_projects.modeling.backbone_stages import split_stages
 from fastreid_projects.modeling.backbones import timm_names
+from fastreid_projects.modeling.backbones.timm_models import Options, build_model
 from tests.timm_families import CLASS_TOKEN, FAMILIES, Family, opts_of, pictures
 from tests.yaml_files import config_file
 
@@ -135,6 +137,13 @@ def test_the_last_stride_halves_the_map_and_changes_no_weight(kind, build_timm):
     coarse.load_state_dict(fine.state_dict())
     assert fine(images).shape[2:] == (8, 4)
     assert coarse(images).shape[2:] == (4, 2)
+
+
+@pytest.mark.parametrize("name", ["resnet18d", "mobilenetv3_small_100", "regnety_002"])
+def test_kin_of_a_family_keep_their_last_resolution_and_can_be_cut(name):
+    backbone = build_model(name, Options((128, 64)))
+    assert backbone.eval()(torch.zeros(1, 3, 128, 64)).shape[2:] == (8, 4)
+    assert len(split_stages(backbone)) == 5
 
 
 def test_overlapping_patches_are_more(build_timm):
