@@ -88,6 +88,7 @@ PAPERS: dict[str, Paper] = {
             "fastreid_projects.sal.losses",
             "fastreid_projects.sal.heads",
             "fastreid_projects.sal.backbone",
+            "fastreid_projects.sal.timm_backbone",
             "fastreid_projects.sal.classification",
             "fastreid_projects.sal.classifier",
         ),

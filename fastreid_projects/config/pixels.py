@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from fastreid_projects.errors import MissingExtraError
-from fastreid_projects.modeling.backbones.timm_names import BUILDER, pixels_of
+from fastreid_projects.modeling.backbones.timm_names import BUILDERS, pixels_of
 
 MEAN, STD = "MODEL.PIXEL_MEAN", "MODEL.PIXEL_STD"
 
@@ -28,7 +28,7 @@ def take_pixels(cfg: Any, given: Collection[str]) -> dict[str, str]:
 
     model = cfg.MODEL
     plain = model.PIXEL_MEAN == _C.MODEL.PIXEL_MEAN and model.PIXEL_STD == _C.MODEL.PIXEL_STD
-    if model.BACKBONE.NAME != BUILDER or not plain or {MEAN, STD} & set(given):
+    if model.BACKBONE.NAME not in BUILDERS or not plain or {MEAN, STD} & set(given):
         return {}
     try:
         found = pixels_of(model.BACKBONE.DEPTH)

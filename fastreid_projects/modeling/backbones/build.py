@@ -29,8 +29,8 @@ def build_timm_backbone(cfg: Any) -> Any:
     """Build the model of timm that ``MODEL.BACKBONE.DEPTH`` names.
 
     Raises:
-        ConfigError: a value that cannot be used; the sentence names its key.
-        WeightsError: the pretrained weights cannot be had.
+        ConfigError: a value cannot be used; the message names its key.
+        WeightsError: the pretrained weights cannot be found or loaded.
         MissingExtraError: timm is not installed.
     """
     backbone, pool = cfg.MODEL.BACKBONE, cfg.MODEL.HEADS.POOL_LAYER
@@ -49,7 +49,7 @@ def build_timm_backbone(cfg: Any) -> Any:
     model = build_model(name, _options(cfg), pretrained=backbone.PRETRAIN)
     if model.num_features != backbone.FEAT_DIM:
         raise other_channels(backbone.FEAT_DIM, f"{name} of timm", model.num_features)
-    _say_pixels(cfg, name)
+    say_pixels(cfg, name)
     return model
 
 
@@ -87,7 +87,7 @@ def _image_size(cfg: Any, name: str) -> tuple[int, int]:
     return test[0], test[1]
 
 
-def _say_pixels(cfg: Any, name: str) -> None:
+def say_pixels(cfg: Any, name: str) -> None:
     """Log how images are normalised, and warn where the weights of timm know it otherwise."""
     wanted, mean, std = pixels_of(name), list(cfg.MODEL.PIXEL_MEAN), list(cfg.MODEL.PIXEL_STD)
     given = f"MODEL.PIXEL_MEAN {_numbers(mean)} and PIXEL_STD {_numbers(std)}"

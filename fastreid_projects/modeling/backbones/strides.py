@@ -1,8 +1,8 @@
-"""Keeping the resolution of the last stage: its stride of 2 becomes 1, without dilation (``LAST_STRIDE 1``)."""
+"""Keeping the resolution of stages: strides of 2 become 1, without dilation (``LAST_STRIDE 1``)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,16 +20,25 @@ class PaddedConv2d(nn.Conv2d):
 
 
 def unstride(model: nn.Module, before: str) -> None:
-    """Take the strides from all convolutions and poolings behind a module, in place; weights stay what they are.
-
-    A convolution with an odd kernel keeps its padding; one with an even kernel, as ConvNeXt's, is padded by a row below
-    and a column at the right. A pooling of a shortcut, as ResNet-D's, is left out, as timm does where it has no stride.
+    """Take the strides from all that lies behind a module, in place.
 
     Args:
         model: whose modules are in the order in which they are passed.
         before: dotted name of the last module that keeps its stride.
     """
-    for parent in _behind(model, before):
+    keep_resolution(_behind(model, before))
+
+
+def keep_resolution(modules: Iterable[nn.Module]) -> None:
+    """Take the strides from convolutions and poolings, in place; weights stay what they are.
+
+    A convolution with an odd kernel keeps its padding; one with an even kernel, as ConvNeXt's, is padded by a row below
+    and a column at the right. A pooling of a shortcut, as ResNet-D's, is left out, as timm does where it has no stride.
+
+    Args:
+        modules: those that hold poolings, and the convolutions.
+    """
+    for parent in list(modules):
         for name, child in parent.named_children():
             if isinstance(child, _POOLS) and _is_two(child.stride):
                 setattr(parent, name, nn.Identity())

@@ -79,6 +79,11 @@ def is_vision_transformer(name: str) -> bool:
     return is_transformer(name) and {"num_prefix_tokens", "blocks"} <= set(dir(_sketch(name)))
 
 
+def channels_of(name: str) -> int:
+    """Return how many channels a model's map has."""
+    return int(_sketch(name).num_features)
+
+
 def _build_patches(name: str, options: Options, pretrained: bool) -> Any:
     stride, patch = options.patch_stride, _sketch(name).patch_embed.patch_size
     size = options.size if stride is None else _side_by_side(options.size, patch, stride)

@@ -12,6 +12,10 @@ BUILDER = "build_timm_backbone"
 _KEY = f"MODEL.BACKBONE.DEPTH of {BUILDER}"
 
 
+# Values of MODEL.BACKBONE.NAME whose DEPTH is a name of timm; a paper adds its own.
+BUILDERS = {BUILDER}
+
+
 class Pixels(NamedTuple):
     """How images are normalised.
 

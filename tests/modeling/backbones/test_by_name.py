@@ -84,6 +84,36 @@ def test_sals_dilated_resnet_takes_weights_of_timm_by_name():
     torch.testing.assert_close(model.eval()(images), plain(images))
 
 
+@pytest.mark.parametrize("levels", ["(4, 5, 6)", "(5,)"])
+def test_sals_dilated_resnet_of_timm_is_the_same_model(levels):
+    width = "1024" if levels == "(4, 5, 6)" else "512"
+    opts = ["MODEL.SAL.LEVELS", levels, "MODEL.BACKBONE.FEAT_DIM", width]
+    opts += [] if len(levels) > 4 else ["MODEL.LOSSES.NAME", '("CrossEntropyLoss",)']
+    own = build("sal_r18_demo", *opts)
+    there = ["MODEL.BACKBONE.NAME", "build_dilated_timm_backbone", "MODEL.BACKBONE.DEPTH", "resnet18"]
+    other = build("sal_r18_demo", *opts, *there)
+    other.load_state_dict(own.state_dict())
+    images = 255 * torch.rand(2, 3, 128, 64, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        torch.testing.assert_close(other(images), own(images), rtol=1e-4, atol=1e-5)
+
+
+def test_sals_dilated_resnet_of_a_resnet_d_keeps_its_resolution():
+    opts = ["MODEL.BACKBONE.NAME", "build_dilated_timm_backbone", "MODEL.BACKBONE.DEPTH", "resnet18d"]
+    maps = build("sal_r18_demo", *opts).backbone(torch.zeros(1, 3, 128, 64))
+    assert [tuple(level.shape[2:]) for level in maps] == [(16, 8)] * 3
+
+
+def test_sals_dilated_resnet_of_another_family_is_refused():
+    from fastreid_projects.errors import ConfigError
+
+    opts = ["MODEL.BACKBONE.NAME", "build_dilated_timm_backbone", "MODEL.BACKBONE.DEPTH", "test_convnext"]
+    with pytest.raises(
+        ConfigError, match=r"test_convnext of build_dilated_timm_backbone is not a ResNet of 512"
+    ):
+        build("sal_r18_demo", *opts)
+
+
 def test_airnet_on_another_family_is_refused_with_the_way_out():
     from fastreid_projects.errors import ConfigError
 
