@@ -7,8 +7,8 @@
 | h, w   | size of the map; patches along an image's sides            |
 | T      | tokens: class token and registers, then h x w patches      |
 
-The class of a model is derived to one of these and stays timm's besides, so that weights of torchvision, timm and
-TransReID fit by name.
+A model becomes an instance of one of these and stays one of timm's class, so that its layers keep their names, which
+ResNets share with torchvision's and FastReID's.
 """
 
 from __future__ import annotations

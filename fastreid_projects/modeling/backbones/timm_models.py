@@ -76,16 +76,16 @@ def is_transformer(name: str) -> bool:
 
 def is_vision_transformer(name: str) -> bool:
     """Return whether a model's patches keep their number from its first block to its last."""
-    return is_transformer(name) and {"num_prefix_tokens", "blocks"} <= set(dir(_sketch(name)))
+    return is_transformer(name) and _facts(name).patch is not None
 
 
 def channels_of(name: str) -> int:
     """Return how many channels a model's map has."""
-    return int(_sketch(name).num_features)
+    return _facts(name).channels
 
 
 def _build_patches(name: str, options: Options, pretrained: bool) -> Any:
-    stride, patch = options.patch_stride, _sketch(name).patch_embed.patch_size
+    stride, patch = options.patch_stride, _facts(name).patch or (1, 1)
     size = options.size if stride is None else _side_by_side(options.size, patch, stride)
     model = _create(name, {"img_size": size, "dynamic_img_size": False, **options.dropout}, pretrained)
     if options.class_token and model.cls_token is None:
@@ -122,11 +122,24 @@ def _build_maps(name: str, options: Options, pretrained: bool) -> Any:
     return derive(model, StagedBackbone, groups=groups, **common)
 
 
+class _Facts(NamedTuple):
+    """What has to be known of a model before it is built: whether and of what size it has patches, its channels."""
+
+    patch: tuple[int, int] | None
+    channels: int
+
+
 @functools.cache
-def _sketch(name: str) -> Any:
-    """The model without memory for its weights."""
-    with torch.device("meta"):
-        return require_timm().create_model(name, num_classes=0)
+def _facts(name: str) -> _Facts:
+    """Look at the model without memory for its weights, where this timm can build it so."""
+    timm = require_timm()
+    try:
+        with torch.device("meta"):
+            model = timm.create_model(name, num_classes=0)
+    except RuntimeError:
+        model = timm.create_model(name, num_classes=0)
+    patches = hasattr(model, "num_prefix_tokens") and hasattr(model, "blocks")
+    return _Facts(tuple(model.patch_embed.patch_size) if patches else None, int(model.num_features))
 
 
 def _converter(model: nn.Module) -> Any:
