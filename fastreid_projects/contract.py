@@ -125,6 +125,33 @@ class CutsItself(Protocol):
         """Return modules that together do what the backbone does, with all its levels; None if it cannot be cut."""
 
 
+@runtime_checkable
+class FitsWeights(Protocol):
+    """A backbone that reads pretrained weights of other names, or of another size of images."""
+
+    def fit_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return a file's weights under the backbone's names and in its sizes; what it does not know stays."""
+
+
+@runtime_checkable
+class NumbersLayers(Protocol):
+    """A backbone that says how deep each of its parameters lies, for ``SOLVER.LAYER_DECAY``."""
+
+    def layer_numbers(self) -> dict[str, int]:
+        """Return parameter name -> number of its layer: 0 of the stem, the highest of what comes last."""
+
+
+@runtime_checkable
+class OrdersChannels(Protocol):
+    """A backbone that says how its layers order what they give.
+
+    Attributes:
+        channels_last: True where maps inside it are (N, H, W, C).
+    """
+
+    channels_last: bool
+
+
 # --- Architectures: what they return, and what is shown of it
 
 

@@ -25,7 +25,10 @@ OFFERS: dict[str, tuple[type, ...]] = {
             *_OF_MODELS,
         ),
     ),
-    "backbone": (contract.CutsItself, *_OF_MODELS),
+    "backbone": (
+        *(contract.CutsItself, contract.FitsWeights, contract.NumbersLayers, contract.OrdersChannels),
+        *_OF_MODELS,
+    ),
     "head": (contract.BelongsTo, contract.TakesLevels),
     "dataset": (
         *(contract.AsksWithSeveral, contract.DrawsGallery, contract.NamesPeople, contract.SharesPeople),

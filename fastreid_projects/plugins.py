@@ -88,6 +88,7 @@ PAPERS: dict[str, Paper] = {
             "fastreid_projects.sal.losses",
             "fastreid_projects.sal.heads",
             "fastreid_projects.sal.backbone",
+            "fastreid_projects.sal.timm_backbone",
             "fastreid_projects.sal.classification",
             "fastreid_projects.sal.classifier",
         ),
@@ -98,6 +99,7 @@ PAPERS: dict[str, Paper] = {
 
 SHARED_MODULES = (
     "fastreid_projects.losses.host_losses",
+    "fastreid_projects.modeling.backbones.build",
     "fastreid_projects.data.cuhk03",
     "fastreid_projects.data.demo.dataset",
     "fastreid_projects.data.demo.pretraining",

@@ -332,6 +332,7 @@ class Solver(Node):
     CLIP_GRADIENTS: SolverClipGradients
     WARMUP_EPOCHS: int
     KEEP_CHECKPOINTS: bool
+    LAYER_DECAY: float
 
 class TestRoc(Node):
     ENABLED: bool

@@ -13,7 +13,8 @@ PYPROJECT = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml
 
 
 @pytest.mark.parametrize(
-    ("module", "extra"), [("onnx", "export"), ("onnxruntime", "export"), ("captum.attr", "gradcam")]
+    ("module", "extra"),
+    [("onnx", "export"), ("onnxruntime", "export"), ("captum.attr", "gradcam"), ("timm", "timm")],
 )
 def test_a_missing_package_names_its_extra(module, extra, monkeypatch):
     assert need(module, extra, "It").__name__ == module

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 import torch
 
 from fastreid_projects.checkpoints.matching import require_match, summarize_match
 from fastreid_projects.checkpoints.weights import load_state_dict_file
-from fastreid_projects.contract import not_pretrained
+from fastreid_projects.contract import FitsWeights, not_pretrained
 from fastreid_projects.errors import WeightsError
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,8 @@ def load_pretrained(backbone: torch.nn.Module, file_state: dict[str, torch.Tenso
         WeightsError: less than 90 % of the backbone's weights match.
     """
     model_state = backbone.state_dict()
-    file_state = _fit_transformer(backbone, file_state)
+    fit = backbone.fit_weights if isinstance(backbone, FitsWeights) else partial(_fit_transformer, backbone)
+    file_state = fit(file_state)
     own = ("NL_", *not_pretrained(backbone))
     counted = {name: value for name, value in model_state.items() if not name.startswith(own)}
     require_match(counted, file_state, path, key="MODEL.BACKBONE.PRETRAIN_PATH")

@@ -28,6 +28,7 @@ from fastreid_projects.device import AMP_DTYPES
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.evaluation.precision import FORMULAS
 from fastreid_projects.evaluation.ties import TIES
+from fastreid_projects.modeling.backbones.timm_names import BUILDERS, check_name
 from fastreid_projects.modeling.pooling import pooling_layers
 
 IDENTITY_SAMPLERS = ["NaiveIdentitySampler", "BalancedIdentitySampler", "SetReWeightSampler"]
@@ -166,6 +167,8 @@ def _check_backbone(backbone: Any) -> None:
             f"MODEL.BACKBONE.NAME {backbone.NAME} reads files of a git checkout of FastReID: run from its "
             "folder, or use another backbone."
         )
+    if backbone.NAME in BUILDERS:
+        check_name(backbone.DEPTH)
     if backbone.NAME in DEPTHS:
         _check_name(f"MODEL.BACKBONE.DEPTH of {backbone.NAME}", backbone.DEPTH, DEPTHS[backbone.NAME])
     if backbone.NORM == "syncBN" and comm.get_world_size() > 1 and not torch.cuda.is_available():

@@ -41,3 +41,6 @@ def add_common_config(cfg: CN) -> None:
     # Start the last norm of each residual block at 0, so that every block starts as the identity (Goyal et al. 2017,
     # sec. 5.1). For ResNets that are trained from random weights; loaded weights replace it.
     cfg.MODEL.BACKBONE.ZERO_INIT_RESIDUAL = False
+    # Each layer of a transformer's or another numbered backbone has this share of the learning rate of the one behind
+    # it, see fastreid_projects.modeling.layer_decay; 1.0: all alike.
+    cfg.SOLVER.LAYER_DECAY = 1.0

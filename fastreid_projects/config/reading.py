@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fastreid_projects import plugins
 from fastreid_projects.config.finding import find_file
 from fastreid_projects.config.old_paths import moved_config
+from fastreid_projects.config.pixels import take_pixels
 from fastreid_projects.config.plugin_names import PLUGINS, add_named_plugins
 from fastreid_projects.config.show import COMMAND_LINE
 from fastreid_projects.config.values import all_keys, config_leaves, get_key, parse, set_key
@@ -92,7 +93,8 @@ def merge_config(cfg: Any, config_file: str = "", opts: Sequence[str] = ()) -> d
     add_named_plugins(cfg, files, opts)
     for file in files:
         sources.update(merge_file(cfg, file))
-    return {**sources, **merge_pairs(cfg, opts)}
+    sources |= merge_pairs(cfg, opts)
+    return sources | take_pixels(cfg, sources)
 
 
 def merge_file(cfg: Any, file: YamlFile) -> dict[str, str]:

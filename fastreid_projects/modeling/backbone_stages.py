@@ -32,14 +32,16 @@ def split_stages(backbone: nn.Module) -> list[nn.Module]:
     if isinstance(backbone, CutsItself):
         blocks = backbone.five_stages() or []
     else:
-        blocks = resnet_stages(backbone) if hasattr(backbone, "layer1") else _named_stages(backbone)
+        layers = {f"layer{i}" for i in range(1, NUM_STAGES)} <= dict(backbone.named_children()).keys()
+        blocks = resnet_stages(backbone) if layers else _named_stages(backbone)
     if blocks is None:
         blocks = _cut_by_resolution(_flat_children(backbone))
     name = type(backbone).__name__
     if len(blocks) != NUM_STAGES or not _same_output(backbone, blocks):
         raise ConfigError(
             f"the target's backbone {name} cannot be cut into {NUM_STAGES} stages, so AMD cannot explain it; "
-            "ResNet, dilated ResNet, ResNeSt, ResNeXt, OSNet, MobileNet, ShuffleNet and RepVGG can"
+            "ResNet, dilated ResNet, ResNeSt, ResNeXt, OSNet, MobileNet, ShuffleNet and RepVGG can, and of timm "
+            "ResNet, ConvNeXt, EfficientNet, RegNet and Swin"
         )
     return blocks
 
@@ -94,7 +96,12 @@ def _cut_by_resolution(blocks: list[nn.Module]) -> list[nn.Module]:
         for block in blocks:
             try:
                 y = block(x)
-            except (RuntimeError, TypeError, ValueError):
+            except (
+                AssertionError,
+                RuntimeError,
+                TypeError,
+                ValueError,
+            ):  # as of another size than the probe's
                 return []
             if y.dim() != 4:
                 return []

@@ -48,6 +48,27 @@ def register_pooling(cls: _P) -> _P:
     return cls
 
 
+@register_pooling
+class ClassTokenPooling(nn.Module):
+    """Takes a vision transformer's class token for the feature: its backbone then gives that instead of its patches.
+
+    The backbones of timm ask for this name; FastReID's ViT always gives its class token.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, 1, 1) -> the same.
+
+        Raises:
+            ConfigError: the backbone gives a map.
+        """
+        if features.shape[-2:] != (1, 1):
+            raise ConfigError(
+                "MODEL.HEADS.POOL_LAYER ClassTokenPooling needs a backbone with a class token, a vision transformer: "
+                f"this one gives a map of {features.shape[-2]} x {features.shape[-1]}; use GlobalAvgPool"
+            )
+        return features
+
+
 def pooling_layers() -> dict[str, type[nn.Module]]:
     """Return all pooling layers by name: the host's, those put into its module, and those registered here."""
     from fastreid.layers import pooling

@@ -23,7 +23,12 @@ from fastreid_projects.contract import HasMaps, compared_model
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.extras import need
 from fastreid_projects.modeling.modes import evaluating
-from fastreid_projects.visualization.tokens import patch_grid, token_gradcam, token_layer
+from fastreid_projects.visualization.tokens import (
+    orders_channels_last,
+    patch_grid,
+    token_gradcam,
+    token_layer,
+)
 
 Score = Callable[[Tensor], Tensor]
 Maps = dict[str, Tensor]
@@ -152,6 +157,8 @@ def _map_of(model: nn.Module, scores: Score, name: str, layer: nn.Module, images
     if len(shape) == 3:
         grid = patch_grid(model, shape[1], (images.shape[2], images.shape[3]))
         maps = token_gradcam(scores, layer, images, grid)
+    elif len(shape) == 4 and orders_channels_last(model, layer):
+        maps = token_gradcam(scores, layer, images, (shape[1], shape[2]))
     elif len(shape) == 4 and shape[2] * shape[3] > 1:
         captum = need("captum.attr", "gradcam", "Grad-CAM")
         maps = captum.LayerGradCam(scores, layer).attribute(images, relu_attributions=True)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from fastreid_projects.contract import OrdersChannels
 from fastreid_projects.errors import ConfigError
 
 # How many tokens come before the patches: a class token, none, a distillation token too, or four registers.
@@ -34,6 +35,14 @@ def token_layer(backbone: nn.Module) -> nn.Module | None:
     return norm if isinstance(norm, nn.Module) else None
 
 
+def orders_channels_last(model: nn.Module, layer: nn.Module) -> bool:
+    """Return whether a layer inside the model's backbone gives maps (N, h, w, C), as Swin's do."""
+    backbone = dict(model.named_children()).get("backbone")
+    if not isinstance(backbone, OrdersChannels) or not backbone.channels_last:
+        return False
+    return any(layer is inside for inside in list(backbone.modules())[1:])
+
+
 def token_gradcam(
     scores: Callable[[Tensor], Tensor], layer: nn.Module, images: Tensor, grid: tuple[int, int]
 ) -> Tensor:
@@ -41,7 +50,7 @@ def token_gradcam(
 
     Args:
         scores: images (N, 3, H, W) -> (N,).
-        layer: gives tokens (N, T, C).
+        layer: gives tokens (N, T, C), or a map with its channels last (N, h, w, C).
         images: (N, 3, H, W).
         grid: h, w.
 
@@ -58,11 +67,12 @@ def token_gradcam(
     finally:
         handle.remove()
     (gradient,) = torch.autograd.grad(score, outputs[0], allow_unused=True)
-    patches = grid[0] * grid[1]
+    tokens, patches = outputs[0].flatten(1, -2), grid[0] * grid[1]
+    gradient = None if gradient is None else gradient.flatten(1, -2)
     if gradient is None or not gradient[:, -patches:].any():
         raise ConfigError("the feature does not depend on the patches of this layer; name an earlier one")
     weights = gradient[:, -patches:].mean(dim=1, keepdim=True)
-    maps = (weights * outputs[0][:, -patches:]).sum(dim=2).relu()
+    maps = (weights * tokens[:, -patches:]).sum(dim=2).relu()
     return maps.detach().reshape(len(images), 1, *grid)
 
 

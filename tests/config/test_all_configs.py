@@ -22,7 +22,7 @@ from fastreid_projects.engine.stages import build_stages
 from fastreid_projects.host.modeling.meta_arch.losses import INPUTS
 from fastreid_projects.losses import check_loss_names
 from fastreid_projects.plugins import PAPERS
-from tests.yaml_files import ALL, BLOCKS, ROOT, RUNNABLE
+from tests.yaml_files import ALL, BLOCKS, ROOT, RUNNABLE, without_memory
 
 INTERPRETERS = [
     path for path in RUNNABLE if path.is_relative_to(ROOT / "projects/AMD") and "_target_" not in path.stem
@@ -42,8 +42,14 @@ DATASETS = {
     "cifar_demo": "DrawnCIFAR100",
     "folderreid": "FolderReID",
 }
+# In names -> MODEL.BACKBONE's NAME and DEPTH; ResNets have theirs in the name.
+BACKBONES = {
+    "osnet": ("build_osnet_backbone", "x1_0"),
+    "vit": ("build_vit_backbone", "base"),
+    "timm_vit": ("build_timm_backbone", "vit_base_patch16_224"),
+}
 NAME = re.compile(
-    rf"(?P<method>[a-z][a-z0-9]*(_[a-z0-9]+)*?)_(r(?P<depth>\d+)(?P<ibn>ibn)?|osnet)_(?P<train>{'|'.join(DATASETS)})"
+    rf"(?P<method>[a-z][a-z0-9]*(_[a-z0-9]+)*?)_(?P<backbone>r(?P<depth>\d+)(?P<ibn>ibn)?|osnet|vit|timm_vit)_(?P<train>{'|'.join(DATASETS)})"
     rf"(_to_(?P<test>{'|'.join(DATASETS)}))?"
 )
 
@@ -102,7 +108,8 @@ def build(cfg, device):
 
 @pytest.mark.parametrize("path", [path for path in RUNNABLE if path not in INTERPRETERS], ids=relative)
 def test_its_model_builds(path):
-    assert sum(parameter.numel() for parameter in build(loaded(path).clone(), "meta").parameters()) > 1e5
+    cfg = loaded(path).clone()
+    assert sum(parameter.numel() for parameter in build(cfg, without_memory(cfg)).parameters()) > 1e5
 
 
 @pytest.mark.parametrize("path", INTERPRETERS, ids=relative)
@@ -137,8 +144,11 @@ def test_its_name_is_method_backbone_dataset_and_its_folder_that_of_its_dataset(
     assert (train.replace("LargeVehicleID", "VehicleID"),) == cfg.DATASETS.NAMES
     assert cfg.DATASETS.TESTS[0] == test
     model = (target_config(cfg) if path in INTERPRETERS else cfg).MODEL.BACKBONE
-    assert (f"{name['depth']}x" if name["depth"] else "x1_0") == model.DEPTH
-    assert (model.NAME == "build_osnet_backbone") == (name["depth"] is None)
+    if name["depth"]:
+        assert f"{name['depth']}x" == model.DEPTH
+        assert model.NAME not in {builder for builder, _ in BACKBONES.values()}
+    else:
+        assert BACKBONES[name["backbone"]] == (model.NAME, model.DEPTH)
     assert (name["ibn"] is not None) == model.WITH_IBN
     folder = path.parent.name
     demo = folder == "demo"

@@ -16,6 +16,7 @@ from fastreid_projects.config.schedule import check_steps, warmup_iterations
 from fastreid_projects.config.solvers import SCHEDULES, optimizer_names
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.host_import import rebind
+from fastreid_projects.modeling.layer_decay import rate_factors
 
 _host_build_lr_scheduler = host_build.build_lr_scheduler
 
@@ -76,7 +77,8 @@ def group_parameters(cfg: Any, model: torch.nn.Module, frozen: Iterable[str]) ->
     """Join those of the host's groups, which hold one parameter each, that have equal settings.
 
     solver/build.py:302 freezes all names that start with the pattern, so that ``b1`` also freezes ``b1_head``;
-    here, an entry of MODEL.FREEZE_LAYERS means that layer and everything below it.
+    here, an entry of MODEL.FREEZE_LAYERS means that layer and everything below it. SOLVER.LAYER_DECAY
+    scales the learning rates.
     """
     solver = cfg.SOLVER
     single = host_build.get_default_optimizer_params(
@@ -90,9 +92,11 @@ def group_parameters(cfg: Any, model: torch.nn.Module, frozen: Iterable[str]) ->
     )
     prefixes = tuple(f"{layer}." for layer in frozen)
     names = {parameter: name for name, parameter in model.named_parameters()}
+    factors = rate_factors(model, solver.get("LAYER_DECAY", 1.0))
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     for group in single:
         (parameter,) = group["params"]
+        group["lr"] *= factors[names[parameter]]
         group["freeze_status"] = "freeze" if names[parameter].startswith(prefixes) else "normal"
         key = tuple(sorted((k, v) for k, v in group.items() if k != "params"))
         groups.setdefault(key, {**group, "params": []})["params"].append(parameter)

@@ -10,6 +10,10 @@
 What the layers give is scaled from 0 to 1, the gradient of the feature is taken at S places on the way, and its mean is
 multiplied with what they give (Sundararajan et al. 2017). The shares of all cells add up to the feature less that of
 layers that give nothing, up to the error of the S places. The latter part cancels in the difference of two images.
+
+The mean is Gauss and Legendre's in s, with the scale t = s^3: a LayerNorm right behind the layer, as of transformers
+without added positions, undoes all scales but the smallest. With 24 places the rest of a small ViT of random weights is
+a millionth of the distance, that of a DINOv3 0.4 %; with even places it was 0.3 % and nearly half.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -28,6 +33,7 @@ from fastreid_projects.visualization.gradcam import map_layers
 from fastreid_projects.visualization.tokens import patch_grid, token_layer
 
 STEPS = 24
+_POWER = 3
 
 
 class RayView(NamedTuple):
@@ -56,11 +62,10 @@ class RayView(NamedTuple):
 
     def _cells(self, direction: Tensor) -> Tensor:
         given: dict[str, Tensor] = {}
+        places, weights = _places()
 
         def scaled(name: str, output: Tensor) -> Tensor:
-            steps = (torch.arange(STEPS, device=output.device) + 0.5) / STEPS
-            shape = (-1, *[1] * (output.dim() - 1))
-            given[name] = (steps.view(shape) * output).detach().requires_grad_()
+            given[name] = (_along(places, output) * output).detach().requires_grad_()
             full[name] = output[:1].detach()
             return given[name]
 
@@ -73,7 +78,9 @@ class RayView(NamedTuple):
         score = (features @ direction).sum()
         gradients = torch.autograd.grad(score, list(given.values()), allow_unused=True)
         maps = [
-            self._on_grid((gradient.mean(dim=0, keepdim=True) * full[name]).detach())
+            self._on_grid(
+                ((_along(weights, gradient) * gradient).sum(dim=0, keepdim=True) * full[name]).detach()
+            )
             for name, gradient in zip(given, gradients, strict=True)
             if gradient is not None
         ]
@@ -91,6 +98,20 @@ class RayView(NamedTuple):
         size = (self.image.shape[2], self.image.shape[3])
         height, width = patch_grid(self.model, shares.shape[1], size)
         return shares[0, -height * width :].sum(dim=1).view(height, width)
+
+
+def _places() -> tuple[Tensor, Tensor]:
+    """Where gradients are taken between 0 and 1, (S,), and with what weight: Gauss-Legendre in s, with t = s^3."""
+    nodes, weights = np.polynomial.legendre.leggauss(STEPS)
+    s = (nodes + 1) / 2
+    return torch.from_numpy(s**_POWER).float(), torch.from_numpy(
+        weights / 2 * _POWER * s ** (_POWER - 1)
+    ).float()
+
+
+def _along(values: Tensor, output: Tensor) -> Tensor:
+    """Values (S,) in a shape that multiplies (S, ...), on its device."""
+    return values.to(output).view(-1, *[1] * (output.dim() - 1))
 
 
 def ray_layers(model: Any) -> dict[str, nn.Module]:

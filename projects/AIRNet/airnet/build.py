@@ -40,7 +40,8 @@ def build_parts(cfg: Any) -> tuple[nn.Module, nn.ModuleList, nn.ModuleDict]:
     if missing:
         raise ConfigError(
             f"MODEL.BACKBONE.NAME {cfg.MODEL.BACKBONE.NAME} of depth {cfg.MODEL.BACKBONE.DEPTH} has no {missing[0]}, "
-            "and AIR-Net copies the last of four stages layer1 to layer4; use build_resnet_backbone"
+            "and AIR-Net copies the last of four stages layer1 to layer4; use build_resnet_backbone, or a ResNet of "
+            "timm"
         )
     last = trunk.layer4
     branches = nn.ModuleList(copy.deepcopy(last) for _ in cfg.MODEL.AIRNET.BRANCHES)

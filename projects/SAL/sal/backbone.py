@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from fastreid_projects.checkpoints.pretrained import load_pretrained
 from fastreid_projects.contract import TakesLevels
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.modeling.backbones.strides import keep_resolution
+from fastreid_projects.modeling.backbones.timm_models import channels_of
 
 BLOCKS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "18x": (host_resnet.BasicBlock, (2, 2, 2, 2)),
@@ -25,6 +27,8 @@ BLOCKS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "50x": (host_resnet.Bottleneck, (3, 4, 6, 3)),
     "101x": (host_resnet.Bottleneck, (3, 4, 23, 3)),
 }
+# Backbones that return levels.
+BUILDERS = ("build_dilated_resnet_backbone", "build_dilated_timm_backbone")
 PLANES = {4: 256, 5: 512, 6: 256}  # stage6 has half the channels of stage5
 
 
@@ -129,10 +133,10 @@ def dilate(stage: nn.Module, rate: int, first_rate: int) -> None:
         rate: dilation of the 3x3 convolutions.
         first_rate: dilation of the first one.
     """
+    keep_resolution(stage.modules())
     convolutions = [module for module in stage.modules() if isinstance(module, nn.Conv2d)]
     rates = iter([first_rate])
     for convolution in convolutions:
-        convolution.stride = (1, 1)
         if convolution.kernel_size == (3, 3):
             r = next(rates, rate)
             convolution.dilation = convolution.padding = (r, r)
@@ -140,8 +144,9 @@ def dilate(stage: nn.Module, rate: int, first_rate: int) -> None:
 
 def level_channels(cfg: Any) -> list[int]:
     """Return the channels of each level of ``MODEL.SAL.LEVELS``, which the backbone has checked."""
-    block, _ = BLOCKS[cfg.MODEL.BACKBONE.DEPTH]
-    return [PLANES[level] * block.expansion for level in cfg.MODEL.SAL.LEVELS]
+    depth = cfg.MODEL.BACKBONE.DEPTH
+    expansion = BLOCKS[depth][0].expansion if depth in BLOCKS else channels_of(depth) // PLANES[5]
+    return [PLANES[level] * expansion for level in cfg.MODEL.SAL.LEVELS]
 
 
 @BACKBONE_REGISTRY.register()
@@ -153,7 +158,14 @@ def build_dilated_resnet_backbone(cfg: Any) -> DilatedResNet:
         WeightsError: the pretrained weights cannot be found or loaded.
     """
     backbone, node = cfg.MODEL.BACKBONE, cfg.MODEL.SAL
-    _check(backbone, node)
+    if backbone.DEPTH not in BLOCKS:
+        raise ConfigError(
+            f"MODEL.BACKBONE.DEPTH '{backbone.DEPTH}' of build_dilated_resnet_backbone has to be one of "
+            f"{', '.join(BLOCKS)}"
+        )
+    if backbone.WITH_NL:
+        raise ConfigError("MODEL.BACKBONE.WITH_NL True does not work with build_dilated_resnet_backbone")
+    check_levels(node)
     model = DilatedResNet(
         backbone.DEPTH,
         backbone.NORM,
@@ -165,21 +177,19 @@ def build_dilated_resnet_backbone(cfg: Any) -> DilatedResNet:
         levels=node.LEVELS,
         small_stem=node.SMALL_STEM,
     )
-    _check_head(cfg, model)
+    check_head(cfg, model)
     if backbone.PRETRAIN:
         key = f"{'se_' if backbone.WITH_SE else ''}{'ibn_' if backbone.WITH_IBN else ''}{backbone.DEPTH}"
         load_pretrained(model, host_resnet.init_pretrained_weights(key), f"known for '{key}'")
     return model
 
 
-def _check(backbone: Any, node: Any) -> None:
-    if backbone.DEPTH not in BLOCKS:
-        raise ConfigError(
-            f"MODEL.BACKBONE.DEPTH '{backbone.DEPTH}' of build_dilated_resnet_backbone has to be one of "
-            f"{', '.join(BLOCKS)}"
-        )
-    if backbone.WITH_NL:
-        raise ConfigError("MODEL.BACKBONE.WITH_NL True does not work with build_dilated_resnet_backbone")
+def check_levels(node: Any) -> None:
+    """Check ``MODEL.SAL.LEVELS`` and ``DILATION``.
+
+    Raises:
+        ConfigError: a value cannot be used.
+    """
     levels = tuple(node.LEVELS)
     if levels not in ((5,), (6,), (4, 5), (4, 6), (5, 6), (4, 5, 6)):
         raise ConfigError(
@@ -192,7 +202,12 @@ def _check(backbone: Any, node: Any) -> None:
         )
 
 
-def _check_head(cfg: Any, model: DilatedResNet) -> None:
+def check_head(cfg: Any, model: DilatedResNet) -> None:
+    """Check that the head takes the levels and ``MODEL.BACKBONE.FEAT_DIM`` is their channels.
+
+    Raises:
+        ConfigError: it does not; the sentence says what to set.
+    """
     head = REID_HEADS_REGISTRY.get(cfg.MODEL.HEADS.NAME)
     if len(model.levels) > 1 and not isinstance(head, TakesLevels):
         raise ConfigError(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fastreid_projects.modeling.pooling import ChannelPooling
 
-from .backbone import build_dilated_resnet_backbone, level_channels
+from .backbone import BUILDERS, level_channels
 
 
 class LevelPool(nn.Module):
@@ -78,7 +78,7 @@ class MultiLevelHead(EmbeddingHead):
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
         """Read the values that the host's head reads, and the levels of the backbone."""
-        own = build_dilated_resnet_backbone.__name__ == cfg.MODEL.BACKBONE.NAME
+        own = cfg.MODEL.BACKBONE.NAME in BUILDERS
         channels = level_channels(cfg) if own else [cfg.MODEL.BACKBONE.FEAT_DIM]
         return {**super().from_config(cfg), "level_channels": channels}
 

@@ -174,15 +174,14 @@ class SelfAttentionConstraint(nn.Module):
 
 
 def _gives_one_map(cfg: Any) -> bool:
-    """Return whether ``MODEL.BACKBONE`` returns a single map: the host's backbones do, and ours with one level."""
+    """Return whether ``MODEL.BACKBONE`` returns a single map: the host's and timm's do, and ours with one level."""
     from fastreid_projects.config.checks import DEPTHS
+    from fastreid_projects.modeling.backbones.timm_names import BUILDER
 
-    from .backbone import build_dilated_resnet_backbone
+    from .backbone import BUILDERS
 
     name = cfg.MODEL.BACKBONE.NAME
-    return name in DEPTHS or (
-        name == build_dilated_resnet_backbone.__name__ and len(cfg.MODEL.SAL.LEVELS) < 2
-    )
+    return name in DEPTHS or name == BUILDER or (name in BUILDERS and len(cfg.MODEL.SAL.LEVELS) < 2)
 
 
 def _too_few(layers: Sequence[str], count: int) -> ConfigError:

@@ -1,0 +1,1 @@
+"""Backbones beside FastReID's own."""
