@@ -117,7 +117,8 @@ class _EuclideanDistances(torch.autograd.Function):
         weights = gradients[0] / torch.where(apart, distances, torch.ones_like(distances)) * apart
         weights = weights + weights.t()
         with torch.autocast(features.device.type, enabled=False):
-            if (apart & (distances < _NEAR * lengths)).any():
+            # A GPU is not asked, which would wait for it: there float64 costs less than the answer.
+            if features.is_cuda or (apart & (distances < _NEAR * lengths)).any():
                 weights = weights.double()
                 return None, (weights.sum(dim=1).diag() - weights) @ double
             return (weights.sum(dim=1).diag() - weights) @ features, None

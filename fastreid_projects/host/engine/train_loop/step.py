@@ -21,6 +21,7 @@ from torch import Tensor
 from fastreid_projects.errors import TrainingError
 from fastreid_projects.files import replacing
 from fastreid_projects.host.engine.train_loop.amp import autocast_of
+from fastreid_projects.host.utils.events import Waiting, put_numbers, take_waiting
 
 logger = logging.getLogger("fastreid.projects.host.step")
 
@@ -48,14 +49,17 @@ class LossValues(dict[str, Tensor]):
     Args:
         losses: name -> scalar tensor.
         batch: the batch of the losses, for error messages.
+        waiting: what else the step has put in its storage; transferred together with the losses.
 
     Raises:
         TrainingError: there is no loss, or a loss is not a scalar tensor.
     """
 
-    def __init__(self, losses: Mapping[str, Tensor], batch: Any = None) -> None:
+    def __init__(
+        self, losses: Mapping[str, Tensor], batch: Any = None, waiting: Sequence[Waiting] = ()
+    ) -> None:
         super().__init__(losses)
-        self.batch = batch
+        self.batch, self.waiting = batch, waiting
         if not losses:
             raise TrainingError("The model does not compute a loss: name at least one in MODEL.LOSSES.NAME.")
         for name, loss in losses.items():
@@ -64,7 +68,9 @@ class LossValues(dict[str, Tensor]):
                 raise TrainingError(
                     f"Loss {name} must be a scalar tensor, not {shape}: reduce it in the model."
                 )
-        values = torch.stack([loss.detach().double() for loss in losses.values()])
+        values = torch.stack(
+            [loss.detach().double() for loss in losses.values()] + [w.value for w in waiting]
+        )
         self._ready: torch.cuda.Event | None = None
         self._values = values
         if values.is_cuda:
@@ -85,10 +91,14 @@ class LossValues(dict[str, Tensor]):
         return list(self.batch.get("img_paths") or ()) if isinstance(self.batch, Mapping) else []
 
     def numbers(self) -> dict[str, float]:
-        """Wait for the values and return them by name."""
+        """Wait for the values, put those that the storage waits for there, and return the losses by name."""
         if self._ready is not None:
             self._ready.synchronize()
-        return dict(zip(self, self._values.tolist(), strict=True))
+        numbers = self._values.tolist()
+        if self.waiting:
+            put_numbers(get_event_storage(), self.waiting, numbers[len(self) :])
+            self.waiting = ()
+        return dict(zip(self, numbers, strict=False))
 
 
 @functools.cache
@@ -111,7 +121,7 @@ def run_step(self: Any) -> None:
     with autocast_of(self):
         loss_dict = self.model(data)
         losses = sum(loss_dict.values())
-    values = LossValues(loss_dict, data)
+    values = LossValues(loss_dict, data, take_waiting(get_event_storage()))
 
     self.optimizer.zero_grad()
     (scaler.scale(losses) if mixed else losses).backward()
