@@ -1,4 +1,4 @@
-"""Tests, benchmarks and short trainings on a GPU: python tools/gpu.py [--parts NAME ...] [--quick]."""
+"""Tests, benchmarks and short runs on a GPU: python tools/gpu.py [--parts NAME ...] [--quick]."""
 
 import sys
 

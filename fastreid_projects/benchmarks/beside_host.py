@@ -1,4 +1,4 @@
-"""Training step and loader beside FastReID's own, which runs unpatched in a process of its own."""
+"""Training step and loader beside FastReID's own, which runs unpatched in its own process."""
 
 from __future__ import annotations
 

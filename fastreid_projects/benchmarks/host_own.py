@@ -1,6 +1,6 @@
 """FastReID's own trainer and loader, patched just enough to run: a script that knows nothing of this project.
 
-It is run by its path in a process of its own, ``python -P host_own.py JOB``, where JOB is a JSON file with
+It is run by its path in its own process, ``python -P host_own.py JOB``, where JOB is a JSON file with
 
 - ``work``: ``"step"``, a training step of the same batch, or ``"loader"``, batches of pictures brought to the device;
 - ``config``: a YAML text, of which the keys that FastReID knows are taken;
@@ -76,7 +76,7 @@ def training_step(job: dict[str, Any]) -> Callable[[], None]:
     trainer.iter = 0
 
     def run() -> None:
-        # The host normalises in place: a batch serves once, as in a training.
+        # The host normalises in place: a batch serves once, as in training.
         trainer._data_loader_iter = iter([{"images": images.clone(), "targets": targets}])
         with EventStorage(0) as trainer.storage:
             trainer.run_step()

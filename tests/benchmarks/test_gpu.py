@@ -13,7 +13,7 @@ from fastreid_projects.benchmarks.cases import all_cases
 from fastreid_projects.benchmarks.gpu import parts, run
 from fastreid_projects.benchmarks.gpu.page import write_page
 from fastreid_projects.benchmarks.gpu.parts import PARTS, Choice, Part, chosen_parts
-from fastreid_projects.benchmarks.gpu.trainings import movement, train
+from fastreid_projects.benchmarks.gpu.short_runs import movement, train
 from fastreid_projects.commands import gpu
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.plugins import PAPERS
@@ -93,14 +93,14 @@ def test_results_of_an_earlier_run_are_not_taken_for_new_ones(choice, own_parts)
     assert json.loads((choice.folder / "search.json").read_text())["results"] == {}
 
 
-def test_the_page_counts_tests_and_shows_trainings(tmp_path):
+def test_the_page_counts_tests_and_shows_runs(tmp_path):
     report = tmp_path / "tests.xml"
     report.write_text(
         '<testsuites><testsuite><testcase classname="a" name="b"/><testcase classname="c" name="d"><failure/>'
         '</testcase><testcase classname="e" name="f"><skipped/></testcase></testsuite></testsuites>'
     )
     training = {"paper": "FIDI", "seconds": 12.0, "mAP": 50.0, "moved weights": "3 of 3"}
-    for name, results in (("tests", run._counts(report)), ("trainings", {"trainings": [training]})):
+    for name, results in (("tests", run._counts(report)), ("runs", {"runs": [training]})):
         record = {"part": name, "title": PARTS[name].title, "state": "finished", "seconds": 1.0, "limit": 2.0}
         record |= {"said": "", "quick": False, "results": results}
         (tmp_path / f"{name}.json").write_text(json.dumps(record))

@@ -55,12 +55,12 @@ def _section(record: dict[str, Any]) -> list[str]:
     if "tests" in results:
         lines += [", ".join(f"{count} {kind}" for kind, count in results["tests"].items()) + ".", ""]
         lines += [f"- {name}" for name in results["failed"]] + [""] * bool(results["failed"])
-    if "trainings" in results:
-        lines += [_trainings(results["trainings"]), ""]
+    if "runs" in results:
+        lines += [_runs(results["runs"]), ""]
     return lines
 
 
-def _trainings(trainings: Sequence[dict[str, Any]]) -> str:
+def _runs(runs: Sequence[dict[str, Any]]) -> str:
     names = (
         "paper",
         "seconds",
@@ -71,5 +71,5 @@ def _trainings(trainings: Sequence[dict[str, Any]]) -> str:
         "moved by, of their length",
         "said",
     )
-    rows = [[training.get(name) for name in names] for training in trainings]
+    rows = [[run.get(name) for name in names] for run in runs]
     return tabulate(rows, headers=names, tablefmt="pipe", floatfmt=".3g", missingval="")

@@ -1,4 +1,4 @@
-"""The parts, and the command that each of them is, run in a process of its own."""
+"""The parts, and the command that each of them is, run in its own process."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def _tests(choice: Choice, output: Path) -> list[str]:
     return [sys.executable, "-m", "pytest", *options, *files]
 
 
-def _trainings(choice: Choice, output: Path) -> list[str]:
+def _runs(choice: Choice, output: Path) -> list[str]:
     end = ["--quick"] if choice.quick else []
-    module = [sys.executable, "-m", "fastreid_projects.benchmarks.gpu.trainings"]
+    module = [sys.executable, "-m", "fastreid_projects.benchmarks.gpu.short_runs"]
     return [*module, "--device", choice.device, "--output", str(output), *end]
 
 
@@ -77,7 +77,7 @@ PARTS = {
     "reranking": Part("Re-ranking at Market-1501's size", 60, _cases("reranking_devices")),
     "search": Part("Search in 100,000 features", 30, _cases("search")),
     "loader": Part("Loader beside FastReID's own", 60, _cases("loaders")),
-    "trainings": Part("A short training of each paper", 150, _trainings),
+    "runs": Part("A short run of each paper", 150, _runs),
     "papers": Part(
         "The papers' models and losses",
         90,

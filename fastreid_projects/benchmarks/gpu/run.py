@@ -55,7 +55,7 @@ def run_parts(parts: Mapping[str, Part], choice: Choice, seconds: float) -> dict
 
 
 def run_part(name: str, part: Part, choice: Choice, limit: float) -> dict[str, Any]:
-    """Run a part in a process of its own, which is ended with its children after so many seconds.
+    """Run a part in its own process, which is ended with its children after so many seconds.
 
     Returns:
         Its record: title, state, seconds, limit, the last line that it printed, and its results as far as they came.

@@ -1,4 +1,4 @@
-"""Patches of utils/events.py: values on a GPU are not waited for, short runs are printed, the last evaluation is written."""
+"""Patches of utils/events.py: no value on a GPU is waited for, and short runs and last evaluations are written."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A short training of each paper on the synthetic demo set: its scores, and how far its weights have moved.
+"""A short run of each paper on the synthetic demo set: its scores, and how far its weights have moved.
 
-``python -m fastreid_projects.benchmarks.gpu.trainings --output FILE`` writes the JSON file after each paper.
+``python -m fastreid_projects.benchmarks.gpu.short_runs --output FILE`` writes the JSON file after each paper.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def short_opts(config: str, folder: str, device: str, *, quick: bool) -> list[st
 
 
 def train(paper: str, device: str, *, quick: bool) -> dict[str, Any]:
-    """Train a paper's small config in a process of its own; return what came out, or what it said in the end."""
+    """Train a paper's small config in its own process; return what came out, or what it said in the end."""
     config = find_config(f"{PAPERS[paper].demo}.yml")
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -114,9 +114,9 @@ def main() -> None:
     made: list[dict[str, Any]] = []
     for paper in PAPERS:
         made.append(train(paper, args.device, quick=args.quick))
-        write_record(args.output, {**environment(), "trainings": made})
+        write_record(args.output, {**environment(), "runs": made})
         print(json.dumps(made[-1]), flush=True)
-    if any("said" in training for training in made):
+    if any("said" in run for run in made):
         sys.exit(1)
 
 
