@@ -13,8 +13,11 @@ from fastreid_projects.benchmarks.cases import all_cases
 from fastreid_projects.benchmarks.gpu import parts, run
 from fastreid_projects.benchmarks.gpu.page import write_page
 from fastreid_projects.benchmarks.gpu.parts import PARTS, Choice, Part, chosen_parts
-from fastreid_projects.benchmarks.gpu.short_runs import movement, train
+from fastreid_projects.benchmarks.gpu.short_runs import movement, short_opts, train
 from fastreid_projects.commands import gpu
+from fastreid_projects.config import load_config
+from fastreid_projects.config.finding import find_config
+from fastreid_projects.engine.stages import build_stages
 from fastreid_projects.errors import ConfigError, DataError
 from fastreid_projects.plugins import PAPERS
 from tests.shortened import draw_few
@@ -186,5 +189,11 @@ def test_movement_by_hand():
     assert movement(before, after) == {"moved weights": "1 of 2", "moved by, of their length": 0.2}
 
 
-def test_every_paper_names_its_demo():
-    assert all(paper.demo for paper in PAPERS.values())
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_stage_of_a_short_run_is_short_and_keeps_its_first_weights(paper, tmp_path):
+    config = find_config(f"{PAPERS[paper].demo}.yml")
+    cfg = load_config(config, short_opts(config, str(tmp_path), "cpu", quick=True))
+    for stage in build_stages(cfg):
+        assert stage.cfg.SOLVER.MAX_EPOCH == 2
+        assert stage.cfg.SOLVER.CHECKPOINT_PERIOD == 1
+        assert stage.cfg.SOLVER.KEEP_CHECKPOINTS

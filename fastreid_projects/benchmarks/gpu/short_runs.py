@@ -45,6 +45,7 @@ def short_opts(config: str, folder: str, device: str, *, quick: bool) -> list[st
         "SOLVER.WARMUP_ITERS": 0,
         "SOLVER.WARMUP_EPOCHS": 0,
         "SOLVER.CHECKPOINT_PERIOD": 1,
+        "SOLVER.KEEP_CHECKPOINTS": True,
         "TEST.EVAL_PERIOD": epochs,
     }
     pairs: dict[str, Any] = {
