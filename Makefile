@@ -1,4 +1,5 @@
-# make demo | make evidence [QUICK=1] | make results | make test | make test-fast | make check | make docs | make install | make dist
+# make demo | make evidence [QUICK=1] | make results | make gpu [PARTS="step loader"] | make test | make test-fast |
+# make check | make docs | make install | make dist
 # PYTHON=/path/to/python chooses the interpreter. WITHOUT_CUDA=1 leaves out CUDA's libraries where TORCH_CPU is the index
 # of PyTorch's CPU wheels, and takes other versions: make install WITHOUT_CUDA=1 TORCH="torch==2.6.0 torchvision==0.21.0"
 
@@ -15,7 +16,7 @@ TORCH ?= $(shell grep -oE '^torch(vision)?==[^; ]+' requirements.txt)
 FAISS_CPU := $(shell grep -oE '^faiss-cpu==[^; ]+' requirements.txt)
 REPORT := logs/demo/amd/report/report.html
 
-.PHONY: packages install demo evidence results test test-fast check docs format dist clean
+.PHONY: packages install demo evidence results gpu test test-fast check docs format dist clean
 
 packages: $(PACKAGES)
 
@@ -47,6 +48,11 @@ evidence: $(STAMP)
 
 results: $(STAMP)
 	$(RUN) tools/evidence.py --list tools/evidence.yml --claims tools/claims.yml --pages docs
+
+# RUN=python takes the environment's, with all of requirements.txt that is needed in it, and installs nothing.
+gpu: $(if $(filter command,$(firstword $(origin RUN))),,$(STAMP))
+	$(RUN) tools/gpu.py $(if $(PARTS),--parts $(PARTS)) $(if $(QUICK),--quick) $(if $(DEVICE),--device $(DEVICE)) \
+		$(if $(OUTPUT),--output $(OUTPUT))
 
 test: $(STAMP) $(DOCS)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope

@@ -33,6 +33,7 @@ class Paper(NamedTuple):
             YAML file, or a folder above.
         commands: (name, module, summary) of its commands, see :mod:`fastreid_projects.commands`.
         benchmark: the module with its ``CASES``; "" for none.
+        demo: name of the config that shows it on the synthetic demo set.
     """
 
     add_config: str
@@ -40,6 +41,7 @@ class Paper(NamedTuple):
     path_keys: tuple[str, ...] = ()
     commands: tuple[tuple[str, str, str], ...] = ()
     benchmark: str = ""
+    demo: str = ""
 
 
 PAPERS: dict[str, Paper] = {
@@ -56,11 +58,13 @@ PAPERS: dict[str, Paper] = {
             ("attribute-statistics", "fastreid_projects.amd.data.command", "draw how often attributes occur"),
         ),
         benchmark="fastreid_projects.amd.benchmark",
+        demo="amd_r18_demo",
     ),
     "AIRNet": Paper(
         add_config="fastreid_projects.airnet.config:add_airnet_config",
         modules=("fastreid_projects.airnet.pooling", "fastreid_projects.airnet.meta_arch"),
         benchmark="fastreid_projects.airnet.benchmark",
+        demo="airnet_r18_demo",
     ),
     "FIDI": Paper(
         add_config="fastreid_projects.fidi.config:add_fidi_config",
@@ -71,6 +75,7 @@ PAPERS: dict[str, Paper] = {
         ),
         commands=(("fidi-sweep", "fastreid_projects.fidi.command", "vary FIDI's alpha and beta"),),
         benchmark="fastreid_projects.fidi.benchmark",
+        demo="fidi_bagtricks_r18_demo",
     ),
     "MPN": Paper(
         add_config="fastreid_projects.mpn.config:add_mpn_config",
@@ -81,6 +86,7 @@ PAPERS: dict[str, Paper] = {
             ("part-maps", "fastreid_projects.mpn.command", "show where MPN looks for each part"),
         ),
         benchmark="fastreid_projects.mpn.benchmark",
+        demo="mpn_r18_demo",
     ),
     "SAL": Paper(
         add_config="fastreid_projects.sal.config:add_sal_config",
@@ -94,6 +100,7 @@ PAPERS: dict[str, Paper] = {
         ),
         commands=(("attention-maps", "fastreid_projects.sal.command", "attention of a model's stages"),),
         benchmark="fastreid_projects.sal.benchmark",
+        demo="sal_r18_demo",
     ),
 }
 

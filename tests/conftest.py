@@ -33,6 +33,8 @@ SLOW_MODULES = (
     "config/test_plugin_names.py",
     "config/test_ready.py",
     "data/test_cuhk03.py",
+    "devices/test_evaluation.py",
+    "devices/test_training.py",
     "data/test_demo.py",
     "data/test_folder.py",
     "docs/test_how_to.py",

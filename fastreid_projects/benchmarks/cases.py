@@ -21,9 +21,10 @@ from fastreid.utils.compute_dist import compute_jaccard_distance
 from fastreid.utils.events import EventStorage
 from PIL import Image
 
+from fastreid_projects.benchmarks.beside_host import loaders, trainers
 from fastreid_projects.benchmarks.loading import loading
 from fastreid_projects.benchmarks.measure import Measurement, compare
-from fastreid_projects.benchmarks.searching import indices
+from fastreid_projects.benchmarks.searching import indices, search
 from fastreid_projects.benchmarks.steps import plain_step
 from fastreid_projects.benchmarks.throughput import compare_processes
 from fastreid_projects.config import load_config
@@ -110,6 +111,23 @@ def reranking(quick: bool, device: str) -> list[Measurement]:
     return measured
 
 
+def reranking_devices(quick: bool, device: str) -> list[Measurement]:
+    """k-reciprocal re-ranking of random features at Market-1501's size, on the device and on the CPU."""
+    queries, gallery, size = (40, 400, 64) if quick else (3368, 15913, 2048)
+    features = torch.randn(queries + gallery, size, generator=torch.Generator().manual_seed(0))
+    features = torch.nn.functional.normalize(features, dim=1)
+
+    def on(where: str) -> Callable[[], None]:
+        def run() -> None:
+            for _ in iter_jaccard_distances(features[:queries], features[queries:], device=where):
+                pass
+
+        return run
+
+    ways = [(f"on {device}", on(device)), ("on the CPU", on("cpu"))]
+    return compare("re-ranking, by device", ways, repeats=1, device=device)
+
+
 def extraction(quick: bool, device: str) -> list[Measurement]:
     """Compare features of JPEG files by the extractor and by the host's evaluation of the same model and loader."""
     count, workers = (32, 0) if quick else (2000, 2)
@@ -178,10 +196,14 @@ CASES: dict[str, Case] = {
     "ranking": ranking,
     "training_step": training_step,
     "reranking": reranking,
+    "reranking_devices": reranking_devices,
     "processes": processes,
     "extraction": extraction,
     "loader": loading,
     "indices": indices,
+    "search": search,
+    "trainers": trainers,
+    "loaders": loaders,
 }
 
 

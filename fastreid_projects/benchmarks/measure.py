@@ -72,15 +72,20 @@ def compare(
 def report(measurements: Sequence[Measurement], path: str | Path) -> str:
     """Write the measurements with versions and hardware as JSON, and return them as a table."""
     write_record(path, {**environment(), "measurements": [asdict(m) for m in measurements]})
-    rows = [(m.case, m.name, m.seconds, m.peak_mib, m.ratio) for m in measurements]
-    headers = ["case", "way", "seconds", "peak MiB", "times faster"]
-    table = tabulate(rows, headers=headers, tablefmt="pipe", floatfmt=(None, None, ".4f", ".1f", ".2f"))
+    table = measurement_table(measurements)
     costs = {m.name: m.cost for m in measurements if m.cost is not None}
     if not costs:
         return table
     counted = [(name, cost.parameters / 1e6, cost.flops / 1e9) for name, cost in costs.items()]
     headers = ["model", "million parameters", "GFLOPs an image"]
     return f"{table}\n\n" + tabulate(counted, headers=headers, tablefmt="pipe", floatfmt=".2f")
+
+
+def measurement_table(measurements: Sequence[Measurement]) -> str:
+    """Return measurements as a Markdown table."""
+    rows = [(m.case, m.name, m.seconds, m.peak_mib, m.ratio) for m in measurements]
+    headers = ["case", "way", "seconds", "peak MiB", "times faster"]
+    return tabulate(rows, headers=headers, tablefmt="pipe", floatfmt=(None, None, ".4f", ".1f", ".2f"))
 
 
 def count_processor_time() -> None:

@@ -10,6 +10,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", metavar="NAME", action="append", help="one of the cases; all by default")
     parser.add_argument("--quick", action="store_true", help="use small sizes, to see that it works")
+    parser.add_argument("--device", help="cpu or cuda (default: cuda where there is a GPU)")
     parser.add_argument(
         "--processor-time", action="store_true", help="count computing but not waiting, for a busy CPU"
     )
@@ -19,7 +20,7 @@ def argument_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the chosen cases, print a table and write a JSON file."""
+    """Run the chosen cases, write a JSON file after each, and print a table."""
     import torch
 
     from fastreid_projects.benchmarks.cases import all_cases
@@ -34,6 +35,13 @@ def run(args: argparse.Namespace) -> None:
     check_writable(args.output)
     if args.processor_time:
         count_processor_time()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    measured = [m for name in args.case or cases for m in cases[name](args.quick, device)]
-    print(report(measured, args.output))
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise ConfigError(
+            f"--device {device} is not a device of this machine: use cpu, or cuda where there is a GPU"
+        )
+    measured, table = [], ""
+    for name in args.case or cases:
+        measured += cases[name](args.quick, device)
+        table = report(measured, args.output)
+    print(table)

@@ -44,6 +44,7 @@ COMMANDS = {
     "results-table": Command(f"{_HERE}.results_table", "a Markdown table from run records"),
     "evidence": Command(f"{_HERE}.evidence", "train what the papers claim, and tabulate it"),
     "benchmark": Command(f"{_HERE}.benchmark", "compare time and memory side by side"),
+    "gpu": Command(f"{_HERE}.gpu", "run tests, benchmarks and short runs on a GPU"),
     "check-data": Command(f"{_HERE}.check_data", "check a folder of your own pictures"),
     "draw-demo": Command(f"{_HERE}.draw_demo", "draw the synthetic demo set", needs_host=False),
     "doctor": Command(f"{_HERE}.doctor", "find what is wrong with an installation", needs_host=False),

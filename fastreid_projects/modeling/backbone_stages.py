@@ -92,7 +92,7 @@ def _flat_children(backbone: nn.Module) -> list[nn.Module]:
 def _cut_by_resolution(blocks: list[nn.Module]) -> list[nn.Module]:
     groups: list[list[nn.Module]] = []
     with torch.no_grad(), evaluating(*blocks):
-        x = torch.zeros(_PROBE)
+        x = torch.zeros(_PROBE, device=_device(*blocks))
         for block in blocks:
             try:
                 y = block(x)
@@ -112,9 +112,15 @@ def _cut_by_resolution(blocks: list[nn.Module]) -> list[nn.Module]:
     return [nn.Sequential(*group) for group in groups]
 
 
+def _device(*modules: nn.Module) -> torch.device | None:
+    """Where the first parameter lies; None where there is none."""
+    parameter = next((p for module in modules for p in module.parameters()), None)
+    return None if parameter is None else parameter.device
+
+
 def _same_output(backbone: nn.Module, stages: list[nn.Module]) -> bool:
     with torch.no_grad(), evaluating(backbone):
-        image = torch.linspace(-2, 2, steps=math.prod(_PROBE)).view(_PROBE)
+        image = torch.linspace(-2, 2, steps=math.prod(_PROBE), device=_device(backbone)).view(_PROBE)
         whole, parts = backbone(image), run_stages(stages, image)
     whole = torch.cat(whole, dim=1) if isinstance(whole, (list, tuple)) else whole
     return whole.dim() == 4 and whole.shape[-1] > 1 and torch.equal(whole, parts)

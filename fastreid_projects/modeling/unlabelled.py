@@ -19,6 +19,13 @@ def training_targets(targets: Tensor) -> tuple[Tensor, bool]:
     Returns:
         The targets (N,), all 0 where the batch has none; and False where, besides, no gradient is taken.
     """
+    if torch.is_grad_enabled():
+        return known_targets(targets), True
     if targets.sum() >= 0:
         return targets, True
-    return torch.zeros_like(targets), torch.is_grad_enabled()
+    return torch.zeros_like(targets), False
+
+
+def known_targets(targets: Tensor) -> Tensor:
+    """Return the targets (N,), all 0 where the batch has none; a GPU is not waited for."""
+    return torch.where(targets.sum() < 0, 0, targets)

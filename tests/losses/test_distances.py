@@ -197,3 +197,15 @@ def test_bad_arguments_are_named():
             euclidean_distances(bad)
         with pytest.raises(ValueError, match=r"\(images, size\)"):
             cosine_distances(bad)
+
+
+def test_a_gpu_is_not_asked_whether_a_pair_is_near(monkeypatch):
+    """There the gradient is taken in float64 in any case, which is the exact one."""
+    features = torch.randn(12, 8, generator=torch.Generator().manual_seed(0))
+    on_cpu, on_gpu, exact = (x.clone().requires_grad_() for x in (features, features, features.double()))
+    euclidean_distances(on_cpu).sum().backward()
+    euclidean_distances(exact).sum().backward()
+    monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda tensor: True))
+    euclidean_distances(on_gpu).sum().backward()
+    torch.testing.assert_close(on_gpu.grad, on_cpu.grad)
+    torch.testing.assert_close(on_gpu.grad, exact.grad.float(), rtol=1e-6, atol=1e-6)

@@ -120,3 +120,9 @@ def test_a_feature_of_zeros_is_not_moved(name):
     assert h.grad.abs().max() < 10
     assert g.grad.abs().max() < 10
     assert name == "batch" or h.grad[1:].abs().sum() > 0
+
+
+def test_class_wise_knows_no_number_of_identities(batch):
+    """A GPU would be waited for; tensors without numbers pass."""
+    h, g, labels = (x.to("meta") for x in batch)
+    assert ALIGNMENTS["class"](h, g, labels).shape == ()

@@ -12,6 +12,7 @@ from fastreid_projects.losses.batch_hard import batch_hard_triplet_loss
 from fastreid_projects.sal.losses import (
     QuadrupletHardLoss,
     SelfAttentionConstraint,
+    _identities,
     attention_map,
     quadruplet_hard_loss,
     self_attention_constraint,
@@ -259,3 +260,16 @@ def test_a_sampler_of_two_identities_is_refused_before_training():
     opts = ["DATALOADER.SAMPLER_TRAIN", "NaiveIdentitySampler", "SOLVER.IMS_PER_BATCH", "8"]
     with pytest.raises(ConfigError, match=r"NUM_INSTANCE 4.*2 identities"):
         QuadrupletHardLoss.from_config(load_config("", opts))
+
+
+@pytest.mark.parametrize(("labels", "number"), [([], 0), ([5], 1), ([5, 5, 5], 1), ([2, 7, 2, -1], 3)])
+def test_identities_are_counted_where_the_labels_are(labels, number):
+    assert _identities(torch.tensor(labels, dtype=torch.long)) == number
+
+
+def test_a_batch_of_a_gpu_with_too_few_identities_gives_nan(monkeypatch):
+    """To raise, the GPU would be waited for in each step; the trainer stops where a loss is not finite."""
+    monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda tensor: True))
+    features = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    assert quadruplet_hard_loss(features, torch.arange(6) // 3).isnan()
+    assert quadruplet_hard_loss(features, torch.arange(6) // 2).isfinite()

@@ -43,6 +43,10 @@ def test_benchmark_measures_every_case(tmp_path):
         "features of pictures",
         "index, building",
         "index, asking",
+        "search",
+        "re-ranking, by device",
+        "trainer's step",
+        "loader",
     }
     assert cases == {"AMD decomposition", "ranking", "training step", "AMD evaluation"} | models
     costs = {m["name"]: m["cost"] for m in record["measurements"] if m["case"] == "inference"}

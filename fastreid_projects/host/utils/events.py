@@ -1,14 +1,19 @@
-"""Patches of utils/events.py: short runs are printed, and the last evaluation is written."""
+"""Patches of utils/events.py: no value on a GPU is waited for, and short runs and last evaluations are written."""
 
 from __future__ import annotations
 
 import functools
 import json
 import os
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import torch
 from fastreid.utils import events
+from torch import Tensor
 
+_host_put_scalar = events.EventStorage.put_scalar
+_READERS = ("history", "histories", "latest", "latest_with_smoothing_hint")
 _host_printer_write = events.CommonMetricPrinter.write
 _host_tensorboard_write = events.TensorboardXWriter.write
 
@@ -61,8 +66,73 @@ def tensorboard_write(self: Any) -> None:
     _host_tensorboard_write(self)
 
 
+class Waiting(NamedTuple):
+    """A number of a step that is on a GPU.
+
+    Attributes:
+        name: with its prefix.
+        value: a scalar.
+        iteration: of the training.
+        smoothed: whether writers smooth it.
+    """
+
+    name: str
+    value: Tensor
+    iteration: int
+    smoothed: bool
+
+
+@functools.wraps(_host_put_scalar)
+def put_scalar(self: Any, name: str, value: Any, smoothing_hint: bool = True) -> None:
+    """Keep a number of a GPU as it is until someone reads it; events.py:304 waits for it amid the step."""
+    if not isinstance(value, Tensor) or not is_far(value):
+        _host_put_scalar(self, name, value, smoothing_hint)
+        return
+    number = value.detach().double().reshape(())
+    waiting = Waiting(self._current_prefix + name, number, self._iter, smoothing_hint)
+    vars(self).setdefault("_waiting", []).append(waiting)
+
+
+def is_far(value: Tensor) -> bool:
+    """Return whether its number has to be waited for."""
+    return value.is_cuda
+
+
+def take_waiting(storage: Any) -> list[Waiting]:
+    """Return the numbers that are waited for; whoever takes them gives them to :func:`put_numbers`."""
+    taken: list[Waiting] = vars(storage).pop("_waiting", [])
+    return taken
+
+
+def put_numbers(storage: Any, waiting: Sequence[Waiting], numbers: Sequence[float]) -> None:
+    """Write numbers that have come, each to the iteration that it is of."""
+    place = storage._iter, storage._current_prefix
+    try:
+        storage._current_prefix = ""
+        for (name, _, storage._iter, smoothed), number in zip(waiting, numbers, strict=True):
+            _host_put_scalar(storage, name, number, smoothed)
+    finally:
+        storage._iter, storage._current_prefix = place
+
+
+def _after_waiting(name: str) -> Any:
+    reader = getattr(events.EventStorage, name)
+
+    @functools.wraps(reader)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        waiting = take_waiting(self)
+        if waiting:
+            put_numbers(self, waiting, torch.stack([entry.value for entry in waiting]).tolist())
+        return reader(self, *args, **kwargs)
+
+    return wrapped
+
+
 def patch_events() -> None:
-    """Patch the writers in place."""
+    """Patch the storage and the writers in place."""
+    events.EventStorage.put_scalar = put_scalar
+    for name in _READERS:
+        setattr(events.EventStorage, name, _after_waiting(name))
     events.CommonMetricPrinter.write = printer_write
     events.JSONWriter.write = json_write
     events.TensorboardXWriter.write = tensorboard_write

@@ -24,7 +24,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from fastreid.layers import pooling as host_pooling
@@ -151,7 +152,7 @@ def pooling_of(layer: nn.Module) -> Pooling | Callable[[Tensor, Tensor], Tensor]
     F * A^k itself, map by map, at M times the cost.
     """
     if isinstance(layer, host_pooling.GeneralizedMeanPooling):
-        return Pooling("mean", float(torch.as_tensor(layer.p).detach()), floor=layer.eps)
+        return Pooling("mean", _exponent(layer), floor=layer.eps)
     whole = getattr(layer, "output_size", 1) in (1, (1, 1))
     if (isinstance(layer, nn.AdaptiveAvgPool2d) and whole) or isinstance(
         layer, host_pooling.FastGlobalAvgPool
@@ -164,6 +165,21 @@ def pooling_of(layer: nn.Module) -> Pooling | Callable[[Tensor, Tensor], Tensor]
     if isinstance(layer, host_pooling.AdaptiveAvgMaxPool):
         return Pooling("mean+max")
     return partial(pool_plainly, layer)
+
+
+# Layer -> which p, as it was when it was read, and its number.
+_exponents: WeakKeyDictionary[nn.Module, tuple[int, int, float]] = WeakKeyDictionary()
+
+
+def _exponent(layer: Any) -> float:
+    """The exponent of a generalised mean; one that is frozen on a GPU is read once and not waited for in each step."""
+    p = layer.p
+    if not isinstance(p, Tensor) or p.requires_grad:
+        return float(p.detach() if isinstance(p, Tensor) else p)
+    known = _exponents.get(layer)
+    if known is None or known[:2] != (id(p), p._version):
+        known = _exponents[layer] = (id(p), p._version, float(p))
+    return known[2]
 
 
 def pool_plainly(layer: nn.Module, features: Tensor, weights: Tensor) -> Tensor:

@@ -141,7 +141,7 @@ class AMD(nn.Module):
         embedding = self.embedding(output)
         if not self.training:
             return torch.cat([embedding.unsqueeze(1), features], dim=1)
-        attributes = batched_inputs["attributes"].to(self.device)
+        attributes = batched_inputs["attributes"].to(self.device, non_blocking=True)
         exclusive, known = exclusive_attributes(attributes)
         distances = pairwise_distances(features)
         prior = self._distances_by_place(output, attention) if self.prior_by_place else None
@@ -197,7 +197,7 @@ class AMD(nn.Module):
     def _log_reconstruction(pairs: PairDistances) -> None:
         near = pairs.target > 0
         error = (pairs.target - pairs.attribute.sum(dim=2)).abs() / pairs.target.clamp(min=1e-12)
-        get_event_storage().put_scalar("adre", float((error * near).sum() / near.sum().clamp(min=1)))
+        get_event_storage().put_scalar("adre", (error * near).sum() / near.sum().clamp(min=1))
 
 
 def _out_channels(target: FrozenTarget, size: Sequence[int]) -> int:

@@ -38,10 +38,11 @@ def class_wise(main: Tensor, auxiliary: Tensor, labels: Tensor) -> Tensor:
     Returns:
         A scalar of 0..2.
     """
-    identities, index = labels.unique(return_inverse=True)
-    sums = main.new_zeros(len(identities), main.shape[1])
-    # a cosine does not depend on the 1/A of Eq. 6 and 7
-    return _cosine_distance(sums.index_add(0, index, main), sums.index_add(0, index, auxiliary)).mean()
+    same = (labels.unsqueeze(1) == labels.unsqueeze(0)).to(main.dtype)
+    # Each image has its identity's distance, of which it counts for a share; the number of identities, which a GPU
+    # would be waited for, is the sum of the shares. A cosine does not depend on the 1/A of Eq. 6 and 7.
+    shares = 1 / same.sum(dim=1)
+    return (_cosine_distance(same @ main, same @ auxiliary) * shares).sum() / shares.sum()
 
 
 @_register("batch")
@@ -74,8 +75,9 @@ def _cosine_distance(a: Tensor, b: Tensor) -> Tensor:
 
 def soft_sharing_loss(pairs: Iterable[tuple[nn.Module, nn.Module]]) -> Tensor:
     """Return the squared L2 distance of the parameters of layers, summed over the pairs (Fig. 10)."""
-    total = torch.zeros(())
-    for first, second in pairs:
-        for a, b in zip(first.parameters(), second.parameters(), strict=True):
-            total = total.to(a.device) + (a - b).float().square().sum()
-    return total
+    squares = [
+        (a - b).float().square().sum()
+        for first, second in pairs
+        for a, b in zip(first.parameters(), second.parameters(), strict=True)
+    ]
+    return sum(squares, start=torch.zeros(()))

@@ -165,7 +165,7 @@ class MPN(Baseline):
         targets, read = training_targets(batched_inputs["targets"])
         regions = self.regions(batched_inputs, maps)
         if regions is not None:
-            get_event_storage().put_scalar("evenly_divided_images", int((~regions.found).sum()))
+            get_event_storage().put_scalar("evenly_divided_images", (~regions.found).sum())
         outputs = self.heads(maps, regions)
         return self.losses(outputs, targets) if read else {}
 

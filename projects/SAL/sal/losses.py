@@ -12,6 +12,7 @@ The functions and modules need only torch; reading a config needs the host.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -97,20 +98,22 @@ def quadruplet_hard_loss(
         margin2: epsilon_2.
 
     Returns:
-        A scalar, the mean over the anchors that have a positive; 0 with its graph if none has one.
+        A scalar, the mean over the anchors that have a positive; 0 with its graph if none has one. NaN if a batch on a
+        GPU holds fewer than three identities, since asking for their number would wait for the GPU.
 
     Raises:
-        DataError: the batch holds fewer than three identities.
+        DataError: a batch on the CPU holds fewer than three identities.
         ValueError: there is not one label per image.
     """
     if labels.shape != (len(features),):
         raise ValueError(
             f"{len(features)} features need as many labels, not a shape of {tuple(labels.shape)}"
         )
-    identities = len(labels.unique())
-    if identities < IDENTITIES:
+    too_few = _identities(labels) < IDENTITIES
+    if not labels.is_cuda and too_few:
         raise DataError(
-            f"the quadruplet-hard loss needs {IDENTITIES} identities in a batch, but this one has {identities}: "
+            f"the quadruplet-hard loss needs {IDENTITIES} identities in a batch, but this one has "
+            f"{int(_identities(labels))}: "
             "use larger batches or fewer images of each identity (in a config: SOLVER.IMS_PER_BATCH, "
             "DATALOADER.NUM_INSTANCE)"
         )
@@ -123,7 +126,14 @@ def quadruplet_hard_loss(
     other = distances[k].masked_fill(same[k] | same, infinite).amin(dim=1)
     losses = (farthest - nearest + margin1).relu() + (farthest - other + margin2).relu()
     anchors = positive.any(dim=1)
-    return (losses * anchors).sum() / anchors.sum().clamp(min=1)
+    loss = (losses * anchors).sum() / anchors.sum().clamp(min=1)
+    return loss.masked_fill(too_few, math.nan)
+
+
+def _identities(labels: Tensor) -> Tensor:
+    """Return how many different labels (N,) there are, a scalar where the labels are."""
+    ordered = labels.sort().values
+    return (ordered[1:] != ordered[:-1]).sum() + min(len(labels), 1)
 
 
 @register_loss

@@ -3,7 +3,10 @@
 import json
 
 import pytest
+import torch
 from fastreid.utils.events import CommonMetricPrinter, EventStorage, JSONWriter, TensorboardXWriter
+
+from fastreid_projects.host.utils import events
 
 
 @pytest.fixture
@@ -59,3 +62,33 @@ def test_an_iteration_is_printed_once(opened, host_log):
         printer.write()
         opened.step()
     assert [record.message.count("epoch/iter") for record in host_log.records] == [1, 1]
+
+
+@pytest.fixture
+def far(monkeypatch):
+    """Numbers of tensors have to be waited for, as on a GPU."""
+    monkeypatch.setattr(events, "is_far", lambda value: True)
+
+
+def test_a_number_of_a_gpu_is_not_asked_for_before_it_is_read(opened, far):
+    """events.py:304 waits for it in the middle of a step."""
+    waited_for = torch.zeros((), device="meta")  # whose number nobody could say
+    with opened.name_scope("a"):
+        opened.put_scalar("accuracy", torch.tensor([0.5]))
+    opened.put_scalar("later", waited_for, smoothing_hint=False)
+    waiting = events.take_waiting(opened)
+    assert [entry.name for entry in waiting] == ["a/accuracy", "later"]
+    opened.step()
+    events.put_numbers(opened, waiting, [0.5, 2.0])
+    assert opened.latest() == {"a/accuracy": (0.5, 0), "later": (2.0, 0)}
+    assert opened.smoothing_hints() == {"a/accuracy": True, "later": False}
+    assert opened.iter == 1
+
+
+@pytest.mark.parametrize("read", ["latest", "histories", "latest_with_smoothing_hint"])
+def test_whoever_reads_gets_the_numbers(opened, far, read):
+    opened.put_scalar("accuracy", torch.tensor([0.25]))
+    opened.step()
+    assert list(getattr(opened, read)()) == ["accuracy"]
+    assert opened.history("accuracy").latest() == 0.25
+    assert opened.latest()["accuracy"] == (0.25, 0)

@@ -23,6 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from fastreid_projects.errors import TrainingError
 from fastreid_projects.files import replacing
 from fastreid_projects.host.engine.train_loop.amp import autocast_of
+from fastreid_projects.host.utils.events import Waiting, put_numbers, take_waiting
 from fastreid_projects.modeling.batch import split_batch
 
 logger = logging.getLogger("fastreid.projects.host.step")
@@ -51,14 +52,17 @@ class LossValues(dict[str, Tensor]):
     Args:
         losses: name -> scalar tensor.
         batch: the batch of the losses, for error messages.
+        waiting: what else the step has put in its storage; transferred together with the losses.
 
     Raises:
         TrainingError: there is no loss, or a loss is not a scalar tensor.
     """
 
-    def __init__(self, losses: Mapping[str, Tensor], batch: Any = None) -> None:
+    def __init__(
+        self, losses: Mapping[str, Tensor], batch: Any = None, waiting: Sequence[Waiting] = ()
+    ) -> None:
         super().__init__(losses)
-        self.batch = batch
+        self.batch, self.waiting = batch, waiting
         if not losses:
             raise TrainingError("The model does not compute a loss: name at least one in MODEL.LOSSES.NAME.")
         for name, loss in losses.items():
@@ -67,7 +71,9 @@ class LossValues(dict[str, Tensor]):
                 raise TrainingError(
                     f"Loss {name} must be a scalar tensor, not {shape}: reduce it in the model."
                 )
-        values = torch.stack([loss.detach().double() for loss in losses.values()])
+        values = torch.stack(
+            [loss.detach().double() for loss in losses.values()] + [w.value for w in waiting]
+        )
         self._ready: torch.cuda.Event | None = None
         self._values = values
         if values.is_cuda:
@@ -88,10 +94,14 @@ class LossValues(dict[str, Tensor]):
         return list(self.batch.get("img_paths") or ()) if isinstance(self.batch, Mapping) else []
 
     def numbers(self) -> dict[str, float]:
-        """Wait for the values and return them by name."""
+        """Wait for the values, put those that the storage waits for there, and return the losses by name."""
         if self._ready is not None:
             self._ready.synchronize()
-        return dict(zip(self, self._values.tolist(), strict=True))
+        numbers = self._values.tolist()
+        if self.waiting:
+            put_numbers(get_event_storage(), self.waiting, numbers[len(self) :])
+            self.waiting = ()
+        return dict(zip(self, numbers, strict=False))
 
 
 @functools.cache
@@ -120,7 +130,7 @@ def run_step(self: Any) -> None:
             with autocast_of(self):
                 loss_dict = self.model(part)
                 losses = sum(loss_dict.values())
-            computed.append(LossValues(loss_dict, part))
+            computed.append(LossValues(loss_dict, part, take_waiting(get_event_storage())))
             losses = losses / len(parts)
             (scaler.scale(losses) if mixed else losses).backward()
     self._write_metrics(computed[0] if len(parts) == 1 else _mean(computed, data), data_time)
@@ -141,9 +151,8 @@ def _own_gradients(model: Any) -> contextlib.AbstractContextManager[Any]:
 def _mean(computed: list[LossValues], batch: Any) -> LossValues:
     """The losses of a batch that was trained in parts."""
     names = computed[0].keys()
-    return LossValues(
-        {name: torch.stack([part[name].detach() for part in computed]).mean() for name in names}, batch
-    )
+    means = {name: torch.stack([part[name].detach() for part in computed]).mean() for name in names}
+    return LossValues(means, batch, [number for part in computed for number in part.waiting])
 
 
 def write_metrics(self: Any, loss_dict: dict[str, Tensor], data_time: float) -> None:

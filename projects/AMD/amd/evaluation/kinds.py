@@ -120,7 +120,7 @@ def gradient_maps(explainer: Explainer, images: Tensor, chosen: Sequence[int] | 
         output, attention = model.attend(x, maps)
         features = model.attribute_features(output, attention)
         parts = (features[0] - features[1]).norm(dim=1)
-        scores = parts.sum()[None] if chosen is None else parts[list(chosen)]
+        scores = [parts.sum()] if chosen is None else [parts[k] for k in chosen]
         found = [
             (shared * torch.autograd.grad(score, shared, retain_graph=True)[0]).sum(dim=1) for score in scores
         ]

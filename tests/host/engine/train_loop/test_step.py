@@ -11,6 +11,7 @@ from torch import nn
 from fastreid_projects import device
 from fastreid_projects.errors import ConfigError, TrainingError
 from fastreid_projects.host.engine.train_loop import step
+from fastreid_projects.host.utils import events
 
 
 class Model(nn.Module):
@@ -87,6 +88,22 @@ def test_a_loss_that_is_no_scalar(value, said):
     loss = torch.tensor(value) if value else 1.0
     with pytest.raises(TrainingError, match=f"Loss loss_a must be a scalar tensor, not {said}"):
         step.LossValues({"loss_a": loss})
+
+
+def test_what_a_model_logs_comes_with_its_losses(storage, monkeypatch):
+    """On a GPU one transfer a step brings both, after the backward pass was sent there."""
+
+    class Logging(Model):
+        def forward(self, batch):
+            storage.put_scalar("accuracy", torch.tensor([0.75]))
+            assert "accuracy" not in storage._latest_scalars, "it would have been waited for"
+            return super().forward(batch)
+
+    monkeypatch.setattr(events, "is_far", lambda value: True)
+    model = Logging({"loss_a": torch.tensor(2.0)})
+    SimpleTrainer(model, [{}], torch.optim.SGD(model.parameters(), lr=0.5), None).run_step()
+    assert storage._latest_scalars["accuracy"] == (0.75, 0)
+    assert storage._latest_scalars["total_loss"] == (2.0, 0)
 
 
 def test_a_subclass_may_write_a_plain_dict(storage):

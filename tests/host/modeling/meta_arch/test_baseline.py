@@ -3,11 +3,12 @@
 import pytest
 import torch
 from fastreid.evaluation.evaluator import DatasetEvaluator, inference_on_dataset
-from fastreid.modeling.meta_arch import build_model
+from fastreid.modeling.meta_arch import baseline, build_model, mgn
 from fastreid.modeling.meta_arch.baseline import Baseline
 from fastreid.modeling.meta_arch.mgn import MGN
 
 from fastreid_projects.modeling.batch import move_batch
+from tests.host.as_it_is import host_function
 
 
 class Stub:
@@ -74,3 +75,31 @@ def test_training_leaves_the_callers_targets_alone(tiny_cfg, storage):
     losses = model(batch)
     assert all(loss.isfinite() for loss in losses.values())
     assert batch["targets"].tolist() == [-1] * 4
+
+
+@pytest.mark.parametrize(("module", "name"), [(baseline, "Baseline"), (mgn, "MGN")])
+@pytest.mark.parametrize("labels", [[0, 0, 1, 1], [-1, -1, -1, -1]], ids=["labels", "none"])
+def test_losses_and_features_are_those_of_the_hosts_forward(module, name, labels, tiny_cfg, storage):
+    opts = ("MODEL.BACKBONE.NAME", "build_resnet_backbone", "MODEL.BACKBONE.DEPTH", "50x")
+    mgn_opts = (*opts, "MODEL.BACKBONE.FEAT_DIM", 2048, "MODEL.HEADS.EMBEDDING_DIM", 8)
+    torch.manual_seed(0)
+    model = build_model(
+        tiny_cfg(
+            "MODEL.META_ARCHITECTURE",
+            name,
+            "MODEL.HEADS.NUM_CLASSES",
+            2,
+            *(mgn_opts if name == "MGN" else ()),
+        )
+    )
+    images = torch.rand(4, 3, 96, 32) * 255
+    theirs = host_function(module, f"{name}.forward")
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    losses = model.train()({"images": images, "targets": torch.tensor(labels)})
+    model.load_state_dict(state)
+    expected = theirs(model, {"images": images, "targets": torch.tensor(labels)})
+    assert losses.keys() == expected.keys()
+    for key, value in losses.items():
+        torch.testing.assert_close(value, expected[key])
+    with torch.no_grad():
+        assert torch.equal(model.eval()(images), theirs(model, images))

@@ -1,0 +1,1 @@
+"""Patches of ``fastreid/modeling/losses``."""
