@@ -50,6 +50,8 @@ SLOW_MODULES = (
     "host/data/test_datasets.py",
     "host/engine",
     "host/test_upstream_projects.py",
+    "modeling/backbones",
+    "modeling/test_layer_decay.py",
     "mpn/test_heads.py",
     "mpn/test_meta_arch.py",
     "mpn/test_run.py",
