@@ -72,7 +72,7 @@ $(DOCS): $(STAMP) requirements-docs.txt
 	@touch $(DOCS)
 
 docs: $(DOCS)
-	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 	@echo "Open build/site/index.html, or with its search: $(RUN) -m mkdocs serve"
 
 format: $(STAMP)

@@ -32,7 +32,7 @@ class Fetched(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", folder]
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
@@ -100,5 +100,7 @@ def test_the_site_is_built_where_git_and_the_house_rules_do_not_look():
     assert yaml.safe_load(re.sub(r"#.*", "", theme))["theme"]["font"] is False
 
 
-def test_mkdocs_is_strict_without_being_asked():
+def test_make_docs_is_strict():
+    """With --quiet mkdocs counts no warning, so that nothing is strict."""
     assert re.search(r"^strict: true$", (ROOT / "mkdocs.yml").read_text(), re.M)
+    assert re.search(r"^docs: .*\n\t.*-m mkdocs build --strict$", (ROOT / "Makefile").read_text(), re.M)
