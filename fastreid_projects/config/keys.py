@@ -16,7 +16,7 @@ def add_common_config(cfg: CN) -> None:
     # Trackers that record a training run in addition to log.txt and metrics.json, see
     # fastreid_projects.engine.trackers: "tensorboard", "wandb", "mlflow".
     cfg.TRACKERS = ["tensorboard"]
-    # How a training is computed, see docs/training.md; none of these changes what is learned but EMA and, where a loss
+    # How a run is computed, see docs/configs.md; none of these changes what is learned but EMA and, where a loss
     # compares the images of a batch or a norm takes their statistics, ACCUMULATION.
     cfg.TRAINING = CN()
     # Parts that a batch is trained in, one after the other, with one update for all: memory of a part.

@@ -71,7 +71,7 @@ class WeightAverage(HookBase):
         return {"trained": dict(self._trained)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the average from the model, which has been loaded, and go on with what is trained.
+        """Take the average from the model, which has been loaded, and continue with what is trained.
 
         Raises:
             KeyError: the state is another model's.

@@ -29,6 +29,7 @@ IMAGES = {
     "VehicleID": 113346,
     "CIFAR100": 50000,
     "DrawnCIFAR100": 2000,
+    "FolderReID": 12936,  # a folder as large as Market-1501
     "DemoReID": sum(frame.split == SPLITS[0] for frame in plan_dataset(SPECS["A"]).frames),
     "DemoReIDOthers": sum(frame.split == SPLITS[0] for frame in plan_dataset(SPECS["P"]).frames),
 }
@@ -43,7 +44,11 @@ EXPECTED = {
     ("projects/AMD", "amd_target_osnet"): (0, [60, 120], 150),  # torchreid's
     **{
         (f"projects/AMD/configs/{dataset}", f"amd_target_{method}"): (*values, 120)  # FastReID's BoT
-        for dataset, values in {"market1501": (10, [49, 99]), "dukemtmc": (8, [47, 97])}.items()
+        for dataset, values in {
+            "market1501": (10, [49, 99]),
+            "dukemtmc": (8, [47, 97]),
+            "folderreid": (10, [49, 99]),
+        }.items()
         for method in ("bagtricks", "circle")
     },
     ("projects/AMD", "amd_target"): (10, [31], 60),  # FastReID's SBS
@@ -64,6 +69,7 @@ EXPECTED = {
     ("configs/demo", ""): (1, [5], 6),
     ("configs", "mgn"): (10, [31], 60),  # FastReID's own, as all below
     ("configs", "sbs"): (10, [31], 60),
+    ("configs/market1501", "vit"): (5, [6], 120),  # TransReID's baseline
     ("configs/market1501", ""): (10, [49, 99], 120),
     ("configs/cuhk03_labeled", ""): (10, [49, 99], 120),  # FastReID has none; as on Market-1501
     ("configs/dukemtmc", ""): (8, [47, 97], 120),
@@ -71,11 +77,12 @@ EXPECTED = {
 }
 # FastReID's 2000 iterations of warm-up on its other datasets.
 FASTREID_WARMUP = {"dukemtmc": 8, "msmt17": 4}
-# Stages of the small twins: (name, epochs) -> epochs of warm-up, drops.
+# Stages before a config's own, of the small twins and of own pictures: (name, epochs) -> epochs of warm-up, drops.
 STAGES = {
     ("ide", 8): (0, [6]),
     ("mpn", 8): (1, [6]),
     ("target", 7): (2, [4]),
+    ("target", 120): (10, [49, 99]),  # FastReID's BoT
     ("softmax", 6): (0, [3, 5]),
     ("softmax", 4): (0, [3]),
     ("quadruplet", 6): (0, [3, 5]),
@@ -123,7 +130,7 @@ def simulate(sched, base, warmup_iters, warmup_epochs, delay, steps, epochs, per
             hook.after_step()
             trainer.iter += 1
         hook.after_epoch()
-    full = next(i for i, rate in enumerate(rates) if rate >= base * 0.999999)
+    full = next(i for i, rate in enumerate(rates) if rate >= max(rates) * 0.999999)
     falls = [i / per_epoch for i, (a, b) in enumerate(itertools.pairwise(rates), start=1) if b < a]
     return math.ceil(full / per_epoch), falls[:1] if sched == "CosineAnnealingLR" else falls
 
@@ -138,7 +145,7 @@ def config(**solver):
 def expected(path, stage):
     name = relative(path)
     twin = STAGES.get((stage.name, stage.cfg.SOLVER.MAX_EPOCH))
-    if path.parent.name == "demo" and twin:
+    if path.parent.name in ("demo", "folderreid") and twin:
         return (*twin, stage.cfg.SOLVER.MAX_EPOCH)
     warmup, *rest = next(
         v for (start, part), v in EXPECTED.items() if name.startswith(start) and part in name
