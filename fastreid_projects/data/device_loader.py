@@ -24,7 +24,7 @@ class DeviceLoader(DataLoader[Any]):
     """A DataLoader that brings its batches to a device; stands in for the host's DataLoaderX.
 
     On the CPU it is a plain DataLoader. On CUDA memory is pinned, and while a batch is trained the next one
-    is copied on a stream of its own. What goes wrong in a worker is raised here, as the one sentence that it
+    is copied on a separate stream. What goes wrong in a worker is raised here, as the one sentence that it
     is.
 
     Args:

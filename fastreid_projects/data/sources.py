@@ -98,7 +98,7 @@ def read_dataset(name: str, *parts: str) -> tuple[Any, list[Picture]]:
     from fastreid_projects.data.own.names import NAME
 
     if name not in DATASET_REGISTRY._obj_map and not name.startswith(f"{NAME}:"):
-        raise ConfigError(f"'{name}' is no image, no folder and no registered dataset")
+        raise ConfigError(f"'{name}' is not an image, a folder or a registered dataset")
     dataset = build_dataset(name)
     people = dataset.people if isinstance(dataset, SharesPeople) else name
     items = [item for part in parts for item in getattr(dataset, part)]

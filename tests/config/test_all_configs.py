@@ -105,7 +105,7 @@ def test_its_model_builds(path):
 
 @pytest.mark.parametrize("path", INTERPRETERS, ids=relative)
 def test_every_interpreter_has_a_target(path):
-    """Its weights are there only after a training; all else is."""
+    """Its weights are there only after a run; all else is."""
     cfg = loaded(path)
     assert len(resolve_attribute_set(cfg)) in (23, 26)
     target = target_config(cfg)

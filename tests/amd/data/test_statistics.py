@@ -57,7 +57,7 @@ def test_the_command_writes_a_table_and_a_picture(market, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("MSMT17", ("MSMT17", "no dataset with attributes", "DukeMTMC")), ("DukeMTMC", ("DukeMTMC-reID",))],
+    [("MSMT17", ("MSMT17", "not a dataset with attributes", "DukeMTMC")), ("DukeMTMC", ("DukeMTMC-reID",))],
 )
 def test_a_dataset_without_attributes_or_images(market, tmp_path, capsys, name, words):
     line = ["--dataset", name, "--output", str(tmp_path / "x")]

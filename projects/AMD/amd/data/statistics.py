@@ -61,7 +61,7 @@ def attribute_statistics(dataset_name: str) -> tuple[AttributeSet, list[PartStat
     attribute_set = attribute_set_of(dataset_name)
     if attribute_set is None:
         raise ConfigError(
-            f"'{dataset_name}' is no dataset with attributes; those are {', '.join(DATASET_ATTRIBUTES)}"
+            f"'{dataset_name}' is not a dataset with attributes; those are {', '.join(DATASET_ATTRIBUTES)}"
         )
     dataset, _ = read_dataset(dataset_name)
     parts = []
