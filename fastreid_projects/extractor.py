@@ -168,7 +168,7 @@ class Extractor:
     ) -> FeatureFile:
         """Write features to a file, for more of them than the memory holds.
 
-        Where an interrupted process of the same model and the same pictures has left its beginning, it goes on there;
+        If an interrupted process of the same model and the same pictures has left a part, it continues from there;
         pictures that lie in no file start anew.
 
         Args:

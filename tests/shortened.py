@@ -1,4 +1,4 @@
-"""What makes seconds of a training of minutes, for tests of commands as they are typed."""
+"""What makes seconds of a run of minutes, for tests of commands as they are typed."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md's recipes, followed to the letter in a copy of this project, end in trainings."""
+"""CONTRIBUTING.md's recipes, followed to the letter in a copy of this project, end in training runs."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def write(root, before, text):
 
 
 def ignored(folder, names):
-    """What of this checkout is no part of the project."""
+    """What of this checkout is not a part of the project."""
     own = {".git", ".venv", "logs", "datasets", "build"} if Path(folder) == ROOT else set()
     return {name for name in names if name in own or name.endswith((".egg-info", "_cache", "__pycache__"))}
 
@@ -88,7 +88,7 @@ class Copy:
         return done.stdout
 
     def follow(self, title):
-        """Write the files of a recipe, then run its commands; trainings are made small."""
+        """Write the files of a recipe, then run its commands; training runs are made small."""
         blocks = recipe(title)
         paths = [write(self.folder, before, text) for before, kind, text in blocks if kind != "sh"]
         self.run(self.python, "-m", "ruff", "check", *(str(path) for path in paths if path.suffix == ".py"))

@@ -15,7 +15,7 @@ MAKEFILE = ROOT / "Makefile"
 
 @pytest.fixture
 def demo(tmp_path):
-    """A factory: ``make demo`` in an empty folder, installed already and with a training that is a shell command."""
+    """A factory: ``make demo`` in an empty folder, installed already, with a shell command that trains."""
 
     def make(training):
         words = ["make", "-f", MAKEFILE, "-o", ".venv/.installed", "demo", f"RUN={training}"]

@@ -45,7 +45,7 @@ def commands():
 
 
 def folder_of(words):
-    """OUTPUT_DIR of a training; that of the page's own config where the command names none."""
+    """OUTPUT_DIR of a run; that of the page's own config where the command names none."""
     return words[words.index("OUTPUT_DIR") + 1] if "OUTPUT_DIR" in words else "logs/my_training"
 
 

@@ -16,7 +16,7 @@ README = (ROOT / "README.md").read_text()
 FENCE = re.compile(r"```sh\n(.*?)```", re.S)
 BLOCKS = FENCE.findall(README)
 INLINE = re.findall(r"`((?:python tools/|fastreid-projects)[^`]*)`", FENCE.sub("", README))
-TRAININGS = [line for line in INLINE if line.startswith("python tools/train_net.py --config-file")]
+TRAIN_LINES = [line for line in INLINE if line.startswith("python tools/train_net.py --config-file")]
 BY_NAME = "fastreid-projects train --config-file amd_r18_demo.yml"
 
 pytestmark = [
@@ -60,7 +60,7 @@ def test_its_own_training(market_writer, tmp_path):
     assert (tmp_path / "logs" / "bot" / "model_best.pth").is_file()
 
 
-@pytest.mark.parametrize("line", TRAININGS, ids=lambda line: Path(line.split()[-1]).stem)
+@pytest.mark.parametrize("line", TRAIN_LINES, ids=lambda line: Path(line.split()[-1]).stem)
 def test_the_papers_commands_train(line, demo_set, tmp_path):
     """Each of them, for one epoch on a few of the demo's people."""
     line = short(line, OUTPUT_DIR=str(tmp_path))
@@ -87,10 +87,10 @@ def test_the_doctor_finds_the_environment_sound():
 
 
 def test_every_command_of_it_is_tried():
-    assert len(TRAININGS) == 5
+    assert len(TRAIN_LINES) == 5
     tried = [block for block in BLOCKS if re.search("FASTREID_DATASETS|activate|make", block)]
     assert tried == BLOCKS
     known = {BY_NAME, "fastreid-projects", "fastreid-projects train", "fastreid-projects doctor"}
-    others = set(INLINE) - {*TRAININGS, *known, "python tools/train_net.py"}
+    others = set(INLINE) - {*TRAIN_LINES, *known, "python tools/train_net.py"}
     # tests/test_features_page.py and tests/visualization/test_gradcam.py run these
     assert {line.split()[1] for line in others} == {"search", "gradcam"}

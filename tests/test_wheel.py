@@ -1,4 +1,4 @@
-"""The wheel: what it holds, and its commands and configs in an environment of its own, from another folder."""
+"""The wheel: what it holds, and its commands and configs in a fresh environment, from another folder."""
 
 import os
 import re

@@ -19,7 +19,7 @@ with ProcessPoolExecutor(2, WorkerContext()) as pool:
     print(sorted(pool.map(abs, [-1, -2, -3])))
 print((main.__file__, main.__spec__) == before)
 """
-# A small synthetic demo set in chunks, of which two workers get some; one that ran this would wait for ever.
+# A small synthetic demo set in chunks, of which two workers get some; one that ran this would wait forever.
 TRAINING = """
 from fastreid_projects.config import load_config
 from fastreid_projects.data.demo import DemoSpec, build, dataset
@@ -37,7 +37,7 @@ print(Trainer(cfg).train()["mAP"])
 
 @pytest.fixture
 def run_script(tmp_path):
-    """Run code as a script in a folder of its own, or by other words for the interpreter."""
+    """Run code as a script in its own folder, or by other words for the interpreter."""
 
     def run(code, *words):
         (tmp_path / "own.py").write_text(code)

@@ -286,7 +286,7 @@ def _read_split(
     rows = np.stack(columns, axis=1)
     if set(np.unique(rows)) == {UNKNOWN, 0}:
         raise DataError(
-            f"'{split}' in {path} holds 0 and 1 alone: is it coded 0/1? Here 1 is no, 2 is yes and 0 is unknown; add 1 "
+            f"'{split}' in {path} holds 0 and 1 alone: is it coded 0/1? Here 1 means no, 2 yes and 0 unknown; add 1 "
             "to each value"
         )
     return pids, rows
@@ -299,4 +299,6 @@ def _to_pid(path: Path, value: Any) -> int:
             raise ValueError(value)
         return pid
     except (TypeError, ValueError, OverflowError):
-        raise DataError(f"the attribute file {path} has the identity '{value}', which is no number") from None
+        raise DataError(
+            f"the attribute file {path} has the identity '{value}', which is not a number"
+        ) from None

@@ -1,4 +1,4 @@
-"""The batches of a training, numbered from its first iteration, whose random numbers follow from that number.
+"""The batches of a run, numbered from its first iteration, whose random numbers follow from that number.
 
 The host's samplers draw from NumPy's global generator while they go (data/samplers/triplet_sampler.py:78, 217,
 data_sampler.py:54), as augmentation does in the same or in other processes. What they draw then depends on what was
@@ -78,5 +78,5 @@ class NumberedBatches(BatchSampler):
 
 
 def numbered(batches: Any) -> Any:
-    """Number the batches of a training, which all have one size; a test's are left as they are."""
+    """Number the batches of a training set, which all have one size; those of a test set stay as they are."""
     return NumberedBatches(batches) if type(batches) is BatchSampler and batches.drop_last else batches

@@ -25,7 +25,7 @@ class DeviceLoader(DataLoader[Any]):
     """A DataLoader that brings its batches to a device; stands in for the host's DataLoaderX.
 
     On the CPU it is a plain DataLoader. On CUDA memory is pinned, and while a batch is trained the next one
-    is copied on a stream of its own. Images that travel as bytes become floats there. What goes wrong in a worker is
+    is copied on its own stream. Images that travel as bytes become floats there. What goes wrong in a worker is
     raised here, as the one sentence that it is.
 
     Args:

@@ -1,6 +1,6 @@
 """Features on disk: ``x.npy``, with the pictures' names in ``x.csv`` and what the features are in ``x.json``.
 
-They grow in files that end with ``.part`` beside these, batch by batch, and go on there after an interruption.
+They grow in files that end with ``.part`` beside these, batch by batch, and continue there after an interruption.
 
 | letter | meaning          |
 | ------ | ---------------- |

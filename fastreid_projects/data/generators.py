@@ -1,7 +1,7 @@
 """The three random generators that a training draws from: ``random``, NumPy's and PyTorch's.
 
 They are seeded anew for every step and for every batch of images, by numbers that a checkpoint holds. So a resumed
-training draws what an uninterrupted one does, from wherever it goes on and with any number of workers.
+training draws what an uninterrupted one does, from wherever it continues and with any number of workers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SAMPLER, IMAGES, STEP = range(3)  # what the numbers of one seed are drawn for
 
 
 class Generators:
-    """Random numbers of its own for the code inside ``with generators.used():``, on the CPU.
+    """Separate random numbers for the code inside ``with generators.used():``, on the CPU.
 
     Args:
         words: whole numbers from 0; equal ones give equal random numbers.
@@ -30,7 +30,7 @@ class Generators:
 
     @contextlib.contextmanager
     def used(self) -> Iterator[None]:
-        """Go on where the last use ended, and leave all others' random numbers alone."""
+        """Continue where the last use ended, and leave all others' random numbers alone."""
         outside = _get()
         if self._state is None:
             torch.default_generator.manual_seed(seed_two(*self._words))

@@ -164,7 +164,9 @@ def _naming(file_name: str) -> Iterator[None]:
     except _UNREADABLE as error:
         unknown = isinstance(error, UnidentifiedImageError)  # its own words hold the file object
         reason = (
-            "it is no image of a known format" if unknown else " ".join(str(error).split()).removesuffix(".")
+            "it is not an image of a known format"
+            if unknown
+            else " ".join(str(error).split()).removesuffix(".")
         )
         raise DataError(f"Image {file_name} cannot be read ({reason}): replace or remove it.") from error
 

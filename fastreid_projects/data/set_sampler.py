@@ -106,7 +106,7 @@ class SetSampler(Sampler[int]):
 
 
 def _in_turn(rng: np.random.Generator, values: list[Any], count: int) -> Iterator[list[Any]]:
-    """Yield ``count`` values at a time, for ever; all have their turn before one comes again, if there are as many."""
+    """Yield ``count`` values at a time, forever; all have their turn before one comes again, if there are as many."""
     while True:
         if len(values) < count:
             yield [values[number] for number in rng.integers(len(values), size=count)]

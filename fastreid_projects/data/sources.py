@@ -117,7 +117,7 @@ def read_dataset(name: str, *parts: str) -> tuple[Any, list[Picture]]:
 
     own = name.startswith(f"{NAME}:") or (os.path.isabs(name) and os.path.isdir(name))
     if name not in DATASET_REGISTRY._obj_map and not own:
-        raise ConfigError(f"'{name}' is no image, no folder and no registered dataset")
+        raise ConfigError(f"'{name}' is neither an image, a folder nor a registered dataset")
     dataset = build_dataset(name)
     people = dataset.people if isinstance(dataset, SharesPeople) else name
     items = [item for part in parts for item in getattr(dataset, part)]

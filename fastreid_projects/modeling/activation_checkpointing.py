@@ -18,7 +18,7 @@ def checkpoint_activations(model: nn.Module) -> None:
     """Let every block of the model's stages be computed again for its gradient.
 
     Losses, gradients and running statistics stay what they were; without gradients nothing changes. A block is a member
-    of an ``nn.Sequential`` that has parts of its own.
+    of an ``nn.Sequential`` that itself has parts.
 
     Raises:
         ConfigError: the model has no blocks.

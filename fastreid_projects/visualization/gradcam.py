@@ -172,7 +172,7 @@ def _map_of(model: nn.Module, scores: Score, name: str, layer: nn.Module, images
 
 @torch.no_grad()
 def _output_shape(model: nn.Module, layer: nn.Module, images: Tensor) -> tuple[int, ...] | None:
-    """The shape of what a layer gives, () where that is no tensor, None where the layer is not passed."""
+    """Return the shape of a layer's output; () if that is not a tensor, None if the layer is not passed."""
     shapes: list[tuple[int, ...]] = []
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:

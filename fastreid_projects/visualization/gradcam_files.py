@@ -66,7 +66,7 @@ def write_gradcam(
 
 
 def _beside(images: Tensor, maps: Sequence[Tensor]) -> np.ndarray:
-    """Each image (3, H, W) of 0..255 beside its overlay, on a scale of its own: gradients differ with the image."""
+    """Each image (3, H, W) of 0..255 beside its overlay, on its own scale: gradients differ with the image."""
     tiles = []
     for image, attention in zip(images, maps, strict=True):
         pixels = image.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy()

@@ -7,7 +7,7 @@
 
 The colour map is matplotlib's *inferno*: perceptually uniform, and its lightness rises all the way from black
 to pale yellow, so it is read alike in a greyscale print and with any colour blindness. Its dark end has no
-hue of its own: where attention is low the image is only dimmed and the colours of the clothes stay what they
+own hue: where attention is low the image is only dimmed and the colours of the clothes stay what they
 are (viridis and plasma tint them purple, cividis turns grey in its middle and is lost on a photograph).
 """
 

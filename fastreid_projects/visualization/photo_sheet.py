@@ -4,7 +4,7 @@
 | ------ | --------------------------------------- |
 | H, W   | height and width of an image, in pixels |
 
-A photo is the background of a class of its own, so that a map with transparent parts can lie on it as an ``<img>``.
+A photo is the background of its own CSS class, so that a map with transparent parts can lie on it as an ``<img>``.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 | letter | meaning                                                |
 | ------ | ------------------------------------------------------ |
 | N      | images                                                 |
-| T      | tokens: those that are no patch, then h x w patches    |
+| T      | tokens: those that are not patches, then h x w patches |
 | C      | size of a token                                        |
 | h, w   | patches along an image's height and width              |
 """
@@ -99,4 +99,4 @@ def patch_grid(model: nn.Module, tokens: int, size: tuple[int, int]) -> tuple[in
             and height * size[1] == (tokens - extra) // height * size[0]
         ):
             return height, (tokens - extra) // height
-    raise ConfigError(f"{tokens} tokens are no grid of patches of an image of {size[0]} x {size[1]}")
+    raise ConfigError(f"{tokens} tokens are not a grid of patches of an image of {size[0]} x {size[1]}")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-import fastreid_projects  # noqa: F401  (mends the host)
+import fastreid_projects  # noqa: F401  (patches the host)
 
 pytest.importorskip("fastreid")
 from fastreid.layers.batch_norm import IBN

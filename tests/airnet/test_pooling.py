@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-import fastreid_projects  # noqa: F401  (mends the host)
+import fastreid_projects  # noqa: F401  (patches the host)
 
 pytest.importorskip("fastreid")
 from fastreid.layers import pooling

@@ -21,7 +21,7 @@ def save_target(folder: Path, *opts: str, config: str = TARGET) -> tuple[str, st
     torch.manual_seed(0)
     cfg = load_config(config, ["MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", "7", *opts])
     model = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
-    for module in model.modules():  # statistics as after some training, so that eval mode is no identity
+    for module in model.modules():  # statistics as after some training, so that eval mode is not the identity
         if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)

@@ -263,7 +263,7 @@ def test_distances_of_single_features_are_a_matrix():
 @given(st.integers(0, 10_000), st.sampled_from([1e-3, 1.0, 1e3]), st.sampled_from([0.0, 1.0, 30.0]))
 @settings(max_examples=20, deadline=None)
 def test_duplicates_have_distance_zero_and_no_gradient(seed, scale, outlier):
-    """The same image twice in a batch: the root of a rounding error is no distance, and has no direction."""
+    """The same image twice in a batch: the root of a rounding error is not a distance, and has no direction."""
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(10, 2, 1024, generator=generator)
     features[7] += outlier

@@ -121,7 +121,7 @@ def test_a_perfect_decomposition_costs_nothing():
 
 
 def test_the_diagonal_counts_nowhere():
-    """d = 0 there by construction; whatever it holds, it is no pair."""
+    """d = 0 there by construction; whatever it holds, it is not a pair."""
     target, attribute, labels = make_batch()
     dirty_target, dirty_attribute = target.clone(), attribute.clone()
     dirty_target.fill_diagonal_(99.0)

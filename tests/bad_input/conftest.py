@@ -153,7 +153,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bench(stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """A bench of its own, in whose folder the commands run."""
+    """A separate bench, in whose folder the commands run."""
     monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     made = Bench(tmp_path, stock)

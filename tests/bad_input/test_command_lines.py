@@ -147,7 +147,7 @@ RECORDS = {
     "a list": ("[]", "run.json metrics"),
     "no metrics": ("{}", "run.json metrics"),
     "metrics of another kind": ('{"metrics": 3}', "run.json metrics"),
-    "a metric that is no number": (
+    "a metric that is not a number": (
         '{"metrics": {"mAP": "high"}, "seconds": 1, "commit": ""}',
         "run.json mAP",
     ),

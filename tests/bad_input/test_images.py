@@ -77,7 +77,7 @@ BROKEN = {
     "half a png": encoded(picture(), "PNG")[:200],
     "only a head": JPEG[:20],
     "zeros": bytes(500),
-    "words": b"this is no image",
+    "words": b"this is not an image",
     "html": b"<!DOCTYPE html><html><body>404</body></html>",
     "git-lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
     "an archive": b"PK\x03\x04" + bytes(100),

@@ -1,4 +1,4 @@
-"""A few of the cases as users meet them: in a process of their own, both streams in one."""
+"""A few of the cases as users meet them: in their own process, both streams in one."""
 
 import os
 import subprocess

@@ -84,7 +84,7 @@ REFUSED = {
     "a folder": (a_folder, "folder"),
     "empty": (written(b""), "0 bytes"),
     "truncated": (truncated, "truncated again"),
-    "words": (written("these are no weights"), "was not written by torch.save"),
+    "words": (written("these are not weights"), "was not written by torch.save"),
     "html": (written("<!DOCTYPE html>\n<html><body>Sign in</body></html>"), "web page"),
     "git-lfs": (written("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"), "git lfs pull"),
     "an archive": (an_archive, "was not written by torch.save"),

@@ -117,8 +117,8 @@ def test_the_page_counts_tests_and_shows_runs(tmp_path):
 def test_parts_are_chosen_by_name_and_their_cases_exist(choice):
     assert list(chosen_parts([])) == list(PARTS)
     assert list(chosen_parts(["search", "tests"])) == ["tests", "search"]
-    with pytest.raises(ConfigError, match=r"--parts 'serch' is not known, did you mean 'search'"):
-        chosen_parts(["serch"])
+    with pytest.raises(ConfigError, match=r"--parts 'saerch' is not known, did you mean 'search'"):
+        chosen_parts(["saerch"])
     for part in PARTS.values():
         words = part.words(choice, choice.folder / "x.json")
         cases = {words[i + 1] for i, word in enumerate(words) if word == "--case"}

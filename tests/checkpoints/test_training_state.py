@@ -1,6 +1,6 @@
-"""A resumed training goes on by its config, from where the checkpoint is."""
+"""A resumed run continues by its config, from where the checkpoint is."""
 
-import fastreid_projects  # noqa: F401  (mends the host before anything of it is imported)
+import fastreid_projects  # noqa: F401  (patches the host before anything of it is imported)
 
 # isort: split
 import logging

@@ -114,14 +114,14 @@ def amd_config_of(tmp_path_factory):
 
 
 def test_the_hosts_own_parts_are_warned_of(on_meta, host_log):
-    """FastReID's config of ResNeSt says WITH_NL, which that backbone does not read: it goes on working."""
+    """FastReID's config of ResNeSt says WITH_NL, which that backbone does not read: it keeps working."""
     opts = ("MODEL.BACKBONE.NAME", "build_resnest_backbone", "MODEL.BACKBONE.DEPTH", "50x")
     Trainer.build_model(small(config_file("sbs_r50_market1501"), *opts))
     assert "MODEL.BACKBONE.WITH_NL True would have no effect" in host_log.text
 
 
 def test_plugins_from_outside_are_never_refused(tiny_cfg, host_log):
-    """Their parts may read a key later; a key of their own is theirs."""
+    """Their parts may read a key later; their own keys are theirs."""
     cfg = tiny_cfg("MODEL.HEADS.NUM_CLASSES", 3, "MODEL.BACKBONE.LAST_STRIDE", 2, "MODEL.AMD.NU", 0.7)
     cfg.MODEL.MINE = type(cfg)({"KEY": 1})
     assert BACKBONE_REGISTRY.get(cfg.MODEL.BACKBONE.NAME).__module__.startswith("tests.")

@@ -133,7 +133,7 @@ def test_files_that_are_no_attribute_files_at_all(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         read_attribute_file(tmp_path, SMALL)
     garbage = tmp_path / "garbage.mat"
-    garbage.write_bytes(b"these are no bytes of MATLAB" * 30)
+    garbage.write_bytes(b"not the bytes of MATLAB" * 30)
     with pytest.raises(DataError, match=r"garbage\.mat cannot be read"):
         read_attribute_file(garbage, SMALL)
     garbage.write_bytes(b"")
@@ -151,7 +151,7 @@ def test_files_that_are_no_attribute_files_at_all(tmp_path):
 
 
 def test_raw_pid_reads_the_hosts_labels():
-    """The host's training labels are texts such as 'market1501_2'; 1501 is no identity."""
+    """The host's training labels are texts such as 'market1501_2'; 1501 is not an identity."""
     labels = {12: 12, np.int64(7): 7, "market1501_12": 12, "market1501_test_0003": 3, "demo_-1": -1}
     assert {label: raw_pid(label) for label in labels} == labels
     with pytest.raises(DataError, match="market1501_x"):

@@ -1,4 +1,4 @@
-"""Batches by number: the same images and the same random numbers, wherever a training starts and whoever loads."""
+"""Batches by number: the same images and the same random numbers, wherever training starts and whoever loads."""
 
 import itertools
 import random

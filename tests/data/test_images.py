@@ -85,7 +85,7 @@ def test_broken_images_are_named(tmp_path, unpatched):
             read_image(str(path))
         assert "\n" not in str(caught.value)
         assert "<" not in str(caught.value)
-        assert ("it is no image of a known format" in str(caught.value)) == (name != "cut.jpg")
+        assert ("it is not an image of a known format" in str(caught.value)) == (name != "cut.jpg")
     with pytest.raises(DataError, match=r"nothing\.jpg does not exist"):
         read_image(str(tmp_path / "nothing.jpg"))
 
@@ -127,7 +127,7 @@ def test_random_affine(unpatched, tiny_cfg):
 
 
 def test_a_pickled_dataset_names_this_package_first(tmp_path):
-    """A spawned worker then mends its host before it needs it."""
+    """A spawned worker then patches its host before it needs it."""
     dataset = CommDataset([(save(tmp_path, "RGB"), "p", "c")], ToTensor())
     data = pickle.dumps(dataset)
     assert data.index(b"fastreid_projects") < data.index(b"fastreid.")

@@ -1,4 +1,4 @@
-"""The notebooks run from their first cell to their last on a few drawn people, and hold no more than they need."""
+"""The notebooks run from their first cell to their last on a few synthetic people, and hold no more than they need."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Typing the blocks of a page, one after the other, in a folder of its own: small people, one epoch, the CPU."""
+"""Typing the blocks of a page, one after the other, in its own folder: small people, one epoch, the CPU."""
 
 import os
 import re
@@ -46,7 +46,7 @@ class Reader:
                     self.type_in(words)
 
     def type_in(self, words: list[str]) -> None:
-        """Run a command; a training is made short, and several processes are started by a process of their own."""
+        """Run a command; a run is made short, and several processes are started by another process."""
         if words[:2] == ["python", "tools/train_net.py"]:
             words = ["fastreid-projects", "train", *words[2:]]
         assert words[0] == "fastreid-projects", words
@@ -63,7 +63,7 @@ class Reader:
 
 @contextmanager
 def reading(folder: Path, drawn: Path, patch: pytest.MonkeyPatch) -> Iterator[Reader]:
-    """A reader in a folder like a checkout, with a copy of a few drawn people as the whole demo set."""
+    """A reader in a folder like a checkout, with a copy of a few synthetic people as the whole demo set."""
     for name in ("configs", "projects", "tools"):
         (folder / name).symlink_to(ROOT / name)
     shutil.copytree(drawn, folder / "datasets")

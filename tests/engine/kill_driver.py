@@ -1,4 +1,4 @@
-"""Kills trainings at random moments and compares what they come to: ``python -m tests.engine.kill_driver``.
+"""Kill training runs at random moments and compares their results: ``python -m tests.engine.kill_driver``.
 
 All that is slow to import is imported once, then each training is a fork. This process itself computes nothing, so
 that no thread of PyTorch's is lost in a fork.
@@ -64,12 +64,12 @@ PROJECTS = {
         },
     ),
 }
-LONGEST = 1200.0  # seconds that a training may take
+LONGEST = 1200.0  # seconds that a run may take
 
 
 def make_resnets_narrow() -> None:
     """Give ResNets an eighth of their channels after the first layer."""
-    from fastreid.modeling.backbones.resnet import ResNet  # not at the head: it is mended first
+    from fastreid.modeling.backbones.resnet import ResNet  # not at the head: it is patched first
 
     make = ResNet._make_layer
 
@@ -108,7 +108,7 @@ def arguments(project: str, out: Path) -> list[str]:
 
 
 def start(project: str, out: Path, *flags: str) -> int:
-    """Fork a training; returns its process id."""
+    """Fork a run; return its process id."""
     pid = os.fork()
     if pid:
         return pid
@@ -127,7 +127,7 @@ def start(project: str, out: Path, *flags: str) -> int:
 
 
 def finish(pid: int, out: Path) -> None:
-    """Wait for a training that nobody kills."""
+    """Wait for a run that nobody kills."""
     check(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), out, 0)
 
 

@@ -20,7 +20,7 @@ BATCH, IDS = 12, 6
 
 
 def fail(args):
-    """Rank ``bad_rank`` fails in the way that ``way`` says; the others wait for it, or for ever."""
+    """Rank ``bad_rank`` fails in the way that ``way`` says; the others wait for it, or forever."""
     if dist.get_rank() == args.bad_rank:
         time.sleep(0.2)
         if args.way == "crash":
@@ -65,7 +65,7 @@ def interrupted(args):
 
 
 def everything(args):
-    """Gradients, trainings and evaluations of one pair of processes; what they found goes to ``args.folder``."""
+    """Gradients, training runs and evaluations of one pair of processes; what they found goes to ``args.folder``."""
     os.environ["FASTREID_DATASETS"] = args.root
     for job in args.jobs:
         run(load_config(job.config_file, job.opts), job)

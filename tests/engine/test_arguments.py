@@ -1,4 +1,4 @@
-"""The arguments of a training: FastReID's own, read without importing it."""
+"""The arguments of a run: FastReID's own, read without importing it."""
 
 import pytest
 from fastreid.engine import default_argument_parser

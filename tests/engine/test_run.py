@@ -213,7 +213,7 @@ def test_a_missing_test_set_is_found_before_the_training(market, tmp_path, capsy
 
 
 def test_a_failed_evaluation_loses_no_training(market, tmp_path, capsys):
-    """A broken gallery image ends the run after its training; mended, --resume evaluates what was trained."""
+    """A broken gallery image ends the run after its training; once fixed, --resume evaluates what was trained."""
     out = tmp_path / "o"
     victim = sorted((market / "bounding_box_test").iterdir())[0]
     content = victim.read_bytes()

@@ -1,4 +1,4 @@
-"""Trainings of several stages: what a stage's config is, one command for all, resumed in either."""
+"""Several stages in one run: what a stage's config is, one command for all, resumed in either."""
 
 import contextlib
 import json
@@ -222,7 +222,7 @@ def same(a, b):
 
 @pytest.fixture
 def starts(monkeypatch):
-    """The weights and epochs that trainings start with, by the name of their folder."""
+    """The weights and epochs that runs start with, by the name of their folder."""
     seen, load = {}, Trainer.resume_or_load
 
     def resume_or_load(self, resume=True):
@@ -282,7 +282,7 @@ def test_two_stages_in_one_command_and_resumed_in_either(market, write, tmp_path
         assert train(name, "--resume") == 0
         first = [at for at, _ in starts.get("first", [])]
         assert first == ([] if name == "d" else [epoch + 1]), "trained only where it was not finished"
-        assert starts[name][0][0] == resumed_at, "it goes on where it was"
+        assert starts[name][0][0] == resumed_at, "it continues where it was"
         assert (tmp_path / name / "first" / "run.json").is_file()
         assert is_finished(tmp_path / name)
         if name == "c":

@@ -1,4 +1,4 @@
-"""TensorBoard, wandb and MLflow get all numbers of a training, the last evaluation's too."""
+"""TensorBoard, wandb and MLflow get all numbers of a run, the last evaluation's too."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""A training on the test people is warned of and marked in run.json."""
+"""Training on the test people is warned of and marked in run.json."""
 
 import json
 

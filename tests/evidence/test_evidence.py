@@ -59,7 +59,7 @@ def finish(training, mean_ap):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """The trainings that were started; each ends at once with its number as its score, row b's with 5 more."""
+    """The runs that were started; each ends at once with its number as its score, row b's with 5 more."""
     started = []
 
     def train(training, more):

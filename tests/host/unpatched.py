@@ -1,7 +1,7 @@
 """Try the host without this package and print, as JSON, how each of its defects shows.
 
-Run as a script in a process of its own: ``python unpatched.py FOLDER``. A test that compares with it notices
-when the host mends a defect itself.
+Run as a script in its own process: ``python unpatched.py FOLDER``. A test that compares with it notices
+when the host fixes a defect itself.
 """
 
 import collections

@@ -26,7 +26,7 @@ def model():
 
 
 def test_a_part_that_sees_one_channel_lights_up_there(model):
-    """conv1 of part k takes channel k of F alone, which is put at a place of its own."""
+    """conv1 of part k takes channel k of F alone, which is put at its own place."""
     places = [(0, 0), (2, 1), (4, 2), (7, 3)]
     maps = torch.zeros(1, 512, 8, 4)
     for channel, (row, column) in enumerate(places):

@@ -200,7 +200,7 @@ def test_the_grid_of_patches_has_the_proportions_of_the_image(tokens, size, grid
 
 
 def test_tokens_without_a_grid_are_refused():
-    with pytest.raises(ConfigError, match="7 tokens are no grid of patches of an image of 100 x 70"):
+    with pytest.raises(ConfigError, match="7 tokens are not a grid of patches of an image of 100 x 70"):
         patch_grid(nn.Identity(), 7, (100, 70))
     timm = nn.Module()
     timm.grid_size = (3, 5)

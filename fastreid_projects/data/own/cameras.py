@@ -11,7 +11,7 @@ from fastreid_projects.errors import DataError
 
 _WORD = r"(?:cam(?:era)?[ _-]?|c)(\d+)"
 _FOLDER = re.compile(_WORD, re.IGNORECASE)
-# A word of its own, or as in Market-1501's c1s1 and DukeMTMC's c1_f01.
+# A separate word, or as in Market-1501's c1s1 and DukeMTMC's c1_f01.
 _NAME = re.compile(rf"(?:^|[^a-zA-Z0-9]){_WORD}(?=$|[^a-zA-Z0-9]|[sf]\d)", re.IGNORECASE)
 
 
@@ -40,6 +40,6 @@ def camera_of(parts: Sequence[str], path: str) -> str | None:
     if cameras and len(cameras[0]) > MOST_DIGITS:
         raise DataError(
             f"{path} says camera {cameras[0]}, a number of more than {MOST_DIGITS} digits: put another letter than c "
-            f"before what is no camera, or use {TABLE}"
+            f"before what is not a camera, or use {TABLE}"
         )
     return cameras[0] if cameras else None

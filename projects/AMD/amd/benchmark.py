@@ -187,7 +187,7 @@ def _explainer(quick: bool, device: str) -> Explainer:
 
 
 def _drawn_photos(folder: Path, number: int) -> list[Photo]:
-    """Drawn people as image files."""
+    """Return synthetic people as image files."""
     photos = []
     for i, frame in enumerate(plan_dataset(SPECS["A"]).frames[:number]):
         image, _ = draw_person(frame.person, frame.shot)

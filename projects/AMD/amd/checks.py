@@ -88,7 +88,7 @@ def _check_single_queries(names: Iterable[str]) -> None:
 def warn_of_another_size(cfg: Any, target: Any) -> None:
     """Say so where the target would be fed with images of another size than those it was trained and tested with.
 
-    It is no error: fully convolutional targets take any size, and both configs may be meant as they are.
+    It is not an error: fully convolutional targets take any size, and both configs may be meant as they are.
     """
     own, trained = (tuple(config.INPUT.SIZE_TEST) for config in (cfg, target))
     if own != trained:

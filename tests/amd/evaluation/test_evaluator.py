@@ -63,7 +63,7 @@ def test_scores_equal_a_plain_computation(chunk):
 
 
 def test_data_without_cameras_are_scored_where_same_camera_says_so(build_amd, amd_config):
-    """As if each query were by a camera of its own; the config's key reaches the evaluator."""
+    """As if each query were by its own camera; the config's key reaches the evaluator."""
     features, pids, _, attributes = make_set()
     none, own = torch.zeros(45, dtype=torch.long), torch.tensor([1] * 5 + [0] * 40)
     options = {"half": False, "gamma": 1.0}

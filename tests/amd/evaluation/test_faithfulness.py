@@ -272,7 +272,7 @@ def test_nothing_to_change_gives_no_result():
 def test_masks_and_changes_are_those_of_the_interpreters_attributes_by_name(
     build_amd, amd_config, monkeypatch
 ):
-    """The drawn people have Market-1501's 26 attributes; an interpreter with Duke's 23 shares some names."""
+    """The synthetic demo set has Market-1501's 26 attributes; an interpreter with Duke's 23 shares some names."""
     own = np.arange(26)[:, None, None] * np.ones((26, 2, 2), dtype=int)
     picture = np.zeros((2, 2, 3), np.uint8)
     swapped = ((DEMO.index("upyellow"), DEMO.index("upred")), (DEMO.index("hair"),), (DEMO.index("hat"),))

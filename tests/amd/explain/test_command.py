@@ -485,8 +485,8 @@ def test_an_empty_folder(tool, capsys, tmp_path):
 
 
 def test_a_name_that_is_nothing(tool, capsys):
-    assert "no registered dataset" in refused(tool, capsys, "--query", "nowhere.jpg")
-    assert "no registered dataset" in refused(tool, capsys, "--query", "a" * 300)
+    assert "nor a registered dataset" in refused(tool, capsys, "--query", "nowhere.jpg")
+    assert "nor a registered dataset" in refused(tool, capsys, "--query", "a" * 300)
 
 
 def test_average_maps_without_a_label(tool, capsys):

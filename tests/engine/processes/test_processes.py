@@ -1,4 +1,4 @@
-"""Several processes on the CPU: gradients, trainings, evaluations, and what happens when one fails."""
+"""Several processes on the CPU: gradients, training runs, evaluations, and what happens when one fails."""
 
 import argparse
 import json
@@ -108,7 +108,7 @@ def first_stage(path, base):
 
 
 def jobs(files):
-    """The trainings of all papers with stages: AMD with its report, MPN, SAL."""
+    """The runs of all papers with stages: AMD with its report, MPN, SAL."""
     amd = {
         "MODEL.AMD.TARGET.CONFIG": first_stage(files / "target.yml", SBS),
         "MODEL.AMD.REPORT.PAIRS": "1",

@@ -1,4 +1,4 @@
-"""Samplers refuse what they cannot sample instead of looping for ever."""
+"""Samplers refuse what they cannot sample instead of looping forever."""
 
 import itertools
 from collections import Counter

@@ -130,7 +130,7 @@ def checkpointer(trainer):
 
 
 def test_resuming(tiny_market, tiny_cfg, monkeypatch):
-    """The best metric and the frozen steps go on; a finished run is evaluated, not trained again."""
+    """The best metric and the frozen steps continue; a finished run is evaluated, not trained again."""
     tiny_market()
     freeze = ("MODEL.FREEZE_LAYERS", ["backbone"], "SOLVER.FREEZE_ITERS", 1)
     metrics = iter([90.0, 10.0, 20.0, 30.0])

@@ -25,7 +25,7 @@ def group(tmp_path):
 
 
 def test_a_model_on_the_cpu_can_be_wrapped_as_the_host_does(group):
-    """engine/defaults.py:210: 'device_ids can only be None ... for CPU modules' without the mend."""
+    """engine/defaults.py:210: 'device_ids can only be None ... for CPU modules' without the patch."""
     with pytest.raises(ValueError, match="device_ids"):
         DistributedDataParallel(nn.Linear(2, 2), device_ids=[0], broadcast_buffers=False)
     model = defaults.DistributedDataParallel(nn.Linear(2, 2), device_ids=[0], broadcast_buffers=False)

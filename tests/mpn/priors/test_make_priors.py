@@ -156,7 +156,7 @@ def test_joints_that_are_not_seen_or_outside_give_no_part():
     seen = np.ones(17, bool)
     assert HEAD not in paint_parts(standing() - (0, 25), seen, (128, 64)), "the head is above the image"
     assert LEG not in paint_parts(standing(), seen & (np.arange(17) < 13), (128, 64))
-    assert HEAD not in paint_parts(standing(), seen & (np.arange(17) > 3), (128, 64)), "one ear is no head"
+    assert HEAD not in paint_parts(standing(), seen & (np.arange(17) > 3), (128, 64)), "one ear is not a head"
     assert not paint_parts(standing(), ~seen, (128, 64)).any()
 
 

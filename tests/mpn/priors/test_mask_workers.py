@@ -62,7 +62,7 @@ def images(tmp_path):
 
 @pytest.fixture
 def start(images, tmp_path):
-    """Starts the command in a group of its own, which is gone after the test."""
+    """Starts the command in its own group, which is gone after the test."""
     started = []
 
     def run(**env):

@@ -92,7 +92,7 @@ def test_a_transformers_patches_share_its_distance():
 
 
 class Foreign(nn.Module):
-    """A model that nobody has opened: two layers of maps and a head of its own."""
+    """A model that nobody has opened: two layers of maps and its own head."""
 
     def __init__(self):
         super().__init__()

@@ -121,7 +121,7 @@ def _studies(model: AMD, cfg: Any, dataset_name: str) -> Iterator[Study]:
 
 
 def _target_features(model: AMD, *, flip: bool) -> TargetFeatures | None:
-    """What the target returns for a host batch, by a pass of its own; None where that is what is explained.
+    """What the target returns for a host batch, in a separate pass; None if that is what is explained.
 
     Args:
         model: the interpreter.

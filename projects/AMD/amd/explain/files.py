@@ -81,7 +81,7 @@ def check_folder(folder: Path) -> None:
     """See that an explanation can be written to ``folder`` before any work is done.
 
     Raises:
-        DataError: it is a file, cannot be written, or holds something that is no explanation.
+        DataError: it is a file, cannot be written, or holds something that is not an explanation.
     """
     _check_name(folder)
     if folder.exists() and not folder.is_dir():
@@ -128,7 +128,7 @@ def write_explanation(explanation: Explanation, folder: Path, top_k: int) -> Pat
         The path of report.html.
 
     Raises:
-        DataError: the folder cannot be written, or holds something that is no explanation; it stays as it is.
+        DataError: the folder cannot be written, or holds something that is not an explanation; it stays as it is.
     """
     check_folder(folder)
     try:

@@ -43,7 +43,7 @@ def write_report(
 ) -> Path:
     """Write the explanations of several pairs as one self-contained HTML file.
 
-    The maps of a pair are drawn on one scale (:mod:`.drawing`), the distance's on one of its own; attention, where it
+    The maps of a pair are drawn on one scale (:mod:`.drawing`), the distance's on a separate one; attention, where it
     is shown, on one scale for both images of a row.
 
     Args:

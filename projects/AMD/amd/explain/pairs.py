@@ -141,7 +141,7 @@ class PairExplainer:
         """Images as the model takes them: (N, 3, H, W) of 0..255, RGB.
 
         Raises:
-            DataError: one is no image; names it.
+            DataError: one is not an image; the message names it.
         """
         return torch.stack([self.transform(as_rgb(image)) for image in images])
 

@@ -40,7 +40,7 @@ def choose_pairs(distances: np.ndarray, pids: np.ndarray, camids: np.ndarray, nu
 
     Args:
         distances: (Q, G) of the target.
-        pids: (Q + G,) identities, queries first; 0 and below are no persons of interest.
+        pids: (Q + G,) identities, queries first; 0 and below are not persons of interest.
         camids: (Q + G,) cameras.
         number: how many pairs at most.
 

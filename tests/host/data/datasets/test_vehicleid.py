@@ -1,4 +1,4 @@
-"""VehicleID: query and gallery follow from a seed of their own, and metrics may be means over several draws."""
+"""VehicleID: query and gallery follow from their own seed, and metrics may be means over several draws."""
 
 import random
 
