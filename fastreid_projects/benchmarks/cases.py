@@ -202,8 +202,8 @@ CASES: dict[str, Case] = {
     "loader": loading,
     "indices": indices,
     "search": search,
-    "trainers": trainers,
-    "loaders": loaders,
+    "trainer_beside_host": trainers,
+    "loader_beside_host": loaders,
 }
 
 

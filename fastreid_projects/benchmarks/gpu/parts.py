@@ -70,13 +70,15 @@ def _runs(choice: Choice, output: Path) -> list[str]:
 PARTS = {
     "tests": Part("Tests marked gpu", 100, _tests),
     "step": Part(
-        "Training step beside FastReID's own and a plain loop", 60, _cases("trainers", "training_step")
+        "Training step beside FastReID's own and a plain loop",
+        60,
+        _cases("trainer_beside_host", "training_step"),
     ),
     "interpreter": Part("AMD's step behind the backbone", 40, _cases("interpreter_step", "decomposition")),
     "evaluation": Part("Evaluation at Market-1501's size", 60, _cases("ranking", "attribute_metrics")),
     "reranking": Part("Re-ranking at Market-1501's size", 60, _cases("reranking_devices")),
     "search": Part("Search in 100,000 features", 30, _cases("search")),
-    "loader": Part("Loader beside FastReID's own", 60, _cases("loaders")),
+    "loader": Part("Loader beside FastReID's own", 60, _cases("loader_beside_host")),
     "runs": Part("A short run of each paper", 150, _runs),
     "papers": Part(
         "The papers' models and losses",
