@@ -6,15 +6,18 @@ repository. Pictures from elsewhere (badges) are left out: no page fetches anyth
 
 from __future__ import annotations
 
+import atexit
 import posixpath
 import re
 import shutil
+import tempfile
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 
 from fastreid_projects.config.reference import key_pages
@@ -43,10 +46,13 @@ _LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)(#[^)\s]*)?")
 _FROM_ELSEWHERE = re.compile(r"\[?!\[[^\]]*\]\(https?://[^)]*\)(?:\]\([^)]*\))?\n?")
 
 
+@event_priority(100)  # before mkdocstrings, which looks at its paths then
 def on_config(config: Any) -> Any:
-    """Lay the package out as it is installed, papers inside, for mkdocstrings to read."""
-    package = ROOT / "build" / "package" / "fastreid_projects"
-    shutil.rmtree(package, ignore_errors=True)
+    """Lay the package out as it is installed, papers inside, for mkdocstrings to read; each build has its own."""
+    laid = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, laid, ignore_errors=True)
+    config.plugins["mkdocstrings"].config.handlers["python"]["paths"] = [laid]
+    package = Path(laid, "fastreid_projects")
     sources = {package: ROOT / "fastreid_projects"}
     sources |= {package / path.parent.name: path.parent for path in ROOT.glob("projects/*/*/__init__.py")}
     for target, source in sources.items():

@@ -133,7 +133,7 @@ def test_what_is_no_picture_is_a_sentence(run_folder, images, words):
 
 
 def test_no_weights_and_no_run_are_sentences(tmp_path, run_folder):
-    with pytest.raises(ConfigError, match=r"holds no config\.yaml"):
+    with pytest.raises(ConfigError, match=r"does not hold a config\.yaml"):
         Extractor.from_config(str(tmp_path))
     folder = run_folder()
     os.remove(f"{folder}/model_final.pth")

@@ -61,7 +61,7 @@ def test_a_split_file_that_is_not_complete_is_named(root):
     path = root / "cuhk03" / "splits_new_labeled.json"
     path.write_text(path.read_text()[:100])
     with pytest.raises(
-        DataError, match=r"not complete .*: delete splits_classic_detected\.json, .*labeled\.json"
+        DataError, match=r"is incomplete .*: delete splits_classic_detected\.json, .*labeled\.json"
     ):
         build_dataset("CUHK03")
     path.unlink()

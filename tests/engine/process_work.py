@@ -13,6 +13,7 @@ from fastreid.utils import comm
 from fastreid.utils.events import EventStorage
 
 from fastreid_projects.config import load_config
+from fastreid_projects.data.byte_images import ByteBatch
 from fastreid_projects.engine.run import run
 from fastreid_projects.engine.trainer import Trainer
 
@@ -42,7 +43,7 @@ def train(args):
         read = CommDataset.__getitem__
         CommDataset.__getitem__ = lambda self, index: {
             **(item := read(self, index)),
-            "images": item["images"] * math.nan,
+            "images": ByteBatch.stack([item["images"]]).floats()[0] * math.nan,
         }
     run(load_config(args.config_file, args.opts), args)
 

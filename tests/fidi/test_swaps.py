@@ -18,7 +18,7 @@ SECTIONS = {
     for section in PAGE.split("\n## ")[1:]
 }
 BLOCKS = {title: blocks[0] for title, blocks in SECTIONS.items() if blocks}
-MAKE_LOSS = "BoT, TransReID and their kin: `make_loss`"
+MAKE_LOSS = "BoT, TransReID and relatives: `make_loss`"
 
 
 class ImageTripletEngine:

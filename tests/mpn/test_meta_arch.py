@@ -319,7 +319,7 @@ def test_soft_sharing_pulls_the_attention_as_conv2():
 
 def test_the_masked_baseline_is_not_tested_without_masks():
     model = build("MODEL.MPN.TASKS", "auxiliary").eval()
-    with torch.no_grad(), pytest.raises(DataError, match="holds no 'part_masks'"):
+    with torch.no_grad(), pytest.raises(DataError, match="does not hold 'part_masks'"):
         model(batch()["images"])
     assert build().eval()(batch()["images"]).shape == (8, 4 * 32), "the main tasks need none"
 

@@ -247,7 +247,7 @@ def test_entry_points_are_known_and_broken_ones_left_out_by_name(tmp_path, run_p
     for package, reason in (
         ("broken-reid 1.2", "fails in line"),
         ("changing-reid 1.2", "changes SOLVER.BASE_LR"),
-        ("function-reid 1.2", "function:plugin has to be the name of a module"),
+        ("function-reid 1.2", "function:plugin has to be just the name of a module"),
     ):
         (warning,) = [line for line in warnings if package in line]
         assert reason in warning

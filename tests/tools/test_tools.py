@@ -47,6 +47,7 @@ def test_benchmark_measures_every_case(tmp_path):
         "re-ranking, by device",
         "trainer's step",
         "loader",
+        *(f"64 JPEGs of {size}" for size in ("128x64", "256x128", "1024x512")),
     }
     assert cases == {"AMD decomposition", "ranking", "training step", "AMD evaluation"} | models
     costs = {m["name"]: m["cost"] for m in record["measurements"] if m["case"] == "inference"}

@@ -17,7 +17,6 @@ from fastreid.utils import comm
 from fastreid_projects.config.ready import on_this_machine
 from fastreid_projects.contract import junk_of
 from fastreid_projects.data import set_sampler
-from fastreid_projects.data.byte_transforms import as_bytes
 from fastreid_projects.data.collate import fast_batch_collator
 from fastreid_projects.data.datasets import open_dataset, subset, training_items
 from fastreid_projects.data.device_loader import DeviceLoader, builders_device
@@ -96,8 +95,14 @@ def _train_set(cfg: Any, transforms: Any, **kwargs: Any) -> Any:
         items.extend(training_items(cfg, data, name))
         if comm.is_main_process():
             data.show_train()
-    transforms = transforms or as_bytes(build_transforms(cfg, is_train=True), exact=False)
+    transforms = transforms or _byte_transforms(cfg, is_train=True)
     return host_build.CommDataset(items, transforms, relabel=True)
+
+
+def _byte_transforms(cfg: Any, *, is_train: bool) -> Any:
+    from fastreid_projects.data.byte_transforms import as_bytes  # which imports the host, and so what patches it
+
+    return as_bytes(build_transforms(cfg, is_train=is_train), exact=not is_train)
 
 
 def _set_sampler(cfg: Any, train_set: Any) -> set_sampler.SetSampler:
@@ -161,7 +166,7 @@ def build_reid_test_loader(*args: Any, **kwargs: Any) -> tuple[DeviceLoader, int
         query, gallery = subset(data, name, "query"), list(data.gallery)
         if comm.is_main_process():
             data.show_test()
-        transforms = transforms or as_bytes(build_transforms(cfg, is_train=False))
+        transforms = transforms or _byte_transforms(cfg, is_train=False)
         test_set, num_query = host_build.CommDataset(query + gallery, transforms, relabel=False), len(query)
         test_set.junk = junk_of(data)
     return _host_test_loader(test_set, cfg.TEST.IMS_PER_BATCH, num_query, num_workers=workers)

@@ -109,7 +109,7 @@ def test_what_is_done_before_a_broken_image_stays(images):
 
 def test_sources(images, tmp_path, tiny_market):
     assert priors.folder_images(Path(images[0]).parent) == images
-    with pytest.raises(DataError, match="no image"):
+    with pytest.raises(DataError, match="does not hold an image"):
         priors.folder_images(tmp_path)
     folder = tiny_market()
     found = priors.dataset_images("Market1501", ["query", "train"])
