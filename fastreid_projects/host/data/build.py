@@ -100,7 +100,8 @@ def _train_set(cfg: Any, transforms: Any, **kwargs: Any) -> Any:
 
 
 def _byte_transforms(cfg: Any, *, is_train: bool) -> Any:
-    from fastreid_projects.data.byte_transforms import as_bytes  # which imports the host, and so what patches it
+    # Not above: it imports the host, and so this patch.
+    from fastreid_projects.data.byte_transforms import as_bytes
 
     return as_bytes(build_transforms(cfg, is_train=is_train), exact=not is_train)
 

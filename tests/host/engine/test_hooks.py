@@ -41,7 +41,9 @@ def test_the_end_of_a_run_without_epochs(unpatched):
 def test_the_metric_of_the_best_model(tests, name, unpatched):
     assert unpatched["no_test_set"].startswith("IndexError")
     hook = hooks.PeriodicCheckpointer(SimpleNamespace(), 1)
-    cfg = SimpleNamespace(DATASETS=SimpleNamespace(TESTS=tests), SOLVER=SimpleNamespace(KEEP_CHECKPOINTS=True))
+    cfg = SimpleNamespace(
+        DATASETS=SimpleNamespace(TESTS=tests), SOLVER=SimpleNamespace(KEEP_CHECKPOINTS=True)
+    )
     hook.trainer = SimpleNamespace(max_epoch=1, cfg=cfg)
     hook.before_train()
     assert hook.metric_name == name
