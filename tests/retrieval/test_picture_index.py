@@ -132,7 +132,7 @@ def test_the_command_on_folders_with_a_threshold(run_folder, album, tmp_path, ca
     ("words", "said"),
     [
         (["--query", "album"], "--gallery is missing"),
-        (["--query", "album", "--gallery", "nowhere"], "not an image, a folder"),
+        (["--query", "album", "--gallery", "nowhere"], "neither an image, a folder nor"),
         (["--query", "album", "--gallery", "album", "--top-k", "99"], "36 image"),
         (["--query", "album", "--gallery", "album", "--queries", "0"], "--queries is 0"),
         (["TEST.RERANK.ENABLED", "True"], "TEST.RERANK.ENABLED False"),
