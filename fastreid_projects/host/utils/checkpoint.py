@@ -243,13 +243,13 @@ def checkpointer_step(self: Any, epoch: int, **kwargs: Any) -> None:
 
 
 def remove_older(checkpointer: Any) -> None:
-    """Remove the checkpoints of epochs before the newest one, which ``last_checkpoint`` names."""
+    """Remove the checkpoints of epochs and interrupts before the newest one, which ``last_checkpoint`` names."""
     newest = checkpointer.get_checkpoint_file()
     if not (checkpointer.save_to_disk and os.path.isfile(newest)):
         return
     for name in os.listdir(checkpointer.save_dir):
         path = os.path.join(checkpointer.save_dir, name)
-        if re.fullmatch(r"model_\d{4,}\.pth", name) and path != newest:
+        if re.fullmatch(r"model_(\d{4,}|interrupted)\.pth", name) and path != newest:
             os.remove(path)
 
 

@@ -168,6 +168,7 @@ def test_without_kept_checkpoints_a_finished_run_leaves_its_model_alone(tiny_mar
     hook = checkpointer(trainer)
     step = hook.after_epoch
     folder = Path(trainer.cfg.OUTPUT_DIR)
+    (folder / "model_interrupted.pth").write_bytes(b"an older one")
     hook.after_epoch = lambda: (step(), seen.append(sorted(path.name for path in folder.glob("*.pth"))))
     trainer.train()
     each = [["model_0000.pth"], ["model_0001.pth"], ["model_0002.pth"], ["model_final.pth"]]
