@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 
 from fastreid_projects.config import load_config
 from fastreid_projects.engine.stages import is_finished
-from fastreid_projects.errors import DataError
+from fastreid_projects.errors import DataError, InterruptedRunError
 from fastreid_projects.evidence.claims import Claim, Training, training_runs
 from fastreid_projects.evidence.report import arguments, command, write_claim
+from fastreid_projects.interrupts import PASSED_ON, StopNow, heeded
 
 logger = logging.getLogger("fastreid.projects.evidence")
 
@@ -57,6 +59,7 @@ def make(claims: Sequence[Claim], output: str, *, quick: bool = False) -> list[T
 
     Raises:
         DataError: all runs failed.
+        InterruptedRunError: a signal came; the present run has stopped with a checkpoint.
     """
     failed: list[Training] = []
     number, tried = 0, set[str]()
@@ -79,7 +82,26 @@ def make(claims: Sequence[Claim], output: str, *, quick: bool = False) -> list[T
 
 
 def _train(training: Training, more: Sequence[str]) -> bool:
-    """Train in a separate process, and return whether it succeeded."""
+    """Train in a separate process, and return whether it succeeded.
+
+    Raises:
+        InterruptedRunError: a signal came; the training has stopped, too, with a checkpoint.
+    """
     logger.info("%s", command(training, more))
     words = [sys.executable, "-m", "fastreid_projects", "train", *arguments(training, more)]
-    return subprocess.run(words, check=False).returncode == 0
+    try:
+        with heeded(resumes=False), subprocess.Popen(words) as child:
+            return _succeeds(child)
+    except InterruptedRunError as error:
+        sentence = f"Interrupted in {training.folder}; the same command continues the list"
+        raise InterruptedRunError(sentence, error.exit_code - 128) from None
+
+
+def _succeeds(child: subprocess.Popen[bytes]) -> bool:
+    """Wait for a training and return whether it succeeded; a signal to this process stops the training first."""
+    try:
+        return child.wait() == 0
+    except StopNow:
+        child.send_signal(PASSED_ON[signal.SIGTERM])
+        child.wait()
+        raise

@@ -1,8 +1,13 @@
 """The list of claims: read, trained one after the other, resumed, and told in tables with paired differences."""
 
 import json
+import os
 import re
+import signal
+import threading
+import time
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -10,7 +15,7 @@ from fastreid_projects.commands.table import run_command
 from fastreid_projects.config import load_config
 from fastreid_projects.config.checks import check_host_config, check_training_config
 from fastreid_projects.engine.stages import build_stages
-from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.errors import ConfigError, DataError, InterruptedRunError
 from fastreid_projects.evidence import make as evidence
 from fastreid_projects.evidence.claims import Claim, Row, Training, read_claims, training_runs
 from fastreid_projects.evidence.report import arguments, write_claim
@@ -125,7 +130,7 @@ def test_a_training_that_fails_is_named_and_the_others_are_made(monkeypatch, tmp
 
 
 def test_the_command(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(evidence.subprocess, "run", lambda words, check: finish_from(words))
+    monkeypatch.setattr(evidence.subprocess, "Popen", finish_from)
     words = ["--list", str(LIST), "--only", "sal", "--quick", "--output", str(tmp_path)]
     assert run_command("evidence", words, "evidence") == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "quick" / "sal.md")
@@ -136,7 +141,9 @@ def test_the_command(monkeypatch, tmp_path, capsys):
 def finish_from(words):
     assert words[1:4] == ["-m", "fastreid_projects", "train"]
     finish(Training(CLAIMS[0].rows[0], 0, words[-1]), 1.0)
-    return type("Done", (), {"returncode": 0})
+    child = MagicMock()
+    child.__enter__.return_value.wait.return_value = 0
+    return child
 
 
 def test_weights_of_an_earlier_table():
@@ -175,3 +182,28 @@ def test_mistakes_are_one_sentence(tmp_path, text, words):
         read_claims(tmp_path / "list.yml")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_claims(tmp_path / "none.yml")
+
+
+def test_a_signal_stops_the_training_before_the_list(tmp_path, monkeypatch):
+    """A training that outlived the list would go on in secret, and beside the next one."""
+    trainer = tmp_path / "trainer"
+    trainer.write_text(
+        f"#!/bin/sh\ntrap 'touch \"{tmp_path}/saved\"; exit 1' USR2\n"
+        f'touch "{tmp_path}/started"\nwhile :; do sleep 0.05; done\n'
+    )
+    trainer.chmod(0o755)
+    monkeypatch.setattr(evidence.sys, "executable", str(trainer))
+
+    def stop():
+        while not (tmp_path / "started").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    with pytest.raises(InterruptedRunError, match="a/seed_0; the same command continues the list") as error:
+        evidence.make([CLAIM], str(tmp_path / "out"))
+    thread.join()
+    assert error.value.exit_code == 128 + signal.SIGTERM
+    assert (tmp_path / "saved").exists()
+    assert not (tmp_path / "out" / "table.md").exists()
