@@ -48,8 +48,7 @@ class Trainer(DefaultTrainer):
 
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)
-        if torch.cuda.is_available():
-            torch.backends.cuda.matmul.allow_tf32 = cfg.TRAINING.TF32
+        torch.backends.cuda.matmul.allow_tf32 = cfg.TRAINING.TF32
         self._trainer.accumulation = cfg.TRAINING.ACCUMULATION
 
     @classmethod

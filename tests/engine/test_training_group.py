@@ -192,6 +192,33 @@ def test_what_can_work_is_not(cfg):
     check_training_group(cfg(*anyhow))
 
 
+@pytest.fixture
+def matmul():
+    """The switches of matrix products, put back afterwards."""
+    switches = torch.backends.cuda.matmul
+    before = switches.allow_tf32
+    yield switches
+    switches.allow_tf32 = before
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_tf32_is_switched_by_its_key(asked, tiny_market, cfg, tmp_path, matmul):
+    """Also off, for a second trainer in one process."""
+    tiny_market()
+    matmul.allow_tf32 = not asked
+    Trainer(cfg("TRAINING.TF32", asked, "OUTPUT_DIR", str(tmp_path)))
+    assert matmul.allow_tf32 is asked
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_tf32_gives_the_same_within_its_rounding(matmul):
+    a, b = torch.randn(2, 512, 512, device="cuda", dtype=torch.float64)
+    matmul.allow_tf32 = True
+    error = (a.float() @ b.float() - a @ b).abs().max() / (a.abs() @ b.abs()).max()
+    assert error < 2**-10
+
+
 def test_the_average_by_hand():
     model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1, affine=False))
     weight, mean = model[0].weight, model[1].running_mean

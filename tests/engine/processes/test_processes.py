@@ -108,7 +108,7 @@ def first_stage(path, base):
 
 
 def jobs(files):
-    """The runs of all papers with stages: AMD with its report, MPN, SAL."""
+    """The runs of all papers with stages: AMD with its report, MPN with averaged weights and batches in parts, SAL."""
     amd = {
         "MODEL.AMD.TARGET.CONFIG": first_stage(files / "target.yml", SBS),
         "MODEL.AMD.REPORT.PAIRS": "1",
@@ -123,9 +123,10 @@ def jobs(files):
         "TEST.FIDELITY.ENABLED": "True",
         "TEST.AQE.ENABLED": "True",
     }
+    averaged = {"TRAINING.EMA": "0.5", "TRAINING.ACCUMULATION": "3", "SOLVER.MAX_EPOCH": "2"}
     named = {
         "amd": (config_file("amd_r18_demo"), amd),
-        "mpn": (config_file("mpn_r18_demo"), mpn),
+        "mpn": (config_file("mpn_r18_demo"), mpn | averaged),
         "sal": (config_file("sal_r18_demo"), {"TEST.FIDELITY.TRAIN": "True"}),
     }
     return {
@@ -256,6 +257,9 @@ def test_trainings_leave_one_set_of_files_and_an_evaluation_that_one_process_rep
             "query and gallery in order, nothing twice, equal statistics"
         )
     assert (files / "amd" / "report" / "report.html").is_file()
+    saved = torch.load(files / "mpn" / "model_final.pth", weights_only=True)
+    trained = saved["average"]["trained"]
+    assert any(not torch.equal(saved["model"][name], value) for name, value in trained.items())
     for stage in ("amd/target", "mpn/ide", "sal/softmax"):
         assert json.loads((files / stage / "run.json").read_text())["processes"] == 2
 
