@@ -47,7 +47,7 @@ evidence: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) tools/evidence.py --list tools/evidence.yml $(if $(QUICK),--quick)
 
 results: $(STAMP)
-	$(RUN) tools/evidence.py --list tools/evidence.yml --claims tools/claims.yml --pages docs
+	$(RUN) tools/evidence.py --list tools/evidence.yml --claims tools/claims.yml --pages docs --readmes .
 
 # RUN=python takes the environment's, with all of requirements.txt that is needed in it, and installs nothing.
 gpu: $(if $(filter command,$(firstword $(origin RUN))),,$(STAMP))

@@ -29,6 +29,12 @@ def argument_parser() -> argparse.ArgumentParser:
         metavar="DOCS",
         help="train nothing: keep the records of what is finished, and write results.md and results/ in this folder",
     )
+    parser.add_argument(
+        "--readmes",
+        default="",
+        metavar="FOLDER",
+        help="with --pages, also the tables of README.md and of each projects/<paper>/README.md in this folder",
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
@@ -65,10 +71,14 @@ def _write_pages(args: argparse.Namespace, claims: Sequence[Claim]) -> None:
     from fastreid_projects.errors import ConfigError
     from fastreid_projects.evidence.kept import keep
     from fastreid_projects.evidence.pages import write_pages
+    from fastreid_projects.evidence.readmes import write_readmes
     from fastreid_projects.evidence.statements import read_statements
 
     if not args.claims:
         raise ConfigError("--pages needs --claims, the statements that the pages judge")
     statements = read_statements(args.claims, claims)
     kept = keep(claims, args.output, os.path.join(args.pages, "results", "records"))
-    print("\n".join(map(str, [*kept, *write_pages(statements, claims, args.pages)])))
+    written = [*kept, *write_pages(statements, claims, args.pages)]
+    if args.readmes:
+        written += write_readmes(statements, claims, args.pages, args.readmes)
+    print("\n".join(map(str, written)))

@@ -137,7 +137,10 @@ def _fit_elements(key: str, old: Sequence[Any], values: Sequence[Any], where: st
                 raise ConfigError(
                     f"{where}{key} has to hold {name} like its default {old!r}, but it holds {wrong[0]!r}"
                 )
-            return [float(v) for v in values] if name == "numbers" else values
+            if name != "numbers":
+                return values
+            # A default that is read from a run's config.yaml stays as it was: [0.16, 1], not [0.16, 1.0].
+            return old if list(values) == list(old) else [float(v) for v in values]
     return values
 
 

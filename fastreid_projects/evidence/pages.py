@@ -91,7 +91,7 @@ def _summary(
             )
             rows.append([paper, statement.text, statement.where, seen, numbers, link])
     head = ["paper", "claim", "in the paper", "seen here", "measured here", "records and commands"]
-    return f"{_SUMMARY}{_markdown(rows, head)}\n{_MADE}"
+    return f"{_SUMMARY}{markdown(rows, head)}\n{_MADE}"
 
 
 def _paper(
@@ -102,15 +102,27 @@ def _paper(
     first: Mapping[str, str],
 ) -> str:
     found = {name: kept_numbers(trained) for name, trained in entries.items()}
+    text = [f"# {paper}: results", "", statements_table(statements, found, first), ""]
+    for claim in tables:
+        text += [f"## {claim.name}", "", f"{claim.text}.", "", *_table(claim, entries[claim.name]), ""]
+    return "\n".join([*text, END])
+
+
+def statements_table(
+    statements: Sequence[Statement], found: Mapping[str, Found], first: Mapping[str, str]
+) -> str:
+    """Return the statements of a paper beside what it prints and what is measured here.
+
+    Args:
+        statements: of a paper.
+        found: numbers of the tables.
+        first: each table's first metric.
+    """
     rows = [
         [statement.text, statement.where, statement.printed or "-", *judge(statement, found, first)[:2]]
         for statement in statements
     ]
-    head = ["claim", "in the paper", "the paper prints", "seen here", "measured here"]
-    text = [f"# {paper}: results", "", _markdown(rows, head), ""]
-    for claim in tables:
-        text += [f"## {claim.name}", "", f"{claim.text}.", "", *_table(claim, entries[claim.name]), ""]
-    return "\n".join([*text, END])
+    return markdown(rows, ["claim", "in the paper", "the paper prints", "seen here", "measured here"])
 
 
 def _table(claim: Claim, trained: Sequence[dict[str, Any]]) -> list[str]:
@@ -141,20 +153,45 @@ def judge(statement: Statement, found: Mapping[str, Found], first: Mapping[str, 
         found: numbers of the tables.
         first: each table's first metric.
     """
+    table, ours, theirs = values(statement, found, first)
+    if not table:
+        return NOT_YET, "-", ""
+    if statement.value:
+        return "measured", spread_text(ours), table
+    pairs = [a - b for a, b in zip(ours, theirs, strict=True)]
+    what = _difference(statement, first[table])
+    return _verdict(pairs, statement.within), f"{what}: {interval(pairs)}; {seeds_text(len(pairs))}", table
+
+
+def values(
+    statement: Statement, found: Mapping[str, Found], first: Mapping[str, str]
+) -> tuple[str, list[float], list[float]]:
+    """Return the first table with numbers of a statement, those of its higher side, and those of its lower, by seed.
+
+    The table is "" where nothing is measured. Of a single value, the lower side is empty.
+
+    Args:
+        statement: of a paper.
+        found: numbers of the tables.
+        first: each table's first metric.
+    """
     for table in statement.tables:
         rows = found.get(table, {})
         if statement.value:
-            values = _values(rows, statement.value, first[table])
-            if values:
-                return "measured", spread_text(list(values.values())), table
+            alone = list(_values(rows, statement.value, first[table]).values())
+            if alone:
+                return table, alone, []
             continue
         higher, lower = (_values(rows, side, first[table]) for side in (statement.higher, statement.lower))
-        pairs = [higher[seed] - lower[seed] for seed in higher if seed in lower]
-        if pairs:
-            seeds = f"{len(pairs)} seeds" if len(pairs) > 1 else "one seed"
-            what = _difference(statement, first[table])
-            return _verdict(pairs, statement.within), f"{what}: {interval(pairs)}; {seeds}", table
-    return NOT_YET, "-", ""
+        both = [seed for seed in higher if seed in lower]
+        if both:
+            return table, [higher[seed] for seed in both], [lower[seed] for seed in both]
+    return "", [], []
+
+
+def seeds_text(count: int) -> str:
+    """Return how many seeds there are, in words."""
+    return f"{count} seeds" if count > 1 else "one seed"
 
 
 def _difference(statement: Statement, metric: str) -> str:
@@ -181,5 +218,5 @@ def _verdict(pairs: Sequence[float], within: float | None) -> str:
     return "yes" if low > 0 else "no" if high < 0 else "not told apart"
 
 
-def _markdown(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
+def markdown(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
     return tabulate(rows, headers=head, tablefmt="pipe", disable_numparse=True)

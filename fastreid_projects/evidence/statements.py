@@ -12,7 +12,7 @@ from fastreid_projects.errors import ConfigError
 from fastreid_projects.evidence.claims import Claim
 
 _NEEDED = {"claim", "where", "tables"}
-_ALLOWED = _NEEDED | {"printed", "higher", "lower", "within", "value"}
+_ALLOWED = _NEEDED | {"printed", "higher", "lower", "within", "value", "gives", "beside"}
 
 
 class Statement(NamedTuple):
@@ -28,6 +28,8 @@ class Statement(NamedTuple):
         lower: (row, metric) that is to be lower.
         within: the two are to differ by no more than this; None where one is to be higher.
         value: (row, metric) that is printed alone; None for a comparison.
+        gives: what the paper gives, where the README's table has this statement; "" where it has not.
+        beside: what ``lower`` is called there.
     """
 
     paper: str
@@ -39,6 +41,8 @@ class Statement(NamedTuple):
     lower: tuple[str, str]
     within: float | None
     value: tuple[str, str] | None
+    gives: str = ""
+    beside: str = ""
 
 
 def read_statements(path: str | Path, claims: Sequence[Claim]) -> dict[str, list[Statement]]:
@@ -74,6 +78,10 @@ def _statement(where: str, paper: str, entry: Any, rows: Mapping[str, set[str]])
         )
     if entry["tables"] and ("value" in entry) == ("higher" in entry and "lower" in entry):
         raise ConfigError(f"{where} names tables: it needs either value, or both higher and lower")
+    if ("beside" in entry) != ("gives" in entry and "higher" in entry):
+        raise ConfigError(
+            f"{where}: gives and higher need beside, the name of what is lower, and beside needs both"
+        )
     sides = {side: _side(entry.get(side, "")) for side in ("higher", "lower", "value")}
     for table in entry["tables"]:
         if table not in rows:
@@ -91,6 +99,8 @@ def _statement(where: str, paper: str, entry: Any, rows: Mapping[str, set[str]])
         sides["lower"],
         entry.get("within"),
         sides["value"] if "value" in entry else None,
+        entry.get("gives", ""),
+        entry.get("beside", ""),
     )
 
 

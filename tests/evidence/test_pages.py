@@ -176,7 +176,7 @@ def test_the_pages_of_this_project_are_those_of_its_records(tmp_path):
 
 
 def test_make_results_is_the_command():
-    line = "evidence.py --list tools/evidence.yml --claims tools/claims.yml --pages docs"
+    line = "evidence.py --list tools/evidence.yml --claims tools/claims.yml --pages docs --readmes ."
     assert re.search(rf"^results:.*\n\t.*{re.escape(line)}$", (ROOT / "Makefile").read_text(), re.M)
 
 

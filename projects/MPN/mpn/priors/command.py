@@ -42,8 +42,11 @@ def argument_parser() -> argparse.ArgumentParser:
 @interrupts.heeded(resumes=False)
 def run(args: argparse.Namespace) -> None:
     """Make the masks, and print the summary."""
+    from fastreid_projects.plugins import register_all
+
     from .make_priors import check_sheet, contact_sheet, dataset_images, folder_images, make_priors
 
+    register_all()
     images = dataset_images(args.dataset, args.splits) if args.dataset else folder_images(args.images)
     if args.contact_sheet:
         check_sheet(args.contact_sheet, images, args.folder)
