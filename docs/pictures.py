@@ -10,8 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 WINDOW = (1150, 1600)
-_HIDDEN = ".left > h3, table.sum, .right > article:nth-of-type(n+3), .untold, .right > .range, .right > *:not(article):nth-last-child(-n+3)"
-"""What a picture is too small for: the whole sum, and all attributes but the first two."""
+_HIDDEN = ".left > h3, table.sum, .untold, .right > .range, .right > .rest, .right > article:nth-of-type(n+3)"
+"""What a picture is too small for: the whole sum, what cannot be told, and all attributes but the first two."""
 
 
 def photograph(report: Path, picture: Path, pair: str = "pair1") -> None:

@@ -3,16 +3,22 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from fastreid_projects.commands.table import commands
+from tests.docs.pages import Block
+from tests.docs.typing_in import reading
 from tests.shortened import SMALL_MODEL, draw_few, shortened
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
+(PYTHON, _) = re.findall(
+    r"```python\n(.*?)```", README, re.S
+)  # tests/test_features_page.py runs the other one
 FENCE = re.compile(r"```sh\n(.*?)```", re.S)
 BLOCKS = FENCE.findall(README)
 INLINE = re.findall(r"`((?:python tools/|fastreid-projects)[^`]*)`", FENCE.sub("", README))
@@ -47,6 +53,24 @@ def short(line, **more):
     """Return the line with pairs that make seconds of its training."""
     config = re.search(r"--config-file (\S+)", line)
     return f"{line} {shlex.join(shortened(config[1], **more))}" if config else line
+
+
+def test_the_lines_of_python(demo_set, tmp_path, monkeypatch):
+    """On the run that ``make demo`` leaves, here of one epoch; at a rate that the few pairs can tell."""
+    lines = [line for line in PYTHON.splitlines() if line and not line.startswith("from ")]
+    assert len(lines) == 5
+    with reading(tmp_path, demo_set, monkeypatch) as reader:
+        train = ["fastreid-projects", "train", "--config-file", "projects/AMD/configs/demo/amd_r18_demo.yml"]
+        reader.type_in(train)
+        pictures = sorted(Path("datasets", "DemoReID", "query").glob("*.jpg"))[:2]
+        for name, picture in zip(("a.jpg", "b.jpg"), pictures, strict=True):
+            shutil.copy(picture, name)
+        reader.follow(Block("python", PYTHON.replace("rate=0.01", "rate=0.5"), False), "README.md")
+        names = reader.names
+    assert names["features"].shape[0] == 2
+    assert names["match"].distance >= 0
+    assert "of one person" in names["pair"].answer.sentence
+    assert names["pair"].ranked[0].phrase
 
 
 def test_its_own_training(market_writer, tmp_path):

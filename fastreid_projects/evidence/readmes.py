@@ -1,4 +1,4 @@
-"""The tables of results in the READMEs, from kept records: between two comments; all else is left as people wrote it."""
+"""The tables of results in the READMEs, from kept records; they stand between two comments, and all else is left."""
 
 from __future__ import annotations
 
