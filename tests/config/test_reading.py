@@ -123,6 +123,13 @@ def test_lists_keep_the_type_of_their_default(write):
         assert type(value(cfg, key)) is type(value(default, key))
 
 
+@pytest.mark.parametrize("opts", [[], ["INPUT.CROP.SCALE", "[0.2, 1]"]])
+def test_a_config_that_is_written_reads_back_as_it_was(write, opts):
+    """The default [0.16, 1] stays so, and the digest of a model is that of its run's config.yaml."""
+    cfg = load_config("", opts)
+    assert load_config(write(cfg.dump())).INPUT.dump() == cfg.INPUT.dump()
+
+
 def test_paths_in_a_yaml_may_be_relative_to_it(write, tmp_path, monkeypatch):
     key = "MODEL.AMD.TARGET.CONFIG"
     assert key in plugins.path_keys()

@@ -1,5 +1,7 @@
 """The folder of masks: made, resumed, summed up, shown; and the providers behind it."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from fastreid_projects.mpn.priors import make_priors as priors
 from fastreid_projects.mpn.providers import Found, build_provider
 from fastreid_projects.mpn.providers.blazepose import Square, detector_anchors
 from fastreid_projects.mpn.providers.skeleton import paint_parts
+from tests.shortened import draw_few
 
 ROOT = Path(__file__).resolve().parents[3]
 H, W = 64, 32
@@ -91,6 +94,22 @@ def test_contact_sheet(images, tmp_path):
     assert sheet.shape == (2 * 200, 6 * (3 * 96 + 8), 3)
     rows = sheet[4:196, 4 + 2 * 96 + 2]  # a column of the first image's third panel
     assert ((rows == (80, 255, 80)).all(1)).sum() == 7, "lines between six parts"
+
+
+@pytest.mark.slow
+def test_the_command_knows_the_datasets_of_this_project(tmp_path):
+    """In a process that has imported nothing else."""
+    draw_few(tmp_path / "datasets", train_ids=2, test_ids=2)
+    words = ["make-part-priors", "drawn", "--dataset", "DemoReID", "--splits", "query", "--workers", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "fastreid_projects", *words],
+        env={**os.environ, "FASTREID_DATASETS": str(tmp_path / "datasets")},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "are divided evenly" in done.stdout
 
 
 def test_the_drawn_peoples_own_masks_serve_as_they_are(images):
