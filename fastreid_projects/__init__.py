@@ -5,7 +5,7 @@ Importing this package does not import the host (``fastreid``); whoever imports 
 
 from fastreid_projects.patches import patch_host, watch_host
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__", "patch_host"]
 
 watch_host()

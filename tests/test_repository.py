@@ -53,6 +53,14 @@ def test_the_citation_says_what_the_package_says():
     assert set(cited["keywords"]) <= set(PROJECT["keywords"])
 
 
+def test_the_changelog_says_first_what_the_version_changes_for_its_users():
+    headings = re.split(r"(?m)^## (.+)\n", (ROOT / "CHANGELOG.md").read_text())
+    assert headings[1::2][:2] == ["Unreleased", fastreid_projects.__version__]
+    summary, *lists = re.split(r"(?m)^### (.+)\n", headings[4])
+    assert summary.strip().startswith("What to know")
+    assert lists[::2] == ["Added", "Changed", "Fixed"]
+
+
 def test_the_badges_are_true():
     badges = dict(re.findall(r"!\[([^\]]+)\]\((https://[^)]+)\)", README))
     start = "Programming Language :: Python :: 3."
