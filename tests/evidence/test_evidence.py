@@ -185,7 +185,7 @@ def test_mistakes_are_one_sentence(tmp_path, text, words):
 
 
 def test_a_signal_stops_the_training_before_the_list(tmp_path, monkeypatch):
-    """A training that outlived the list would go on in secret, and beside the next one."""
+    """A run that outlived the list would continue in secret, and beside the next one."""
     trainer = tmp_path / "trainer"
     trainer.write_text(
         f"#!/bin/sh\ntrap 'touch \"{tmp_path}/saved\"; exit 1' USR2\n"
