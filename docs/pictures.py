@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
@@ -44,7 +45,7 @@ def top_half(sheet: Path, picture: Path) -> None:
 
 def main() -> None:
     """Make the picture that is named."""
-    makers = {"explanation": photograph, "parts": top_half}
+    makers: dict[str, Callable[[Path, Path], None]] = {"explanation": photograph, "parts": top_half}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=makers)
     parser.add_argument("source", type=Path, help="report.html, or the sheet of make-part-priors")
