@@ -2,12 +2,14 @@
 
 import csv
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from fastreid_projects.amd.evaluation import word_fit
 from fastreid_projects.amd.evaluation.calibration_study import CalibrationStudy, distance_scale, persons_of
 from fastreid_projects.amd.evaluation.evaluator import AttributeEvaluator
 from fastreid_projects.amd.evaluation.pair_sample import different_pairs, same_pairs
@@ -19,6 +21,7 @@ from fastreid_projects.amd.evaluation.word_measures import (
     reliability,
     said_to_differ,
     score_words,
+    words_order_better,
     words_table,
 )
 from fastreid_projects.amd.explain.calibration_file import load_calibration
@@ -136,7 +139,7 @@ def test_distances_by_camera():
 
 
 def test_what_the_features_show_is_told_of_people_held_out():
-    data = labelled()
+    data = labelled(persons=120)
     model, judged = fit_words(data)
     scores = {s.name: s for s in score_words(judged, SET.names, model.told > 0, data.enough())}
     shown, hidden, rare = (scores[SET.names[k]] for k in (SHOWN, HIDDEN, RARE))
@@ -210,6 +213,38 @@ def test_what_comes_first_is_counted():
     assert first_is_right(judged) == {}
 
 
+def test_what_is_reported_has_chosen_nothing(monkeypatch):
+    """Half of the people held out choose which attributes have words; only pairs of the other half are scored."""
+    judge = word_fit._judge
+
+    def wrong_of_the_reported(data, folds, fold, scores, rng):
+        judged = judge(data, folds, fold, scores, rng)
+        return replace(judged, probability=1 - judged.probability) if fold % 2 else judged
+
+    monkeypatch.setattr(word_fit, "_judge", wrong_of_the_reported)
+    data = labelled(persons=60)
+    model, judged = fit_words(data)
+    assert model.told.tolist() == [1, 0, 0]
+    assert not set(judged.choosing().fold) & set(judged.reported().fold)
+    scores = score_words(judged.reported(), SET.names, model.told > 0, data.enough())
+    assert {s.name: s.auc for s in scores}[SET.names[SHOWN]] < 0.2
+
+
+def test_the_order_is_chosen_by_what_comes_first():
+    judged = SimpleNamespace(
+        differ=np.array([[0, 1], [1, 0]]),
+        probability=np.array([[0.1, 0.9], [0.9, 0.1]]),
+        parts=np.array([[3.0, 1.0], [3.0, 1.0]]),
+        distances=np.array([1.0, 2.0]),
+        same=np.array([False, False]),
+    )
+    assert words_order_better(judged)
+    judged.probability = 1 - judged.probability
+    assert not words_order_better(judged)
+    judged.same[:] = True
+    assert not words_order_better(judged)
+
+
 def test_what_is_said_to_differ_is_counted_against_what_does():
     judged = SimpleNamespace(
         differ=np.array([[1, 0], [0, 1], [0, 0], [0, 0], [-1, 0]]),
@@ -217,7 +252,12 @@ def test_what_is_said_to_differ_is_counted_against_what_does():
         same=np.array([False, False, True, True, False]),
     )
     found = said_to_differ(judged, np.array([True, False]))
-    assert found == {"words_right": pytest.approx(100 / 3), "words_of_one_person": 50}
+    assert found == {
+        "words_right": pytest.approx(100 / 3),
+        "random_words_right": 25,  # one of the four pairs with a label
+        "words_of_one_person": 50,
+        "random_words_of_one_person": pytest.approx(80),  # four of five pairs have the word
+    }
     assert said_to_differ(judged, np.array([False, False])) == {}
 
 

@@ -194,12 +194,18 @@ def test_words_for_people_without_labels_stand_beside_contributions_alone():
         "words_Brier": 12.5,
         "base_Brier": 17.9,
         "words_told": 18,
+        "words_right": 81.0,
+        "random_words_right": 20.0,
+        "words_of_one_person": 9.0,
+        "random_words_of_one_person": 60.0,
     }
     (table,) = measure_tables(results)
     assert [(row.name, row.values, row.chance) for row in table.rows] == [
         ("words_AUC", ["76.00", "74.00"], "50.00"),
         ("words_Brier", ["12.50", ""], "17.90"),
         ("words_told", ["18.00", ""], ""),
+        ("words_right", ["81.00", ""], "20.00"),
+        ("words_of_one_person", ["9.00", ""], "60.00"),
     ]
 
 

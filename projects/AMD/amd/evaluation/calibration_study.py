@@ -38,6 +38,7 @@ from .word_measures import (
     said_to_differ,
     score_words,
     word_results,
+    words_order_better,
     words_table,
 )
 
@@ -95,9 +96,7 @@ class CalibrationStudy:
         data = People(people[labelled], labels[labelled], features, labelled)
         fitted = fit_words(data, self.seed)
         scores, measured = self._measure(data, *fitted) if fitted else ([], {})
-        by_words = bool(measured) and all(
-            measured[f"first_by_words{near}"] > measured[f"first_by_share{near}"] for near in ("", "_near")
-        )
+        by_words = fitted is not None and words_order_better(fitted[1].choosing())
         model = fitted[0] if fitted else None
         kept = {"scores": [score._asdict() for score in scores], "results": measured}
         calibration = Calibration(scale, names, tuple(parts), model, by_words, kept)
@@ -108,9 +107,9 @@ class CalibrationStudy:
     def _measure(
         self, data: People, model: WordModel, judged: Judged
     ) -> tuple[list[WordScore], dict[str, float]]:
-        """Score the words on people held out, and print the tables."""
-        attributes = self.explainer.attribute_set
-        scores = score_words(judged, attributes.names, model.told > 0, data.enough())
+        """Score the words on people held out by whom nothing was chosen either, and print the tables."""
+        attributes, reported = self.explainer.attribute_set, judged.reported()
+        scores = score_words(reported, attributes.names, model.told > 0, data.enough())
         topics = [attributes.attributes[attributes.index(score.name)].topic for score in scores]
         logger.info(
             "Words by attribute, on people whom they were not fitted on:\n%s", words_table(scores, topics)
@@ -118,8 +117,8 @@ class CalibrationStudy:
         logger.info("How far they are right, all attributes with words together:\n%s", curve_table(scores))
         if self.curves is not None:
             write_aside(self.curves, curves_csv(scores).encode())
-        said = said_to_differ(judged, model.told > 0)
-        return scores, word_results(scores) | said | first_is_right(judged)
+        said = said_to_differ(reported, model.told > 0)
+        return scores, word_results(scores) | said | first_is_right(reported)
 
 
 def persons_of(people: Ints, queries: int) -> Ints:

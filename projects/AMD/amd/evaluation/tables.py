@@ -62,8 +62,13 @@ WORDS: tuple[tuple[str, str, str, str | float], ...] = (
     ("words_Brier", "Brier score x 100 (low is good)", "", "base_Brier"),
     ("words_error", "what is told is off by, points", "", ""),
     ("words_told", "attributes that words are said of, of those with enough people", "", ""),
-    ("words_right", "attributes said to differ that do so", "", ""),
-    ("words_of_one_person", "pairs of one person that are said to differ in anything (low is good)", "", ""),
+    ("words_right", "attributes said to differ that do so", "", "random_words_right"),
+    (
+        "words_of_one_person",
+        "pairs of one person that are said to differ in anything (low is good)",
+        "",
+        "random_words_of_one_person",
+    ),
     ("first_by_words", "a differing attribute comes first", "first_by_share", "random_first"),
     (
         "first_by_words_near",

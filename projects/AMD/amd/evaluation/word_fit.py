@@ -23,7 +23,8 @@ from ..explain.word_model import Floats, WordModel, log_norms, logit, pair_featu
 from .pair_sample import Ints, different_pairs, same_pairs
 from .scored_features import ScoredFeatures
 
-FOLDS = 5
+# Even, so that one half of the people held out chooses and the other half is reported.
+FOLDS = 6
 # People of either value that an attribute needs for words: fewer are known by heart, not by what they look like.
 FEWEST = 5
 # Area under the curve of "differs" on people held out that an attribute needs for words; 0.5 is chance.
@@ -83,6 +84,17 @@ class Judged:
     same: NDArray[np.bool_]
     fold: Ints
 
+    def choosing(self) -> Judged:
+        """Pairs of half the people, by which is chosen what has words and in which order contributions stand."""
+        return self._of(self.fold % 2 == 0)
+
+    def reported(self) -> Judged:
+        """Pairs of the other half, whose numbers are reported: nothing was chosen by them."""
+        return self._of(self.fold % 2 == 1)
+
+    def _of(self, rows: NDArray[np.bool_]) -> Judged:
+        return Judged(*(getattr(self, f.name)[rows] for f in fields(self)))
+
 
 @dataclass(frozen=True)
 class _Pairs:
@@ -128,7 +140,7 @@ def fit_words(data: People, seed: int = 0) -> tuple[WordModel, Judged] | None:
     readouts = _Readouts((norms - centre) / spread, data.labels, folds, rng)
     parts = [_judge(data, folds, fold, readouts.unseen({fold}), rng) for fold in range(FOLDS)]
     judged = Judged(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Judged)))
-    told = _told(judged, enough)
+    told = _told(judged.choosing(), enough)
     pairs = _Pairs.draw(data, np.arange(len(folds)), _FIT_PAIRS, rng)
     typical, rarity = _typical(pairs), _rarity(data.labels)
     model = WordModel(

@@ -138,19 +138,41 @@ def first_is_right(judged: Judged) -> dict[str, float]:
     }
 
 
+def words_order_better(judged: Judged) -> bool:
+    """Return whether contribution times probability puts a differing attribute first more often than contribution.
+
+    Of all pairs of different persons and of the nearest tenth.
+
+    Args:
+        judged: pairs of people held out.
+    """
+    found = first_is_right(judged)
+    return bool(found) and all(
+        found[f"first_by_words{near}"] > found[f"first_by_share{near}"] for near in ("", "_near")
+    )
+
+
 def said_to_differ(judged: Judged, told: NDArray[np.bool_]) -> dict[str, float]:
     """How often an attribute is said to differ, in per cent: ``words_right`` of these words that are so, and
     ``words_of_one_person``, pairs of one person that are said to differ in anything.
+
+    ``random_``: the same of as many words of each attribute on pairs chosen at random.
 
     Args:
         judged: pairs of people held out.
         told: attributes (M,) with words.
     """
     said = (judged.probability >= WORDS[-1][0] / 100) & told
-    right = judged.differ[said & (judged.differ >= 0)]
-    results = {} if not len(right) else {"words_right": 100 * float(right.mean())}
+    known = judged.differ >= 0
+    spoken = (said & known).sum(axis=0)
+    results = {}
+    if spoken.any():
+        differ = ((judged.differ == 1) & known).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        results["words_right"] = 100 * float(judged.differ[said & known].mean())
+        results["random_words_right"] = 100 * float(spoken @ differ / spoken.sum())
     if judged.same.any() and told.any():
         results["words_of_one_person"] = 100 * float(said[judged.same].any(axis=1).mean())
+        results["random_words_of_one_person"] = 100 * float(1 - np.prod(1 - said.mean(axis=0)))
     return results
 
 

@@ -88,6 +88,18 @@ _TOLD = {
     "words_Brier": ("mean squared error of what they say, times 100 (low is good)", "", "base_Brier", ""),
     "words_error": ("points by which what they say is off, on average (low is good)", "", "", ""),
     "words_told": ("attributes of which anything is said", "", "", ""),
+    "words_right": (
+        "attributes said to differ that do, per cent; by chance: as many words on random pairs",
+        "",
+        "random_words_right",
+        "",
+    ),
+    "words_of_one_person": (
+        "pairs of one person that are said to differ in anything, per cent (low is good)",
+        "",
+        "random_words_of_one_person",
+        "",
+    ),
     "first_by_words": (
         "pairs of different persons in which an attribute that differs comes first, per cent",
         "first_by_share",
