@@ -31,6 +31,7 @@ def test_benchmark_measures_every_case(tmp_path):
     models = {
         "AMD, behind the backbone",
         "AMD, explaining",
+        "AMD, maps of a pair",
         "inference",
         "models, training step",
         "attention pooling",

@@ -354,6 +354,19 @@ def test_what_has_no_place_is_printed(tmp_path):
     assert rest == pytest.approx(Decimal("0.5"), abs=Decimal("0.001"))
 
 
+def test_contributions_are_added_up_by_group(tmp_path):
+    pair = explain([0.5, 0.25, 0.125, 0.0625], 1.0)
+    groups = ("bags", "clothes", "clothes", "")
+    grouped = [replace(c, group=group) for c, group in zip(pair.contributions, groups, strict=True)]
+    page = Page(
+        write_report(tmp_path / "r.html", "t", [replace(pair, contributions=grouped)]).read_text("utf-8")
+    )
+    assert page.by_class["groups"] == ["By group: bags 0.500, clothes 0.375, no group 0.063."]
+    assert page.by_class["group"] == ["bags", "clothes", "clothes"]
+    plain = Page(write_report(tmp_path / "r.html", "t", [pair]).read_text("utf-8"))
+    assert "groups" not in plain.by_class
+
+
 def test_a_distance_alone_is_explained_without_attributes(tmp_path):
     pair = explain([], 2.0)
     page = Page(write_report(tmp_path / "r.html", "t", [pair]).read_text("utf-8"))

@@ -157,12 +157,24 @@ def describe_pair(
             "whole": _draw_whole(pair, page),
             "overshoots": data["printed"]["residual"].startswith("-"),
             "top": entries[:top_k],
+            "groups": _by_group(entries, decimals),
             "by_value": pair.ranked == sorted(pair.ranked, key=lambda c: -c.value),
             "rest_value": _text_sum((e["printed_value"] for e in rest), decimals),
             "rest_percent": _text_sum((e["printed_percent"] for e in rest), _PERCENT_DECIMALS),
             "rest_share": 100 * math.fsum(e["share"] for e in rest),
         }
     )
+
+
+def _by_group(entries: Sequence[Mapping[str, Any]], decimals: int) -> list[tuple[str, str]]:
+    """Groups of attributes with the sums of their printed contributions, the greatest first; [] without a group."""
+    sums: dict[str, list[str]] = {}
+    for entry in entries:
+        sums.setdefault(entry["group"], []).append(entry["printed_value"])
+    if not any(sums):
+        return []
+    found = [(group or "no group", _text_sum(values, decimals)) for group, values in sums.items()]
+    return sorted(found, key=lambda pair: -float(pair[1]))
 
 
 def _describe_answer(answer: Answer | None) -> dict[str, Any] | None:
