@@ -12,7 +12,8 @@
           triplet: {config: projects/FIDI/configs/demo/triplet_bagtricks_r18_demo.yml}
           fidi: {config: projects/FIDI/configs/demo/fidi_bagtricks_r18_demo.yml, opts: {MODEL.LOSSES.FIDI.BETA: 0.5}}
 
-``{output}`` in a value is the folder of all claims, where the weights of earlier tables lie.
+A table may say what it ``needs`` that not everybody has, such as data or weights: it is trained only where ``--only``
+names it. ``{output}`` in a value is the folder of all claims, where the weights of earlier tables lie.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ import yaml
 
 from fastreid_projects.errors import ConfigError
 
-_TABLE_KEYS = {"claim", "metrics", "seeds", "opts", "rows"}
+_TABLE_KEYS = {"claim", "metrics", "seeds", "rows"}
+_OPTIONAL_KEYS = {"opts", "needs"}
 
 
 class Row(NamedTuple):
@@ -53,6 +55,7 @@ class Claim(NamedTuple):
         metrics: the metrics to show; the first one is compared.
         seeds: the seeds of every row.
         rows: the rows; the first one is the baseline of the others.
+        needs: what has to be there that not everybody has; "" for nothing.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Claim(NamedTuple):
     metrics: tuple[str, ...]
     seeds: tuple[int, ...]
     rows: tuple[Row, ...]
+    needs: str = ""
 
 
 class Training(NamedTuple):
@@ -93,8 +97,10 @@ def read_claims(path: str | Path) -> list[Claim]:
 
 
 def _claim(where: str, name: Any, table: Any) -> Claim:
-    if not isinstance(table, dict) or set(table) - {"opts"} != _TABLE_KEYS - {"opts"}:
-        raise ConfigError(f"{where} has to be a mapping of claim, metrics, seeds, rows and, optionally, opts")
+    if not isinstance(table, dict) or set(table) - _OPTIONAL_KEYS != _TABLE_KEYS:
+        raise ConfigError(
+            f"{where} has to be a mapping of claim, metrics, seeds, rows and, optionally, opts and needs"
+        )
     _check_name(where, name)
     if not table["rows"] or not table["seeds"] or not table["metrics"]:
         raise ConfigError(f"{where} needs at least one of its metrics, seeds and rows")
@@ -105,7 +111,8 @@ def _claim(where: str, name: Any, table: Any) -> Claim:
         if not isinstance(entry, dict) or "config" not in entry or set(entry) - {"config", "opts"}:
             raise ConfigError(f"{where}: the row {row} has to be a mapping of config and, optionally, opts")
         rows.append(Row(row, entry["config"], (*shared, *_pairs(entry.get("opts") or {}))))
-    return Claim(name, table["claim"], tuple(table["metrics"]), tuple(table["seeds"]), tuple(rows))
+    numbers = tuple(table["metrics"]), tuple(table["seeds"])
+    return Claim(name, table["claim"], *numbers, tuple(rows), table.get("needs") or "")
 
 
 def _check_name(where: str, name: Any) -> None:

@@ -27,7 +27,7 @@ from fastreid_projects.files import write_aside
 
 END = "<!-- Above this line the page is made by a program: make results -->"
 NOT_YET = "not measured yet"
-NEEDS = "*Needs minutes to hours of training for each; the tests only parse these commands.*"
+NEEDS = "*Needs {}minutes to hours of training for each; the tests only parse these commands.*"
 _SUMMARY = """\
 # Results
 
@@ -138,7 +138,8 @@ def _table(claim: Claim, trained: Sequence[dict[str, Any]]) -> list[str]:
     )
     commands = ["```sh", *(entry["command"] for entry in trained), "```"]
     lines = differences_list(claim, found)
-    return [scores_table(claim, found), "", *lines, *([""] if lines else []), made, "", NEEDS, "", *commands]
+    needs = NEEDS.format(f"{claim.needs}, and " if claim.needs else "")
+    return [scores_table(claim, found), "", *lines, *([""] if lines else []), made, "", needs, "", *commands]
 
 
 def _joined(texts: Iterable[str]) -> str:

@@ -22,6 +22,9 @@ LEARNED = {"total_loss": "training loss", "cls_accuracy": "training accuracy"}
 """Last values in a run's ``metrics.json``; a row that has not learned says nothing about its method."""
 
 
+_WIDEST = 16  # columns of metrics
+
+
 def write_claim(output: str, claim: Claim, made: Sequence[Training]) -> Path:
     """Write ``<claim>.md`` from the finished runs.
 
@@ -63,13 +66,19 @@ def _last_line(path: Path) -> dict[str, Any]:
 
 
 def scores_table(claim: Claim, found: Found) -> str:
-    """Return the means and standard deviations of a claim's metrics over the seeds of each row."""
+    """Return the means and standard deviations of a claim's metrics over the seeds of each row.
+
+    Many metrics of a single row stand below each other.
+    """
     names = [*claim.metrics, *LEARNED.values(), "minutes"]
     rows = []
     for row, seeds in found.items():
         columns = [[one[name] for one in seeds.values() if name in one] for name in names]
         rows.append([row, len(seeds), *map(spread_text, columns)])
-    return tabulate(rows, headers=["run", "seeds", *names], tablefmt="pipe", disable_numparse=True)
+    headers = ["run", "seeds", *names]
+    if len(rows) == 1 and len(names) > _WIDEST:
+        rows, headers = list(zip(headers, rows[0], strict=True))[1:], ["measure", rows[0][0]]
+    return tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)
 
 
 def spread_text(values: Sequence[float]) -> str:

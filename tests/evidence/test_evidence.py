@@ -18,7 +18,7 @@ from fastreid_projects.engine.stages import build_stages
 from fastreid_projects.errors import ConfigError, DataError, InterruptedRunError
 from fastreid_projects.evidence import make as evidence
 from fastreid_projects.evidence.claims import Claim, Row, Training, read_claims, training_runs
-from fastreid_projects.evidence.report import arguments, write_claim
+from fastreid_projects.evidence.report import arguments, scores_table, write_claim
 
 ROOT = Path(__file__).resolve().parents[2]
 LIST = ROOT / "tools" / "evidence.yml"
@@ -83,6 +83,31 @@ def test_all_rows_of_a_seed_come_before_the_next_and_nothing_twice(trained, tmp_
     assert trained == [("a", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
     assert evidence.make([CLAIM], str(tmp_path)) == []
     assert len(trained) == 5
+
+
+def test_a_table_that_needs_more_is_trained_where_it_is_named(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(evidence, "make", lambda claims, output, quick: asked.append(claims) or [])
+    more = [claim.name for claim in CLAIMS if claim.needs]
+    assert "amd_mars_subset" in more
+    for words in ((), ("--only", *more)):
+        assert (
+            run_command("evidence", ["--list", str(LIST), "--output", str(tmp_path), *words], "evidence") == 0
+        )
+    everybody, named = ([claim.name for claim in claims] for claims in asked)
+    assert not set(everybody) & set(more)
+    assert named == more
+
+
+def test_many_metrics_of_one_row_stand_below_each_other():
+    names = tuple(f"m{k}" for k in range(20))
+    table = scores_table(
+        CLAIM._replace(metrics=names), {"a": {0: dict.fromkeys(names, 1.0) | {"minutes": 2.0}}}
+    )
+    lines = table.splitlines()
+    assert lines[0].split() == ["|", "measure", "|", "a", "|"]
+    assert "| m19" in table
+    assert len(lines) == 2 + 1 + 20 + 3
 
 
 def test_a_quick_list_trains_each_config_once(trained, tmp_path, monkeypatch):

@@ -161,6 +161,17 @@ def test_pages_have_tables_commands_and_what_people_wrote(output, tmp_path):
     assert "fastreid-projects train OUTPUT_DIR logs/evidence/table/b/seed_2\n" in page
 
 
+def test_what_a_table_needs_stands_before_its_commands(output, tmp_path):
+    claim = CLAIM._replace(needs="a camera")
+    keep([claim], str(output), tmp_path / "results" / "records")
+    write_pages({"PAPER": [statement()]}, [claim], tmp_path)
+    page = (tmp_path / "results" / "paper.md").read_text()
+    assert (
+        "*Needs a camera, and minutes to hours of training for each; the tests only parse these commands.*"
+        in page
+    )
+
+
 def test_a_paper_without_records_has_no_number(tmp_path):
     write_pages({"PAPER": [statement()]}, [CLAIM], tmp_path)
     page = (tmp_path / "results" / "paper.md").read_text()

@@ -1,6 +1,7 @@
 """An evaluation of an interpreter beside a plain one of its target, and the report of its run."""
 
 import json
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -204,3 +205,20 @@ def test_attention_is_measured_on_images_as_the_masks_are(build_amd, amd_config,
         inside.append(inference_on_dataset(model, loader, evaluator, flip_test=flip)["attention_in_mask"])
     assert inside[0] == pytest.approx(inside[1], rel=1e-5)
     assert inside[0] > 0
+
+
+def test_what_a_dataset_cannot_measure_is_said(build_amd, amd_config, paths, caplog, monkeypatch):
+    """Real images have neither masks nor changed attributes; the evaluation does without, and says so."""
+    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
+    opts = ["MODEL.AMD.TEST.COUNTERFACTUALS", "5", "MODEL.AMD.TEST.DELETION_PAIRS", "2", *SMALL]
+    cfg, model = amd_config(*opts), build_amd(*opts)
+    loader = Loader(paths, build_transforms(cfg, is_train=False))
+    evaluator = model.build_evaluator(cfg, "Market1501", loader, QUERIES)
+    said = [record.getMessage() for record in caplog.records]
+    assert any("MODEL.AMD.TEST.COUNTERFACTUALS measures nothing on Market1501" in text for text in said)
+    assert any(
+        "Market1501 has no true masks" in text and "deletion and insertion alone" in text for text in said
+    )
+    results = inference_on_dataset(model, loader, evaluator)
+    assert "contribution_deletion" in results
+    assert not any("density" in name or "counterfactual" in name for name in results)

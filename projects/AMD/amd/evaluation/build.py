@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,8 @@ from .map_study import MapStudy
 if TYPE_CHECKING:
     from ..meta_arch import AMD
 
+logger = logging.getLogger("fastreid.projects.amd")
+
 
 def build_attribute_evaluator(
     model: AMD, cfg: Any, dataset_name: str, loader: Any, num_query: int
@@ -58,6 +61,8 @@ def build_attribute_evaluator(
     if comm.is_main_process() and Path(cfg.OUTPUT_DIR).is_dir():
         save_target_config(cfg)
         save_attribute_words(cfg, model.attribute_set)
+    for sentence in _left_out(cfg.MODEL.AMD.TEST, dataset_name):
+        logger.warning(sentence)
     return AttributeEvaluator(
         num_query,
         len(loader.dataset),
@@ -78,6 +83,26 @@ def build_attribute_evaluator(
         ranking_meter=ranking_meter(cfg.TEST),
         studies=list(_studies(model, cfg, dataset_name)),
     )
+
+
+def _left_out(test: Any, dataset_name: str) -> Iterator[str]:
+    """Say which measures the config asks for and the dataset cannot give.
+
+    Args:
+        test: ``MODEL.AMD.TEST``.
+        dataset_name: registered name of the test set.
+    """
+    dataset = DATASET_REGISTRY.get(dataset_name)
+    if test.COUNTERFACTUALS and not isinstance(dataset, ChangesAttributes):
+        yield (
+            f"MODEL.AMD.TEST.COUNTERFACTUALS measures nothing on {dataset_name}, which cannot change an attribute of "
+            "an image."
+        )
+    if test.DELETION_PAIRS and not isinstance(dataset, KnowsPixels):
+        yield (
+            f"{dataset_name} has no true masks of its attributes: maps are measured on it by deletion and insertion "
+            "alone, not by density and pointing."
+        )
 
 
 def _studies(model: AMD, cfg: Any, dataset_name: str) -> Iterator[Study]:
