@@ -17,10 +17,12 @@ from fastreid_projects.amd.evaluation.scored_features import ScoredFeatures
 from fastreid_projects.amd.evaluation.tables import answers_table, results_table
 from fastreid_projects.amd.evaluation.word_fit import People, fit_words
 from fastreid_projects.amd.evaluation.word_measures import (
+    curve_table,
     first_is_right,
     reliability,
     said_to_differ,
     score_words,
+    word_results,
     words_order_better,
     words_table,
 )
@@ -293,6 +295,19 @@ def test_one_identity_only(tmp_path):
     assert found.scale.different is None
     assert found.model is None
     assert "false-match rate is not known" in found.scale.sentence(1.0, "1")
+
+
+def test_where_nothing_can_be_told_nothing_is_measured_of_it():
+    """Zero points off would be perfect."""
+    data = labelled(persons=60)
+    model, judged = fit_words(data)
+    scores = score_words(judged.reported(), SET.names, np.zeros(3, bool), data.enough())
+    assert word_results(scores)["words_told"] == 0
+    assert "words_error" not in word_results(scores)
+    assert curve_table(scores) == "no attribute can be told of people held out"
+    assert "words_error" in word_results(
+        score_words(judged.reported(), SET.names, model.told > 0, data.enough())
+    )
 
 
 def test_the_words_table_names_every_attribute():

@@ -179,7 +179,7 @@ def said_to_differ(judged: Judged, told: NDArray[np.bool_]) -> dict[str, float]:
 def word_results(scores: Sequence[WordScore]) -> dict[str, float]:
     """Means over the attributes that enough people have and lack, in per cent; {} where there are none.
 
-    ``words_told`` is the share of them that words are said of, ``words_error`` how far those are off.
+    ``words_told`` is the share of them that words are said of, ``words_error`` how far those are off, if any.
     """
     enough = [score for score in scores if score.words != "too few people"]
     told = [score for score in enough if score.words == "yes"]
@@ -189,13 +189,14 @@ def word_results(scores: Sequence[WordScore]) -> dict[str, float]:
     def mean(name: str) -> float:
         return 100 * float(np.mean([getattr(score, name) for score in enough]))
 
+    error = {"words_error": 100 * _off(pooled_curve(told))} if told else {}
     return {
         "words_AUC": mean("auc"),
         "share_AUC": mean("part_auc"),
         "words_Brier": mean("brier"),
         "base_Brier": mean("base_brier"),
         "words_told": 100 * len(told) / len(enough),
-        "words_error": 100 * _off(pooled_curve(told)),
+        **error,
     }
 
 
@@ -219,8 +220,11 @@ def words_table(scores: Sequence[WordScore], topics: Sequence[str]) -> str:
 
 
 def curve_table(scores: Sequence[WordScore]) -> str:
-    """The reliability curves of all attributes with words in one."""
-    curve = pooled_curve([score for score in scores if score.words == "yes"])
+    """The reliability curves of all attributes with words in one; a sentence where there are none."""
+    told = [score for score in scores if score.words == "yes"]
+    if not told:
+        return "no attribute can be told of people held out"
+    curve = pooled_curve(told)
     rows = [
         (f"{100 * b // BINS} to {100 * (b + 1) // BINS} %", pairs, 100 * said, 100 * so)
         for b, (pairs, said, so) in enumerate(curve)

@@ -87,7 +87,7 @@ _TOLD = {
     ),
     "words_Brier": ("mean squared error of what they say, times 100 (low is good)", "", "base_Brier", ""),
     "words_error": ("points by which what they say is off, on average (low is good)", "", "", ""),
-    "words_told": ("attributes of which anything is said", "", "", ""),
+    "words_told": ("attributes of which anything is said, per cent", "", "", ""),
     "words_right": (
         "attributes said to differ that do, per cent; by chance: as many words on random pairs",
         "",

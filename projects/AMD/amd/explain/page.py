@@ -77,7 +77,9 @@ def write_report(
         notes=list(notes),
         attributes=any(pair.contributions for pair in shown) or not shown,
         labelled=any(entry.exclusive is not None for pair in shown for entry in pair.contributions),
-        answers=any(pair.answer and pair.answer.words for pair in shown),
+        answers=any(
+            word.probability is not None for pair in shown if pair.answer for word in pair.answer.words
+        ),
         attention="attention" in {pair.maps for pair in shown} | {entry.maps for entry in averages},
         sections=_sections(rank_lists, shown, averages, metrics),
         **_describe(shown, rank_lists, top_k),
