@@ -77,7 +77,8 @@ def scores_table(claim: Claim, found: Found) -> str:
         rows.append([row, len(seeds), *map(spread_text, columns)])
     headers = ["run", "seeds", *names]
     if len(rows) == 1 and len(names) > _WIDEST:
-        rows, headers = list(zip(headers, rows[0], strict=True))[1:], ["measure", rows[0][0]]
+        below = list(zip(headers, rows[0], strict=True))[1:]
+        return tabulate(below, headers=["measure", next(iter(found))], tablefmt="pipe", disable_numparse=True)
     return tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)
 
 
