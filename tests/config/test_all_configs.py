@@ -41,15 +41,17 @@ DATASETS = {
     "demob": "DemoReIDB",
     "cifar_demo": "DrawnCIFAR100",
     "folderreid": "FolderReID",
+    "mars_subset": "Market1501",  # in its layout
 }
 # In names -> MODEL.BACKBONE's NAME and DEPTH; ResNets have theirs in the name.
 BACKBONES = {
     "osnet": ("build_osnet_backbone", "x1_0"),
     "vit": ("build_vit_backbone", "base"),
     "timm_vit": ("build_timm_backbone", "vit_base_patch16_224"),
+    "timm_mobilenetv2": ("build_timm_backbone", "mobilenetv2_100"),
 }
 NAME = re.compile(
-    rf"(?P<method>[a-z][a-z0-9]*(_[a-z0-9]+)*?)_(?P<backbone>r(?P<depth>\d+)(?P<ibn>ibn)?|osnet|vit|timm_vit)_(?P<train>{'|'.join(DATASETS)})"
+    rf"(?P<method>[a-z][a-z0-9]*(_[a-z0-9]+)*?)_(?P<backbone>r(?P<depth>\d+)(?P<ibn>ibn)?|{'|'.join(BACKBONES)})_(?P<train>{'|'.join(DATASETS)})"
     rf"(_to_(?P<test>{'|'.join(DATASETS)}))?"
 )
 

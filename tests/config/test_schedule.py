@@ -41,6 +41,8 @@ EXPECTED = {
     ("projects/AIRNet", ""): (0, [40, 70], 200),  # sec. 4.2
     ("projects/AMD/configs/demo/amd_target", ""): (2, [4], 7),
     ("projects/AMD/configs/demo", ""): (1, [5], 12),
+    ("projects/AMD/configs/mars_subset/amd_target", ""): (1, [2], 4),
+    ("projects/AMD/configs/mars_subset", ""): (1, [], 2),
     ("projects/AMD", "amd_target_osnet"): (0, [60, 120], 150),  # torchreid's
     **{
         (f"projects/AMD/configs/{dataset}", f"amd_target_{method}"): (*values, 120)  # FastReID's BoT
@@ -82,6 +84,7 @@ STAGES = {
     ("ide", 8): (0, [6]),
     ("mpn", 8): (1, [6]),
     ("target", 7): (2, [4]),
+    ("target", 4): (1, [2]),
     ("target", 120): (10, [49, 99]),  # FastReID's BoT
     ("softmax", 6): (0, [3, 5]),
     ("softmax", 4): (0, [3]),
@@ -145,7 +148,7 @@ def config(**solver):
 def expected(path, stage):
     name = relative(path)
     twin = STAGES.get((stage.name, stage.cfg.SOLVER.MAX_EPOCH))
-    if path.parent.name in ("demo", "folderreid") and twin:
+    if path.parent.name in ("demo", "folderreid", "mars_subset") and twin:
         return (*twin, stage.cfg.SOLVER.MAX_EPOCH)
     warmup, *rest = next(
         v for (start, part), v in EXPECTED.items() if name.startswith(start) and part in name
