@@ -12,7 +12,7 @@ from fastreid_projects.errors import ConfigError
 from fastreid_projects.evidence.claims import Claim
 
 _NEEDED = {"claim", "where", "tables"}
-_ALLOWED = _NEEDED | {"printed", "higher", "lower", "within", "value", "gives", "beside"}
+_ALLOWED = _NEEDED | {"printed", "higher", "lower", "loses", "value", "gives", "beside"}
 
 
 class Statement(NamedTuple):
@@ -26,7 +26,7 @@ class Statement(NamedTuple):
         tables: names of tables of runs, the one that counts first.
         higher: (row, metric) that is to be higher; a metric of "" is the table's first.
         lower: (row, metric) that is to be lower.
-        within: the two are to differ by no more than this; None where one is to be higher.
+        loses: how much below the other the one that is to be higher may be; None where it has to be above.
         value: (row, metric) that is printed alone; None for a comparison.
         gives: what the paper gives, where the README's table has this statement; "" where it has not.
         beside: what ``lower`` is called there.
@@ -39,7 +39,7 @@ class Statement(NamedTuple):
     tables: tuple[str, ...]
     higher: tuple[str, str]
     lower: tuple[str, str]
-    within: float | None
+    loses: float | None
     value: tuple[str, str] | None
     gives: str = ""
     beside: str = ""
@@ -97,7 +97,7 @@ def _statement(where: str, paper: str, entry: Any, rows: Mapping[str, set[str]])
         tuple(entry["tables"]),
         sides["higher"],
         sides["lower"],
-        entry.get("within"),
+        entry.get("loses"),
         sides["value"] if "value" in entry else None,
         entry.get("gives", ""),
         entry.get("beside", ""),
