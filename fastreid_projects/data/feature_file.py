@@ -69,6 +69,19 @@ def read_features(path: str | os.PathLike[str]) -> FeatureFile:
     return FeatureFile(features, rows, facts)
 
 
+def check_npy(path: str | os.PathLike[str]) -> Path:
+    """Return the path of features that can be written there.
+
+    Raises:
+        DataError: it cannot be written or does not end with .npy.
+    """
+    path = Path(path)
+    check_writable(path)
+    if path.suffix != ".npy":
+        raise DataError(f"the features cannot be written to {path}: its name has to end with .npy")
+    return path
+
+
 class FeatureWriter:
     """Writes features as they come, and takes up what an interrupted process has left.
 
@@ -85,10 +98,7 @@ class FeatureWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], facts: Mapping[str, Any]) -> None:
-        self.path = Path(path)
-        if self.path.suffix != ".npy":
-            raise DataError(f"the features cannot be written to {self.path}: its name has to end with .npy")
-        check_writable(self.path)
+        self.path = check_npy(path)
         self.facts = dict(facts)
         self.rows: list[Row] = []
         self.written_at = 0.0

@@ -61,8 +61,7 @@ def trained_config(config: str, weights: str = "", opts: Sequence[str] = ()) -> 
     Raises:
         ConfigError: the config cannot be used, or there are no weights.
     """
-    if os.path.isdir(config):
-        config = _config_of_run(config)
+    config = run_config(config)
     cfg = load_config(config, list(opts))
     if weights:
         cfg.MODEL.WEIGHTS = str(weights)
@@ -73,11 +72,18 @@ def trained_config(config: str, weights: str = "", opts: Sequence[str] = ()) -> 
     return ready(cfg)
 
 
-def _config_of_run(folder: str) -> str:
-    path = os.path.join(folder, _RUN_CONFIG)
+def run_config(config: str) -> str:
+    """Return the config of a run that is named by its folder; any other config as it is.
+
+    Raises:
+        ConfigError: the folder is not that of a run.
+    """
+    if not os.path.isdir(config):
+        return config
+    path = os.path.join(config, _RUN_CONFIG)
     if not os.path.isfile(path):
         raise ConfigError(
-            f"the folder {folder} does not hold a {_RUN_CONFIG}: name the OUTPUT_DIR of a run, or a config"
+            f"the folder {config} does not hold a {_RUN_CONFIG}: name the OUTPUT_DIR of a run, or a config"
         )
     return path
 

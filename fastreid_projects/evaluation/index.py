@@ -229,7 +229,7 @@ def gallery_key(paths: Sequence[str], *parts: str) -> str:
         digest.update(part.encode() + b"\0")
     for path in paths:
         stat = os.stat(path)
-        digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+        digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

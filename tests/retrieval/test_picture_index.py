@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,3 +151,34 @@ def test_a_gallery_of_nothing(extractor, album):
     index.remove([picture.path for picture in index.pictures.values()])
     with pytest.raises(ConfigError, match="0 image"):
         index.search(f"{album}/p00/c1_0.png")
+
+
+def test_galleries_in_all_forms(extractor, album, tmp_path):
+    for gallery in (Path(album), [album], [Path(album)], sorted(Path(album).glob("*/*"))):
+        assert len(PictureIndex.build(extractor, gallery)) == 36
+    (Path(album) / ".trash").mkdir()
+    for hidden in ("p00/._c1_0.png", ".trash/c1_0.png"):  # as file managers leave them
+        (Path(album) / hidden).write_bytes(b"no picture")
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / "album").symlink_to(album)
+    assert len(PictureIndex.build(extractor, tmp_path / "link")) == 36
+
+
+def test_file_names_of_any_bytes(run_folder, album, tmp_path, capsys):
+    odd = os.fsdecode(os.fsencode(album) + b"/p\xe9")
+    os.rename(f"{album}/p00", odd)
+    os.rename(f"{album}/p01/c1_0.png", f'{album}/p01/\u4eba, "a\nb.png')
+    words = [
+        "--config-file",
+        run_folder(),
+        "--query",
+        odd,
+        "--gallery",
+        album,
+        "--output",
+        str(tmp_path / "o"),
+    ]
+    assert run_command("search", words, "search") == 0, capsys.readouterr().err
+    rows = list(csv.DictReader((tmp_path / "o" / "search.csv").open(errors="surrogateescape", newline="")))
+    assert rows[0]["query"] == f"{odd}/c1_0.png"
+    assert "p\ufffd/c1_0.png" in (tmp_path / "o" / "search.html").read_text(encoding="utf-8")
