@@ -112,7 +112,9 @@ def test_the_command_on_folders_with_a_threshold(run_folder, album, tmp_path, ca
     words = ["--config-file", model, "--query", query, "--gallery", album, "--top-k", "4"]
     words += ["--index", index, "--threshold", threshold, "--output", str(tmp_path / "out")]
     assert run_command("search", words, "search") == 0, capsys.readouterr().err
-    assert "Open" in capsys.readouterr().out.splitlines()[-1]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-2] == "1 query, 36 pictures in the gallery"
+    assert printed[-1].startswith("Open")
     rows = list(csv.DictReader((tmp_path / "out" / "search.csv").open()))
     assert [row["rank"] for row in rows] == ["1", "2", "3", "4"]
     assert rows[0]["gallery"] == query
