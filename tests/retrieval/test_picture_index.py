@@ -148,6 +148,17 @@ def test_mistakes_are_sentences(run_folder, album, tmp_path, monkeypatch, capsys
     assert said in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_a_folder_of_own_pictures_is_a_dataset(run_folder, album, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for person in ("p00", "p01", "p02"):
+        for split, camera in (("train", 1), ("query", 1), ("gallery", 2)):
+            target = tmp_path / "shop" / split / f"{split[0]}{person}".replace("g", "q") / f"c{camera}_0.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(next(Path(album, person).glob(f"c{camera}_*")), target)
+    assert run_command("search", ["--config-file", run_folder(), "--query", "shop"], "search") == 0
+    assert "3 queries, 3 pictures in the gallery\nRank-1 " in capsys.readouterr().out
+
+
 def test_a_gallery_of_nothing(extractor, album):
     index = PictureIndex.build(extractor, album)
     index.remove([picture.path for picture in index.pictures.values()])
