@@ -71,10 +71,10 @@ def pictures_below(folder: str | os.PathLike[str]) -> list[str]:
     for here, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if name[:1] != "."]
         found += [Path(here, name) for name in files if name[:1] != "." and is_picture(name)]
-    files = sorted(path for path in found if path.is_file())
-    if not files:
+    pictures = sorted(path for path in found if path.is_file())
+    if not pictures:
         raise DataError(f"the folder {os.fspath(folder)} holds no image that Pillow reads")
-    return [str(file) for file in files]
+    return [str(picture) for picture in pictures]
 
 
 def read_source(source: str | os.PathLike[str], *parts: str) -> list[Picture]:

@@ -89,7 +89,9 @@ def explain(args: argparse.Namespace) -> Path:
         explanation.averages = average(explainer, queries)
     report = write_explanation(explanation, folder, args.attributes)
     pairs = len(explanation.all_pairs)
-    print(f"{pairs} pairs explained in {time.perf_counter() - started:.1f} s: {report}")
+    print(
+        f"{pairs} {'pair' if pairs == 1 else 'pairs'} explained in {time.perf_counter() - started:.1f} s: {report}"
+    )
     return report
 
 
