@@ -10,6 +10,7 @@ from typing import Any
 from fastreid_projects.contract import SharesPeople
 from fastreid_projects.data.images import is_picture, opens
 from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.files import visible_files
 
 PARTS = ("train", "query", "gallery")
 
@@ -67,10 +68,7 @@ def pictures_below(folder: str | os.PathLike[str]) -> list[str]:
     Raises:
         DataError: there are none.
     """
-    found: list[Path] = []
-    for here, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if name[:1] != "."]
-        found += [Path(here, name) for name in files if name[:1] != "." and is_picture(name)]
+    found = [Path(here, name) for here, names in visible_files(folder) for name in names if is_picture(name)]
     pictures = sorted(path for path in found if path.is_file())
     if not pictures:
         raise DataError(f"the folder {os.fspath(folder)} holds no image that Pillow reads")
