@@ -43,4 +43,5 @@ def run(args: argparse.Namespace) -> None:
     extractor = Extractor.of(cfg)
     found = extractor.extract(pictures, args.output)
     count, size = found.features.shape
-    print(f"{args.output}: {count} features of {size} numbers; the .csv beside it names their pictures")
+    features = "1 feature" if count == 1 else f"{count} features"
+    print(f"{args.output}: {features} of {size} numbers; the .csv beside it names the pictures")
