@@ -275,5 +275,9 @@ def test_damaged_features_name_themselves(run_folder, pictures, tmp_path):
     output.with_suffix(".csv").write_text("".join(lines[:-1]))
     with pytest.raises(DataError, match=r"features\.npy cannot be read.*names 9 pictures"):
         read_features(output)
+    with pytest.raises(DataError, match=r"none\.npy does not exist"):
+        read_features(tmp_path / "none.npy")
+    with pytest.raises(DataError, match=r"\.png cannot be read: it is not an \.npy file"):
+        read_features(pictures[0])
     with pytest.raises(DataError, match=r"end with \.npy"):
         Extractor.from_config(run_folder()).extract(pictures, tmp_path / "x.bin", progress=False)

@@ -65,6 +65,10 @@ def read_features(path: str | os.PathLike[str]) -> FeatureFile:
             raise ValueError(f"it has {features.shape} numbers but names {len(rows)} pictures")
     except (OSError, ValueError, KeyError, EOFError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        if isinstance(error, FileNotFoundError):
+            reason = f"{error.filename} does not exist"
+        elif "pickle" in reason:  # numpy's words for all that is not its own
+            reason = "it is not an .npy file"
         raise DataError(f"the features {npy} cannot be read: {reason}; extract them again") from error
     return FeatureFile(features, rows, facts)
 

@@ -208,8 +208,10 @@ class GalleryIndex:
             return cls(index, meta["key"], int(meta["next_number"]), set(meta["removed"]), facts)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            if isinstance(error, FileNotFoundError):
+                reason = f"{error.filename} does not exist"
             raise DataError(
-                f"the index {path} cannot be read: {reason}; remove it, and it will be built again"
+                f"the index {path} cannot be read: {reason}; name an index, or remove it and it will be built again"
             ) from error
 
     @classmethod

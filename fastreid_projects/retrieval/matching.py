@@ -152,10 +152,11 @@ class Matcher:
             )
         labelled = _labelled(extractor(images, progress=progress), people, cameras)
         if 0 < labelled.different < 1 / rate:
+            least = _rounded_up(1 / labelled.different)
+            greater = f", or take a greater rate, {least:g} (--rate) or more" if least < 1 else ""
             raise DataError(
-                f"a false-match rate of {rate:g} needs at least {1 / rate:.0f} pairs of different persons, but the "
-                f"{len(people)} pictures make {labelled.different}: add pictures, or take a greater rate, "
-                f"{_rounded_up(1 / labelled.different):g} (--rate) or more"
+                f"a false-match rate of {rate:g} needs at least {math.ceil(1 / rate)} pairs of different persons, but "
+                f"the {len(people)} pictures make {labelled.different}: add pictures{greater}"
             )
         distances = pair_distances(labelled)  # says so where all pictures show one person
         matcher = cls(extractor, _fitted(extractor, labelled, distances, rate, draws, seed))

@@ -112,9 +112,9 @@ class PictureIndex:
         pictures = _pictures(images)
         self._note(self.gallery.add(self.extractor(pictures, progress=progress)), pictures)
 
-    def remove(self, paths: Iterable[str | os.PathLike[str]]) -> int:
-        """Remove pictures by their paths; returns how many were there."""
-        wanted = {os.fspath(path) for path in paths}
+    def remove(self, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> int:
+        """Remove pictures by their paths, or one by its path; returns how many were there."""
+        wanted = {os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)}
         gone = [number for number, picture in self.pictures.items() if picture.path in wanted]
         self.gallery.remove(gone)
         for number in gone:

@@ -83,8 +83,11 @@ def test_damaged_files_name_themselves(features, tmp_path):
     for text in ("[]", "7", "null", '"key"', "{}", "no json"):
         path.with_name("gallery.faiss.json").write_text(text)
         assert GalleryIndex.load_if_current(path, "k") is None
-    with pytest.raises(DataError, match=r"missing\.faiss"):
+    with pytest.raises(DataError, match=r"missing\.faiss does not exist"):
         GalleryIndex.load(tmp_path / "missing.faiss")
+    (tmp_path / "photo.jpg").write_bytes(b"1")
+    with pytest.raises(DataError, match=r"photo\.jpg\.json does not exist; name an index, or"):
+        GalleryIndex.load(tmp_path / "photo.jpg")
 
 
 @pytest.mark.parametrize("k", [0, 1201])

@@ -63,6 +63,7 @@ def test_pictures_are_added_and_removed_by_name(extractor, album, pictures):
     assert len(index) == 46
     assert index.search(pictures[4], 1)[0].picture.path == pictures[4]
     assert index.remove([pictures[4], "nowhere.png"]) == 1
+    assert index.remove(pictures[5]) == index.remove(Path(pictures[6])) == 1
     assert index.search(pictures[4], 1)[0].picture.path != pictures[4]
 
 
