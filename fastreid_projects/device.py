@@ -12,7 +12,7 @@ import torch.distributed as dist
 logger = logging.getLogger("fastreid.projects.host.device")
 
 AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-NO_AMP = "SOLVER.AMP.ENABLED has no effect on the CPU, which only has SOLVER.AMP.DTYPE bfloat16: training in float32."
+NO_AMP = "SOLVER.AMP.ENABLED has no effect on the CPU, which only has SOLVER.AMP.DTYPE bfloat16: computing in float32."
 
 
 @functools.cache

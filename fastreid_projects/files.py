@@ -84,6 +84,21 @@ def locked(path: str | os.PathLike[str]) -> Iterator[bool]:
         yield held
 
 
+def visible_files(folder: str | os.PathLike[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield a folder and each folder below it with the names of its files, all sorted, without hidden ones.
+
+    Links are followed, but not back to a folder that they lie in.
+    """
+    for here, folders, names in os.walk(folder, followlinks=True):
+        around = Path(here).resolve()
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name[:1] != "." and not around.is_relative_to(Path(here, name).resolve())
+        )
+        yield here, sorted(name for name in names if name[:1] != ".")
+
+
 def check_writable(path: str | Path) -> None:
     """Check that a file can be written before hours of work go into it; nothing is created.
 

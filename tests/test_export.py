@@ -13,6 +13,7 @@ import torch
 from fastreid.modeling.meta_arch import build_model
 
 from fastreid_projects import export as exporting
+from fastreid_projects.commands.table import run_command
 from fastreid_projects.config import load_config
 from fastreid_projects.errors import ConfigError, DataError, ExportError, WeightsError
 from tests.architectures import small_configs
@@ -151,6 +152,16 @@ def test_the_command(save, tmp_path, monkeypatch, capsys):
     assert code == 2
     assert printed.err.strip().splitlines()[-1].startswith("error: MODEL.WEIGHTS 'nowhere.pth' is not a file")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_runs_folder_keeps_the_file(save, tmp_path, capsys):
+    cfg = save(*ARCHITECTURES["BoT"])
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text(cfg.dump())
+    (tmp_path / "weights.pth").rename(run / "model_final.pth")
+    assert run_command("export", ["--config-file", str(run)], "export") == 0, capsys.readouterr().err
+    assert (run / "model.onnx").is_file()
 
 
 def test_an_unequal_file_is_refused(save, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -231,6 +232,42 @@ def test_the_command_writes_features_and_names(run_folder, tiny_market, tmp_path
     assert "10 features of 16 numbers" in capsys.readouterr().out
 
 
+def test_a_picture_needs_no_suffix(run_folder, pictures, tmp_path):
+    bare = tmp_path / "photo"
+    bare.write_bytes(Path(pictures[0]).read_bytes())
+    words = [
+        "--config-file",
+        run_folder(),
+        "--images",
+        str(bare),
+        pictures[0],
+        "--output",
+        str(tmp_path / "f.npy"),
+    ]
+    assert run_command("extract", words, "extract") == 0
+    assert np.array_equal(*read_features(tmp_path / "f.npy").features)
+
+
+@pytest.mark.parametrize(
+    ("images", "output", "said"),
+    [
+        ("nowhere.jpg", "f.npy", "neither an image, a folder nor"),
+        ("empty", "f.npy", "holds no image"),
+        ("pictures", "f.txt", "end with .npy"),
+        ("pictures", "empty", "name a file"),
+    ],
+)
+def test_mistakes_are_said_before_the_model_is_loaded(
+    run_folder, pictures, tmp_path, monkeypatch, capsys, images, output, said
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr(Extractor, "of", None)
+    words = ["--config-file", run_folder(), "--images", images, "--output", output]
+    assert run_command("extract", words, "extract") == 2
+    assert said in capsys.readouterr().err
+
+
 def test_damaged_features_name_themselves(run_folder, pictures, tmp_path):
     output = tmp_path / "features.npy"
     Extractor.from_config(run_folder()).extract(pictures, output, progress=False)
@@ -238,5 +275,9 @@ def test_damaged_features_name_themselves(run_folder, pictures, tmp_path):
     output.with_suffix(".csv").write_text("".join(lines[:-1]))
     with pytest.raises(DataError, match=r"features\.npy cannot be read.*names 9 pictures"):
         read_features(output)
+    with pytest.raises(DataError, match=r"none\.npy does not exist"):
+        read_features(tmp_path / "none.npy")
+    with pytest.raises(DataError, match=r"\.png cannot be read: it is not an \.npy file"):
+        read_features(pictures[0])
     with pytest.raises(DataError, match=r"end with \.npy"):
         Extractor.from_config(run_folder()).extract(pictures, tmp_path / "x.bin", progress=False)

@@ -53,6 +53,8 @@ def test_the_page(scene, monkeypatch):
                 type_in(line, monkeypatch)
     for file in ("shop.npy", "threshold_det.png", "logs/found/search.html", "logs/bot/ranks/search.json"):
         assert Path(file).is_file()
+    assert Path("logs/why/report.html").is_file()
+    assert list(Path("logs/alike").glob("*.png"))
 
 
 def test_the_readme(scene, monkeypatch):

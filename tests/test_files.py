@@ -9,7 +9,13 @@ import pytest
 
 from fastreid_projects import files
 from fastreid_projects.errors import DataError
-from fastreid_projects.files import full_disk_in_a_sentence, remove_unfinished, replacing, write_aside
+from fastreid_projects.files import (
+    full_disk_in_a_sentence,
+    remove_unfinished,
+    replacing,
+    visible_files,
+    write_aside,
+)
 
 
 def full_disk():
@@ -85,3 +91,17 @@ def test_a_full_disk_is_one_sentence_whoever_meets_it(capsys):
     assert capsys.readouterr().err == ""
     with pytest.raises(PermissionError), full_disk_in_a_sentence("out"):
         raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    for name in ("shop/b/2", "shop/b/1", "shop/a/3", "shop/.git/4", "shop/a/._3", "elsewhere/5"):
+        write_aside(tmp_path / name, b"")
+    (tmp_path / "shop" / "c").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "shop" / "a" / "up").symlink_to(tmp_path)
+    (tmp_path / "elsewhere" / "self").symlink_to(".")
+    found = [
+        os.path.join(os.path.relpath(here, tmp_path), n)
+        for here, names in visible_files(tmp_path / "shop")
+        for n in names
+    ]
+    assert found == ["shop/a/3", "shop/b/1", "shop/b/2", "shop/c/5"]

@@ -17,8 +17,9 @@ from fastreid_projects.checkpoints.matching import REQUIRED_SHARE
 from fastreid_projects.contract import KnowsAuthors
 
 State = Mapping[str, torch.Tensor]
-# Wrappers that a training framework puts in front of every name.
-_WRAPPER = re.compile(r"^(?:module|model|net|network|encoder)\.")
+# Wrappers that training frameworks, torch.compile among them, put in front of every name, also one in another.
+_WRAPPER = re.compile(r"^(?:module|model|net|network|encoder|_orig_mod)\.")
+_DEEPEST = 4
 # The normalisation of images, which FastReID of 2020 saved with the weights; it is a value of the config.
 _NOT_WEIGHTS = ("pixel_mean", "pixel_std")
 
@@ -86,16 +87,26 @@ def _candidates(
     plain: dict[str, torch.Tensor], architecture: Any
 ) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
     """Yield each project with the entries renamed from its names, unless two of them would get the same name."""
-    unwrapped = {_WRAPPER.sub("", name): value for name, value in plain.items()}
-    if unwrapped.keys() != plain.keys() and len(unwrapped) == len(plain):
-        yield "a training framework", unwrapped
-    for state in (plain, unwrapped):
+    states = list(_unwrapped(plain))
+    for state in states[1:]:
+        yield "a training framework", state
+    for state in states:
         for rule in RULES:
             renamed = {rule.apply(name): value for name, value in state.items()}
             if len(renamed) == len(plain):
                 yield rule.project, renamed
     if isinstance(architecture, KnowsAuthors):
         yield "the authors' network", architecture.from_authors(plain)
+
+
+def _unwrapped(state: dict[str, torch.Tensor]) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield a state dict as it is, then without one wrapper more each time."""
+    for _ in range(_DEEPEST):
+        yield state
+        inner = {_WRAPPER.sub("", name): value for name, value in state.items()}
+        if inner.keys() == state.keys() or len(inner) < len(state):
+            return
+        state = inner
 
 
 def _fitting(model_state: State, state: State) -> int:

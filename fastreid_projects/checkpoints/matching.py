@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,11 @@ from fastreid_projects.errors import WeightsError
 State = Mapping[str, Any]
 
 REQUIRED_SHARE = 0.9
+# Parts of a head that models of other projects lack, and the settings that build a model without them.
+_WITHOUT = {
+    "heads.bottleneck.": "MODEL.HEADS.WITH_BNNECK False",
+    "heads.pool_layer.": "MODEL.HEADS.POOL_LAYER GlobalAvgPool",
+}
 
 
 def matched_share(model_state: State, file_state: State, prefix: str = "") -> float:
@@ -101,9 +106,16 @@ def require_whole(model: torch.nn.Module, file_state: State, path: str, classes:
     raise WeightsError(
         f"The weights file '{path}' was trained with another config: {len(names)} of the model's entries are missing "
         f"or have another shape, e.g. '{names[0]}' is {tuple(state[names[0]].shape)} in the model and {there} in the "
-        "file; use the MODEL settings of the run that wrote it, or name the weights of this model as MODEL.WEIGHTS, "
-        "e.g. model_final.pth of its run."
+        f"file; use the MODEL settings of the run that wrote it{_settings(names, file_state)}, or name the weights of "
+        "this model as MODEL.WEIGHTS, e.g. model_final.pth of its run."
     )
+
+
+def _settings(missing: Sequence[str], file_state: State) -> str:
+    """Return the settings of a model without the missing parts, where these are all that is missing."""
+    found = {setting for part, setting in _WITHOUT.items() if any(name.startswith(part) for name in missing)}
+    known = all(name.startswith(tuple(_WITHOUT)) and name not in file_state for name in missing)
+    return f", which may be {' '.join(sorted(found))}" if known else ""
 
 
 def _is_classifier(state: State, name: str, classes: int) -> bool:

@@ -20,7 +20,9 @@ def run(args: argparse.Namespace) -> None:
     """Convert the weights, and print how many match."""
     from fastreid_projects.config import load_config
     from fastreid_projects.convert import convert
+    from fastreid_projects.engine.load_model import run_config
 
     weights = ["MODEL.WEIGHTS", args.weights] if args.weights else []
-    print(convert(load_config(args.config_file, [*args.opts, *weights]), args.output).table())
+    cfg = load_config(run_config(args.config_file), [*args.opts, *weights])
+    print(convert(cfg, args.output).table())
     print(args.output)

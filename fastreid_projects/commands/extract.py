@@ -32,13 +32,16 @@ def argument_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Extract the features, and print what was written."""
+    from fastreid_projects.data.feature_file import check_npy
     from fastreid_projects.data.sources import read_source
+    from fastreid_projects.engine.load_model import trained_config
     from fastreid_projects.extractor import Extractor
-    from fastreid_projects.files import check_writable
 
-    check_writable(args.output)
-    extractor = Extractor.from_config(args.config_file, args.weights, args.opts)
+    check_npy(args.output)
+    cfg = trained_config(args.config_file, args.weights, args.opts)
     pictures = [picture for source in args.images for picture in read_source(source, *args.parts)]
+    extractor = Extractor.of(cfg)
     found = extractor.extract(pictures, args.output)
     count, size = found.features.shape
-    print(f"{args.output}: {count} features of {size} numbers; the .csv beside it names their pictures")
+    features = "1 feature" if count == 1 else f"{count} features"
+    print(f"{args.output}: {features} of {size} numbers; the .csv beside it names the pictures")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from fastreid_projects.command_line.any_order import AnyOrderParser, add_config_arguments
+from fastreid_projects.command_line.any_order import AnyOrderParser, add_model_arguments
 from fastreid_projects.errors import ConfigError
 
 
@@ -28,7 +28,7 @@ def argument_parser() -> argparse.ArgumentParser:
         help="with --branches: another model to show first",
     )
     parser.add_argument("--output", default="logs/gradcam", help="folder for the PNG files")
-    add_config_arguments(parser)
+    add_model_arguments(parser)
     return parser
 
 
@@ -38,12 +38,11 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError("--pair and --branches contradict each other: leave one of them out")
     if args.beside and not args.branches:
         raise ConfigError("--beside shows another model's branches: it needs --branches")
-    from fastreid_projects.config import load_config
-    from fastreid_projects.engine.load_model import named_configs
+    from fastreid_projects.engine.load_model import named_configs, trained_config
     from fastreid_projects.visualization.gradcam_files import write_gradcam
     from fastreid_projects.visualization.saliency import write_saliency
 
-    cfg = load_config(args.config_file, args.opts)
+    cfg = trained_config(args.config_file, args.weights, args.opts)
     if args.branches:
         own = cfg.MODEL.META_ARCHITECTURE
         models = named_configs("--beside", args.beside, taken=[own])

@@ -48,7 +48,6 @@ def run(args: argparse.Namespace) -> None:
     """Index the gallery, search it, and write what was found."""
     from dataclasses import replace
 
-    from fastreid_projects.data.sources import read_source
     from fastreid_projects.engine.load_model import trained_config
     from fastreid_projects.errors import ConfigError
     from fastreid_projects.extractor import Extractor
@@ -62,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
     cfg = trained_config(args.config_file, args.weights, args.opts)
     check_ranking(cfg)
     query, gallery = _names(args.query, args.gallery, cfg)
-    queries, pictures = read_source(query, "query"), read_source(gallery, "gallery")
+    queries, pictures = _read(query, "query"), _read(gallery, "gallery")
     if cfg.TEST.SAME_CAMERA:  # no camera then counts as the query's
         queries = [replace(picture, camid=None) for picture in queries]
     extractor = Extractor.of(cfg)
@@ -78,6 +77,7 @@ def _names(query: str, gallery: str, cfg: Any) -> tuple[str, str]:
     """Return the names of the query and the gallery."""
     import os
 
+    from fastreid_projects.data.sources import is_own_dataset
     from fastreid_projects.errors import ConfigError
 
     if not query:
@@ -86,9 +86,20 @@ def _names(query: str, gallery: str, cfg: Any) -> tuple[str, str]:
                 "--query is missing, and DATASETS.TESTS is empty: name a picture, a folder or a dataset"
             )
         query = cfg.DATASETS.TESTS[0]
-    if not gallery and os.path.exists(query):
+    if not gallery and os.path.exists(query) and not is_own_dataset(query):
         raise ConfigError("--gallery is missing: name the folder, table or dataset to search")
     return query, gallery or query
+
+
+def _read(source: str, part: str) -> Any:
+    """Return the pictures that a name stands for; a folder of own pictures is the dataset that it is."""
+    import os
+
+    from fastreid_projects.data.sources import is_own_dataset, read_dataset, read_source
+
+    if os.path.isdir(source) and is_own_dataset(source):
+        return read_dataset(os.path.abspath(source), part)[1]
+    return read_source(source, part)
 
 
 def _open(args: argparse.Namespace, extractor: Any, pictures: Any) -> Any:

@@ -65,8 +65,25 @@ def read_features(path: str | os.PathLike[str]) -> FeatureFile:
             raise ValueError(f"it has {features.shape} numbers but names {len(rows)} pictures")
     except (OSError, ValueError, KeyError, EOFError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        if isinstance(error, FileNotFoundError):
+            reason = f"{error.filename} does not exist"
+        elif "pickle" in reason:  # numpy's words for all that is not its own
+            reason = "it is not an .npy file"
         raise DataError(f"the features {npy} cannot be read: {reason}; extract them again") from error
     return FeatureFile(features, rows, facts)
+
+
+def check_npy(path: str | os.PathLike[str]) -> Path:
+    """Return the path of features that can be written there.
+
+    Raises:
+        DataError: it cannot be written or does not end with .npy.
+    """
+    path = Path(path)
+    check_writable(path)
+    if path.suffix != ".npy":
+        raise DataError(f"the features cannot be written to {path}: its name has to end with .npy")
+    return path
 
 
 class FeatureWriter:
@@ -85,10 +102,7 @@ class FeatureWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], facts: Mapping[str, Any]) -> None:
-        self.path = Path(path)
-        if self.path.suffix != ".npy":
-            raise DataError(f"the features cannot be written to {self.path}: its name has to end with .npy")
-        check_writable(self.path)
+        self.path = check_npy(path)
         self.facts = dict(facts)
         self.rows: list[Row] = []
         self.written_at = 0.0

@@ -192,8 +192,8 @@ def check(folder: Path, same_camera: bool = False) -> None:
     """Read all of a folder and print what it holds, what is left out, its attributes, and what tests would count.
 
     Args:
-        folder: with the table or the folders; one that is not here is looked for below FASTREID_DATASETS. Or an
-            ``attributes.yaml`` for the identities of another dataset.
+        folder: with the table or the folders, or the table; one that is not here is looked for below
+            FASTREID_DATASETS. Or an ``attributes.yaml`` for the identities of another dataset.
         same_camera: the tests are with TEST.SAME_CAMERA.
 
     Raises:
@@ -204,6 +204,10 @@ def check(folder: Path, same_camera: bool = False) -> None:
         return
     below = Path(os.environ.get("FASTREID_DATASETS", "datasets")) / folder
     folder = below if below.exists() and not folder.exists() else folder
+    if folder.is_file():
+        if folder.name != TABLE:
+            raise DataError(f"{folder} is a file: name the folder that holds {TABLE} or the pictures")
+        folder = folder.parent
     pictures = read_pictures(folder)
     for sentence in remarks(pictures, str(folder)):
         print(f"warning: {sentence}")
@@ -211,15 +215,22 @@ def check(folder: Path, same_camera: bool = False) -> None:
         try:
             read_image(entry.path)
         except DataError as error:
-            raise DataError(f"{entry.where}: {error}") from error
+            raise DataError(str(error) if entry.where == entry.path else f"{entry.where}: {error}") from error
     items = numbered(pictures.entries, NAME)
     for split in SPLITS:
-        people, cameras = ({item[i] for item in items[split]} for i in (1, 2))
-        print(f"{split}: {len(items[split])} pictures of {len(people)} people by {len(cameras)} cameras")
+        people, cameras = (len({item[i] for item in items[split]}) for i in (1, 2))
+        print(
+            f"{split}: {_counted(len(items[split]), 'picture', 'pictures')} of {_counted(people, 'person', 'people')} "
+            f"by {_counted(cameras, 'camera', 'cameras')}"
+        )
     check_folder_attributes(folder, pictures.entries)
     _check_tests(
         folder, items["query"], items["gallery"], trained=bool(items["train"]), same_camera=same_camera
     )
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def _check_tests(

@@ -139,6 +139,15 @@ def is_picture(name: str | os.PathLike[str]) -> bool:
     return os.path.splitext(name)[1].lower() in picture_suffixes()
 
 
+def opens(file_name: str) -> bool:
+    """Return whether Pillow knows the format of a file, by its content."""
+    try:
+        with Image.open(file_name):
+            return True
+    except _UNREADABLE:
+        return False
+
+
 def upright_size(file_name: str) -> tuple[int, int]:
     """Height and width of an image, read off its head and turned by its EXIF tag.
 
@@ -162,13 +171,19 @@ def _naming(file_name: str) -> Iterator[None]:
     except IsADirectoryError:
         raise DataError(f"Image {file_name} is a folder: name an image, or remove it.") from None
     except _UNREADABLE as error:
-        unknown = isinstance(error, UnidentifiedImageError)  # its own words hold the file object
-        reason = (
-            "it is not an image of a known format"
-            if unknown
-            else " ".join(str(error).split()).removesuffix(".")
-        )
-        raise DataError(f"Image {file_name} cannot be read ({reason}): replace or remove it.") from error
+        raise DataError(
+            f"Image {file_name} cannot be read ({_reason(file_name, error)}): replace or remove it."
+        ) from error
+
+
+def _reason(file_name: str, error: BaseException) -> str:
+    """Return why a file cannot be read, in words without the file object."""
+    if not isinstance(error, UnidentifiedImageError):
+        return " ".join(str(error).split()).removesuffix(".")
+    with contextlib.suppress(OSError):
+        if not os.path.getsize(file_name):
+            return "the file is empty"
+    return "it is not an image of a known format"
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

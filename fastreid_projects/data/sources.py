@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fastreid_projects.contract import SharesPeople
-from fastreid_projects.data.images import is_picture
+from fastreid_projects.data.images import is_picture, opens
 from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.files import visible_files
 
 PARTS = ("train", "query", "gallery")
 
@@ -62,29 +63,33 @@ class Picture:
 def pictures_below(folder: str | os.PathLike[str]) -> list[str]:
     """Return the paths of all pictures in a folder and in the folders below it, in order of names.
 
+    Hidden files and folders are not meant: file managers write ``._a.jpg`` beside ``a.jpg``. Links are followed.
+
     Raises:
         DataError: there are none.
     """
-    files = sorted(path for path in Path(folder).rglob("*") if is_picture(path.name) and path.is_file())
-    if not files:
+    found = [Path(here, name) for here, names in visible_files(folder) for name in names if is_picture(name)]
+    pictures = sorted(path for path in found if path.is_file())
+    if not pictures:
         raise DataError(f"the folder {os.fspath(folder)} holds no image that Pillow reads")
-    return [str(file) for file in files]
+    return [str(picture) for picture in pictures]
 
 
-def read_source(source: str, *parts: str) -> list[Picture]:
+def read_source(source: str | os.PathLike[str], *parts: str) -> list[Picture]:
     """Return the pictures that a name stands for.
 
     Args:
-        source: a picture's file; a table of own pictures; a folder, searched with all folders below it in order of
-            names; or a dataset: a registered one, ``FolderReID:name``.
+        source: a picture's file, whatever its name; a table of own pictures; a folder, searched with all folders below
+            it in order of names; or a dataset: a registered one, ``FolderReID:name``.
         parts: "train", "query", "gallery": those of a dataset or a table that are meant.
 
     Raises:
         DataError: there are no pictures, or the dataset is not found.
         ConfigError: there is neither a file nor a folder nor a dataset of this name.
     """
+    source = os.fspath(source)
     if os.path.isfile(source):
-        return [Picture(source)] if is_picture(source) else _of_table(source, parts)
+        return [Picture(source)] if is_picture(source) or opens(source) else _of_table(source, parts)
     if os.path.isdir(source):
         return [Picture(path) for path in pictures_below(source)]
     return read_dataset(source, *parts)[1]
@@ -143,7 +148,7 @@ def _number(value: Any) -> int | str:
     return value if isinstance(value, str) else int(value)
 
 
-def read_labelled(source: str, *parts: str) -> list[Picture]:
+def read_labelled(source: str | os.PathLike[str], *parts: str) -> list[Picture]:
     """Return pictures of known persons, each file once; strangers (0000, and 0 and below) are left out.
 
     Args:
@@ -158,8 +163,8 @@ def read_labelled(source: str, *parts: str) -> list[Picture]:
     known = {p.path: p for p in found if p.pid is not None and p.pid != "0000" and not _is_stranger(p.pid)}
     if not known:
         raise DataError(
-            f"{source} says of no picture whom it shows: name a dataset, a table, or a folder with a folder for each "
-            "person"
+            f"{os.fspath(source)} says of no picture whom it shows: name a dataset, a table, or a folder with a folder "
+            "for each person"
         )
     return list(known.values())
 

@@ -21,7 +21,7 @@ from fastreid_projects.engine.stages import WEIGHTS, build_stages
 from fastreid_projects.engine.trainer import Trainer, final_weights
 from fastreid_projects.errors import ConfigError
 
-_RUN_CONFIG = "config.yaml"
+_RUN_CONFIG, _LOG = "config.yaml", "log.txt"
 
 
 def load_trained(cfg: Any) -> nn.Module:
@@ -55,14 +55,14 @@ def trained_config(config: str, weights: str = "", opts: Sequence[str] = ()) -> 
 
     Args:
         config: a YAML file, by its path or name; or the folder of a run, which needs no other argument.
-        weights: the weights; by default those that ``opts`` name, else ``model_final.pth`` of the config's run.
+        weights: the weights; by default those that ``opts`` name, else ``model_final.pth`` of the config's run, else
+            those that a config names which no run has written: a run's names those that it started from.
         opts: ``KEY VALUE`` pairs that override the config.
 
     Raises:
         ConfigError: the config cannot be used, or there are no weights.
     """
-    if os.path.isdir(config):
-        config = _config_of_run(config)
+    config = run_config(config)
     cfg = load_config(config, list(opts))
     if weights:
         cfg.MODEL.WEIGHTS = str(weights)
@@ -73,20 +73,32 @@ def trained_config(config: str, weights: str = "", opts: Sequence[str] = ()) -> 
     return ready(cfg)
 
 
-def _config_of_run(folder: str) -> str:
-    path = os.path.join(folder, _RUN_CONFIG)
+def run_config(config: str) -> str:
+    """Return the config of a run that is named by its folder; any other config as it is.
+
+    Raises:
+        ConfigError: the folder is not that of a run.
+    """
+    if not os.path.isdir(config):
+        return config
+    path = os.path.join(config, _RUN_CONFIG)
     if not os.path.isfile(path):
         raise ConfigError(
-            f"the folder {folder} does not hold a {_RUN_CONFIG}: name the OUTPUT_DIR of a run, or a config"
+            f"the folder {config} does not hold a {_RUN_CONFIG}: name the OUTPUT_DIR of a run, or a config"
         )
     return path
 
 
 def _weights_of_run(config: str, cfg: Any) -> str:
-    """Return the final weights of a config's run, which lie beside the run's config.yaml or in OUTPUT_DIR."""
+    """Return the final weights of a config's run, which lie beside the run's config.yaml or in OUTPUT_DIR.
+
+    A config that has no run may name others.
+    """
     beside, name = os.path.split(config)
     folders = [beside or ".", cfg.OUTPUT_DIR] if name == _RUN_CONFIG else [cfg.OUTPUT_DIR]
     found = next((final_weights(folder) for folder in folders if os.path.isfile(final_weights(folder))), "")
+    if not found and cfg.MODEL.WEIGHTS and not any(os.path.isfile(f"{folder}/{_LOG}") for folder in folders):
+        return str(cfg.MODEL.WEIGHTS)
     if not found:
         raise ConfigError(
             f"no weights are named, and {final_weights(folders[0])} does not exist: train with "

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -27,6 +28,7 @@ from fastreid_projects.files import write_aside
 
 KINDS = ("flat", "ivfpq", "hnsw")
 Features = npt.NDArray[np.float32]
+logger = logging.getLogger("fastreid.projects.index")
 _faiss: Any = faiss  # its stubs do not know the parameters of HNSW
 # Product quantisation has 256 centres for each part of a feature; faiss needs 39 examples of each.
 _CENTRES = 256
@@ -34,6 +36,7 @@ _LEAST = 39 * _CENTRES
 _PARTS = 64
 # HNSW: the number of links of an image, and of candidates that are kept while it is built and while it is searched.
 _LINKS, _SIGHT_BUILD, _SIGHT = 32, 200, 128
+_MOST_ON_GPU = 2048  # the most neighbours that faiss finds on a GPU
 
 
 @dataclass
@@ -137,10 +140,16 @@ class GalleryIndex:
         if not 1 <= k <= len(self):
             raise ConfigError(f"the top {k} were requested, but the gallery has {len(self)} images")
         queries = self._fitting(queries, "query")
+        squared, numbers = self._where(k).search(queries, k, params=self._parameters(k))
+        return np.sqrt(np.maximum(squared, 0)), numbers
+
+    def _where(self, k: int) -> Any:
+        """Return the index that finds the k nearest: the one on the GPUs unless k is too much for them."""
+        if k > _MOST_ON_GPU:
+            return self.index
         if self._device is None:
             self._device = _on_gpu(self.index)
-        squared, numbers = self._device.search(queries, k, params=self._parameters(k))
-        return np.sqrt(np.maximum(squared, 0)), numbers
+        return self._device
 
     def _fitting(self, features: Features, what: str) -> Features:
         features = np.ascontiguousarray(features, dtype=np.float32)
@@ -199,8 +208,10 @@ class GalleryIndex:
             return cls(index, meta["key"], int(meta["next_number"]), set(meta["removed"]), facts)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            if isinstance(error, FileNotFoundError):
+                reason = f"{error.filename} does not exist"
             raise DataError(
-                f"the index {path} cannot be read: {reason}; remove it, and it will be built again"
+                f"the index {path} cannot be read: {reason}; name an index, or remove it and it will be built again"
             ) from error
 
     @classmethod
@@ -220,7 +231,7 @@ def gallery_key(paths: Sequence[str], *parts: str) -> str:
         digest.update(part.encode() + b"\0")
     for path in paths:
         stat = os.stat(path)
-        digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+        digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
@@ -266,10 +277,18 @@ def _without(index: Any, removed: set[int]) -> Any:
 
 
 def _on_gpu(index: Any) -> Any:
-    """Return the index on all GPUs, or the index itself if there are none."""
+    """Return the index on all GPUs, or the index itself if there are none or it does not fit them."""
     if getattr(faiss, "get_num_gpus", int)() == 0 or _is_graph(index):
         return index
-    return faiss.index_cpu_to_all_gpus(index)
+    options = _faiss.GpuMultipleClonerOptions()
+    # The tables of 64 parts in float32 take 64 KiB, more than the 48 KiB of a block. A flat index stays exact.
+    options.useFloat16 = isinstance(_inner(index), faiss.IndexIVFPQ)
+    try:
+        return _faiss.index_cpu_to_all_gpus(index, options)
+    except RuntimeError as error:  # memory, or a number of parts that faiss has no GPU kernel for
+        reason = " ".join(str(error).split())
+        logger.warning("the gallery is searched on the CPU, as faiss cannot use the GPU: %s", reason)
+        return index
 
 
 def _meta(path: Path) -> Path:

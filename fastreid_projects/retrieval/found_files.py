@@ -61,7 +61,10 @@ def write_found(
         "threshold": None if matcher is None else matcher.fitted.threshold,
         "queries": [_as_json(entry, matcher) for entry in found],
     }
-    lines = [f"{len(found)} queries, {len(index)} pictures in the gallery"]
+    lines = [
+        f"{len(found)} {'query' if len(found) == 1 else 'queries'}, {len(index)} "
+        f"{'picture' if len(index) == 1 else 'pictures'} in the gallery"
+    ]
     notes = list(lines)
     score = rank_1(found)
     if score is not None:

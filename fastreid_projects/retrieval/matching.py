@@ -13,6 +13,7 @@ Example::
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -113,7 +114,7 @@ class Matcher:
     def fit(
         cls,
         extractor: Extractor,
-        images: str | Sequence[ImageLike],
+        images: str | os.PathLike[str] | Sequence[ImageLike],
         people: Sequence[Any] | None = None,
         cameras: Sequence[Any] | None = None,
         *,
@@ -142,7 +143,7 @@ class Matcher:
             raise ConfigError(
                 f"the false-match rate is {rate:g}; it has to be above 0 and below 1, e.g. 0.001"
             )
-        if isinstance(images, str):
+        if isinstance(images, str | os.PathLike):
             known = read_labelled(images, "query", "gallery")
             images, people, cameras = known, [p.pid for p in known], [p.camid for p in known]
         if people is None or len(people) != len(images):
@@ -150,12 +151,14 @@ class Matcher:
                 f"{len(images)} pictures need as many persons, not {0 if people is None else len(people)}"
             )
         labelled = _labelled(extractor(images, progress=progress), people, cameras)
-        if rate * labelled.different < 1:
+        if 0 < labelled.different < 1 / rate:
+            least = _rounded_up(1 / labelled.different)
+            greater = f", or take a greater rate, {least:g} (--rate) or more" if least < 1 else ""
             raise DataError(
-                f"a false-match rate of {rate:g} needs at least {1 / rate:.0f} pairs of different persons, but the "
-                f"{len(people)} pictures make {labelled.different}: add pictures, or take a greater rate"
+                f"a false-match rate of {rate:g} needs at least {math.ceil(1 / rate)} pairs of different persons, but "
+                f"the {len(people)} pictures make {labelled.different}: add pictures{greater}"
             )
-        distances = pair_distances(labelled)
+        distances = pair_distances(labelled)  # says so where all pictures show one person
         matcher = cls(extractor, _fitted(extractor, labelled, distances, rate, draws, seed))
         matcher.distances = distances
         return matcher
@@ -217,6 +220,12 @@ class Matcher:
             raise DataError(
                 f"the threshold {os.fspath(path)} cannot be read: {reason}; fit one with 'fastreid-projects threshold'"
             ) from error
+
+
+def _rounded_up(rate: float) -> float:
+    """Return a rate of two digits that is not below another."""
+    unit = 10.0 ** (math.floor(math.log10(rate)) - 1)
+    return math.ceil(rate / unit * (1 - 1e-9)) * unit
 
 
 def _labelled(features: Features, people: Sequence[Any], cameras: Sequence[Any] | None) -> Labelled:

@@ -18,7 +18,7 @@ import io
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from fastreid_projects.data.feature_file import COLUMNS
 from fastreid_projects.data.images import ImageLike
@@ -29,6 +29,7 @@ from fastreid_projects.extractor import Extractor, Features
 from fastreid_projects.files import write_aside
 from fastreid_projects.retrieval.rank_lists import Found, check_depth, find
 
+Gallery: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 _HEAD = ("number", *COLUMNS, "people", "state")
 
 
@@ -70,7 +71,7 @@ class PictureIndex:
     def build(
         cls,
         extractor: Extractor,
-        images: str | Sequence[str | Picture],
+        images: Gallery,
         kind: str = "flat",
         *,
         progress: bool = False,
@@ -79,7 +80,7 @@ class PictureIndex:
 
         Args:
             extractor: gives the features.
-            images: files; or the name of a folder, a table or a dataset, whose gallery is meant.
+            images: a folder, a table, or a dataset, whose gallery is meant; or a list of pictures and folders.
             kind: see :meth:`.GalleryIndex.build`.
             progress: show a bar on a terminal.
 
@@ -106,21 +107,21 @@ class PictureIndex:
             self.pictures[number] = picture
             self._states[number] = _state(picture.path)
 
-    def add(self, images: str | Sequence[str | Picture], *, progress: bool = False) -> None:
+    def add(self, images: Gallery, *, progress: bool = False) -> None:
         """Add pictures; see :meth:`build`."""
         pictures = _pictures(images)
         self._note(self.gallery.add(self.extractor(pictures, progress=progress)), pictures)
 
-    def remove(self, paths: Iterable[str | os.PathLike[str]]) -> int:
-        """Remove pictures by their paths; returns how many were there."""
-        wanted = {os.fspath(path) for path in paths}
+    def remove(self, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> int:
+        """Remove pictures by their paths, or one by its path; returns how many were there."""
+        wanted = {os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)}
         gone = [number for number, picture in self.pictures.items() if picture.path in wanted]
         self.gallery.remove(gone)
         for number in gone:
             del self.pictures[number], self._states[number]
         return len(gone)
 
-    def follow(self, images: str | Sequence[str | Picture], *, progress: bool = False) -> tuple[int, int]:
+    def follow(self, images: Gallery, *, progress: bool = False) -> tuple[int, int]:
         """Add what is new or has changed of a gallery, and remove what is not there any more.
 
         Returns:
@@ -226,10 +227,18 @@ def _names(path: str | os.PathLike[str]) -> Path:
     return Path(f"{os.fspath(path)}.csv")
 
 
-def _pictures(images: str | Sequence[str | Picture]) -> list[Picture]:
-    if isinstance(images, str):
+def _pictures(images: Gallery) -> list[Picture]:
+    if isinstance(images, Picture):
+        return [images]
+    if isinstance(images, str | os.PathLike):
         return read_source(images, "gallery")
-    return [image if isinstance(image, Picture) else Picture(os.fspath(image)) for image in images]
+    return [picture for image in images for picture in _one_or_folder(image)]
+
+
+def _one_or_folder(image: str | os.PathLike[str]) -> list[Picture]:
+    if isinstance(image, Picture):
+        return [image]
+    return read_source(image, "gallery") if os.path.isdir(image) else [Picture(os.fspath(image))]
 
 
 def _state(path: str) -> str:

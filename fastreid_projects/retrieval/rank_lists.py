@@ -78,6 +78,8 @@ def check_depth(top_k: int, gallery: int) -> None:
     Raises:
         ConfigError: ``top_k`` is below 1 or more than the gallery has.
     """
+    if not gallery:
+        raise ConfigError("the gallery has 0 images: add some before it is searched")
     if not 1 <= top_k <= gallery:
         raise ConfigError(f"--top-k is {top_k}, but the gallery has {gallery} image(s); give 1 to {gallery}")
 

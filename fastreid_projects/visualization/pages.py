@@ -11,7 +11,7 @@ SHARED = Path(__file__).with_name("templates")
 
 
 def render(template: str, folder: Path = SHARED, **values: Any) -> str:
-    """Fill in a template.
+    """Fill in a template; bytes of file names that are not UTF-8 become the replacement character.
 
     Args:
         template: its file's name.
@@ -25,4 +25,5 @@ def render(template: str, folder: Path = SHARED, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(**values)
+    text = environment.get_template(template).render(**values)
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -89,6 +89,18 @@ def test_a_wrapper_around_another_projects_names_is_taken_off_first(trained):
     assert found.keys() == state.keys()
 
 
+@pytest.mark.parametrize("wrapper", ["_orig_mod.", "model._orig_mod.module.", "net.model."])
+def test_wrappers_in_wrappers_are_taken_off(trained, wrapper):
+    state = trained.state_dict()
+    found, project = in_own_names(state, {f"{wrapper}{k}": v for k, v in state.items()})
+    assert project == "a training framework"
+    assert found.keys() == state.keys()
+    found, project = in_own_names(
+        state, {f"{wrapper}base.{k.removeprefix('backbone.')}": v for k, v in state.items()}
+    )
+    assert project == "BoT or TransReID"
+
+
 def test_the_models_own_names_stay(trained):
     state = trained.state_dict()
     found, project = in_own_names(state, state)
@@ -136,8 +148,13 @@ def test_a_neck_that_a_file_lacks_is_still_refused_for_an_evaluation(trained, tm
     torch.save({"state_dict": DIALECTS["torchreid, torchvision or timm"](trained.state_dict())}, path)
     checkpointer = Checkpointer(model_of())
     checkpointer.classes = 3
-    with pytest.raises(WeightsError, match=r"heads\.bottleneck\.0"):
+    with pytest.raises(
+        WeightsError, match=r"heads\.bottleneck\.0.*which may be MODEL\.HEADS\.WITH_BNNECK False, or"
+    ):
         checkpointer.load(str(path))
+    fitting = Checkpointer(model_of("MODEL.HEADS.WITH_BNNECK", "False"))
+    fitting.classes = 3
+    fitting.load(str(path))
 
 
 @pytest.mark.parametrize("evaluated", [True, False])

@@ -109,6 +109,12 @@ class TestDrawing:
         assert relative_files(again) == names
         assert filecmp.cmpfiles(folder, again, names, shallow=False) == (names, [], [])
 
+    def test_says_so_and_shows_no_bar_in_a_file(self, tmp_path, caplog, capsys):
+        with caplog.at_level("INFO"):
+            ensure_drawn(SMALL, tmp_path, workers=1)
+        assert re.fullmatch(r"drawing Tiny: \d+ images, once", caplog.messages[0])
+        assert capsys.readouterr().err == ""
+
     def test_drawn_once(self, folder, monkeypatch):
         monkeypatch.setattr(build, "_draw", lambda *_: pytest.fail("drawn again"))
         assert ensure_drawn(TINY, folder.parent) == folder

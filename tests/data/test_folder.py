@@ -68,6 +68,26 @@ def test_folders_and_table_are_the_same(folder, capsys):
     assert out.splitlines()[-1] == "counted: 2 of 2 queries have a match in the gallery"
 
 
+def test_a_table_may_be_named_instead_of_its_folder(folder, capsys):
+    write_table(folder)
+    assert check(folder / own.TABLE, capsys)[::2] == check(folder, capsys)[::2]
+    other = (folder / own.TABLE).rename(folder / "table.csv")
+    code, error, _ = check(other, capsys)
+    assert code == 2
+    assert error == f"error: {other} is a file: name the folder that holds labels.csv or the pictures"
+
+
+def test_a_broken_picture_is_named_once(folder, capsys):
+    path = next((folder / "query").glob("*/*.jpg"))
+    path.write_bytes(b"")
+    code, error, _ = check(folder, capsys)
+    assert code == 2
+    assert error == f"error: Image {path} cannot be read (the file is empty): replace or remove it."
+    shutil.copy(next((folder / "gallery").glob("*/*.jpg")), path)
+    shutil.rmtree(folder / "train")
+    assert "query: 2 pictures of 2 people by 1 camera\n" in check(folder, capsys)[2]
+
+
 def test_a_folder_may_be_named_as_below_the_datasets(folder, capsys, monkeypatch):
     monkeypatch.setenv("FASTREID_DATASETS", str(folder.parent))
     monkeypatch.chdir("/")
@@ -81,7 +101,7 @@ def test_people_of_both_sides_are_warned_of_once(folder, capsys, caplog):
     shutil.copytree(folder / "query" / "anna 0006", folder / "train" / "anna 0006")
     code, _, out = check(folder, capsys)
     assert code == 0
-    assert "warning: 1 people of the split train are in query or gallery, too (anna 0006)" in out
+    assert "warning: 1 person of the split train is in query or gallery, too (anna 0006)" in out
     data = own.FolderReID(str(folder.parent))
     data.show_train()
     data.show_test()

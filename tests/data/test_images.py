@@ -85,7 +85,8 @@ def test_broken_images_are_named(tmp_path, unpatched):
             read_image(str(path))
         assert "\n" not in str(caught.value)
         assert "<" not in str(caught.value)
-        assert ("it is not an image of a known format" in str(caught.value)) == (name != "cut.jpg")
+        assert ("it is not an image of a known format" in str(caught.value)) == (name == "text.jpg")
+        assert ("the file is empty" in str(caught.value)) == (name == "empty.jpg")
     with pytest.raises(DataError, match=r"nothing\.jpg does not exist"):
         read_image(str(tmp_path / "nothing.jpg"))
 

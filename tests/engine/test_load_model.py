@@ -1,12 +1,14 @@
 """A model is evaluated with the weights of all that its features pass, or not at all."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from fastreid_projects.config import load_config
-from fastreid_projects.engine.load_model import load_trained
+from fastreid_projects.engine.load_model import load_trained, trained_config
 from fastreid_projects.engine.trainer import Trainer
-from fastreid_projects.errors import WeightsError
+from fastreid_projects.errors import ConfigError, WeightsError
 
 BOT = "configs/demo/bagtricks_r18_demo.yml"
 MPN = "projects/MPN/configs/demo/mpn_naive_multitask_r18_demo.yml"
@@ -74,3 +76,19 @@ def test_mpn_is_tested_without_its_auxiliary_tasks(tmp_path):
     whole.load_state_dict(state)
     images = torch.rand(2, 3, 64, 32) * 255
     torch.testing.assert_close(model.eval()({"images": images}), whole({"images": images}))
+
+
+def test_weights_that_nobody_names_are_those_of_the_run(run_folder, tmp_path):
+    folder = Path(run_folder("MODEL.WEIGHTS", "start.pth"))  # as of a run that started from these
+    named = folder / "config.yaml"
+    for config in (str(folder), str(named)):
+        assert str(folder / "model_final.pth") == trained_config(config).MODEL.WEIGHTS
+        assert trained_config(config, "other.pth").MODEL.WEIGHTS == "other.pth"
+        assert trained_config(config, opts=["MODEL.WEIGHTS", "other.pth"]).MODEL.WEIGHTS == "other.pth"
+    (folder / "model_final.pth").unlink()
+    assert trained_config(str(named), opts=["OUTPUT_DIR", str(tmp_path)]).MODEL.WEIGHTS == "start.pth"
+    (folder / "log.txt").touch()  # a run that is not finished
+    with pytest.raises(ConfigError, match=r"no weights are named, and .*model_final\.pth does not exist"):
+        trained_config(str(folder))
+    with pytest.raises(ConfigError, match="does not hold a config"):
+        trained_config(str(tmp_path))

@@ -1,5 +1,8 @@
 """The faiss index: exact when flat, close when compressed, the same from disk, honest about what it cannot do."""
 
+from types import SimpleNamespace
+
+import faiss
 import numpy as np
 import pytest
 
@@ -80,8 +83,11 @@ def test_damaged_files_name_themselves(features, tmp_path):
     for text in ("[]", "7", "null", '"key"', "{}", "no json"):
         path.with_name("gallery.faiss.json").write_text(text)
         assert GalleryIndex.load_if_current(path, "k") is None
-    with pytest.raises(DataError, match=r"missing\.faiss"):
+    with pytest.raises(DataError, match=r"missing\.faiss does not exist"):
         GalleryIndex.load(tmp_path / "missing.faiss")
+    (tmp_path / "photo.jpg").write_bytes(b"1")
+    with pytest.raises(DataError, match=r"photo\.jpg\.json does not exist; name an index, or"):
+        GalleryIndex.load(tmp_path / "photo.jpg")
 
 
 @pytest.mark.parametrize("k", [0, 1201])
@@ -134,3 +140,50 @@ def test_all_that_is_left_can_be_found(features):
         index.remove(range(5, 1200))
         assert set(index.search(features[:1], 5)[1][0].tolist()) == {0, 1, 2, 3, 4}
         assert len(index) == 5
+
+
+@pytest.fixture
+def one_gpu(monkeypatch):
+    """A faiss that says it has a GPU and copies to it: what was copied, with which options."""
+    copied = []
+
+    def copy(index, options):
+        copied.append((index, options.useFloat16))
+        return faiss.clone_index(index)
+
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
+    monkeypatch.setattr(faiss, "GpuMultipleClonerOptions", SimpleNamespace, raising=False)
+    monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", copy, raising=False)
+    monkeypatch.setattr(faiss, "index_gpu_to_cpu", faiss.clone_index, raising=False)
+    return copied
+
+
+@pytest.mark.parametrize(("kind", "half"), [("flat", False), ("ivfpq", True)])
+def test_a_gpu_holds_the_index(features, kind, half, one_gpu, monkeypatch):
+    """A flat index stays exact; the tables of a compressed one are halved, or no block of a GPU holds them."""
+    monkeypatch.setattr(index_module, "_LEAST", 1000)
+    index = GalleryIndex.build(features, kind)
+    one_gpu.clear()
+    assert (index.search(features[:5], 1)[1][:, 0] == range(5)).all()
+    index.search(features[:5], 3)
+    assert one_gpu == [(index.index, half)]
+    index.remove([0])
+    assert 0 not in index.search(features[:1], 3)[1]
+    assert len(one_gpu) == 2
+
+
+def test_a_graph_and_more_neighbours_than_a_gpu_finds_stay_on_the_cpu(features, one_gpu):
+    GalleryIndex.build(features, "hnsw").search(features[:1], 1)
+    many = GalleryIndex.build(np.tile(features, (2, 1)))
+    assert many.search(features[:1], 2049)[0].shape == (1, 2049)
+    assert not one_gpu
+
+
+def test_a_gpu_that_cannot_hold_the_index_is_said(features, one_gpu, monkeypatch, caplog):
+    def full(index, options):
+        raise RuntimeError("Error in alloc:\nout of memory")
+
+    monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", full)
+    with caplog.at_level("WARNING"):
+        assert GalleryIndex.build(features).search(features[:1], 1)[1].tolist() == [[0]]
+    assert "searched on the CPU, as faiss cannot use the GPU: Error in alloc: out of memory" in caplog.text

@@ -1,6 +1,7 @@
 """A threshold at a wanted rate, kept in a file, of one model alone; the commands that fit and use it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,3 +99,15 @@ def test_datasets_tables_and_split_folders(run_folder, tiny_market, album, tmp_p
         assert Matcher.fit(extractor, str(source), rate=0.1, draws=2).fitted.people == 6
     with pytest.raises(DataError, match="whom it shows"):
         Matcher.fit(extractor, f"{album}/p00")
+
+
+def test_too_few_persons_and_pairs_say_what_is_possible(run_folder, album):
+    extractor = Extractor.from_config(run_folder())
+    with pytest.raises(DataError, match="all pictures show one person"):
+        Matcher.fit(extractor, [f"{album}/p00/c1_0.png"] * 2, ["anna", "anna"])
+    with pytest.raises(DataError, match=r"make 594: .* 0\.0017 \(--rate\) or more"):
+        Matcher.fit(extractor, Path(album), rate=1e-3)
+    two = [f"{album}/p00/c1_0.png", f"{album}/p01/c1_0.png"]
+    with pytest.raises(DataError, match=r"needs at least 2 pairs .* make 1: add pictures$"):
+        Matcher.fit(extractor, two, ["anna", "bert"], rate=0.9)
+    assert Matcher.fit(extractor, Path(album), rate=0.0017, draws=2).fitted.pairs_different == 594

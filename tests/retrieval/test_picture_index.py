@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,6 +63,7 @@ def test_pictures_are_added_and_removed_by_name(extractor, album, pictures):
     assert len(index) == 46
     assert index.search(pictures[4], 1)[0].picture.path == pictures[4]
     assert index.remove([pictures[4], "nowhere.png"]) == 1
+    assert index.remove(pictures[5]) == index.remove(Path(pictures[6])) == 1
     assert index.search(pictures[4], 1)[0].picture.path != pictures[4]
 
 
@@ -111,7 +113,9 @@ def test_the_command_on_folders_with_a_threshold(run_folder, album, tmp_path, ca
     words = ["--config-file", model, "--query", query, "--gallery", album, "--top-k", "4"]
     words += ["--index", index, "--threshold", threshold, "--output", str(tmp_path / "out")]
     assert run_command("search", words, "search") == 0, capsys.readouterr().err
-    assert "Open" in capsys.readouterr().out.splitlines()[-1]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-2] == "1 query, 36 pictures in the gallery"
+    assert printed[-1].startswith("Open")
     rows = list(csv.DictReader((tmp_path / "out" / "search.csv").open()))
     assert [row["rank"] for row in rows] == ["1", "2", "3", "4"]
     assert rows[0]["gallery"] == query
@@ -145,8 +149,50 @@ def test_mistakes_are_sentences(run_folder, album, tmp_path, monkeypatch, capsys
     assert said in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_a_folder_of_own_pictures_is_a_dataset(run_folder, album, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for person in ("p00", "p01", "p02"):
+        for split, camera in (("train", 1), ("query", 1), ("gallery", 2)):
+            target = tmp_path / "shop" / split / f"{split[0]}{person}".replace("g", "q") / f"c{camera}_0.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(next(Path(album, person).glob(f"c{camera}_*")), target)
+    assert run_command("search", ["--config-file", run_folder(), "--query", "shop"], "search") == 0
+    assert "3 queries, 3 pictures in the gallery\nRank-1 " in capsys.readouterr().out
+
+
 def test_a_gallery_of_nothing(extractor, album):
     index = PictureIndex.build(extractor, album)
     index.remove([picture.path for picture in index.pictures.values()])
     with pytest.raises(ConfigError, match="0 image"):
         index.search(f"{album}/p00/c1_0.png")
+
+
+def test_galleries_in_all_forms(extractor, album, tmp_path):
+    for gallery in (Path(album), [album], [Path(album)], sorted(Path(album).glob("*/*"))):
+        assert len(PictureIndex.build(extractor, gallery)) == 36
+    (Path(album) / ".trash").mkdir()
+    for hidden in ("p00/._c1_0.png", ".trash/c1_0.png"):  # as file managers leave them
+        (Path(album) / hidden).write_bytes(b"no picture")
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / "album").symlink_to(album)
+    assert len(PictureIndex.build(extractor, tmp_path / "link")) == 36
+
+
+def test_file_names_of_any_bytes(run_folder, album, tmp_path, capsys):
+    odd = os.fsdecode(os.fsencode(album) + b"/p\xe9")
+    os.rename(f"{album}/p00", odd)
+    os.rename(f"{album}/p01/c1_0.png", f'{album}/p01/\u4eba, "a\nb.png')
+    words = [
+        "--config-file",
+        run_folder(),
+        "--query",
+        odd,
+        "--gallery",
+        album,
+        "--output",
+        str(tmp_path / "o"),
+    ]
+    assert run_command("search", words, "search") == 0, capsys.readouterr().err
+    rows = list(csv.DictReader((tmp_path / "o" / "search.csv").open(errors="surrogateescape", newline="")))
+    assert rows[0]["query"] == f"{odd}/c1_0.png"
+    assert "p\ufffd/c1_0.png" in (tmp_path / "o" / "search.html").read_text(encoding="utf-8")

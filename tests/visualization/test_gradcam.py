@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 from fastreid_projects import plugins
+from fastreid_projects.commands.table import run_command
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.visualization.gradcam import (
     gradcam,
@@ -270,3 +271,17 @@ def test_single_images_are_written(tmp_path, tiny_cfg):
     cfg.MODEL.WEIGHTS = ""
     with pytest.raises(ConfigError, match=r"needs MODEL\.WEIGHTS"):
         write_gradcam(cfg, [str(tmp_path / "a.png")], tmp_path / "out")
+
+
+def test_a_runs_folder_needs_no_weights(run_folder, pictures, tmp_path, capsys):
+    words = [
+        "--config-file",
+        run_folder(),
+        "--images",
+        *pictures[:2],
+        "--pair",
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    assert run_command("gradcam", words, "gradcam") == 0, capsys.readouterr().err
+    assert Path(capsys.readouterr().out.strip()).is_file()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -24,6 +25,7 @@ from fastreid_projects.errors import DataError
 from fastreid_projects.files import locked
 from fastreid_projects.workers import WorkerContext
 
+logger = logging.getLogger("fastreid.projects.demo")
 MARKER = "demo.json"
 _CHUNK = 32
 
@@ -115,7 +117,8 @@ def _draw_frames(plan: DemoPlan, folder: Path, workers: int | None) -> None:
     chunks = [frames[i : i + _CHUNK] for i in range(0, len(frames), _CHUNK)]
     workers = min(workers or os.cpu_count() or 1, os.cpu_count() or 1, len(chunks) // 4)
     done = 0
-    with tqdm(total=len(frames), desc=f"drawing {plan.spec.name}", unit="image") as progress:
+    logger.info("drawing %s: %d images, once", plan.spec.name, len(frames))
+    with tqdm(total=len(frames), desc=f"drawing {plan.spec.name}", unit="image", disable=None) as progress:
         if workers > 1:
             with contextlib.suppress(BrokenProcessPool), _pool(workers) as pool:
                 for count in pool.map(_draw_chunk, chunks, [folder] * len(chunks)):

@@ -130,7 +130,8 @@ def remarks(pictures: Pictures, folder: str) -> list[str]:
     twice = sorted(trained & {entry.pid for entry in pictures.entries if entry.split != "train"})
     if twice:
         said.append(
-            f"{len(twice)} people of the split train are in query or gallery, too ({_some(twice)}): a model knows "
+            f"{len(twice)} {'person' if len(twice) == 1 else 'people'} of the split train "
+            f"{'is' if len(twice) == 1 else 'are'} in query or gallery, too ({_some(twice)}): a model knows "
             "them, and its scores are too good; give each person to one side"
         )
     return said

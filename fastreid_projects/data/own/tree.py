@@ -10,6 +10,7 @@ from fastreid_projects.data.images import is_picture
 from fastreid_projects.data.own.cameras import camera_of
 from fastreid_projects.data.own.entries import NO_CAMERA, SPLITS, TABLE, Entry, Pictures
 from fastreid_projects.errors import DataError
+from fastreid_projects.files import visible_files
 
 _OF_FILE_MANAGERS = ("thumbs.db", "desktop.ini")
 _BESIDE = "beside the persons' folders"
@@ -48,11 +49,10 @@ def _files(folder: Path) -> Iterator[tuple[str, ...]]:
 
     A file right in the folder has "" for its split.
     """
-    for here, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if name[:1] != ".")
+    for here, names in visible_files(folder):
         parts = Path(here).relative_to(folder).parts
-        for name in sorted(files):
-            if name[:1] != "." and name.lower() not in _OF_FILE_MANAGERS:
+        for name in names:
+            if name.lower() not in _OF_FILE_MANAGERS:
                 yield (*(parts or ("",)), name)
 
 

@@ -19,7 +19,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config-file",
         required=True,
-        help="the interpreter's or another model's yaml, or its run's config.yaml",
+        help="the interpreter's or another model's yaml, or the folder of its run",
     )
     parser.add_argument(
         "--weights", default="", help="its checkpoint; by default model_final.pth of OUTPUT_DIR"

@@ -387,6 +387,7 @@ def test_a_run_is_explained_from_another_folder(tool, amd_config, tmp_path, monk
     assert json.loads((run / "explain" / "report.json").read_text()) == first
     monkeypatch.chdir(run)
     assert explain(["--config-file", "config.yaml", *call]) == 0
+    assert explain(["--config-file", ".", *call]) == 0
 
 
 @pytest.mark.parametrize("maps", ["contributions", "attention"])

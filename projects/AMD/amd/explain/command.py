@@ -16,6 +16,7 @@ from fastreid_projects.config import load_config
 from fastreid_projects.data.attributes import UNKNOWN
 from fastreid_projects.data.images import as_rgb
 from fastreid_projects.data.sources import is_own_dataset
+from fastreid_projects.engine.load_model import run_config
 from fastreid_projects.engine.trainer import final_weights
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.retrieval.rank_lists import (
@@ -49,6 +50,7 @@ def explain(args: argparse.Namespace) -> Path:
     for name in ("queries", "attributes", "top_k"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it has to be at least 1")
+    args.config_file = run_config(args.config_file)
     run, weights = _run(args)
     folder = Path(args.output or run / "explain")
     check_folder(folder)
@@ -87,7 +89,9 @@ def explain(args: argparse.Namespace) -> Path:
         explanation.averages = average(explainer, queries)
     report = write_explanation(explanation, folder, args.attributes)
     pairs = len(explanation.all_pairs)
-    print(f"{pairs} pairs explained in {time.perf_counter() - started:.1f} s: {report}")
+    print(
+        f"{pairs} {'pair' if pairs == 1 else 'pairs'} explained in {time.perf_counter() - started:.1f} s: {report}"
+    )
     return report
 
 

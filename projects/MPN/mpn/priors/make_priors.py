@@ -136,7 +136,8 @@ def make_priors(
     cores = os.cpu_count() or 1
     workers = max(min(workers or cores, cores, len(missing) // _CHUNK), 1)
     chunks = [missing[i : i + _CHUNK] for i in range(0, len(missing), _CHUNK)]
-    with tqdm(total=len(images), initial=len(images) - len(missing), unit="image", desc=provider) as bar:
+    done = len(images) - len(missing)
+    with tqdm(total=len(images), initial=done, unit="image", desc=provider, disable=None) as bar:
         for count in make_masks(chunks, provider, options, folder, workers):
             bar.update(count)
     return summarize(images, folder, made=len(missing))
