@@ -67,7 +67,7 @@ class Extractor:
         normalize: features of unit length.
         batch_size: pictures in memory together.
         workers: processes that read pictures; threads for a generator's.
-        digest: what :func:`.engine.load_model.model_digest` says of the model.
+        digest: the model's :func:`.engine.load_model.model_digest`.
 
     Raises:
         ConfigError: the model gives classes, not features.

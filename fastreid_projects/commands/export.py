@@ -11,7 +11,8 @@ def argument_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = AnyOrderParser(description=__doc__)
     parser.add_argument(
-        "--output", help="the ONNX file (default: OUTPUT_DIR/model.onnx); a .json file is written beside it"
+        "--output",
+        help="the ONNX file (default: OUTPUT_DIR/model.onnx); a .json file that describes it is written beside it",
     )
     add_config_arguments(parser)
     return parser

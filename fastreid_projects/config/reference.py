@@ -21,7 +21,7 @@ from fastreid_projects.config.values import all_keys, get_key
 from fastreid_projects.plugins import PAPERS, SHARED_KEYS, own_cfg
 
 HOST_WORDS = Path(__file__).with_name("host_keys.yml")
-"""What is said of FastReID's keys where its own comments say nothing, or less."""
+"""Descriptions of FastReID's keys whose own comments are missing or say less."""
 _HOST_PATCHES = Path(__file__).parents[1] / "host"
 OWN, HOST = "own", "fastreid"
 _TITLES = {

@@ -65,7 +65,7 @@ def test_what_cannot_be_shared():
 def test_the_set_of_an_item():
     items = [("a", "demo_test_3"), ("b", "demob_3"), ("c", "msmt17_3")]
     assert sets_of(items, ("DemoReIDB", "MSMT17", "DemoReID")) == [2, 0, 1]
-    with pytest.raises(ConfigError, match="have the same: leave one of them out"):
+    with pytest.raises(ConfigError, match="have the same ones: leave one of them out"):
         sets_of(items, ("VehicleID", "SmallVehicleID"))
     with pytest.raises(DataError, match=r"c is of none of DATASETS\.NAMES \(DemoReID, DemoReIDB\)"):
         sets_of(items, ("DemoReID", "DemoReIDB"))

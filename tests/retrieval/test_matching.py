@@ -49,7 +49,7 @@ def test_only_its_own_model_reads_it(run_folder, album, tmp_path):
     ):
         with pytest.raises(WeightsError, match="belongs to another model"):
             Matcher.load(path, other)
-    with pytest.raises(DataError, match="holds no distances"):
+    with pytest.raises(DataError, match="does not contain distances"):
         again.det_curve()
 
 
@@ -96,5 +96,5 @@ def test_datasets_tables_and_split_folders(run_folder, tiny_market, album, tmp_p
     (tmp_path / "labels.csv").write_text("path,pid,camid,split\n" + "\n".join(rows))
     for source in (tmp_path / "labels.csv", tmp_path):
         assert Matcher.fit(extractor, str(source), rate=0.1, draws=2).fitted.people == 6
-    with pytest.raises(DataError, match="whom it shows"):
+    with pytest.raises(DataError, match="who is in its pictures"):
         Matcher.fit(extractor, f"{album}/p00")

@@ -194,7 +194,7 @@ def test_any_model_searches_a_dataset(tool, target_files, capsys):
     assert 0 <= data["Rank-1"] <= 100
     assert len(data["pairs"]) == 4
     assert tool("--average-maps", **own) != 0
-    assert "which only an interpreter knows" in capsys.readouterr().err
+    assert "which only an interpreter has" in capsys.readouterr().err
 
 
 def test_a_dataset_gives_the_evaluations_rank_1(tool, amd_config):
@@ -534,7 +534,7 @@ def test_weights_of_another_attribute_set(tool, capsys):
 
 def test_weights_that_are_missing_or_no_interpreters(tool, capsys, target_files, tmp_path):
     assert "none.pth" in refused(tool, capsys, weights=tmp_path / "none.pth")
-    assert "holds no interpreter" in refused(tool, capsys, weights=target_files[1])
+    assert "does not hold an interpreter" in refused(tool, capsys, weights=target_files[1])
 
 
 def test_a_folder_that_cannot_be_written(tool, capsys, tmp_path):
@@ -557,7 +557,7 @@ def test_a_folder_with_foreign_files_is_left_alone(tmp_path, files):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    with pytest.raises(DataError, match="no earlier explanation"):
+    with pytest.raises(DataError, match="not part of an explanation"):
         write_explanation(Explanation("t"), tmp_path, 1)
     assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()} == set(files)
 

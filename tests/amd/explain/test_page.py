@@ -176,7 +176,7 @@ def test_it_answers_first_and_measures_last(html, page):
         "Do two photographs show the same person?",
         "How to read this",
         "Pair 1",
-        "All of it, also where it is bad",
+        "All measures of the evaluation, good or bad",
         "81.20",
     ]
     assert sorted(order, key=text.index) == order
@@ -254,7 +254,7 @@ def test_nothing_differs_without_a_label_or_a_number(tmp_path):
     page = Page(write_report(tmp_path / "r.html", "t", [pair]).read_text("utf-8"))
     assert "differs" not in page.by_class["pair"][0]
     assert page.by_class["phrase"] == ["thing 0", "thing 1"]
-    assert "no label says whether it is the same person" in page.text
+    assert "no label: same person or not" in page.text
 
 
 def test_it_shows_each_pair(page):
@@ -266,7 +266,7 @@ def test_it_shows_each_pair(page):
     assert page.by_class["verdict"] == [
         "by the labels: different persons",
         "by the labels: the same person",
-        "no label says whether it is the same person",
+        "no label: same person or not",
     ]
     for text in ("The nearest.", "mAP", "Trained on drawn images."):
         assert text in page.text
@@ -349,7 +349,7 @@ def test_attention_has_one_scale_for_both_images_of_a_row(tmp_path):
     both = np.concatenate([first.query_map.ravel(), first.gallery_map.ravel()])
     low, high = np.percentile(both.astype(np.float32), (1, 99))
     assert f"{low:.3g} (dark) to {high:.3g} (bright)" in page.by_class["range"][1]
-    assert "not what came of it" in page.text
+    assert "not what it found" in page.text
 
 
 def test_what_has_no_place_is_printed(tmp_path):

@@ -54,7 +54,7 @@ def test_the_suffixes_that_are_there_are_said(root):
 @pytest.mark.parametrize("name", TRAIN_ONLY)
 def test_sets_for_training_alone_say_so(name, root):
     LAYOUTS[name](root)
-    with pytest.raises(DataError, match=rf"{name} has no gallery images: .* for training alone"):
+    with pytest.raises(DataError, match=rf"{name} has no gallery images: .* for training only"):
         subset(build_dataset(name), name, "gallery")
 
 
