@@ -142,14 +142,14 @@ def test_cameras(name, tmp_path):
 
 def test_a_folder_and_a_name_of_two_cameras(tmp_path):
     draw(tmp_path / "query" / "anna" / "cam1" / "c2_1.jpg", 1)
-    with pytest.raises(DataError, match=r"cam1/c2_1\.jpg says the cameras 1 and 2"):
+    with pytest.raises(DataError, match=r"cam1/c2_1\.jpg names the cameras 1 and 2"):
         own.read_pictures(tmp_path)
 
 
 def test_cameras_are_all_or_none(folder, capsys):
     path = next((folder / "train").glob("*/*.jpg"))
     path.rename(path.with_name("portrait.jpg"))
-    assert "portrait.jpg does not say its camera, as 23 of 24 pictures do" in check(folder, capsys)[1]
+    assert "portrait.jpg does not name its camera, but 23 of 24 pictures do" in check(folder, capsys)[1]
 
 
 def test_every_suffix_that_pillow_reads_is_read(folder):

@@ -148,7 +148,7 @@ def test_a_compiled_backbone_gives_the_same_in_value_and_gradient():
 
 
 def test_compiling_needs_a_backbone():
-    with pytest.raises(ConfigError, match=r"Linear has no backbone that it calls as a whole: set it False"):
+    with pytest.raises(ConfigError, match=r"Linear does not call its backbone as a whole: set it False"):
         compile_backbone(nn.Linear(1, 1))
 
 

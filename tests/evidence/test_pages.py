@@ -218,7 +218,7 @@ def test_the_command_writes_them(output, tmp_path, monkeypatch, capsys):
         ("P: [{claim: c, where: w, tables: [other], value: a}]", "the table other, which"),
         (
             "P: [{claim: c, where: w, tables: [table], higher: a, lower: x}]",
-            "the row x, which the table table",
+            "the row x, which is not in the table table",
         ),
     ],
 )

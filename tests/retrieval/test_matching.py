@@ -31,7 +31,7 @@ def test_people_by_a_list_and_without_cameras(run_folder, album, pictures):
     extractor = Extractor.from_config(run_folder())
     matcher = Matcher.fit(extractor, pictures, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4], rate=0.1, draws=5)
     assert (matcher.fitted.pairs_same, matcher.fitted.pairs_different) == (5, 40)
-    with pytest.raises(DataError, match="10 pictures need as many persons, not 3"):
+    with pytest.raises(DataError, match="10 pictures need 10 persons, not 3"):
         Matcher.fit(extractor, pictures, [1, 2, 3])
 
 

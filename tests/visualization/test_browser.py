@@ -188,7 +188,7 @@ def test_search_by_person_and_file(page, typed, expected):
 
 
 def test_filters(page):
-    choose(page, "mark", "the same person, by the labels (2)")
+    choose(page, "mark", "the same person (by the labels) (2)")
     assert shown(page) == ["pair1", "pair3"]
     choose(page, "mark", "wrong matches (1)")
     assert shown(page) == ["pair2"]

@@ -356,7 +356,7 @@ def test_what_has_no_place_is_printed(tmp_path):
     entry = replace(contribution(0, 1.0), value=1.5, rest=0.5)
     pair = replace(explain([1.0], 1.5), contributions=[entry])
     page = Page(write_report(tmp_path / "r.html", "t", [pair]).read_text("utf-8"))
-    (row,) = [t for t in page.by_class["range"] if "without a place" in t]
+    (row,) = [t for t in page.by_class["range"] if "in no cell" in t]
     query, gallery, rest, together = map(
         Decimal, re.findall(r"[+-]?\d+\.\d+", row.partition("Strongest")[0].replace("−", "-"))
     )
@@ -468,7 +468,7 @@ def test_inputs_that_cannot_be_explained():
         contribution(0, -0.1)
     with pytest.raises(DataError, match="contribution of 'a0'"):
         contribution(0, float("nan"))
-    with pytest.raises(DataError, match="map of 'hat' on the gallery image holds NaN"):
+    with pytest.raises(DataError, match="map of 'hat' on the gallery image contains NaN"):
         AttributeContribution("hat", "hat", 0.1, None, np.ones((2, 2)), np.full((2, 2), np.nan))
     with pytest.raises(DataError, match="no contributions"):
         replace(explain([], 1.0), whole=None)

@@ -121,7 +121,7 @@ def _labels(
     if own is None:
         return None
     if isinstance(wanted, OwnAttributes) and not any(place.is_file() for place in _places(dataset, own)):
-        return None  # without its file, a published set that is not asked for is no error
+        return None  # a published set that nobody asked for may lack its file
     return own, read_attribute_file(attribute_file(dataset, own), own).matrix(pids)
 
 

@@ -91,7 +91,7 @@ _TOLD = {
         "base_Brier",
         "",
     ),
-    "words_error": ("mean error of the stated per cent numbers, in points (low is good)", "", "", ""),
+    "words_error": ("mean error of the stated percentages, in points (low is good)", "", "", ""),
     "words_told": ("attributes on which the words say anything, per cent", "", "", ""),
     "words_right": (
         "attributes said to differ that do, per cent; by chance: as many words on random pairs",

@@ -52,6 +52,6 @@ def in_words(shares: Sequence[float] | None) -> str:
 
 
 def _whole_percents(shares: Sequence[float]) -> list[int]:
-    """Return the shares as whole per cent numbers that add up to 100."""
+    """Return the shares as whole percentages that add up to 100."""
     ends = [round(100 * sum(shares[: i + 1])) for i in range(3)]
     return [ends[0], ends[1] - ends[0], 100 - ends[1]]

@@ -6,7 +6,7 @@ from fastreid_projects.data.attributes import Attribute
 
 from .answer import AttributeWord, Verdict
 
-# The per cent number from which each word is used, the firmest first; below all of them nothing is claimed.
+# The percentage from which each word is used, the firmest first; below all of them nothing is claimed.
 WORDS = ((95, "almost certainly"), (75, "probably"))
 _MOST = 99  # per cent: an estimate is never certain
 
