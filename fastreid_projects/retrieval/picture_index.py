@@ -209,7 +209,7 @@ class PictureIndex:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise DataError(
-                f"the names of the index, {_names(path)}, cannot be read: {reason}; remove the index to build it again"
+                f"the names of the index in {_names(path)} cannot be read: {reason}; remove the index to build it again"
             ) from error
         index = cls(extractor, gallery, {}, {})
         for number, file, pid, camid, people, state in rows:
