@@ -1,4 +1,4 @@
-"""AMD on attributes of one's own: check, train target and interpreter, evaluate, explain; which attributes it takes."""
+"""AMD on own attributes: check, train target and interpreter, evaluate, explain; the choice of attributes."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Attributes of one's own: the words, the tables, every mistake with its file and line, and the check command."""
+"""Own attributes: the words, the tables, every mistake with its file and line, and the check command."""
 
 from pathlib import Path
 
@@ -423,7 +423,7 @@ def test_counts_of_a_person_with_pictures_of_both_values():
 
 
 def test_the_example_of_the_documentation(root, capsys):
-    """Its tables and words as they stand there."""
+    """The tables and words exactly as in the documentation."""
     text = (Path(__file__).parents[2] / "docs" / "own_attributes.md").read_text()
     blocks = [block.partition("\n")[2] for block in text.split("```")[1::2]]
     table = next(block for block in blocks if block.startswith("path,pid"))

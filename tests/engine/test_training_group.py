@@ -1,4 +1,4 @@
-"""TRAINING: what is computed otherwise gives the same; what cannot work is refused in one sentence."""
+"""TRAINING: other ways to compute give the same result; what cannot work is refused in one sentence."""
 
 import shutil
 
@@ -20,7 +20,7 @@ from fastreid_projects.modeling.compiling import compile_backbone
 
 
 class Classifier(nn.Module):
-    """No norm: an image's output depends on that image alone."""
+    """No norm: the output for an image depends only on that image."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Pages of results: statements are judged by kept records, and what has none is not measured yet."""
+"""Pages of results: statements are judged by kept records; without a record they are not measured yet."""
 
 import json
 import re

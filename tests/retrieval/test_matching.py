@@ -1,4 +1,4 @@
-"""A threshold at a wanted rate, kept in a file, of one model alone; the commands that fit and use it."""
+"""A threshold for a wanted rate, kept in a file, that belongs to one model; the commands that fit and use it."""
 
 import json
 

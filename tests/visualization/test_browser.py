@@ -282,7 +282,7 @@ def test_a_phone_needs_no_scrolling_sideways(driver, report):
 
 
 def test_on_paper(page):
-    """All pairs, none of the tools; what a filter leaves, with a sentence."""
+    """It shows all pairs and no tools; if filtered, only the matching pairs, with a sentence."""
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert len(shown(page)) == 5
     assert not page.find_element(By.ID, "browse").is_displayed()

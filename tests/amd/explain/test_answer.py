@@ -1,4 +1,4 @@
-"""What an explanation answers: where a distance stands, words no firmer than their number, a drawn scale."""
+"""The answer of an explanation: how a distance compares, statements no firmer than their number, a drawn scale."""
 
 import json
 import xml.etree.ElementTree as ET

@@ -1,4 +1,4 @@
-"""The report: parses, stands alone, its printed numbers add up, and it says what is wrong with its input."""
+"""The report: it parses, is self-contained, its printed numbers add up, and it refuses wrong input."""
 
 import json
 import re

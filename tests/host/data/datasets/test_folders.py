@@ -1,4 +1,4 @@
-"""What is not found is said with what lies there; of two versions it is said which is read."""
+"""An error for a missing file says what the folder holds; of two versions, the log says which is read."""
 
 import shutil
 
