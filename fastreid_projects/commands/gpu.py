@@ -1,4 +1,4 @@
-"""Run tests, benchmarks and short runs on a GPU in parts that end by themselves, and write a page."""
+"""Run tests, benchmarks and short runs on a GPU, in parts with a time limit each, and write a page."""
 
 from __future__ import annotations
 

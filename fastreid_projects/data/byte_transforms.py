@@ -171,7 +171,9 @@ def as_bytes(transforms: Any, *, exact: bool = True) -> Any:
     floats += [step for step in after[:1] if not _can_be_drawn(step)] + after[1:]
     if floats:
         names = ", ".join(dict.fromkeys(type(step).__name__ for step in floats))
-        logger.info(f"Images travel as floats, four times their bytes: {names} needs them")
+        logger.info(
+            f"Images are loaded as floats, which takes four times the memory of bytes, because of {names}"
+        )
         return transforms
     erasing = after[0] if after else None
     if exact:

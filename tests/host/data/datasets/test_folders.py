@@ -40,7 +40,7 @@ def test_both_versions_of_msmt17(root, host_log):
     assert not host_log.messages
     msmt17(root)
     assert "MSMT17_V1" in build_dataset("MSMT17").train[0][0]
-    assert any("MSMT17_V2 lies beside it and is not read" in message for message in host_log.messages)
+    assert any("MSMT17_V2 is beside it and is not read" in message for message in host_log.messages)
 
 
 def test_the_suffixes_that_are_there_are_said(root):
