@@ -139,14 +139,14 @@ def changed(old, new):
 WORDS = [
     ("", "attributes.yaml is empty"),
     ("ignored: [note]\n", "has no 'attributes'"),
-    ("attributes: [backpack]\n", "line 1: attributes has to be a mapping"),
+    ("attributes: [backpack]\n", "line 1: attributes must be a mapping"),
     (changed("    phrase: backpack\n", ""), "line 2: 'backpack' has no phrase; add words for it"),
     (changed("phrase: backpack", "phrase:"), "line 3: the phrase of 'backpack' is empty"),
     (changed("short: short sleeves", "short: "), "line 7: the phrase of 'short' of 'Sleeves' is empty"),
-    (changed("short: short sleeves", "short: long sleeves"), "have 'short' or its phrase twice"),
-    (changed("[red, blue, dark green]", "[red, blue, Red]"), "line 11: the values of 'top' have 'Red'"),
+    (changed("short: short sleeves", "short: long sleeves"), "contain 'short' or its phrase twice"),
+    (changed("[red, blue, dark green]", "[red, blue, Red]"), "line 11: the values of 'top' contain 'Red'"),
     (changed("[red, blue, dark green]", "[red]"), "line 11: the values of 'top' have to be at least two"),
-    (changed("[red, blue, dark green]", "red"), "line 11: the values of 'top' has to be a mapping"),
+    (changed("[red, blue, dark green]", "red"), "line 11: the values of 'top' must be a mapping"),
     (changed("[red, blue, dark green]", "[red, blue, '?']"), "'?' of 'top' means unknown in a table"),
     (changed("level: image", "level: picture"), "line 10: the level of 'top' is 'picture'; it has to be"),
     (
@@ -244,7 +244,7 @@ TABLES = [
         replaced(5, ",0,,", ",yes,,"),
         "labels.csv, line 5, column backpack: 'bert' has 'yes' here and 'no' in",
     ),
-    (replaced(5, ",0,,", ",yes,,"), "line 4; correct one of both, or write 'level: image' under 'backpack'"),
+    (replaced(5, ",0,,", ",yes,,"), "line 4; correct one of them, or write 'level: image' under 'backpack'"),
     (
         replaced(2, ",x", ",x,more"),
         "labels.csv, line 2: there are more cells than columns, the last one is 'more'",
@@ -260,7 +260,7 @@ TABLES = [
     ),
     (
         {**NO_SLEEVES, "persons": ["pid,sleeves", "anna,long", "", "anna,long"]},
-        "attributes.csv, line 4: 'anna' has",
+        "attributes.csv, line 4: 'anna' already has",
     ),
     ({**NO_SLEEVES, "persons": ["pid,sleeves", ",long"]}, "attributes.csv, line 2: the column pid is empty"),
     ({**NO_SLEEVES, "persons": ["person,sleeves", "anna,long"]}, "attributes.csv has no column 'pid'"),
@@ -350,7 +350,7 @@ def test_identities_of_another_dataset(market):
     assert label_identities(words, []).shape == (0, 5)
     with (market / "attributes.csv").open("a") as file:
         file.write("\n02,no,,")
-    with pytest.raises(DataError, match=r"line 7: '02' has .*line 2 already"):
+    with pytest.raises(DataError, match=r"line 7: '02' already has .*line 2"):
         label_identities(words, [])
     (market / "attributes.csv").write_text("pid,backpack,sleeves,top\nanna,no,,\n")
     with pytest.raises(DataError, match="line 2: the pid 'anna' is not a number"):
