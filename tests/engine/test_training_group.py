@@ -164,7 +164,7 @@ def test_compiling_needs_a_backbone():
         (("TRAINING.ACCUMULATION", 4), r"4 does not divide the 8 images .* \(DATALOADER\.NUM_INSTANCE 4\)"),
         (
             ("TRAINING.FUSED", True, "SOLVER.OPT", "RAdam"),
-            r"no fused update for SOLVER\.OPT RAdam: take one of",
+            r"no fused update for SOLVER\.OPT RAdam: use one of",
         ),
         (("TRAINING.FUSED", True, "SOLVER.OPT", "Lamb"), r"no fused update for SOLVER\.OPT Lamb"),
         (
