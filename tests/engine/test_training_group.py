@@ -158,7 +158,7 @@ def test_compiling_needs_a_backbone():
         (("TRAINING.EMA", 1.0), r"TRAINING\.EMA is 1\.0 but has to be in \[0, 1\)"),
         (
             ("TRAINING.EMA", 0.9, "TEST.PRECISE_BN.ENABLED", True),
-            r"TEST\.PRECISE_BN\.ENABLED .* set one of them",
+            r"TEST\.PRECISE_BN\.ENABLED .* switch one of them off",
         ),
         (("TRAINING.ACCUMULATION", 0), r"TRAINING\.ACCUMULATION is 0 but has to be at least 1"),
         (("TRAINING.ACCUMULATION", 4), r"4 does not divide the 8 images .* \(DATALOADER\.NUM_INSTANCE 4\)"),
