@@ -219,7 +219,7 @@ class Extractor:
 
     @torch.no_grad()
     def _features(self, images: Tensor) -> Tensor:
-        """Features (B, D) of images (B, 3, h, w), on the CPU."""
+        """Return features (B, D) of images (B, 3, h, w), on the CPU."""
         images = images.to(self.device, non_blocking=True)
         mirrored = images.flip(3) if self.flip else None  # before a model normalises its input in place
         with evaluating(self.model):
