@@ -85,7 +85,7 @@ def test_by_the_hosts_cache(build_amd, target_files, imagenet, tmp_path, log):
 
 def test_a_target_that_starts_from_noise(build_amd, log):
     assert_starts_from_the_target(build_amd())
-    assert "MODEL.BACKBONE.PRETRAIN False" in log()
+    assert "MODEL.BACKBONE.PRETRAIN to False" in log()
 
 
 @pytest.mark.parametrize("path, words", [("", "could not be downloaded"), ("gone.pth", "gone.pth")])

@@ -29,7 +29,7 @@ def test_what_lies_there_is_named_what_is_alike_first(tmp_path):
 def test_msmt17_under_another_name(root):
     (root / "MSMT17").mkdir()
     with pytest.raises(
-        DataError, match=r"neither .*MSMT17_V1 nor MSMT17_V2 is not found: .* holds MSMT17; let"
+        DataError, match=r"neither .*MSMT17_V1 nor MSMT17_V2 is not found: .* holds MSMT17; set"
     ):
         build_dataset("MSMT17")
 
