@@ -135,7 +135,7 @@ def test_any_layer_can_be_named(tiny_cfg, resnet18):
         ConfigError, match=r"has no layer 'backbone\.layer9'; names start with backbone, heads"
     ):
         named_layer(model, "backbone.layer9")
-    with pytest.raises(ConfigError, match="'heads' of Baseline gives no feature map"):
+    with pytest.raises(ConfigError, match="'heads' of Baseline returns no feature map"):
         gradcam(model, images(1), layers=named_layer(model, "heads"))
     with pytest.raises(ConfigError, match="is not used in evaluation"):
         gradcam(model, images(1), layers=named_layer(model, "heads.cls_layer"))
