@@ -240,12 +240,12 @@ def test_an_answer_comes_before_the_maps(tmp_path):
 
 def test_a_number_is_explained_where_one_is_said(tmp_path):
     pair = unlabelled(explain([0.5, 0.25], 0.75, same=None), ANSWER)
-    said = "per cent number beside an attribute"
+    said = "percentage in brackets"
     assert said in Page(write_report(tmp_path / "r.html", "t", [pair]).read_text("utf-8")).text
     untold = replace(ANSWER, words=(AttributeWord("a0", "thing 0: cannot be told", None, "unknown"),))
     page = Page(write_report(tmp_path / "r.html", "t", [replace(pair, answer=untold)]).read_text("utf-8"))
     assert said not in page.text
-    assert "Cannot be told: thing 0." in page.text
+    assert "Cannot tell: thing 0." in page.text
 
 
 def test_nothing_differs_without_a_label_or_a_number(tmp_path):
