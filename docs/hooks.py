@@ -1,7 +1,7 @@
-"""What mkdocs builds beside the files of docs/: READMEs, config keys and notebooks; and links that lead out of docs/.
+"""A hook of mkdocs.yml: add pages for READMEs, config keys and notebooks, and rewrite links that leave docs/.
 
-A hook of mkdocs.yml. A link to a file of the repository that has a page leads to that page, any other to the
-repository. Pictures from elsewhere (badges) are left out: no page fetches anything.
+A link to a file of the repository leads to the file's page if it has one, or else to the repository. External images
+(badges) are left out, so that pages do not load anything from elsewhere.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PAGES = {
         for p in ROOT.glob("projects/*/README.md")
     },
 }
-"""Files outside of docs/ and the pages that they are."""
+"""The pages made from files outside of docs/."""
 SOURCES = {page: source for source, page in PAGES.items()}
 PAPER_NEEDS = (
     "*Needs the dataset that a config's folder is named after; configs in `demo` draw theirs. "
@@ -48,7 +48,7 @@ _FROM_ELSEWHERE = re.compile(r"\[?!\[[^\]]*\]\(https?://[^)]*\)(?:\]\([^)]*\))?\
 
 @event_priority(100)  # before mkdocstrings, which looks at its paths then
 def on_config(config: Any) -> Any:
-    """Lay the package out as it is installed, papers inside, for mkdocstrings to read; each build has its own."""
+    """Create a layout of the package as installed, with the papers, for mkdocstrings; each build has its own."""
     laid = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, laid, ignore_errors=True)
     config.plugins["mkdocstrings"].config.handlers["python"]["paths"] = [laid]
@@ -61,7 +61,7 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages that no file of docs/ is."""
+    """Add the pages that are not files in docs/."""
     made = {page: (ROOT / source).read_text(encoding="utf-8") for source, page in PAGES.items()}
     made |= {f"reference/keys/{name}.md": text for name, text in key_pages().items()}
     made |= {f"notebooks/{path.stem}.md": notebook_page(path) for path in NOTEBOOKS.glob("*.ipynb")}
@@ -71,7 +71,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Let the links of a page lead to pages, or to the repository."""
+    """Rewrite the links of a page to lead to pages or to the repository."""
     source = SOURCES.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     if source.startswith("projects/"):
         title, _, rest = markdown.partition("\n")
@@ -80,13 +80,13 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def outside_of_code(markdown: str, change: Callable[[str], str]) -> str:
-    """Return a text of which a function has changed everything but the blocks of code."""
+    """Apply a function to a text, except for its blocks of code."""
     parts = _FENCE.split(markdown)
     return "".join(part if number % 2 else change(part) for number, part in enumerate(parts))
 
 
 def site_links(text: str, source: str, page: str) -> str:
-    """Return the text of a file as it stands on the site.
+    """Return the text of a file with its links rewritten for the site.
 
     Args:
         text: Markdown without code.
@@ -102,7 +102,7 @@ def site_links(text: str, source: str, page: str) -> str:
 
 
 def _address(path: str, page: str, link: str) -> str:
-    """Where a file of the repository is, from a page; the link itself where there is no such file."""
+    """Return the address of a file of the repository, as seen from a page; the link itself if there is no such file."""
     if path in PAGES or path.startswith("docs/"):
         target = PAGES.get(path, path.removeprefix("docs/"))
         return posixpath.relpath(target, posixpath.dirname(page) or ".")
@@ -112,7 +112,7 @@ def _address(path: str, page: str, link: str) -> str:
 
 
 def notebook_page(path: Path) -> str:
-    """Return the cells of a notebook as Markdown, with the text and the pictures that it holds as outputs."""
+    """Return the cells of a notebook as Markdown, with its saved text and picture outputs."""
     parts = []
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "code":

@@ -1,4 +1,4 @@
-"""An extension of griffe for the API pages: roles and blocks of reStructuredText in docstrings as Markdown has them."""
+"""An extension of griffe for the API pages: convert reStructuredText roles and blocks in docstrings to Markdown."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _BLOCK = re.compile(r"::\n\n((?: {4,}.*\n?|\n)+)")
 
 
 class Roles(Extension):
-    """Rewrites every docstring."""
+    """Rewrite every docstring."""
 
     def on_instance(self, *, obj: Object, **kwargs: Any) -> None:
-        """Rewrite one."""
+        """Rewrite the docstring of one object."""
         if obj.docstring:
             obj.docstring.value = plain(obj.docstring.value)
 

@@ -127,26 +127,26 @@ class CutsItself(Protocol):
 
 @runtime_checkable
 class FitsWeights(Protocol):
-    """A backbone that reads pretrained weights of other names, or of another size of images."""
+    """A backbone that reads pretrained weights with other names, or for another image size."""
 
     def fit_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return a file's weights under the backbone's names and in its sizes; what it does not know stays."""
+        """Return a file's weights under the backbone's names and in its sizes; unknown entries are kept."""
 
 
 @runtime_checkable
 class NumbersLayers(Protocol):
-    """A backbone that says how deep each of its parameters lies, for ``SOLVER.LAYER_DECAY``."""
+    """A backbone that numbers the layers of its parameters by depth, for ``SOLVER.LAYER_DECAY``."""
 
     def layer_numbers(self) -> dict[str, int]:
-        """Return parameter name -> number of its layer: 0 of the stem, the highest of what comes last."""
+        """Return parameter name -> number of its layer, from 0 for the stem to the highest for the last layer."""
 
 
 @runtime_checkable
 class OrdersChannels(Protocol):
-    """A backbone that says how its layers order what they give.
+    """A backbone that says in which order its layers have the axes of a map.
 
     Attributes:
-        channels_last: True where maps inside it are (N, H, W, C).
+        channels_last: whether maps inside it are (N, H, W, C).
     """
 
     channels_last: bool
@@ -345,19 +345,19 @@ class SharesPeople(Protocol):
 
 @runtime_checkable
 class HasAttributes(Protocol):
-    """A dataset with attributes, by which AMD can explain distances; either answer is None where it has none."""
+    """A dataset with attributes, by which AMD can explain distances; both methods return None if it has none."""
 
     @classmethod
     def attribute_set_below(cls, root: str) -> Any:
         """Return its :class:`~fastreid_projects.data.attributes.AttributeSet` of M, before it is opened."""
 
     def attribute_labels(self, items: Sequence[Any]) -> Any:
-        """Return (that set, int8 (len(items), M) of 0, 1 or -1 where nobody knows) for items of an opened one."""
+        """Return (that set, int8 (len(items), M) of 0, 1 or -1 (unknown)) for items of an opened dataset."""
 
 
 @runtime_checkable
 class KnowsPixels(Protocol):
-    """A dataset that knows where in an image each attribute is seen."""
+    """A dataset that knows where in an image each attribute is visible."""
 
     @staticmethod
     def attribute_masks(image_path: str) -> Any:
@@ -401,7 +401,7 @@ class CountsJunk(Protocol):
 def compared_model(model: nn.Module) -> nn.Module:
     """Return the model whose features are compared: the inner model if the architecture wraps one."""
     children = dict(model.named_children())
-    if "compared_model" in children:  # where isinstance does not look since Python 3.12
+    if "compared_model" in children:  # which isinstance no longer finds since Python 3.12
         return children["compared_model"]
     return model.compared_model if isinstance(model, WrapsModel) else model
 

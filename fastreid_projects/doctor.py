@@ -185,7 +185,7 @@ def _datasets() -> Iterator[Finding]:
     lost = (
         ""
         if root.is_dir()
-        else f"Create {root.resolve()}, or let FASTREID_DATASETS name the folder of the datasets"
+        else f"Create {root.resolve()}, or set FASTREID_DATASETS to the folder of the datasets"
     )
     asked = bool(os.environ.get("FASTREID_DATASETS"))  # without it, there may not be any datasets yet
     yield Finding("datasets", f"{len(present)} in {root.resolve()} ({variable})", lost if asked else "")

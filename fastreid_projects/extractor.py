@@ -67,7 +67,7 @@ class Extractor:
         normalize: features of unit length.
         batch_size: pictures in memory together.
         workers: processes that read pictures; threads for a generator's.
-        digest: what :func:`.engine.load_model.model_digest` says of the model.
+        digest: the model's :func:`.engine.load_model.model_digest`.
 
     Raises:
         ConfigError: the model gives classes, not features.
@@ -219,7 +219,7 @@ class Extractor:
 
     @torch.no_grad()
     def _features(self, images: Tensor) -> Tensor:
-        """Features (B, D) of images (B, 3, h, w), on the CPU."""
+        """Return features (B, D) of images (B, 3, h, w), on the CPU."""
         images = images.to(self.device, non_blocking=True)
         mirrored = images.flip(3) if self.flip else None  # before a model normalises its input in place
         with evaluating(self.model):

@@ -50,7 +50,7 @@ def test_links_lead_somewhere(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_commands_are_understood(document, monkeypatch):
-    """Parsed as they stand; the configs that they name load with their pairs."""
+    """The commands parse unchanged, and their configs load with their KEY VALUE pairs."""
     from fastreid_projects.config import load_config
 
     monkeypatch.chdir(ROOT)

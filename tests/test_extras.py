@@ -1,4 +1,4 @@
-"""What one command alone needs is an extra, and a sentence names it where it is missing."""
+"""A package that only one command needs is an extra, and the error names the extra if it is missing."""
 
 import sys
 import tomllib

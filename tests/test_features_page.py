@@ -1,4 +1,4 @@
-"""What docs/features.md and the README say of trained models, as it stands, on a small run and small pictures."""
+"""The code on trained models in docs/features.md and the README, unchanged, on a small run and small pictures."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""What a command does is told at once: nothing slow is imported for it."""
+"""--help is fast: nothing slow is imported for it."""
 
 from fastreid_projects.commands.table import commands
 

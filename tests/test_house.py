@@ -102,7 +102,7 @@ def test_there_is_something_to_check():
 
 
 def test_the_core_imports_no_paper():
-    """plugins.py names papers, in strings; it alone may."""
+    """Only plugins.py may name papers, and only in strings."""
     for path in sources(CORE):
         owners = {owner(module) for module in imports(path)}
         assert not owners & set(PAPERS), relative(path)

@@ -61,7 +61,7 @@ def test_distances_of_pairs(metric, seed, count, scale):
 @given(seed=SEEDS, count=st.integers(1, 3), height=st.integers(2, 40), rows=st.integers(2, 12))
 @settings(max_examples=40, deadline=None)
 def test_the_region_of_a_body(seed, count, height, rows):
-    """It lies in the map, is never empty, and is mirrored with its mask."""
+    """It is inside the map, is never empty, and is mirrored with its mask."""
     generator = torch.Generator().manual_seed(seed)
     masks = torch.randint(0, 6, (count, height, height // 2 + 1), generator=generator).to(torch.uint8)
     found = find_regions(masks, masks, (rows, 4))

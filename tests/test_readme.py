@@ -1,4 +1,4 @@
-"""The README's commands, typed as they stand in the environment that its two commands leave."""
+"""The README's commands, run unchanged in the environment that its two install commands create."""
 
 import os
 import re
@@ -40,7 +40,7 @@ def demo_set(tmp_path_factory):
 
 
 def type_in(lines, **env):
-    """Run lines in a shell that knows no Python of ours, after the README's line that activates one."""
+    """Run lines in a shell without this Python, after the README's line that activates one."""
     (activate,) = [block.strip() for block in BLOCKS if "activate" in block]
     env |= {"PATH": "/usr/bin:/bin", "HOME": os.environ.get("HOME", "/"), "OMP_NUM_THREADS": "1"}
     words = ["bash", "-e", "-c", "\n".join([activate, *lines])]

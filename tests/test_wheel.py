@@ -48,7 +48,7 @@ def build_wheel(source, folder):
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    """A copy of what is packed, with what an earlier build has left."""
+    """A copy of the packaged files, with leftovers of an earlier build."""
     tree = tmp_path_factory.mktemp("tree") / "with a space"
     skip = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
     for name in KEPT:

@@ -64,7 +64,7 @@ def test_a_workflow_uses_what_there_is(path):
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_make_knows_every_target_and_variable(path):
-    """Expressions of GitHub stand for one word."""
+    """An expression of GitHub counts as one word."""
     for line in runs(path):
         words = shlex.split(re.sub(r"\$\{\{.*?\}\}", "x", line))
         if words[0] == "make":

@@ -1,1 +1,1 @@
-"""Time and memory of alternatives that run side by side, as ratios."""
+"""Compare the time and memory of alternatives that run side by side."""

@@ -1,4 +1,4 @@
-"""Training step and loader beside FastReID's own, which runs unpatched in its own process."""
+"""Compare the training step and the loader with FastReID's own, which run unpatched in their own process."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ _MINUTES = 5
 
 
 def trainers(quick: bool, device: str) -> list[Measurement]:
-    """A step of BoT with ResNet-50, 64 images of 256x128, in mixed precision on a GPU: by this project's trainer, by
-    FastReID's own and by a plain loop.
+    """Compare a step of BoT with ResNet-50 by this project's trainer, FastReID's own and a plain loop.
+
+    A batch has 64 images of 256x128; on a GPU, the step is in mixed precision.
     """
     cfg = _bag_of_tricks(quick, device)
     batch = 8 if quick else 64
@@ -52,7 +53,7 @@ def trainers(quick: bool, device: str) -> list[Measurement]:
 
 
 def loaders(quick: bool, device: str) -> list[Measurement]:
-    """Batches of 64 JPEG files of 256x128 with BoT's augmentation, brought to the device by eight processes."""
+    """Compare loaders that bring batches of 64 JPEG files of 256x128 to the device, by eight processes, as in BoT."""
     cfg = _bag_of_tricks(quick, device)
     batch, batches, count = (8, 2, 16) if quick else (64, 40, 2000)
     cfg.DATALOADER.NUM_WORKERS, cfg.SOLVER.IMS_PER_BATCH = (0 if quick else 8), batch
@@ -101,7 +102,7 @@ def _trainers_step(cfg: Any, data: dict[str, Any]) -> Callable[[], None]:
 
 
 def _plain_step(cfg: Any, data: dict[str, Any]) -> Callable[[], None]:
-    """Autocast, scaler, backward and Adam, as a page on mixed precision has them."""
+    """Return a plain step of autocast, scaler, backward and Adam, as in a tutorial on mixed precision."""
     model: Any = build_model(cfg).train()
     device, mixed = next(model.parameters()).device.type, cfg.SOLVER.AMP.ENABLED
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=cfg.SOLVER.BASE_LR)
@@ -119,7 +120,7 @@ def _plain_step(cfg: Any, data: dict[str, Any]) -> Callable[[], None]:
 
 
 def _with_host(measured: Sequence[Measurement], name: str, job: dict[str, Any]) -> list[Measurement]:
-    """Put the host's own before the last way, which all are compared with."""
+    """Insert the host's own measurement before the last one, which is the baseline of all."""
     seconds, peak = _host_seconds(job)
     base = measured[-1]
     host = Measurement(base.case, name, seconds, peak, base.seconds / seconds)
@@ -127,7 +128,7 @@ def _with_host(measured: Sequence[Measurement], name: str, job: dict[str, Any]) 
 
 
 def _host_seconds(job: dict[str, Any]) -> tuple[float, float | None]:
-    """Median seconds of the host's own work, and its peak memory on the device in MiB."""
+    """Return the median seconds of the host's own work, and its peak memory on the device in MiB."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "job.json"
         path.write_text(json.dumps(job), encoding="utf-8")
@@ -140,7 +141,7 @@ def _host_seconds(job: dict[str, Any]) -> tuple[float, float | None]:
 
 
 def _write_pictures(folder: Path, count: int) -> list[str]:
-    """Write noise that is smooth enough for JPEG, 256 x 128."""
+    """Write images of noise, 256 x 128, smooth enough for JPEG; return their paths."""
     rng = np.random.default_rng(0)
     paths = []
     for number in range(count):

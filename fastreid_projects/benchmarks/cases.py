@@ -112,7 +112,7 @@ def reranking(quick: bool, device: str) -> list[Measurement]:
 
 
 def reranking_devices(quick: bool, device: str) -> list[Measurement]:
-    """k-reciprocal re-ranking of random features at Market-1501's size, on the device and on the CPU."""
+    """Compare k-reciprocal re-ranking of random features at Market-1501's size on the device and on the CPU."""
     queries, gallery, size = (40, 400, 64) if quick else (3368, 15913, 2048)
     features = torch.randn(queries + gallery, size, generator=torch.Generator().manual_seed(0))
     features = torch.nn.functional.normalize(features, dim=1)
@@ -165,7 +165,7 @@ def _write_pictures(folder: str, count: int) -> list[str]:
 
 
 class _Forgetful(DatasetEvaluator):
-    """Move features to the CPU, as every evaluator does, and score nothing."""
+    """Move features to the CPU, as every evaluator does, but score nothing."""
 
     def process(self, inputs: Any, outputs: torch.Tensor) -> None:
         """Process a batch as the host's method does."""

@@ -1,4 +1,4 @@
-"""Parameters and operations of a model, by PyTorch's counter."""
+"""Count a model's parameters and operations with PyTorch's counter."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Cost:
 
 
 def model_cost(model: nn.Module, size: tuple[int, int]) -> Cost:
-    """Count a model of this project on an image of (height, width); its mode stays the same."""
+    """Count the cost of a model of this project for an image of (height, width), without changing its mode."""
     device = next(model.parameters()).device
     training = model.training
     model.eval()

@@ -1,15 +1,15 @@
-"""FastReID's own trainer and loader, patched just enough to run: a script that knows nothing of this project.
+"""Time FastReID's own trainer and loader, patched just enough to run; this script does not import this project.
 
 It is run by its path in its own process, ``python -P host_own.py JOB``, where JOB is a JSON file with
 
-- ``work``: ``"step"``, a training step of the same batch, or ``"loader"``, batches of pictures brought to the device;
-- ``config``: a YAML text, of which the keys that FastReID knows are taken;
-- ``device``, ``batch``, ``repeats`` and, of a loader, ``pictures`` (paths) and ``batches`` of a repeat.
+- ``work``: ``"step"``, a training step on the same batch, or ``"loader"``, batches of pictures brought to the device;
+- ``config``: a YAML text, from which the keys that FastReID knows are read;
+- ``device``, ``batch``, ``repeats`` and, for a loader, ``pictures`` (paths) and ``batches`` per repeat.
 
 It prints one line of JSON: ``seconds`` of each repeat, and ``peak_mib`` of the CUDA allocator.
 
-What is patched: names that PyTorch 2 and Python 3.10 removed, and flat parameter buffers, whose weights do not move on
-PyTorch 2. On a CPU, where it has no loader, a plain DataLoader stands in.
+The patches restore names that PyTorch 2 and Python 3.10 removed, and disable flat parameter buffers, whose weights are
+not updated on PyTorch 2. On a CPU, for which FastReID has no loader, a plain DataLoader is used.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import yaml
 
 
 def import_host() -> None:
-    """Import FastReID with the names that it misses."""
+    """Import FastReID, with the removed names restored."""
     six: Any = types.ModuleType("torch._six")
     six.string_classes = (str, bytes)
     sys.modules["torch._six"] = six
@@ -43,7 +43,7 @@ def import_host() -> None:
 
 
 def read_config(text: str) -> Any:
-    """The host's config with those values of a YAML text whose keys it knows."""
+    """Return the host's config with the values of a YAML text whose keys the host knows."""
     from fastreid.config import get_cfg
 
     def take(node: Any, values: dict[str, Any]) -> None:
@@ -59,7 +59,7 @@ def read_config(text: str) -> Any:
 
 
 def training_step(job: dict[str, Any]) -> Callable[[], None]:
-    """A step of the host's trainer; the batch lies on the device, as its loader brings it there."""
+    """Return a function that does a step of the host's trainer; the batch is on the device, as from its loader."""
     from fastreid.engine.train_loop import AMPTrainer, SimpleTrainer
     from fastreid.modeling.meta_arch import build_model
     from fastreid.solver import build_optimizer
@@ -76,7 +76,7 @@ def training_step(job: dict[str, Any]) -> Callable[[], None]:
     trainer.iter = 0
 
     def run() -> None:
-        # The host normalises in place: a batch serves once, as in training.
+        # The host normalises in place: a batch can be used once, as in training.
         trainer._data_loader_iter = iter([{"images": images.clone(), "targets": targets}])
         with EventStorage(0) as trainer.storage:
             trainer.run_step()
@@ -85,7 +85,7 @@ def training_step(job: dict[str, Any]) -> Callable[[], None]:
 
 
 def loader(job: dict[str, Any]) -> Callable[[], None]:
-    """Some batches of pictures on the device, by the host's loader with the config's augmentation."""
+    """Return a function that loads batches of pictures to the device with the host's loader and augmentation."""
     from fastreid.data import CommDataset
     from fastreid.data import build as host_build
     from fastreid.data.samplers import TrainingSampler
@@ -111,7 +111,7 @@ def loader(job: dict[str, Any]) -> Callable[[], None]:
 
 
 def measure(function: Callable[[], None], device: str, repeats: int) -> dict[str, Any]:
-    """Seconds of each of so many calls after a first one, and the peak of the CUDA allocator above what is there."""
+    """Return the seconds of each of ``repeats`` calls after a first one, and the rise of the CUDA allocator's peak."""
     cuda = device.startswith("cuda")
     wait: Callable[[], Any] = torch.cuda.synchronize if cuda else lambda: None
     before = torch.cuda.memory_allocated() if cuda else 0

@@ -1,4 +1,4 @@
-"""Training images from JPEG files to batches, beside the host's transforms."""
+"""Compare ways from JPEG files to batches for training with the host's transforms."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from fastreid_projects.data.device_loader import DeviceLoader
 
 _BATCH = 64
 _SIZE = (256, 128)
-# What the files measure (height, width): Market-1501's, the training's own, and a crop of a large video.
+# Sizes of the files (height, width): as in Market-1501, as in training, and as a crop of a large video.
 _FILES = ((128, 64), _SIZE, (1024, 512))
 
 
 def loading(quick: bool, device: str) -> list[Measurement]:
-    """Batches of 64 images by the papers' augmentation (resize, pad, crop, flip, erase), in this process.
+    """Compare batches of 64 images with the papers' augmentation (resize, pad, crop, flip, erase), in this process.
 
-    "bytes" are batches as they leave the workers for the device, "bytes, floats on the CPU" those that a CPU trains on.
+    "bytes" are batches that workers send to a device, "bytes, floats on the CPU" those for training on a CPU.
     """
     batches, repeats = (1, 1) if quick else (4, 7)
     return [
@@ -82,7 +82,7 @@ def _mib(loader: Any) -> float:
 
 
 def _write(folder: str, count: int, size: tuple[int, int]) -> list[str]:
-    """Write smooth images with some noise, whose files are as long as those of photographs; return their paths."""
+    """Write smooth images with some noise, whose files are as large as those of photographs; return their paths."""
     rng = np.random.default_rng(0)
     height, width = size
     paths = [f"{folder}/{number}.jpg" for number in range(count)]

@@ -1,4 +1,4 @@
-"""Time and peak memory of functions run side by side in one process."""
+"""Measure time and peak memory of functions side by side in one process."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def measurement_table(measurements: Sequence[Measurement]) -> str:
 
 
 def count_processor_time() -> None:
-    """Count the seconds that this process computes, which vary less than those of the clock on a busy machine."""
+    """Measure processor time of this process, which varies less than wall-clock time on a busy machine."""
     global _clock
     _clock = time.process_time
 
@@ -129,7 +129,7 @@ def _peak(function: Callable[[], Any], device: str) -> float | None:
 
 
 def _give_back() -> None:
-    """Let the C library return free memory; otherwise it would be used again without being measured."""
+    """Let the C library return free memory, as memory that is reused would not be measured."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

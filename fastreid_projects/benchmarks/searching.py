@@ -20,9 +20,9 @@ Features = npt.NDArray[np.float32]
 
 
 def indices(quick: bool, device: str) -> list[Measurement]:
-    """Index 100,000 features of 5,000 persons and find the ten nearest of 1,000 more; recall is relative to "flat".
+    """Index 100,000 features of 5,000 persons and find the ten nearest of 1,000 queries; recall is relative to "flat".
 
-    Features are random unit vectors near that of their person; in "plain", faiss has no numbers for its images.
+    Features are random unit vectors near that of their person; "plain" is faiss without numbers for images.
     """
     people, shots, queries = (50, 4, 20) if quick else (5000, 20, 1000)
     gallery, asked = _clustered(people, shots, queries)
@@ -51,7 +51,7 @@ def indices(quick: bool, device: str) -> list[Measurement]:
 
 
 def search(quick: bool, device: str) -> list[Measurement]:
-    """The ten nearest of 1,000 queries in the index "flat" of 100,000, by faiss, and by products on the device."""
+    """Compare ways to find the ten nearest of 1,000 queries in 100,000: index "flat", faiss, products on the device."""
     people, shots, queries = (50, 4, 20) if quick else (5000, 20, 1000)
     gallery, asked = _clustered(people, shots, queries)
     own, plain = GalleryIndex.build(gallery, "flat"), _filled(faiss.IndexFlatL2(gallery.shape[1]), gallery)
@@ -112,6 +112,6 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def _recall(found: npt.NDArray[np.int64], expected: npt.NDArray[np.int64]) -> float:
-    """Return the share of the nearest images that are found."""
+    """Return the share of the nearest images that were found."""
     shared = [len(set(a) & set(b)) for a, b in zip(found.tolist(), expected.tolist(), strict=True)]
     return sum(shared) / expected.size

@@ -1,4 +1,4 @@
-"""Training steps per second with one and with several processes on the same cores."""
+"""Compare training steps per second with one and with several processes on the same cores."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def compare_processes(
         opts: ``KEY VALUE`` pairs that override the config.
 
     Returns:
-        One measurement for each number: the seconds of a step; its name gives the images per second.
+        One measurement for each number: the seconds of a step, with the images per second in its name.
 
     Raises:
         ConfigError: the config does not give all images the same size.
@@ -65,7 +65,7 @@ def compare_processes(
 
 
 def _seconds(config_file: str, opts: list[str], number: int, batch: int, steps: int) -> float:
-    """Return the seconds of a step with so many processes; the main one writes them to a file."""
+    """Return the seconds of a step with ``number`` processes; the main one writes them to a file."""
     with tempfile.TemporaryDirectory() as folder:
         args = argparse.Namespace(
             num_gpus=number,

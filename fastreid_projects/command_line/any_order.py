@@ -1,4 +1,4 @@
-"""A command line parser whose options may stand in any order."""
+"""A command line parser that accepts options in any order."""
 
 from __future__ import annotations
 

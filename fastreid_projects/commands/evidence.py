@@ -23,13 +23,13 @@ def argument_parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="one short run of each config, to see that the list works"
     )
     parser.add_argument(
-        "--claims", default="", metavar="YAML", help="what the papers claim of it, for --pages"
+        "--claims", default="", metavar="YAML", help="the papers' statements that the runs test, for --pages"
     )
     parser.add_argument(
         "--pages",
         default="",
         metavar="DOCS",
-        help="train nothing: keep the records of what is finished, and write results.md and results/ in this folder",
+        help="do not train: keep the records of finished runs, and write results.md and results/ in this folder",
     )
     parser.add_argument(
         "--readmes",

@@ -12,7 +12,8 @@ def argument_parser() -> argparse.ArgumentParser:
     parser = AnyOrderParser(description=__doc__)
     parser.add_argument(
         "--output",
-        help="the ONNX file (default: model.onnx in OUTPUT_DIR or the run's folder); a .json file is written beside it",
+        help="the ONNX file (default: model.onnx in OUTPUT_DIR or the run's folder); a .json file that describes it is "
+        "written beside it",
     )
     add_model_arguments(parser)
     return parser

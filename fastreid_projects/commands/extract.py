@@ -10,7 +10,7 @@ from fastreid_projects.command_line.any_order import AnyOrderParser, add_model_a
 def argument_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = AnyOrderParser(
-        description=__doc__, epilog="An interrupted command continues where it stopped if it is given again."
+        description=__doc__, epilog="If a command was interrupted, the same command resumes where it stopped."
     )
     parser.add_argument(
         "--images",

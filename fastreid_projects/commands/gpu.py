@@ -1,4 +1,4 @@
-"""Run tests, benchmarks and short runs on a GPU in parts that end by themselves, and write a page."""
+"""Run tests, benchmarks and short runs on a GPU, in parts with a time limit each, and write a page."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ def argument_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--parts", nargs="*", default=[], metavar="NAME", help="these parts alone; all by default"
+        "--parts", nargs="*", default=[], metavar="NAME", help="only these parts (default: all)"
     )
-    parser.add_argument("--seconds", type=float, default=450, help="of all parts together (default: 450)")
+    parser.add_argument(
+        "--seconds", type=float, default=450, help="time limit of all parts together (default: 450)"
+    )
     parser.add_argument("--output", default="logs/gpu", help="folder of the JSON files and the page gpu.md")
-    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"), help="cpu shows that it runs")
+    parser.add_argument(
+        "--device", default="cuda", choices=("cuda", "cpu"), help="cpu only shows that it runs"
+    )
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser

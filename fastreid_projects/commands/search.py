@@ -34,7 +34,9 @@ def argument_parser() -> argparse.ArgumentParser:
         help="exact; compressed, for very large galleries; or a graph, for single queries",
     )
     parser.add_argument(
-        "--threshold", default="", help="file of 'fastreid-projects threshold', to say who is the same person"
+        "--threshold",
+        default="",
+        help="file of 'fastreid-projects threshold', to decide which pictures show the same person",
     )
     parser.add_argument(
         "--output", default="logs/search", help="folder for search.html, search.json and search.csv"

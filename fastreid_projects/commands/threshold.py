@@ -13,11 +13,14 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pictures",
         required=True,
-        help="pictures of known persons whom the model was not trained on: a dataset, a table, or a folder with a "
+        help="pictures of known persons that the model was not trained on: a dataset, a table, or a folder with a "
         "folder for each person",
     )
     parser.add_argument(
-        "--rate", type=float, default=1e-3, help="share of pairs of different persons that may pass"
+        "--rate",
+        type=float,
+        default=1e-3,
+        help="share of pairs of different persons that may count as the same person",
     )
     parser.add_argument("--draws", type=int, default=1000, help="number of draws of the bootstrap")
     parser.add_argument(

@@ -55,7 +55,7 @@ def _comments(source: str) -> tuple[dict[int, str], dict[int, str]]:
 
 
 def _join(above: Mapping[int, str], line: int) -> str:
-    """The comment that ends above a line; "" for a headline between rules of dashes."""
+    """Return the comment that ends above a line; "" for a headline between rules of dashes."""
     lines: list[str] = []
     while (line := line - 1) in above:
         lines.insert(0, above[line])
@@ -93,7 +93,7 @@ def _dotted(node: ast.expr, names: Mapping[str, str]) -> str:
 
 
 def _literal_keys(value: ast.expr) -> Iterator[str]:
-    """The keys of ``CN({"ENABLED": False})``."""
+    """Yield the keys of ``CN({"ENABLED": False})``."""
     if isinstance(value, ast.Call) and value.args and isinstance(value.args[0], ast.Dict):
         for key in value.args[0].keys:
             if isinstance(key, ast.Constant):

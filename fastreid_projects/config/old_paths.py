@@ -1,4 +1,4 @@
-"""Paths of configs in earlier versions; the configs now lie in folders, some under plainer names."""
+"""Paths of configs in earlier versions; configs are now in folders, some under plainer names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How images are normalised for weights of timm: as their own config says, unless a config says otherwise."""
+"""Normalise images for weights of timm as their own config says, unless a config of the run says otherwise."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ MEAN, STD = "MODEL.PIXEL_MEAN", "MODEL.PIXEL_STD"
 def take_pixels(cfg: Any, given: Collection[str]) -> dict[str, str]:
     """Set MODEL.PIXEL_MEAN and MODEL.PIXEL_STD to those that a model of timm was trained with.
 
-    Nothing is set where a config sets one of them, or names another backbone. It depends on the model's name alone, so
-    that training and evaluation agree; a run's ``config.yaml`` keeps both.
+    Nothing is set if a config sets one of them, or names another backbone. The values depend only on the model's name,
+    so that training and evaluation agree; a run's ``config.yaml`` contains both.
 
     Args:
         cfg: the merged config, not frozen.
@@ -32,7 +32,7 @@ def take_pixels(cfg: Any, given: Collection[str]) -> dict[str, str]:
         return {}
     try:
         found = pixels_of(model.BACKBONE.DEPTH)
-    except MissingExtraError:  # said where the backbone is checked
+    except MissingExtraError:  # reported when the backbone is checked
         return {}
     if found is None:
         return {}

@@ -1,4 +1,4 @@
-"""Ranges of the host's numbers, outside of which the host would do nonsense silently or fail during the run."""
+"""Ranges of the host's numbers, outside of which the host would silently compute nonsense or fail during the run."""
 
 from __future__ import annotations
 

@@ -21,17 +21,17 @@ from fastreid_projects.config.values import all_keys, get_key
 from fastreid_projects.plugins import PAPERS, SHARED_KEYS, own_cfg
 
 HOST_WORDS = Path(__file__).with_name("host_keys.yml")
-"""What is said of FastReID's keys where its own comments say nothing, or less."""
+"""Descriptions of FastReID's keys whose own comments are missing or say less."""
 _HOST_PATCHES = Path(__file__).parents[1] / "host"
 OWN, HOST = "own", "fastreid"
 _TITLES = {
     OWN: (
         "Keys of this project",
-        "Keys that belong to no single paper; with their defaults every config means what it means in FastReID.",
+        "Keys that do not belong to a single paper; with their defaults, every config means the same as in FastReID.",
     ),
     HOST: (
         "FastReID's keys",
-        "The keys of FastReID 1.4.0, as it says them where this project does not, with the values that are accepted.",
+        "The keys of FastReID 1.4.0 with their accepted values; the descriptions are FastReID's or this project's.",
     ),
 }
 
@@ -40,9 +40,9 @@ class Key(NamedTuple):
     """A config key.
 
     Attributes:
-        name: dotted.
-        default: its value.
-        words: what it does; "" where nobody says.
+        name: the dotted name.
+        default: the default value.
+        words: what it does; "" if there is no description.
     """
 
     name: str
@@ -99,7 +99,7 @@ def _page(title: str, text: str, keys: list[Key]) -> str:
 
 
 def _sections(keys: list[Key]) -> Iterator[str]:
-    """A section for each group of keys, in the order of the groups' names; in it, the order of the source."""
+    """Yield a section for each group of keys, in the order of the groups' names; in it, the order of the source."""
     groups: dict[str, list[Key]] = {}
     for key in keys:
         groups.setdefault(key.name.rpartition(".")[0], []).append(key)
@@ -118,7 +118,7 @@ def _facts(key: Key) -> str:
 
 
 def markdown_text(comment: str) -> str:
-    """Return a comment as Markdown that shows it as it stands, keys and quoted values as code."""
+    """Return a comment as Markdown that shows it unchanged, with keys and quoted values as code."""
     text = re.sub(r"([\\*\[\]<>])", r"\\\1", comment)
     return re.sub(r'"[\w./-]+"|\b[A-Z]+(?:_[A-Z]+)*(?:\.[A-Z][A-Z0-9_]+)+\b', r"`\g<0>`", text)
 

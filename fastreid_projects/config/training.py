@@ -1,4 +1,4 @@
-"""Checks of the group ``TRAINING``: what cannot work is said before anything is loaded."""
+"""Check the group ``TRAINING`` before anything is loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _IN_ANY_ORDER = ("TrainingSampler", "ImbalancedDatasetSampler")
 
 
 def check_training_group(cfg: Any) -> None:
-    """See that each key of ``TRAINING`` can have its effect; a config without the group has none.
+    """Check that each key of ``TRAINING`` can have its effect; do nothing for a config without the group.
 
     Raises:
         ConfigError: one sentence with the key, its value and the way out.
@@ -31,8 +31,8 @@ def check_training_group(cfg: Any) -> None:
         )
     if node.EMA and cfg.TEST.PRECISE_BN.ENABLED:
         raise ConfigError(
-            "TRAINING.EMA averages the statistics of batch norms with the weights, TEST.PRECISE_BN.ENABLED takes them "
-            "anew of other weights: set one of them off."
+            "TRAINING.EMA averages the statistics of batch norms with the weights, but TEST.PRECISE_BN.ENABLED takes "
+            "them from other weights: switch one of them off."
         )
     _check_accumulation(cfg)
     if node.FUSED:
@@ -67,7 +67,7 @@ def fusible() -> list[str]:
 def _check_fused(name: str) -> None:
     if name not in fusible():
         raise ConfigError(
-            f"TRAINING.FUSED is True, but PyTorch has no fused update for SOLVER.OPT {name}: take one of "
+            f"TRAINING.FUSED is True, but PyTorch has no fused update for SOLVER.OPT {name}: use one of "
             f"{', '.join(fusible())}, or set TRAINING.FUSED False."
         )
 

@@ -1,4 +1,4 @@
-"""What the check command says of attributes of one's own: of a folder, or of another dataset's identities."""
+"""Check own attributes, those of a folder of own pictures or of another dataset's identities, for the check command."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ def check_folder_attributes(folder: Path, entries: Sequence[Entry]) -> None:
     if words is None:
         others = list(entries[0].others) if entries else []
         if others:
-            print(
-                f"more columns, left alone: {', '.join(others)}; an {WORDS} makes attributes of them ({HELP})"
-            )
+            print(f"ignored columns: {', '.join(others)}; an {WORDS} turns them into attributes ({HELP})")
         return
     labels = label_entries(folder, entries, words)
     if (folder / IDENTITIES).is_file():
@@ -58,7 +56,7 @@ def check_identity_table(path: Path) -> None:
         path: an ``attributes.yaml`` with ``people``, an ``attributes.csv`` beside it.
 
     Raises:
-        DataError: the first thing that is wrong, with its file and line; or the dataset is not there.
+        DataError: the first thing that is wrong, with its file and line; or the dataset is missing.
         ConfigError: no dataset has the name that ``people`` gives.
     """
     words = read_words(path)
@@ -75,7 +73,7 @@ def check_identity_table(path: Path) -> None:
 
 
 def _unused_rows(words: OwnAttributes, items: Iterable[tuple[str, Any]]) -> list[str]:
-    """Return the persons of the table whom the dataset does not show."""
+    """Return a sentence on the persons of the table that the dataset does not show; [] if there are none."""
     shown = {raw_pid(pid) for _, pid in items}
     rows = read_persons(Path(words.name).parent).rows
     return [row.cells[PERSON] for row in rows if int(row.cells[PERSON]) not in shown]

@@ -1,12 +1,12 @@
-"""Person attributes: what they are called, what their values mean, and the reader of the real .mat files.
+"""Person attributes: their names, the meaning of their values, and the reader of the published .mat files.
 
 | letter | meaning                              |
 | ------ | ------------------------------------ |
 | M      | number of attributes of a set        |
 
 The files of Lin et al. 2019 (Market-1501_Attribute, DukeMTMC-attribute) hold one row per identity, coded 1/2,
-in two structs, ``train`` and ``test``, whose fields stand in different orders. Inside this project an attribute
-is 0 (raw 1), 1 (raw 2) or -1 (unknown), always in the order of its :class:`AttributeSet`.
+in two structs, ``train`` and ``test``, whose fields are in different orders. Inside this project, an attribute is 0
+(raw 1), 1 (raw 2) or -1 (unknown), always in the order of its :class:`AttributeSet`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Attribute:
 
     Attributes:
         name: the field's name in the .mat file, e.g. ``"up"``.
-        topic: what it is about, in words, e.g. ``"sleeves"``.
+        topic: words for the attribute, e.g. ``"sleeves"``.
         values: words for 0 (raw 1) and for 1 (raw 2), e.g. ``("long sleeves", "short sleeves")``.
-        is_thing: True where 1 means that something is there and 0 that it is not (a backpack, a colour).
-        group: what it belongs to, e.g. ``"clothes"``; "" where nobody says.
+        is_thing: whether 1 means that something is present and 0 that it is absent (a backpack, a colour).
+        group: the group of the attribute, e.g. ``"clothes"``; "" without a group.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Attribute:
         Args:
             query: 0, 1 or -1 (unknown).
             gallery: likewise.
-            alike: the model sees no difference; said where a value is unknown.
+            alike: whether the model sees no difference; used if a value is unknown.
         """
         if UNKNOWN in (query, gallery):
             if alike:
@@ -89,7 +89,7 @@ class AttributeSet:
     Attributes:
         name: ``"market1501"``, ``"dukemtmc"``, ``"demo"``, or the path of an ``attributes.yaml``.
         struct: name of the variable in the .mat file; "" without one.
-        file_name: the usual name of the file that holds them.
+        file_name: the usual name of the file with their values.
         attributes: the M attributes.
     """
 
@@ -107,7 +107,7 @@ class AttributeSet:
         return tuple(attribute.name for attribute in self.attributes)
 
     def index(self, name: str) -> int:
-        """Position of the attribute called ``name``."""
+        """Return the position of the attribute called ``name``."""
         return self.names.index(name)
 
 
@@ -150,19 +150,19 @@ ATTRIBUTE_SETS: dict[str, AttributeSet] = {s.name: s for s in (MARKET1501, DUKEM
 
 
 def in_order_of(rows: np.ndarray, own: AttributeSet, wanted: AttributeSet) -> np.ndarray:
-    """Return labels of one set as labels of another, by the names of the attributes.
+    """Convert labels of one attribute set to labels of another, by the names of the attributes.
 
     Args:
         rows: int8 (N, own attributes) of 0, 1 or -1.
-        own: what the columns of ``rows`` mean.
-        wanted: the M attributes asked for. One that ``own`` does not have is unknown; one whose two values stand there
-            the other way round is turned.
+        own: the attributes of the columns of ``rows``.
+        wanted: the M wanted attributes. One that ``own`` does not have becomes unknown; one whose two values have the
+            opposite order in ``own`` is flipped.
 
     Returns:
         int8 (N, M).
 
     Raises:
-        DataError: both sets have an attribute of one name with other values.
+        DataError: the sets have an attribute of the same name with different values.
     """
     columns = np.full((len(rows), len(wanted)), UNKNOWN, dtype=np.int8)
     for column, attribute in enumerate(wanted.attributes):
@@ -177,7 +177,7 @@ def in_order_of(rows: np.ndarray, own: AttributeSet, wanted: AttributeSet) -> np
         else:
             raise DataError(
                 f"the attribute '{attribute.name}' is {' or '.join(attribute.values)} in {wanted.name}, but "
-                f"{' or '.join(there.values)} in {own.name}: write the same phrases in both, or give one another name"
+                f"{' or '.join(there.values)} in {own.name}: use the same phrases in both, or rename one of them"
             )
     return columns
 
@@ -187,7 +187,7 @@ class AttributeTable:
     """Attribute vectors by identity.
 
     Attributes:
-        attribute_set: what the M columns mean.
+        attribute_set: the attributes of the M columns.
         rows: pid -> int8 array (M,) of 0, 1 or -1 (unknown). Identities without a row have no attributes.
     """
 
@@ -195,10 +195,10 @@ class AttributeTable:
     rows: Mapping[int, np.ndarray]
 
     def lookup(self, pid: int | str) -> np.ndarray:
-        """Vector (M,) of ``pid``, an integer or a host's train label such as ``"market1501_12"``.
+        """Return the vector (M,) of ``pid``, an integer or one of the host's train labels such as ``"market1501_12"``.
 
-        An identity without a row, or with a value that the file leaves open, gives -1 everywhere: it counts in
-        retrieval, never in a loss on attributes or an attribute metric.
+        An identity without a row, or with an unknown value in the file, gets -1 everywhere: it counts for retrieval,
+        but never for a loss on attributes or an attribute metric.
         """
         row = self.rows.get(raw_pid(pid))
         if row is None or (row == UNKNOWN).any():
@@ -206,13 +206,13 @@ class AttributeTable:
         return row
 
     def matrix(self, pids: Iterable[int | str]) -> np.ndarray:
-        """Vectors of several identities, int8 (N, M)."""
+        """Return the vectors of several identities, int8 (N, M)."""
         rows = [self.lookup(pid) for pid in pids]
         return np.stack(rows) if rows else np.empty((0, len(self.attribute_set)), np.int8)
 
 
 def raw_pid(pid: int | str) -> int:
-    """The number of an identity: 12 for 12, ``"market1501_12"`` and ``"market1501_test_12"``."""
+    """Return the number of an identity: 12 for 12, ``"market1501_12"`` and ``"market1501_test_12"``."""
     if not isinstance(pid, str):
         return int(pid)
     match = re.search(r"-?\d+$", pid)
@@ -222,11 +222,11 @@ def raw_pid(pid: int | str) -> int:
 
 
 def read_attribute_file(path: str | Path, attribute_set: AttributeSet) -> AttributeTable:
-    """Read a real attribute file, train and test rows together.
+    """Read a published attribute file, train and test rows together.
 
     Args:
         path: the .mat file.
-        attribute_set: which attributes to take, in which order; fields that it does not name (``age``) are left.
+        attribute_set: the attributes to read, in their order; other fields (``age``) are ignored.
 
     Raises:
         DataError: the file is missing or unreadable, a field is missing, a column has another length than
@@ -280,13 +280,13 @@ def _read_split(
         if not np.isin(values, (0, 1, 2)).all():
             bad = values[~np.isin(values, (0, 1, 2))].tolist()[0]
             raise DataError(
-                f"the field '{name}' of '{split}' in {path} holds {bad!r}; only 1, 2 and 0 (unknown) are known"
+                f"the field '{name}' of '{split}' in {path} holds {bad!r}; only 1, 2 and 0 (unknown) are allowed"
             )
         columns.append(values.astype(np.int8) - 1)
     rows = np.stack(columns, axis=1)
     if set(np.unique(rows)) == {UNKNOWN, 0}:
         raise DataError(
-            f"'{split}' in {path} holds 0 and 1 alone: is it coded 0/1? Here 1 means no, 2 yes and 0 unknown; add 1 "
+            f"'{split}' in {path} holds only 0 and 1: is it coded 0/1? Here 1 means no, 2 yes and 0 unknown; add 1 "
             "to each value"
         )
     return pids, rows

@@ -1,8 +1,8 @@
-"""The batches of a run, numbered from its first iteration, whose random numbers follow from that number.
+"""The batches of a run, numbered from its first iteration; the number of a batch determines its random numbers.
 
-The host's samplers draw from NumPy's global generator while they go (data/samplers/triplet_sampler.py:78, 217,
-data_sampler.py:54), as augmentation does in the same or in other processes. What they draw then depends on what was
-drawn between, and cannot be taken up again.
+The host's samplers draw from NumPy's global generator (data/samplers/triplet_sampler.py:78, 217, data_sampler.py:54),
+and so does augmentation, in the same or in other processes. What they draw therefore depends on all other draws in
+between, and cannot be reproduced when a run is resumed.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from fastreid_projects.data.generators import IMAGES, SAMPLER, Generators
 
 
 class Batch:
-    """The indices of a batch; while they are gone through, random numbers are the batch's own.
+    """The indices of a batch; while they are iterated over, random numbers come from the batch's own generators.
 
     Args:
-        indices: of the dataset.
+        indices: indices into the dataset.
         words: see :class:`Generators`.
     """
 
@@ -37,14 +37,14 @@ class Batch:
 
 
 class NumberedBatches(BatchSampler):
-    """A batch sampler that can start anywhere; it draws what is before without loading an image.
+    """A batch sampler that can start at any batch; it draws the batches before without loading their images.
 
     Args:
-        batches: PyTorch's over an endless sampler.
+        batches: PyTorch's batch sampler over an endless sampler.
 
     Attributes:
-        start: number of the first batch that is given out.
-        seed: of all that is drawn; the host's samplers have one, which all processes share.
+        start: number of the first batch to yield.
+        seed: seed of all random numbers; the host's samplers have one, which all processes share.
     """
 
     def __init__(self, batches: BatchSampler) -> None:
@@ -78,5 +78,5 @@ class NumberedBatches(BatchSampler):
 
 
 def numbered(batches: Any) -> Any:
-    """Number the batches of a training set, which all have one size; those of a test set stay as they are."""
+    """Number the batches of a training set, which all have the same size; leave those of a test set unchanged."""
     return NumberedBatches(batches) if type(batches) is BatchSampler and batches.drop_last else batches

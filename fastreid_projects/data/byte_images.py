@@ -1,4 +1,4 @@
-"""Images as bytes, a quarter of their floats, from where they are read to the device that trains.
+"""Images that stay bytes, a quarter of the size of floats, from the reader to the device.
 
 | letter | meaning          |
 | ------ | ---------------- |
@@ -20,12 +20,12 @@ Rectangle: TypeAlias = tuple[int, int, int, int]
 
 
 class ByteImage(NamedTuple):
-    """An image after all its transforms, but not yet erased: the value that erases need not be a whole number.
+    """An image after all transforms except erasing, as its fill value need not be a whole number.
 
     Attributes:
         pixels: uint8 (3, H, W), RGB.
-        erased: top, left, height and width of the rectangle to erase; None where there is none.
-        fill: what erases it: of each channel, or one number for all, in 0..255.
+        erased: top, left, height and width of the rectangle to erase; None if nothing is erased.
+        fill: fill value of the rectangle, for each channel or one for all, in 0..255.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -35,7 +35,7 @@ class ByteImage(NamedTuple):
 
 @runtime_checkable
 class ReadsFiles(Protocol):
-    """Transforms that need not be given an open image."""
+    """Transforms that can read the image file themselves."""
 
     def read(self, path: str) -> ByteImage:
         """Read an image and transform it."""
@@ -46,7 +46,7 @@ class ByteBatch(NamedTuple):
 
     Attributes:
         pixels: uint8 (B, 3, H, W), RGB.
-        erased: of each image, see :class:`ByteImage`.
+        erased: the rectangle of each image, see :class:`ByteImage`.
         fill: float32 (1, 1, 1) or (3, 1, 1).
     """
 
@@ -66,7 +66,7 @@ class ByteBatch(NamedTuple):
         return cls(pixels, [image.erased for image in images], fill)
 
     def floats(self) -> Tensor:
-        """Return what a model takes, on the device of the bytes: float32 (B, 3, H, W) in 0..255, erased."""
+        """Return the input of a model on the device of the bytes: float32 (B, 3, H, W) in 0..255, erased."""
         images = self.pixels.float()
         for image, rectangle in zip(images, self.erased, strict=True):
             if rectangle is not None:
@@ -76,7 +76,7 @@ class ByteBatch(NamedTuple):
 
 
 def with_floats(batch: Any) -> Any:
-    """Return a batch with every :class:`ByteBatch` in it turned to floats."""
+    """Return a batch in which every :class:`ByteBatch` is converted to floats."""
     if isinstance(batch, ByteBatch):
         return batch.floats()
     if isinstance(batch, Mapping):

@@ -1,4 +1,4 @@
-"""The host's transforms (data/transforms/build.py) with images that stay bytes: the same numbers, the same images."""
+"""The host's transforms (data/transforms/build.py) for images that stay bytes, with the same random numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fastreid_projects.data.pixels import read_pixels
 logger = logging.getLogger("fastreid.projects.data")
 
 Pixels = npt.NDArray[np.uint8]
-# They take an image of bytes and return one.
+# Steps from an image of bytes to an image of bytes.
 _OF_BYTES = (
     *(T.Resize, T.RandomResizedCrop, T.CenterCrop, T.RandomCrop, T.Pad, T.RandomHorizontalFlip),
     *(T.RandomApply, T.ColorJitter, T.RandomAffine, autoaugment.AutoAugment, AugMix),
@@ -31,10 +31,10 @@ _OF_BYTES = (
 
 
 class _Erasing:
-    """What comes last: a rectangle of the image, which is drawn here and erased on the device.
+    """The last step, random erasing: the rectangle is drawn here and erased on the device.
 
     Args:
-        erasing: None to erase nothing.
+        erasing: the host's transform; None to erase nothing.
     """
 
     def __init__(self, erasing: T.RandomErasing | None) -> None:
@@ -42,7 +42,7 @@ class _Erasing:
         self._fill = _fill_of(erasing) if erasing is not None else (0.0,)
 
     def finish(self, pixels: Pixels) -> ByteImage:
-        """Draw what is erased of pixels (3, H, W) after all steps."""
+        """Draw the rectangle to erase from pixels (3, H, W), after all steps."""
         return ByteImage(pixels, self._rectangle(*pixels.shape[1:]), self._fill)
 
     def _rectangle(self, height: int, width: int) -> Rectangle | None:
@@ -51,17 +51,17 @@ class _Erasing:
         whole = torch.empty(1).expand(3, height, width)
         scale, ratio = self._erasing.scale, self._erasing.ratio
         *rectangle, value = T.RandomErasing.get_params(whole, scale, ratio, [*self._fill])
-        if value is whole:  # none was found that fits
+        if value is whole:  # no fitting rectangle was found
             return None
         top, left, rows, columns = rectangle
         return top, left, rows, columns
 
 
 class ByteTransform(_Erasing):
-    """Transforms of a PIL image, whose pixels are given as bytes.
+    """Transforms of a PIL image that return its pixels as bytes.
 
     Args:
-        steps: from image to image.
+        steps: functions from image to image.
         erasing: see :class:`_Erasing`.
     """
 
@@ -77,15 +77,15 @@ class ByteTransform(_Erasing):
 
 
 class FastTransform(_Erasing):
-    """Resize, pad by black, crop and flip, without PIL.
+    """Resize, pad with black, crop and flip, without PIL.
 
-    PyTorch's resize is several times as fast as PIL's; of some pixels it rounds to the next grey value.
+    PyTorch's resize is several times as fast as PIL's; it rounds some pixels to the neighbouring grey value.
 
     Args:
         size: (height, width) to resize to; None leaves the image as it is.
-        padding: pixels of black on each side.
-        crop: (height, width) of a random crop after it; None does neither.
-        flip: how probable it is that the image is flipped; None draws nothing.
+        padding: width of the black border on each side, in pixels.
+        crop: (height, width) of a random crop after padding; None neither pads nor crops.
+        flip: probability of a flip; None draws no random number.
         erasing: see :class:`_Erasing`.
     """
 
@@ -124,7 +124,7 @@ class FastTransform(_Erasing):
         return cv2.merge([*resized.numpy()])
 
     def _cropped(self, pixels: Pixels, size: tuple[int, int]) -> Pixels:
-        """Crop the padded image, which is never made."""
+        """Crop the padded image without creating it."""
         height, width = pixels.shape[:2]
         padded = torch.empty(1).expand(1, height + 2 * self.padding, width + 2 * self.padding)
         top, left, rows, columns = T.RandomCrop.get_params(padded, size)
@@ -147,17 +147,18 @@ def planes(image: Any) -> Pixels:
 def as_bytes(transforms: Any, *, exact: bool = True) -> Any:
     """Return transforms whose images stay bytes until they are on the device.
 
-    They draw the same random numbers and give, after :meth:`.byte_images.ByteBatch.floats`, the same images bit by
-    bit. For datasets whose samples go to this project's loaders; what computes with an image before is given floats.
+    They draw the same random numbers, and after :meth:`.byte_images.ByteBatch.floats` the images are equal bit by bit.
+    They are for datasets whose samples go to this project's loaders; transforms that compute with floats get floats.
 
     Args:
-        transforms: what ``fastreid.data.transforms.build_transforms`` returns.
-        exact: False, for training, where they resize, pad, crop and flip alone: resize several times as fast, to
-            the next grey value for some pixels, and decode a JPEG that is several times too large at a reduced size.
+        transforms: the result of ``fastreid.data.transforms.build_transforms``.
+        exact: False, for training, allows a fast version of transforms that only resize, pad, crop and flip: it
+            resizes several times as fast, with rounding to a neighbouring grey value in some pixels, and decodes a JPEG
+            that is several times too large at a reduced size.
 
     Returns:
-        A :class:`ByteTransform` or :class:`FastTransform`; ``transforms`` themselves where one needs floats, which the
-        log says.
+        A :class:`ByteTransform` or :class:`FastTransform`; or ``transforms`` unchanged, which is logged, if one of them
+        needs floats.
     """
     if not isinstance(transforms, T.Compose):
         return transforms
@@ -170,7 +171,9 @@ def as_bytes(transforms: Any, *, exact: bool = True) -> Any:
     floats += [step for step in after[:1] if not _can_be_drawn(step)] + after[1:]
     if floats:
         names = ", ".join(dict.fromkeys(type(step).__name__ for step in floats))
-        logger.info(f"Images travel as floats, four times their bytes: {names} needs them")
+        logger.info(
+            f"Images are loaded as floats, which takes four times the memory of bytes, because of {names}"
+        )
         return transforms
     erasing = after[0] if after else None
     if exact:
@@ -179,7 +182,7 @@ def as_bytes(transforms: Any, *, exact: bool = True) -> Any:
 
 
 def _can_be_drawn(step: Any) -> bool:
-    """Return whether it erases by a value that is known before."""
+    """Return whether the step erases with a fill value that is known in advance."""
     return isinstance(step, T.RandomErasing) and not isinstance(step.value, str)
 
 
@@ -189,7 +192,7 @@ def _fill_of(erasing: T.RandomErasing) -> tuple[float, ...]:
 
 
 def _fast(steps: list[Any], erasing: T.RandomErasing | None) -> FastTransform | None:
-    """Return the fast way of [Resize] [Pad, RandomCrop] [RandomHorizontalFlip]; None where they are others."""
+    """Return the fast version of [Resize] [Pad, RandomCrop] [RandomHorizontalFlip]; None for other steps."""
     left = list(steps)
     resize = left.pop(0) if left and _resizes(left[0]) else None
     padded = len(left) > 1 and _pads_by_black(left[0]) and type(left[1]) is T.RandomCrop
@@ -220,7 +223,7 @@ def _said_slow(steps: list[Any], erasing: T.RandomErasing | None) -> ByteTransfo
 
 
 def _resizes(step: Any) -> bool:
-    """Return whether it is a bicubic resize to a height and a width."""
+    """Return whether the step is a bicubic resize to a height and a width."""
     return (
         type(step) is T.Resize
         and step.interpolation == InterpolationMode.BICUBIC

@@ -1,4 +1,4 @@
-"""The batch collator that stands in for the host's, which turns what it does not know into None."""
+"""A batch collator that replaces the host's, which turns fields of unknown types into None."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from fastreid_projects.errors import DataError
 
 
 def fast_batch_collator(batched_inputs: list[Any], field: str = "") -> Any:
-    """Collate samples to a batch: tensors and byte images are stacked, numbers become tensors, strings a list,
-    mappings a dict.
+    """Collate samples to a batch.
+
+    Tensors and byte images are stacked, numbers become tensors, strings a list, and mappings a dict.
 
     Args:
         batched_inputs: the samples of a batch.
-        field: the name of what is collated, for errors.
+        field: the name of the collated field, for errors.
 
     Raises:
-        DataError: a field has no value, another shape than in the first sample, or a type that cannot be
-        collated.
+        DataError: a field has no value, another shape than in the first sample, or a type that cannot be collated.
     """
     first = batched_inputs[0]
     if isinstance(first, Mapping):
@@ -60,5 +60,5 @@ def _get(sample: Any, key: str) -> Any:
 def _refuse(field: str, problem: str, cause: Exception | None = None) -> NoReturn:
     raise DataError(
         f"Field '{field or 'sample'}' of the samples {problem}: "
-        "let the dataset return tensors or arrays of one shape, numbers or strings."
+        "let the dataset return tensors or arrays of the same shape, numbers or strings."
     ) from cause

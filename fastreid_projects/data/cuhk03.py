@@ -1,4 +1,4 @@
-"""CUHK03 with detected boxes, beside the host's ``CUHK03``, which has the labelled ones; both by the new protocol."""
+"""CUHK03 with detected boxes by the new protocol; the host's ``CUHK03`` has the labelled boxes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class CUHK03Detected(CUHK03):
 
     Args:
         root: the folder that holds ``cuhk03/``, or ``cuhk03-np/``.
-        **kwargs: the host's.
+        **kwargs: passed to the host's class.
     """
 
     def __init__(self, root: str = "datasets", **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""The registered datasets: where they lie, how they are built, and that there is something to rank."""
+"""The registered datasets: find their folders, build them, and check that they can be evaluated."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ ROOT_VARIABLE = "FASTREID_DATASETS"
 
 
 def not_found(path: str, *others: str) -> DataError:
-    """Return the error of a dataset's file or folder that is missing; it says what is there instead.
+    """Return the error for a missing file or folder of a dataset, which says what the folder holds instead.
 
     Args:
-        path: what was looked for.
-        others: what would have done instead, below the same folder.
+        path: the missing file or folder.
+        others: alternatives that would also do, below the same folder.
     """
     wanted = " nor ".join([path, *map(os.path.basename, others)])
     wanted = f"neither {wanted}" if others else wanted
@@ -34,13 +34,13 @@ def not_found(path: str, *others: str) -> DataError:
     else:
         there = f"{parent or os.getcwd()} holds {_names(parent or '.', os.path.basename(path))}"
     return DataError(
-        f"{wanted} is not found: {there}; let the environment variable {ROOT_VARIABLE} name the folder that holds the "
+        f"{wanted} is not found: {there}; set the environment variable {ROOT_VARIABLE} to the folder that holds the "
         "datasets, or rename what it holds."
     )
 
 
 def _names(folder: str, wanted: str, most: int = 5) -> str:
-    """Name some of what a folder holds, those that look like what is wanted first."""
+    """Name some of the files and folders in a folder, the ones most similar to ``wanted`` first."""
     names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
     alike = difflib.get_close_matches(wanted.lower(), [name.lower() for name in names], most, 0.5)
     names.sort(key=lambda name: (name.lower() not in alike, name))
@@ -65,7 +65,7 @@ def build_dataset(name: str, **kwargs: Any) -> Any:
 
     Raises:
         ConfigError: no dataset of this name is registered.
-        DataError: its files are not there.
+        DataError: its files are missing.
     """
     factory = _registered(name)
     root = dataset_root()
@@ -81,7 +81,7 @@ def build_dataset(name: str, **kwargs: Any) -> Any:
 
 
 def open_dataset(cfg: Any, name: str, **kwargs: Any) -> Any:
-    """Build a dataset as a config asks: by its DATASETS.SPLIT_SEED where the dataset draws its gallery.
+    """Build a dataset as the config asks, with DATASETS.SPLIT_SEED if the dataset draws its gallery at random.
 
     Raises:
         ConfigError, DataError: see :func:`build_dataset`.
@@ -92,12 +92,12 @@ def open_dataset(cfg: Any, name: str, **kwargs: Any) -> Any:
 
 
 def subset(data: Any, name: str, part: str) -> list[Any]:
-    """Return ``data.train``, ``.query`` or ``.gallery``, which must hold images."""
+    """Return ``data.train``, ``.query`` or ``.gallery``, which must not be empty."""
     items = list(getattr(data, part))
     if not items:
         if part != "train" and isinstance(data, TrainsOnly):
             raise DataError(
-                f"Dataset {name} has no {part} images: FastReID has it for training alone; name another dataset in "
+                f"Dataset {name} has no {part} images: in FastReID it is for training only; name another dataset in "
                 "DATASETS.TESTS."
             )
         known = vars(data)
@@ -110,7 +110,7 @@ def subset(data: Any, name: str, part: str) -> list[Any]:
 
 
 def _suffixes(folder: str) -> str:
-    """Say what files a folder holds, by their suffixes; "" where there are none."""
+    """Describe the files in a folder by their suffixes; "" if there are none."""
     if not os.path.isdir(folder):
         return ""
     with os.scandir(folder) as files:
@@ -124,8 +124,8 @@ def matched_queries(items: Sequence[Any], num_query: int, *, same_camera: bool =
 
     Args:
         items: (path, identity, camera, ...) of the queries, then of the gallery.
-        num_query: how many are queries.
-        same_camera: a match by the query's own camera counts, too (TEST.SAME_CAMERA); the query's own picture never.
+        num_query: number of queries.
+        same_camera: whether matches by the query's own camera count (TEST.SAME_CAMERA); the query itself never does.
     """
     taken_by = 0 if same_camera else 2
     seen: dict[Any, set[Any]] = {}
@@ -135,12 +135,12 @@ def matched_queries(items: Sequence[Any], num_query: int, *, same_camera: bool =
 
 
 def check_matches(name: str, items: Sequence[Any], num_query: int, *, same_camera: bool = False) -> None:
-    """See before the features are computed that there is something to rank.
+    """Check before features are computed that the gallery is not empty and some query has a match.
 
     Args:
-        name: of the dataset.
+        name: name of the dataset.
         items: see :func:`matched_queries`.
-        num_query: how many are queries.
+        num_query: number of queries.
         same_camera: see :func:`matched_queries`.
 
     Raises:
@@ -154,9 +154,7 @@ def check_matches(name: str, items: Sequence[Any], num_query: int, *, same_camer
     identities = {item[1] for item in gallery}
     found = any(item[1] in identities for item in queries)
     if found and same_camera:
-        reason = (
-            "The gallery has nothing of a query's identity but the query's own picture: add other pictures."
-        )
+        reason = "The only gallery picture of each query's identity is the query itself: add other pictures."
     else:
         reason = why_no_match(
             [i[1] for i in queries], [i[1] for i in gallery], [i[2] for i in gallery], found
@@ -166,7 +164,7 @@ def check_matches(name: str, items: Sequence[Any], num_query: int, *, same_camer
 
 
 def trained_tests(cfg: Any) -> list[str]:
-    """Return the test sets whose people the training sees: DATASETS.COMBINEALL adds query and gallery to it."""
+    """Return the test sets whose people are trained on, as DATASETS.COMBINEALL adds query and gallery to training."""
     if not cfg.DATASETS.COMBINEALL:
         return []
     trained = {people_of(name) for name in cfg.DATASETS.NAMES}
@@ -174,7 +172,7 @@ def trained_tests(cfg: Any) -> list[str]:
 
 
 def people_of(name: str) -> str:
-    """Return a name for a dataset's people: that of Market1501 and of its variants is one."""
+    """Return a name for the people of a dataset; Market1501 and its variants share one."""
     dataset = _registered(name)
     if isinstance(dataset, SharesPeople):
         return people_of(dataset.people) if dataset.people != name else name
@@ -182,7 +180,7 @@ def people_of(name: str) -> str:
 
 
 def training_items(cfg: Any, data: Any, name: str) -> list[Any]:
-    """The training images of a built dataset, of the share of its identities that DATASETS.ID_FRACTION leaves."""
+    """Return the training images of a built dataset whose identities DATASETS.ID_FRACTION keeps."""
     return keep_identities(
         subset(data, name, "train"), cfg.DATASETS.ID_FRACTION, cfg.DATASETS.ID_FRACTION_SEED
     )

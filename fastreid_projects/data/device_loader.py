@@ -1,4 +1,4 @@
-"""The DataLoader that stands in for the host's DataLoaderX (data/data_utils.py:148-206)."""
+"""A DataLoader that replaces the host's DataLoaderX (data/data_utils.py:148-206)."""
 
 from __future__ import annotations
 
@@ -17,23 +17,22 @@ from fastreid_projects.data.batches import numbered
 from fastreid_projects.data.byte_images import ByteBatch, with_floats
 from fastreid_projects.errors import UserError
 
-# The device of the config that a builder was called with.
+# The device in the config that a loader builder was called with.
 builders_device: contextvars.ContextVar[torch.device | None] = contextvars.ContextVar("device", default=None)
 
 
 class DeviceLoader(DataLoader[Any]):
-    """A DataLoader that brings its batches to a device; stands in for the host's DataLoaderX.
+    """A DataLoader that copies its batches to a device; it replaces the host's DataLoaderX.
 
-    On the CPU it is a plain DataLoader. On CUDA memory is pinned, and while a batch is trained the next one
-    is copied on its own stream. Images that travel as bytes become floats there. What goes wrong in a worker is
-    raised here, as the one sentence that it is.
+    On the CPU it is a plain DataLoader. On CUDA, memory is pinned, and the next batch is copied on its own stream while
+    the current one is trained. Images of bytes are converted to floats on the device. This project's errors in a
+    worker are raised here as one sentence, without the worker's traceback.
 
     Args:
-        local_rank: the CUDA device where nothing else says one.
-        device: where batches go; None takes the device of the config that the builder was called with, and
-        without
-            one ``cuda:local_rank``, or the CPU if there is no CUDA device.
-        kwargs: as of DataLoader.
+        local_rank: index of the CUDA device if no other device is given.
+        device: device of the batches; None takes the device of the config that the builder was called with, or else
+            ``cuda:local_rank``, or the CPU without a CUDA device.
+        kwargs: passed to DataLoader.
     """
 
     def __init__(self, local_rank: int = 0, *, device: torch.device | None = None, **kwargs: Any) -> None:
@@ -54,9 +53,9 @@ class DeviceLoader(DataLoader[Any]):
 
 
 def start_worker(worker_id: int) -> None:
-    """Seed ``random`` and NumPy from PyTorch's seed, drawn in the main process, and leave signals to that.
+    """Seed ``random`` and NumPy from PyTorch's seed, which the main process draws, and ignore interrupts.
 
-    A terminal's Ctrl-C reaches workers too, and the main process needs them until it has stopped.
+    Ctrl-C in a terminal also reaches the workers, but the main process needs them until it has stopped.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     seed = torch.initial_seed()
@@ -65,10 +64,10 @@ def start_worker(worker_id: int) -> None:
 
 
 class _Batches:
-    """Iterate, from the first batch that is asked for; shorten an error of ours that comes with a worker's traceback
-    to its last line.
+    """Iterate over the batches, and shorten this project's errors with a worker's traceback to their last line.
 
-    The host starts its iterator, and with it the workers, before a checkpoint is loaded (engine/train_loop.py:226).
+    The workers start when the first batch is asked for: the host starts its iterator before it loads a checkpoint
+    (engine/train_loop.py:226).
     """
 
     def __init__(self, start: Callable[[], Iterator[Any]]) -> None:

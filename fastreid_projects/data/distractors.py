@@ -17,17 +17,17 @@ _NO_CAMERA = -1
 
 @DATASET_REGISTRY.register()
 class Market1501Distractors500k(Market1501):
-    """Market-1501's training images and queries, and its gallery with the pictures of the folder ``images``.
+    """Market-1501 with the pictures in the folder ``images`` added to its gallery.
 
-    The host's class takes the distractors by an argument that no config reaches. All pictures of the folder are
-    distractors, whatever their names say.
+    The host's class has an argument for these distractors, but a config cannot set it. All pictures in the folder are
+    distractors, whatever their names.
 
     Args:
         root: the folder that holds ``Market-1501-v15.09.15/``, and in it ``images/``.
-        **kwargs: the host's.
+        **kwargs: passed to the host's class.
 
     Raises:
-        DataError: there is no folder ``images``, or it holds none.
+        DataError: there is no folder ``images``, or it holds no pictures.
     """
 
     people: ClassVar[str] = Market1501.__name__
@@ -41,5 +41,7 @@ class Market1501Distractors500k(Market1501):
             return super().process_dir(dir_path, is_train)
         names = sorted(name for name in os.listdir(dir_path) if is_picture(name) and name[:1] != ".")
         if not names:
-            raise DataError(f"{dir_path} holds no distractor: put the pictures of distractors_500k there")
+            raise DataError(
+                f"{dir_path} does not hold any distractors: put the pictures of distractors_500k there"
+            )
         return [(os.path.join(dir_path, name), _NOBODY, _NO_CAMERA) for name in names]

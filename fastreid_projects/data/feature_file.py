@@ -1,6 +1,6 @@
-"""Features on disk: ``x.npy``, with the pictures' names in ``x.csv`` and what the features are in ``x.json``.
+"""Features on disk: ``x.npy``, with the pictures' names in ``x.csv`` and a description of the features in ``x.json``.
 
-They grow in files that end with ``.part`` beside these, batch by batch, and continue there after an interruption.
+They are written batch by batch to files that end with ``.part``, from which an interrupted extraction is resumed.
 
 | letter | meaning          |
 | ------ | ---------------- |
@@ -36,8 +36,8 @@ class FeatureFile(NamedTuple):
 
     Attributes:
         features: (N, D) float32, memory-mapped, read-only.
-        rows: N of (path, pid, camid); "" for what is not known.
-        facts: what the features are: ``model``, a digest; ``normalized``; whatever else their writer kept.
+        rows: N of (path, pid, camid); "" for unknown values.
+        facts: a description of the features: ``model``, a digest; ``normalized``; and what else their writer added.
     """
 
     features: Features
@@ -46,15 +46,15 @@ class FeatureFile(NamedTuple):
 
     @property
     def paths(self) -> list[str]:
-        """The pictures' files, (N,)."""
+        """The paths of the pictures, (N,)."""
         return [row[0] for row in self.rows]
 
 
 def read_features(path: str | os.PathLike[str]) -> FeatureFile:
-    """Open what a :class:`FeatureWriter` wrote.
+    """Open the files that a :class:`FeatureWriter` wrote.
 
     Raises:
-        DataError: a file is missing or damaged, or the three do not belong together.
+        DataError: a file is missing or damaged, or the three files do not match.
     """
     npy = Path(path)
     try:
@@ -62,7 +62,7 @@ def read_features(path: str | os.PathLike[str]) -> FeatureFile:
         rows = _read_rows(npy.with_suffix(".csv"))
         facts = json.loads(npy.with_suffix(".json").read_text(encoding="utf-8"))
         if len(rows) != len(features) or features.ndim != 2:
-            raise ValueError(f"it has {features.shape} numbers but names {len(rows)} pictures")
+            raise ValueError(f"it has {features.shape} numbers, but its table names {len(rows)} pictures")
     except (OSError, ValueError, KeyError, EOFError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         if isinstance(error, FileNotFoundError):
@@ -87,15 +87,15 @@ def check_npy(path: str | os.PathLike[str]) -> Path:
 
 
 class FeatureWriter:
-    """Writes features as they come, and takes up what an interrupted process has left.
+    """Write features batch by batch, and resume the files of an interrupted process.
 
     Args:
-        path: of the ``.npy``.
-        facts: what the features are; only those of the same facts are taken up.
+        path: path of the ``.npy``.
+        facts: a description of the features; only files with the same description are resumed.
 
     Attributes:
-        rows: what is written already, in order.
-        written_at: when the last of it was, in seconds; 0 where there is none.
+        rows: the rows already written, in order.
+        written_at: time of the last write, in seconds; 0 if nothing was written.
 
     Raises:
         DataError: the path cannot be written or does not end with .npy.
@@ -116,7 +116,7 @@ class FeatureWriter:
         return self.path.with_suffix(suffix + _PART)
 
     def _take_up(self) -> None:
-        """Count the whole rows that are there, of the same facts."""
+        """Read the complete rows of existing files with the same facts."""
         data, names = self._part(".npy"), self._part(".csv")
         try:
             facts = json.loads(self._part(".json").read_text(encoding="utf-8"))
@@ -133,21 +133,21 @@ class FeatureWriter:
             self.rows = []
 
     def start_anew(self) -> None:
-        """Forget what is there."""
+        """Forget the rows already written."""
         self.rows = []
 
     def append(self, rows: Sequence[Row], features: Features) -> None:
         """Write the features (B, D) of B pictures.
 
         Raises:
-            DataError: the disk is full, or the features have another size than those before.
+            DataError: the disk is full, or the features differ in size from those before.
         """
         try:
             if not self._files:
                 self._open(features.shape[1])
             if features.shape[1] != self._size:
                 raise DataError(
-                    f"features of {features.shape[1]} numbers cannot follow those of {self._size} in {self.path}"
+                    f"features of size {features.shape[1]} cannot be added to those of size {self._size} in {self.path}"
                 )
             data, names = self._files
             data.write(np.ascontiguousarray(features, dtype="<f4").tobytes())
@@ -156,7 +156,7 @@ class FeatureWriter:
             names.flush()
         except OSError as error:
             raise DataError(
-                f"cannot write {self.path}: {error.strerror or error}; what is there is kept: make room and start again"
+                f"cannot write {self.path}: {error.strerror or error}; free some space and start again to resume"
             ) from error
         self.rows += rows
 
@@ -177,13 +177,13 @@ class FeatureWriter:
         write_aside(self._part(".json"), json.dumps(self.facts, indent=1).encode())
 
     def finish(self) -> FeatureFile:
-        """Put the files in their places, the description last.
+        """Rename the files to their final names, the description last.
 
         Raises:
             DataError: there are no features, or the files cannot be written.
         """
         if not self.rows:
-            raise DataError(f"there is no picture to write the features of to {self.path}")
+            raise DataError(f"there are no pictures whose features could be written to {self.path}")
         try:
             if not self._files:
                 self._open(self._size)
@@ -199,14 +199,14 @@ class FeatureWriter:
         return read_features(self.path)
 
     def close(self) -> None:
-        """Close the files; what is in them can be taken up."""
+        """Close the files, which can be resumed later."""
         for file in self._files:
             file.close()
         self._files = []
 
 
 def _write_head(file: IO[bytes], count: int, size: int) -> None:
-    """Write the head of an .npy at its start; numpy leaves room for any count."""
+    """Write the header at the start of an .npy; numpy leaves space for any count."""
     file.seek(0)
     head = {"descr": "<f4", "fortran_order": False, "shape": (count, size)}
     np.lib.format.write_array_header_1_0(file, head)
@@ -219,7 +219,7 @@ def _lines(rows: Sequence[Sequence[str]]) -> bytes:
 
 
 def _read_rows(path: Path, *, whole_lines: bool = False) -> list[Row]:
-    """The rows of a table; of one that is still written only those whose line is complete."""
+    """Return the rows of a table, or with ``whole_lines`` only those whose line is complete."""
     content = path.read_bytes()
     if whole_lines:
         content = content[: content.rfind(b"\n") + 1]

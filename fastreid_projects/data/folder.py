@@ -1,17 +1,17 @@
 """Own pictures as a dataset: ``DATASETS.NAMES "('FolderReID',)"`` reads ``FASTREID_DATASETS/FolderReID``.
 
-``'FolderReID:shop'`` reads ``FASTREID_DATASETS/shop``, and a path, ``'/data/shop'`` or ``'./shop'``, that folder: as
-many as one likes. There lies either a table ``labels.csv`` with the columns ``path, pid, camid, split`` (others are
-left alone, or are attributes by an ``attributes.yaml``), or three folders ``train``, ``query`` and ``gallery`` with a
-folder of pictures for each person::
+``'FolderReID:shop'`` reads ``FASTREID_DATASETS/shop``, and a path such as ``'/data/shop'`` or ``'./shop'`` that folder;
+a config can name any number of them. The folder holds either a table ``labels.csv`` with the columns ``path, pid,
+camid, split`` (other columns are ignored, or become attributes with an ``attributes.yaml``), or three folders
+``train``, ``query`` and ``gallery`` with a folder of pictures for each person::
 
-    train/anna/c1_0001.jpg      # the person is the folder's name, the camera c1, cam1, camera_1 in the picture's
-    query/anna/cam1/0002.jpg    # or in a folder's; or no camera at all
+    train/anna/c1_0001.jpg      # the folder names the person, c1, cam1 or camera_1 in the file's name the camera
+    query/anna/cam1/0002.jpg    # or in a folder's name; or there are no cameras at all
     gallery/anna/cam2/0001.jpg
 
-Pictures of the person -1 are junk, those of 0000 distractors, as in Market-1501. A folder without ``train`` is for
-tests alone. ``python -m fastreid_projects.data.folder FOLDER`` reads all of it, pictures included, and names what is
-wrong.
+Pictures of the person -1 are junk, and those of 0000 are distractors, as in Market-1501. A folder without ``train`` is
+for tests only. ``python -m fastreid_projects.data.folder FOLDER`` reads all of it, including the pictures, and reports
+what is wrong.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 if __name__ == "__main__":
-    import fastreid_projects.required  # noqa: F401  (without a host: one sentence)
+    import fastreid_projects.required  # noqa: F401  (without FastReID, this raises an error of one sentence)
 
 import numpy as np
 from fastreid.data.datasets import DATASET_REGISTRY
@@ -58,10 +58,10 @@ _DISTRACTORS = "0000"
 
 
 def read_pictures(folder: Path) -> Pictures:
-    """Read a folder by its table or by its folders; the pictures themselves are not opened.
+    """Read a folder by its table or by its subfolders, without opening the pictures.
 
     Raises:
-        DataError: neither is there, or a row or a name that cannot be used.
+        DataError: there is neither a table nor a subfolder, or a row or a name cannot be used.
     """
     if not folder.is_dir():
         raise not_found(str(folder))
@@ -72,7 +72,7 @@ def read_pictures(folder: Path) -> Pictures:
     else:
         found = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
         raise DataError(
-            f"{folder} holds neither {TABLE} nor one of the folders {', '.join(SPLITS)}, but {found}: make one of both"
+            f"{folder} holds neither {TABLE} nor one of the folders {', '.join(SPLITS)}, but {found}: add one of them"
         )
     pictures = without_junk(pictures)
     check_spelling(pictures.entries)
@@ -85,11 +85,11 @@ class FolderReID(ImageDataset):
 
     Args:
         root: the folder that holds ``folder``.
-        **kwargs: the host's.
+        **kwargs: passed to the host's class.
 
     Attributes:
-        folder: its name, or its path.
-        junk: how many test pictures are left out as junk.
+        folder: the folder's name, or its path.
+        junk: number of test pictures left out as junk.
 
     Raises:
         DataError: see :func:`read_pictures`.
@@ -113,10 +113,10 @@ class FolderReID(ImageDataset):
 
     @classmethod
     def attribute_set_below(cls, root: str) -> OwnAttributes | None:
-        """Return what the folder's ``attributes.yaml`` says, before the folder is read; None where there is none.
+        """Return the attributes in the folder's ``attributes.yaml`` without reading the folder; None if it has none.
 
         Raises:
-            DataError: it cannot be used.
+            DataError: the file cannot be used.
         """
         return folder_words(Path(root, os.path.expanduser(cls.folder)))
 
@@ -127,7 +127,7 @@ class FolderReID(ImageDataset):
             items: (path, identity, camera) of train, query or gallery.
 
         Raises:
-            DataError: the words or the tables cannot be used; names file and line.
+            DataError: the words or tables cannot be used; the message names file and line.
         """
         if self._labelled is None:
             return None
@@ -137,7 +137,7 @@ class FolderReID(ImageDataset):
 
     @functools.cached_property
     def _labelled(self) -> tuple[OwnAttributes, dict[str, Labels]] | None:
-        """The attributes of all pictures by their paths; read when they are asked for."""
+        """The attributes of all pictures by path, read on first use."""
         folder = Path(self.dataset_dir)
         words = folder_words(folder)
         if words is None:
@@ -146,12 +146,12 @@ class FolderReID(ImageDataset):
         return words, {entry.path: row for entry, row in zip(self._entries, labels, strict=True)}
 
     def show_train(self) -> None:
-        """Log the table of the training pictures, and once what is to be known about the folder."""
+        """Log the table of the training pictures and, once, the remarks on the folder."""
         super().show_train()
         _remark(self.dataset_dir, tuple(self.remarks))
 
     def show_test(self) -> None:
-        """Log the table of the test pictures, and once what is to be known about the folder."""
+        """Log the table of the test pictures and, once, the remarks on the folder."""
         super().show_test()
         _remark(self.dataset_dir, tuple(self.remarks))
 
@@ -164,7 +164,7 @@ def _remark(folder: str, sentences: Sequence[str]) -> None:
 
 @functools.cache
 def own_dataset(name: str) -> type[FolderReID] | None:
-    """Return the dataset of ``FolderReID:folder`` or of a path; None where the name is of another kind."""
+    """Return the dataset class for ``FolderReID:folder`` or a path; None for other names."""
     folder = own_folder(name)
     if folder is None:
         return None
@@ -174,30 +174,32 @@ def own_dataset(name: str) -> type[FolderReID] | None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Check a folder: every row, every picture, and that there is something to rank."""
+    """Check a folder: every row, every picture, and that its tests can be evaluated."""
     from fastreid_projects.command_line.one_sentence import one_sentence
 
     parser = argparse.ArgumentParser(description="Check own pictures for DATASETS.NAMES \"('FolderReID',)\"")
     parser.add_argument(
         "folder",
-        help="with labels.csv, or with the folders train, query and gallery; or an attributes.yaml for another dataset",
+        help="folder with labels.csv, or with train, query and gallery; or an attributes.yaml for another dataset",
     )
-    parser.add_argument("--same-camera", action="store_true", help="tests are with TEST.SAME_CAMERA True")
+    parser.add_argument(
+        "--same-camera", action="store_true", help="check for tests with TEST.SAME_CAMERA True"
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
     return one_sentence(lambda: check(Path(args.folder), args.same_camera), debug=args.debug)
 
 
 def check(folder: Path, same_camera: bool = False) -> None:
-    """Read all of a folder and print what it holds, what is left out, its attributes, and what tests would count.
+    """Read a whole folder and print what it holds, what is left out, its attributes, and how many queries count.
 
     Args:
-        folder: with the table or the folders, or the table; one that is not here is looked for below
-            FASTREID_DATASETS. Or an ``attributes.yaml`` for the identities of another dataset.
-        same_camera: the tests are with TEST.SAME_CAMERA.
+        folder: folder with the table or the subfolders, or the table itself, also looked for below FASTREID_DATASETS; or
+            an ``attributes.yaml`` for the identities of another dataset.
+        same_camera: whether tests use TEST.SAME_CAMERA.
 
     Raises:
-        DataError: the first thing that is wrong, with its row or file.
+        DataError: the first problem found, with its row or file.
     """
     if folder.is_file() and folder.suffix in (".yaml", ".yml"):
         check_identity_table(folder)
@@ -236,21 +238,21 @@ def _counted(number: int, one: str, many: str) -> str:
 def _check_tests(
     folder: Path, query: list[Any], gallery: list[Any], *, trained: bool, same_camera: bool
 ) -> None:
-    """Print what tests would count.
+    """Print how many queries count in tests.
 
     Raises:
-        DataError: a split is missing that another one needs, or nothing can be found.
+        DataError: a split is missing that another one needs, or no query has a match.
     """
     if not query and not gallery:
         if not trained:
             raise DataError(f"{folder} has no pictures of the splits {', '.join(SPLITS)}")
-        print("no query and no gallery: for DATASETS.NAMES alone")
+        print("no query and no gallery: only for DATASETS.NAMES")
         return
     for split, items in (("query", query), ("gallery", gallery)):
         if not items:
             raise DataError(f"{folder} has no pictures of the split {split}: tests need query and gallery")
     if not trained:
-        print("no pictures of the split train: for DATASETS.TESTS alone")
+        print("no pictures of the split train: only for DATASETS.TESTS")
     check_matches(str(folder), [*query, *gallery], len(query), same_camera=same_camera)
     found = matched_queries([*query, *gallery], len(query), same_camera=same_camera)
     asked = {item[1] for item in query}

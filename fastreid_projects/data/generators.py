@@ -1,7 +1,7 @@
-"""The three random generators that a training draws from: ``random``, NumPy's and PyTorch's.
+"""The three random generators of training: ``random``, NumPy's and PyTorch's.
 
-They are seeded anew for every step and for every batch of images, by numbers that a checkpoint holds. So a resumed
-training draws what an uninterrupted one does, from wherever it continues and with any number of workers.
+They are seeded anew for every step and every batch of images, from numbers that a checkpoint holds. A resumed run
+therefore draws the same random numbers as an uninterrupted one, wherever it resumes and with any number of workers.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 
-SAMPLER, IMAGES, STEP = range(3)  # what the numbers of one seed are drawn for
+SAMPLER, IMAGES, STEP = range(3)  # the purposes for which numbers are drawn from one seed
 
 
 class Generators:
-    """Separate random numbers for the code inside ``with generators.used():``, on the CPU.
+    """Separate random generators on the CPU for the code inside ``with generators.used():``.
 
     Args:
-        words: whole numbers from 0; equal ones give equal random numbers.
+        words: whole numbers >= 0 that determine the random numbers.
     """
 
     def __init__(self, *words: int) -> None:
@@ -30,7 +30,7 @@ class Generators:
 
     @contextlib.contextmanager
     def used(self) -> Iterator[None]:
-        """Continue where the last use ended, and leave all others' random numbers alone."""
+        """Continue where the last use ended, without changing the random numbers of other code."""
         outside = _get()
         if self._state is None:
             torch.default_generator.manual_seed(seed_two(*self._words))
@@ -44,7 +44,7 @@ class Generators:
 
 
 def seed_two(*words: int) -> int:
-    """Seed ``random`` and NumPy by whole numbers from 0.
+    """Seed ``random`` and NumPy from whole numbers >= 0.
 
     Returns:
         The seed for PyTorch, which has a generator for each device.

@@ -1,4 +1,4 @@
-"""Training on a share of the identities (data efficiency, Yan et al. 2022, fig. 6 and 7)."""
+"""Train on a share of the identities (data efficiency, Yan et al. 2022, fig. 6 and 7)."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ logger = logging.getLogger("fastreid.projects.identities")
 
 
 def keep_identities(items: Sequence[Any], fraction: float, seed: int = 0) -> list[Any]:
-    """Leave out whole identities at random.
+    """Keep a random share of the identities.
 
-    The same seed drops the same ones, and a smaller fraction's identities are among a larger one's.
+    The same seed keeps the same identities, and those of a smaller fraction are among those of a larger one.
 
     Args:
         items: training items (path, identity, camera, ...).
-        fraction: share of the identities that stay, above 0 and at most 1; at least two identities stay.
-        seed: of the choice; not the run's.
+        fraction: share of the identities to keep, above 0 and at most 1; at least two are kept.
+        seed: seed of the choice, independent of the run's.
 
     Returns:
-        The items that stay, in their order.
+        The items of these identities, in order.
 
     Raises:
-        ConfigError: the fraction is out of its range.
+        ConfigError: the fraction is out of range.
     """
     if not 0 < fraction <= 1:
         raise ConfigError(f"DATASETS.ID_FRACTION is {fraction} but has to be above 0 and at most 1")

@@ -1,4 +1,4 @@
-"""Reading images: as RGB, upright, with one sentence for a file that cannot be read."""
+"""Read images as RGB and upright; the error for a file that cannot be read is one sentence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | npt.NDArray[Any] | Tensor"
 
-# PIL raises these for files that are cut off, no image at all, of an unknown kind, or absurdly large.
+# PIL raises these for files that are truncated, not an image, of an unknown kind, or absurdly large.
 _UNREADABLE = (
     OSError,
     SyntaxError,
@@ -35,21 +35,21 @@ _UNREADABLE = (
 def read_image(file_name: str, format: str | None = None) -> Image.Image:
     """Read an image as RGB, upright by its EXIF tag.
 
-    data_utils.py:38-58 passes 2- and 4-channel images on, takes palette indices for grey values, and leaves
-    broken files to whatever PIL raises, often without a file name.
+    The host (data_utils.py:38-58) returns 2- and 4-channel images unchanged, takes palette indices for grey values,
+    and raises PIL's errors for broken files, often without a file name.
 
     Args:
         file_name: path of the image.
         format: None or "RGB", "BGR", or any mode that PIL converts RGB to.
 
     Raises:
-        DataError: the file is missing, cut off or no image.
+        DataError: the file is missing, truncated or not an image.
     """
     from fastreid.utils.file_io import PathManager  # here, since the host's patches import this module
 
     with _naming(file_name), PathManager.open(file_name, "rb") as file:
         image = Image.open(file)
-        with contextlib.suppress(Exception):  # a broken tag; broken pixels are met again below
+        with contextlib.suppress(Exception):  # a broken tag; broken pixels raise below
             ImageOps.exif_transpose(image, in_place=True)
         rgb = to_rgb(image)
     if format == "BGR":
@@ -58,14 +58,14 @@ def read_image(file_name: str, format: str | None = None) -> Image.Image:
 
 
 def as_rgb(image: ImageLike) -> Image.Image:
-    """Return an 8-bit RGB image of whatever people hold: a model's transforms take it from there.
+    """Convert a picture of any kind to an 8-bit RGB image, the input of a model's transforms.
 
     Args:
         image: a path; a PIL image; an array (H, W, 3), RGB, or (H, W), of bytes; a tensor (3, H, W), RGB, of bytes or
             of floats in 0..255.
 
     Raises:
-        DataError: it is none of these, or cannot be read.
+        DataError: ``image`` is none of these, or cannot be read.
 
     Example:
         >>> as_rgb(np.zeros((4, 2), np.uint8)).size
@@ -89,13 +89,13 @@ def as_rgb(image: ImageLike) -> Image.Image:
 
 
 def _is_tensor(image: object) -> TypeGuard[Tensor]:
-    """Return whether this is a tensor; without torch, which takes a second to import, nothing is."""
+    """Return whether ``image`` is a tensor, without importing torch, which takes a second."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(image, torch.Tensor)
 
 
 def _array_of(image: Tensor) -> npt.NDArray[Any]:
-    """Return bytes (H, W, 3) of a tensor (3, H, W) of bytes or of floats in 0..255."""
+    """Return the bytes (H, W, 3) of a tensor (3, H, W) of bytes or of floats in 0..255."""
     if image.dim() != 3 or image.shape[0] != 3:
         raise DataError(
             f"a tensor of a picture has the shape (3, height, width), RGB, not {tuple(image.shape)}"
@@ -106,8 +106,8 @@ def _array_of(image: Tensor) -> npt.NDArray[Any]:
     low, top = float(values.min(initial=0)), float(values.max(initial=0))
     if low < 0 or top > 255 or 0 < top <= 1:
         raise DataError(
-            f"the values of a picture's tensor lie in {low:g}..{top:g}, but have to be RGB in 0..255: multiply what "
-            "lies in 0..1 by 255, and leave out any normalisation; the model has its own"
+            f"the values of a picture's tensor are in {low:g}..{top:g}, but have to be RGB in 0..255: multiply values "
+            "in 0..1 by 255, and do not normalise them, as the model does that"
         )
     return values.round().astype(np.uint8)
 
@@ -149,10 +149,10 @@ def opens(file_name: str) -> bool:
 
 
 def upright_size(file_name: str) -> tuple[int, int]:
-    """Height and width of an image, read off its head and turned by its EXIF tag.
+    """Return height and width of an image, read from its header and turned by its EXIF tag.
 
     Raises:
-        DataError: the file is missing or no image.
+        DataError: the file is missing or not an image.
     """
     with _naming(file_name), Image.open(file_name) as image:
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
@@ -161,12 +161,12 @@ def upright_size(file_name: str) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _naming(file_name: str) -> Iterator[None]:
-    """Turn what PIL raises into a DataError that names the file."""
+    """Turn PIL's errors into a DataError that names the file."""
     try:
         yield
     except FileNotFoundError:
         raise DataError(
-            f"Image {file_name} does not exist: check the path, or remove what links to it."
+            f"Image {file_name} does not exist: check the path, or remove the entry that names it."
         ) from None
     except IsADirectoryError:
         raise DataError(f"Image {file_name} is a folder: name an image, or remove it.") from None

@@ -15,12 +15,12 @@ from fastreid_projects.errors import DataError
 class Market1501MultiQuery(Market1501):
     """Market-1501's gallery, and for each of its queries all images of that person by that camera in ``gt_bbox``.
 
-    Their features are averaged before the ranking: in ``DATASETS.TESTS`` beside ``Market1501`` it gives both columns
-    of a table.
+    Their features are averaged before ranking. With both ``Market1501`` and this set in ``DATASETS.TESTS``, one run
+    gives the single-query and the multi-query column of a table.
 
     Args:
         root: the folder that holds ``Market-1501-v15.09.15/``.
-        **kwargs: the host's.
+        **kwargs: passed to the host's class.
 
     Raises:
         DataError: there is no ``gt_bbox``.

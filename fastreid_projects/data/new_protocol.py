@@ -1,4 +1,4 @@
-"""The folders ``cuhk03-np``: CUHK03 by its new protocol (Zhong et al. 2017), cut into images with Market-like names."""
+"""Read ``cuhk03-np``: CUHK03 by its new protocol (Zhong et al. 2017), as images with names like Market-1501's."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Item = tuple[str, Any, Any]
 
 
 def find_new_protocol(root: str, kind: str) -> str:
-    """Return the folder ``cuhk03-np/labeled`` or ``detected``; "" where there is no ``cuhk03-np``.
+    """Return the folder ``cuhk03-np/labeled`` or ``detected``; "" if there is no ``cuhk03-np``.
 
     Args:
         root: the folder of all datasets.
         kind: ``"labeled"`` or ``"detected"``.
 
     Raises:
-        DataError: the folder lacks one of its parts.
+        DataError: one of the folder's parts is missing.
     """
     found = next((name for name in NEW_PROTOCOL if os.path.isdir(os.path.join(root, name))), "")
     if not found:
@@ -39,7 +39,7 @@ def read_new_protocol(folder: str) -> tuple[list[Item], list[Item], list[Item]]:
     """Read training, query and gallery images of ``cuhk03-np/labeled`` or ``detected``.
 
     Raises:
-        DataError: an image is not named as ``0001_c1_1.png``.
+        DataError: an image is not named like ``0001_c1_1.png``.
     """
     train, query, gallery = (_read_part(os.path.join(folder, part)) for part in _PARTS)
     return [(path, f"cuhk03_{pid}", f"cuhk03_{camid}") for path, pid, camid in train], query, gallery
@@ -53,7 +53,7 @@ def _read_part(folder: str) -> list[tuple[str, int, int]]:
         match = _NAME.match(name)
         if match is None:
             raise DataError(
-                f"{os.path.join(folder, name)} is not named as 0001_c1_1.png: rename or remove it."
+                f"{os.path.join(folder, name)} is not named like 0001_c1_1.png: rename or remove it."
             )
         items.append((os.path.join(folder, name), int(match[1]), int(match[2]) - 1))
     return items

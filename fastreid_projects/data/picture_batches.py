@@ -1,4 +1,4 @@
-"""Batches of any pictures as a model takes them: paths, folders, images, arrays, tensors, generators.
+"""Batches of pictures of any kind, as inputs of a model: paths, folders, images, arrays, tensors, generators.
 
 | letter | meaning  |
 | ------ | -------- |
@@ -31,29 +31,29 @@ LoadedBatch: TypeAlias = tuple[list[Row], Tensor]
 
 
 def single_pictures(images: Images) -> list[ImageLike] | Iterator[ImageLike]:
-    """Return the pictures one by one: a list where their number is known, else an iterator."""
+    """Return single pictures: a list if their number is known, else an iterator."""
     if isinstance(images, list | tuple):
         return [one for image in images for one in _one_or_many(image)]
     if isinstance(images, str | os.PathLike | Image.Image | np.ndarray | Tensor):
         return _one_or_many(images)
     if not isinstance(images, Iterable):
-        return [images]  # said to be no picture where it is read
+        return [images]  # the reader reports that it is not a picture
     return (one for image in images for one in _one_or_many(image))
 
 
 def _one_or_many(image: ImageLike) -> list[ImageLike]:
-    """One picture; those below a folder; or those along the first axis of an array or a tensor of many."""
+    """Return the pictures in a folder, or along the first axis of an array or tensor; else the one picture."""
     if isinstance(image, str | os.PathLike):
         return list(pictures_below(image)) if os.path.isdir(image) else [image]
     if isinstance(image, Tensor):
-        image = image.detach().cpu()  # a process that loads cannot use the parent's GPU
+        image = image.detach().cpu()  # a loading process cannot use the parent's GPU
     if isinstance(image, np.ndarray | Tensor) and image.ndim == 4:
         return list(image)
     return [image]
 
 
 def picture_row(image: ImageLike) -> Row:
-    """Return (path, person, camera) of a picture; "" for what is not known."""
+    """Return (path, person, camera) of a picture; "" for unknown values."""
     if isinstance(image, Picture):
         pid, camid = ("" if value is None else str(value) for value in (image.pid, image.camid))
         return image.path, pid, camid
@@ -71,11 +71,11 @@ def load_batches(
     """Yield pictures in order.
 
     Args:
-        items: what :func:`single_pictures` returned.
+        items: the result of :func:`single_pictures`.
         transform: PIL image -> (3, h, w), RGB in 0..255.
-        batch_size: pictures in memory together.
-        workers: processes that read a list, threads that read what an iterator gives.
-        device: where a list's batches go.
+        batch_size: number of pictures in a batch.
+        workers: number of processes that read a list, or of threads that read an iterator.
+        device: device for the batches of a list.
 
     Yields:
         The pictures' rows and (B, 3, h, w).
@@ -91,7 +91,7 @@ def load_batches(
 def _listed(
     items: list[ImageLike], transform: Any, batch_size: int, workers: int, device: torch.device
 ) -> Iterator[LoadedBatch]:
-    """Batches by processes, as the evaluation loads them."""
+    """Yield batches that processes load, as in the evaluation."""
     batches = BatchSampler(SequentialSampler(items), batch_size, drop_last=False)
     loader = DeviceLoader(
         device=device,
@@ -108,7 +108,7 @@ def _listed(
 def _streamed(
     items: Iterator[ImageLike], transform: Any, batch_size: int, workers: int
 ) -> Iterator[LoadedBatch]:
-    """Batches by threads, the next one being read while one is computed."""
+    """Yield batches that threads load; the next one is read while one is computed."""
     with ThreadPoolExecutor(max(1, workers)) as pool:
         ahead: list[tuple[list[Row], Iterator[Tensor]]] = []
         while True:
@@ -125,7 +125,7 @@ def _streamed(
 
 
 class _Pictures(Dataset[Any]):
-    """Pictures as a model takes them."""
+    """Pictures as inputs of a model."""
 
     def __init__(self, items: list[ImageLike], transform: Any) -> None:
         self.items = items

@@ -1,7 +1,7 @@
-"""The pixels of a file, for training: as ``read_image`` gives them, but faster.
+"""Read the pixels of a file for training: the same as ``read_image``, but faster.
 
-OpenCV decodes an ordinary JPEG in two thirds of PIL's time, to the same pixels. All other files are PIL's, and so is
-what is said of a broken one.
+OpenCV decodes an ordinary JPEG to the same pixels in two thirds of PIL's time. PIL reads all other files, and reports
+broken ones.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from fastreid_projects.data.images import read_image
 
-# A JPEG decoded at a reduced size is still so many times as high and wide as it is made afterwards: then it differs
-# from one that is decoded whole by less than the file differs from the picture (38 dB and more).
+# A JPEG decoded at a reduced size is still this many times as high and wide as the size it is resized to: the result
+# then differs from full decoding by less than JPEG compression changed the picture (38 dB and more).
 _LEFT_TO_RESIZE = 2
 _REDUCED = {
     1: cv2.IMREAD_COLOR,
@@ -38,22 +38,22 @@ def read_pixels(path: str, least: tuple[int, int] | None = None) -> npt.NDArray[
     """Read an image as RGB, upright by its EXIF tag.
 
     Args:
-        path: of the image.
-        least: (height, width) that it is made afterwards: a JPEG that is several times as large is decoded at a half,
-            a quarter or an eighth of its size, which is still twice this.
+        path: path of the image.
+        least: (height, width) that it will be resized to: a JPEG that is several times as large is decoded at a half,
+            a quarter or an eighth of its size, which is still at least twice this.
 
     Returns:
         uint8 (height, width, 3).
 
     Raises:
-        DataError: the file is missing, cut off or no image.
+        DataError: the file is missing, truncated or not an image.
     """
     pixels = _ordinary_jpeg(path, least)
     return np.array(read_image(path)) if pixels is None else pixels
 
 
 def _ordinary_jpeg(path: str, least: tuple[int, int] | None) -> npt.NDArray[np.uint8] | None:
-    """Decode a whole JPEG in colour that nothing turns; None where the file is another."""
+    """Decode a complete colour JPEG without rotation; None for other files."""
     try:
         with open(path, "rb") as file:
             data = file.read()
@@ -67,7 +67,7 @@ def _ordinary_jpeg(path: str, least: tuple[int, int] | None) -> npt.NDArray[np.u
 
 
 def _frame(data: bytes) -> _Frame | None:
-    """Read the head of a JPEG up to its size; None where it may be turned, or is of a rare kind."""
+    """Read the header of a JPEG up to its size; None if it may be rotated or is of a rare kind."""
     place = len(_START)
     while place + 10 <= len(data) and data[place] == 0xFF:
         marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4])
@@ -81,7 +81,7 @@ def _frame(data: bytes) -> _Frame | None:
 
 
 def _scale(frame: _Frame, least: tuple[int, int] | None) -> int:
-    """By what a JPEG is divided while it is decoded."""
+    """Return the factor by which a JPEG is reduced while decoding."""
     if least is None:
         return 1
     times = min(frame.height // least[0], frame.width // least[1]) // _LEFT_TO_RESIZE

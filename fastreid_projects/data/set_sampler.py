@@ -1,4 +1,4 @@
-"""Batches in which every training set has its share, whatever its size."""
+"""Sample batches in which every training set has a fixed share, whatever its size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME = "SetReWeightSampler"
 
 
 def sets_of(items: Sequence[Any], names: Sequence[str]) -> list[int]:
-    """Return of which training set each item is, by the name that leads its identity.
+    """Return the number of each item's training set, by the name that its identity starts with.
 
     Args:
         items: (path, identity, ...) of the training images.
@@ -27,13 +27,13 @@ def sets_of(items: Sequence[Any], names: Sequence[str]) -> list[int]:
 
     Raises:
         ConfigError: two sets have the same identities, as VehicleID and SmallVehicleID.
-        DataError: an identity that is of none of them.
+        DataError: an identity belongs to none of them.
     """
     prefixes = [f"{DATASET_REGISTRY.get(name).dataset_name}_" for name in names]
     if len(set(prefixes)) < len(prefixes):
         raise ConfigError(
-            f"DATALOADER.SAMPLER_TRAIN {NAME} weighs sets of different identities, but two of DATASETS.NAMES "
-            f"({', '.join(names)}) have the same: leave one of them out"
+            f"DATALOADER.SAMPLER_TRAIN {NAME} needs sets of different identities, but two of DATASETS.NAMES "
+            f"({', '.join(names)}) have the same ones: leave one of them out"
         )
     by_length = sorted(range(len(names)), key=lambda number: -len(prefixes[number]))
     found: dict[str, int] = {}
@@ -43,28 +43,28 @@ def sets_of(items: Sequence[Any], names: Sequence[str]) -> list[int]:
             own = [number for number in by_length if identity.startswith(prefixes[number])]
             if not own:
                 raise DataError(
-                    f"{item[0]} is of none of DATASETS.NAMES ({', '.join(names)}) by its identity {identity}"
+                    f"{item[0]} belongs to none of DATASETS.NAMES ({', '.join(names)}) by its identity {identity}"
                 )
             found[identity] = own[0]
     return [found[str(item[1])] for item in items]
 
 
 class SetSampler(Sampler[int]):
-    """Sample identities of each set in fixed shares, and some images of each.
+    """Sample identities of each set in fixed shares, and some images of each identity.
 
-    It stands in for FastReID's SetReWeightSampler, which never works, and can be one of many processes: each draws the
-    batches of all and keeps its own.
+    It replaces FastReID's SetReWeightSampler, which never works, and supports several processes: each draws the batches
+    of all and keeps its own.
 
     Args:
         items: (path, identity, ...) of the training images.
         sets: the number of each item's set, 0 to S - 1.
-        mini_batch_size: images per batch and process.
-        num_instances: images of an identity in a batch.
-        weights: S shares; by default all are alike.
-        seed: of what is drawn; by default the processes agree on one.
+        mini_batch_size: number of images per batch and process.
+        num_instances: number of images of an identity in a batch.
+        weights: the S shares; by default all are equal.
+        seed: the random seed; by default the processes agree on one.
 
     Raises:
-        ConfigError: the shares do not divide the batch, or a set has too few identities for its own.
+        ConfigError: the batch cannot be divided by the shares, or a set has too few identities for its share.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class SetSampler(Sampler[int]):
         for number, (people, share) in enumerate(zip(self._images, self._shares, strict=True)):
             if len(people) < share:
                 raise ConfigError(
-                    f"A batch holds {share} identities of the training set number {number + 1} but it has "
+                    f"A batch holds {share} identities of the training set number {number + 1}, but it only has "
                     f"{len(people)}: lower its DATALOADER.SET_WEIGHT or SOLVER.IMS_PER_BATCH"
                 )
         self._instances = num_instances
@@ -106,7 +106,7 @@ class SetSampler(Sampler[int]):
 
 
 def _in_turn(rng: np.random.Generator, values: list[Any], count: int) -> Iterator[list[Any]]:
-    """Yield ``count`` values at a time, forever; all have their turn before one comes again, if there are as many."""
+    """Yield ``count`` values at a time, forever; no value is repeated before all others had their turn."""
     while True:
         if len(values) < count:
             yield [values[number] for number in rng.integers(len(values), size=count)]
@@ -117,12 +117,12 @@ def _in_turn(rng: np.random.Generator, values: list[Any], count: int) -> Iterato
 
 
 def _shares(mini_batch_size: int, num_instances: int, weights: list[int]) -> list[int]:
-    """Identities of each set in a batch of one process."""
+    """Return the number of identities of each set in a batch of one process."""
     identities, rest = divmod(mini_batch_size, num_instances)
     if rest or identities % sum(weights):
         raise ConfigError(
             f"A batch of {mini_batch_size} images per process, {num_instances} of an identity, cannot be divided by "
-            f"DATALOADER.SET_WEIGHT {weights}: let SOLVER.IMS_PER_BATCH / processes / DATALOADER.NUM_INSTANCE be a "
+            f"DATALOADER.SET_WEIGHT {weights}: make SOLVER.IMS_PER_BATCH / processes / DATALOADER.NUM_INSTANCE a "
             f"multiple of {sum(weights)}"
         )
     return [weight * identities // sum(weights) for weight in weights]

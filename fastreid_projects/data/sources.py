@@ -1,4 +1,4 @@
-"""Where pictures come from that a model is asked about: files, folders, tables, registered datasets."""
+"""Read the pictures that a command is given: files, folders, tables, registered datasets."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PARTS = ("train", "query", "gallery")
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture in a file, and what is known of it.
+    """A picture in a file with its labels.
 
     Attributes:
-        path: its file.
-        pid: the person; None if it is not known, 0 and below for strangers.
-        camid: the camera, None if it is not known.
-        people: whose identities ``pid`` counts: the dataset, or the one whose people it shows as well.
+        path: path of the file.
+        pid: the person; None if not known, 0 and below for distractors.
+        camid: the camera; None if not known.
+        people: the dataset that ``pid`` belongs to, which may share its people with another dataset.
     """
 
     path: str
@@ -41,27 +41,27 @@ class Picture:
 
     @property
     def person(self) -> str:
-        """Whom it shows, in words; "" if that is not known, or a stranger."""
+        """The person as text; "" if not known, or a distractor."""
         return "" if self.pid is None or _is_stranger(self.pid) else str(self.pid)
 
     @property
     def identity(self) -> tuple[str, int | str] | None:
-        """Who it is among the people of all datasets; None if it is not known."""
+        """The identity among the people of all datasets; None if not known."""
         return None if self.pid is None else (self.people, self.pid)
 
     def shows(self, other: Picture) -> bool | None:
-        """Return whether both show the same person; None if it is not known, as of the people of two datasets."""
+        """Return whether both show the same person; None if not known, as for people of different datasets."""
         if self.pid is None or other.pid is None or self.people != other.people:
             return None
         return self.pid == other.pid
 
     def is_junk_for(self, query: Picture) -> bool:
-        """Return whether the protocol leaves it out: the query's person by the query's camera, or the query itself."""
+        """Return whether the protocol leaves it out: it is the query, or shows its person by the same camera."""
         return bool(self.shows(query)) and (self.camid == query.camid or self.path == query.path)
 
 
 def pictures_below(folder: str | os.PathLike[str]) -> list[str]:
-    """Return the paths of all pictures in a folder and in the folders below it, in order of names.
+    """Return the paths of all pictures in a folder and its subfolders, sorted by name.
 
     Hidden files and folders are not meant: file managers write ``._a.jpg`` beside ``a.jpg``. Links are followed.
 
@@ -71,21 +71,21 @@ def pictures_below(folder: str | os.PathLike[str]) -> list[str]:
     found = [Path(here, name) for here, names in visible_files(folder) for name in names if is_picture(name)]
     pictures = sorted(path for path in found if path.is_file())
     if not pictures:
-        raise DataError(f"the folder {os.fspath(folder)} holds no image that Pillow reads")
+        raise DataError(f"the folder {os.fspath(folder)} does not hold any image that Pillow can read")
     return [str(picture) for picture in pictures]
 
 
 def read_source(source: str | os.PathLike[str], *parts: str) -> list[Picture]:
-    """Return the pictures that a name stands for.
+    """Return the pictures of a file, table, folder or dataset.
 
     Args:
-        source: a picture's file, whatever its name; a table of own pictures; a folder, searched with all folders below
-            it in order of names; or a dataset: a registered one, ``FolderReID:name``.
-        parts: "train", "query", "gallery": those of a dataset or a table that are meant.
+        source: a picture, whatever its file name; a table of own pictures; a folder, searched with its subfolders and
+            sorted by name; or a registered dataset or ``FolderReID:name``.
+        parts: the parts of a dataset or table to read: "train", "query", "gallery".
 
     Raises:
         DataError: there are no pictures, or the dataset is not found.
-        ConfigError: there is neither a file nor a folder nor a dataset of this name.
+        ConfigError: there is no file, folder or dataset of this name.
     """
     source = os.fspath(source)
     if os.path.isfile(source):
@@ -96,7 +96,7 @@ def read_source(source: str | os.PathLike[str], *parts: str) -> list[Picture]:
 
 
 def is_own_dataset(folder: str) -> bool:
-    """Return whether a folder is one of own pictures with queries and gallery: it has a table, or both folders."""
+    """Return whether a folder has own pictures with queries and gallery: by a table, or by both subfolders."""
     from fastreid_projects.data.own.entries import TABLE
 
     return os.path.isfile(os.path.join(folder, TABLE)) or all(
@@ -105,17 +105,19 @@ def is_own_dataset(folder: str) -> bool:
 
 
 def read_dataset(name: str, *parts: str) -> tuple[Any, list[Picture]]:
-    """Return a dataset, built, and its pictures.
+    """Build a dataset; return it with its pictures.
 
     Args:
-        name: a registered one, ``FolderReID:name``, or the whole path of a folder of own pictures.
-        parts: as of :func:`read_source`.
+        name: a registered name, ``FolderReID:name``, or the full path of a folder of own pictures.
+        parts: see :func:`read_source`.
 
     Raises:
         DataError: the dataset is not found.
         ConfigError: no dataset has this name.
     """
-    from fastreid.data.datasets import DATASET_REGISTRY  # here: commands import this module for their help
+    from fastreid.data.datasets import (
+        DATASET_REGISTRY,
+    )  # imported here, as commands import this module to print their help
 
     from fastreid_projects.data.datasets import build_dataset
     from fastreid_projects.data.own.names import NAME
@@ -144,27 +146,27 @@ def _of_table(path: str, parts: tuple[str, ...]) -> list[Picture]:
 
 
 def _number(value: Any) -> int | str:
-    """An identity or a camera: text in training, a number in tests."""
+    """Return an identity or a camera: text in training, a number in tests."""
     return value if isinstance(value, str) else int(value)
 
 
 def read_labelled(source: str | os.PathLike[str], *parts: str) -> list[Picture]:
-    """Return pictures of known persons, each file once; strangers (0000, and 0 and below) are left out.
+    """Return the pictures of known persons, each file once, without distractors (0000, and 0 and below).
 
     Args:
-        source: as of :func:`read_source`; a folder is one of own pictures, or holds a folder for each person.
-        parts: of a dataset, a table or a folder of own pictures.
+        source: see :func:`read_source`; a folder has own pictures, or a subfolder for each person.
+        parts: parts of a dataset, a table or a folder of own pictures.
 
     Raises:
-        DataError: no person is known, or as of :func:`read_source`.
-        ConfigError: as of :func:`read_source`.
+        DataError: no person is known; see also :func:`read_source`.
+        ConfigError: see :func:`read_source`.
     """
     found = _of_folder(Path(source), parts) if os.path.isdir(source) else read_source(source, *parts)
     known = {p.path: p for p in found if p.pid is not None and p.pid != "0000" and not _is_stranger(p.pid)}
     if not known:
         raise DataError(
-            f"{os.fspath(source)} says of no picture whom it shows: name a dataset, a table, or a folder with a folder "
-            "for each person"
+            f"{os.fspath(source)} does not say who is in its pictures: name a dataset, a table, or a folder with one "
+            "folder per person"
         )
     return list(known.values())
 
@@ -174,7 +176,7 @@ def _is_stranger(pid: int | str) -> bool:
 
 
 def _of_folder(folder: Path, parts: tuple[str, ...]) -> list[Picture]:
-    """Own pictures by their table or splits; else by person: the folder right below."""
+    """Return own pictures by their table or splits, or else by the subfolder of each person."""
     from fastreid_projects.data.own.cameras import camera_of
     from fastreid_projects.data.own.entries import TABLE
 

@@ -1,4 +1,4 @@
-"""The exponential moving average of a model's weights: evaluated and saved in their place, trained beside them."""
+"""The exponential moving average of a model's weights, which is evaluated and saved instead of the trained weights."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class WeightAverage(HookBase):
-    """Keeps the average of trainable parameters and of floating buffers, as those of batch norms.
+    """Keep the average of trainable parameters and of floating point buffers, such as those of batch norms.
 
-    A checkpoint's ``model`` is the average, so that whoever loads it has what was evaluated; what is trained stands
-    beside it as ``average``, for ``--resume``.
+    A checkpoint's ``model`` is the average, so that loading it gives the evaluated weights; the trained weights are
+    saved beside it as ``average``, for ``--resume``.
 
     Args:
-        model: not inside a DistributedDataParallel.
-        decay: share of the old average that stays after an update, in [0, 1).
+        model: the model, not inside a DistributedDataParallel.
+        decay: share of the old average that is kept in an update, in [0, 1).
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -35,17 +35,17 @@ class WeightAverage(HookBase):
         self._shown = 0
 
     def before_train(self) -> None:
-        """Start from the weights at hand, unless a checkpoint has brought an average."""
+        """Start from the current weights, unless a checkpoint has restored an average."""
         if not self._average:
             self._average = _copies(self._tensors)
 
     def after_step(self) -> None:
-        """Take the step's weights."""
+        """Update the average with the weights after a step."""
         current = [tensor.detach() for tensor in self._tensors.values()]
         self._update([*self._average.values()], current, 0)
 
     def after_epoch(self) -> None:
-        """Give all processes the mean of their averages, which differ in the statistics of batch norms."""
+        """Set the average of all processes to their mean, as they differ in the statistics of batch norms."""
         if comm.get_world_size() > 1:
             for tensor in self._average.values():
                 torch.distributed.all_reduce(tensor)
@@ -53,7 +53,7 @@ class WeightAverage(HookBase):
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
-        """Put the average into the model, and back afterwards what is trained; also one within the other."""
+        """Put the average into the model, and restore the trained weights afterwards; calls may be nested."""
         if not self._shown and self._average:
             self._trained = _copies(self._tensors)
             _write(self._tensors, self._average)
@@ -67,14 +67,14 @@ class WeightAverage(HookBase):
                 self._trained = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """What is trained; a checkpoint's model is the average."""
+        """Return the trained weights; the ``model`` of a checkpoint is the average."""
         return {"trained": dict(self._trained)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the average from the model, which has been loaded, and continue with what is trained.
+        """Take the average from the loaded model, and continue with the trained weights in ``state``.
 
         Raises:
-            KeyError: the state is another model's.
+            KeyError: the state belongs to another model.
         """
         trained = state["trained"]
         if trained.keys() != self._tensors.keys():

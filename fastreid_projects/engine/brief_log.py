@@ -9,7 +9,7 @@ from fastreid_projects.config import config_leaves, load_config
 from fastreid_projects.config.plugin_names import PLUGINS, plugin_opts
 from fastreid_projects.records.record import environment
 
-# Prefixes of what FastReID logs: config.yaml and run.json hold the first group, the second one tells nothing new.
+# Prefixes of what FastReID logs: config.yaml and run.json contain the first group, the second one adds nothing new.
 _IN_FILES = (
     "Environment info:",
     "Command line arguments:",

@@ -1,4 +1,4 @@
-"""What a ranking in random order scores: the numbers beside which a model's own are read.
+"""The scores of a ranking in random order, with which to compare those of a model.
 
 | letter | meaning                          |
 | ------ | -------------------------------- |
@@ -28,7 +28,7 @@ def chance_scores(
 ) -> dict[str, float]:
     """Return ``Rank-k``, ``mAP`` and ``mINP`` in per cent, the means over all orders of the gallery.
 
-    What the protocol leaves out of a query's ranking is left out, and queries without a match do not count.
+    Images that the protocol leaves out of a query's ranking are left out, and queries without a match do not count.
 
     Args:
         query_pids: (Q,) identities.
@@ -38,7 +38,7 @@ def chance_scores(
         ranks: the k of Rank-k.
 
     Returns:
-        The scores; {} where no query has a match.
+        The scores; {} if no query has a match.
 
     Example:
         >>> chance_scores([1], [0], [1, 2], [1, 1], ranks=(1,))
@@ -61,7 +61,7 @@ def chance_scores(
 def random_scores(
     queries: Iterable[tuple[int, int]], ranks: tuple[int, ...] = (1, 5, 10)
 ) -> dict[str, float]:
-    """Return the same of queries of which is known how many matches and how many other images they have.
+    """Return the same scores for queries given by their numbers of matches and of other images.
 
     Args:
         queries: (matches, other images); those without a match do not count.

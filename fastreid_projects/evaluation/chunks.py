@@ -21,7 +21,7 @@ Chunks = Iterator[tuple[slice, npt.NDArray[np.float32]]]
 
 
 def distance_device(cfg: Any) -> torch.device:
-    """Return the device that distances are computed on: that of the model."""
+    """Return the device that computes distances: that of the model."""
     return torch.device(cfg.MODEL.DEVICE if torch.cuda.is_available() else "cpu")
 
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from fastreid_projects.errors import ConfigError, DataError
 
 METRICS = ("euclidean", "cosine")
-_MOST_DISTANCES = 2**24  # 64 MiB, and twice as much for their order
+_MOST_DISTANCES = 2**24  # 64 MiB, and twice as much to sort them
 
 
 @torch.no_grad()
@@ -94,10 +94,10 @@ def comparable(
     device: torch.device | str | None = None,
     chunk: int = 4096,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return features to compute Euclidean distances from: minus a common shift, of unit length for ``"cosine"``.
+    """Prepare features for Euclidean distances: subtract a common shift, and for ``"cosine"`` scale to unit length.
 
-    The distances stay the same, and those of near images stay precise: |x|^2 + |y|^2 - 2xy is only rounding noise
-    if the features are much longer than their distance.
+    The shift does not change the distances, but keeps those of near images precise: |x|^2 + |y|^2 - 2xy is only
+    rounding noise if the features are much longer than their distance.
 
     Args:
         features: (N, D) of any floating-point type.

@@ -1,7 +1,7 @@
-"""Query and gallery of datasets that draw them, such as VehicleID, whose gallery is one image of each identity.
+"""Query and gallery of datasets that draw them at random, such as VehicleID: one gallery image for each identity.
 
-Liu et al. 2016 average over ten draws. A draw depends only on its seed and the names of the images: not on the order
-of a list, on the process, or on a global generator.
+Liu et al. 2016 average over ten draws. A draw depends only on its seed and the names of the images, not on the order of
+a list, the process or a global generator.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def draw_gallery(items: Sequence[Any], seed: int) -> tuple[list[int], list[int]]
 
 
 def draws(cfg: Any, dataset: Any, items: Sequence[Any]) -> list[tuple[list[int], list[int]]]:
-    """Return the splits over which an evaluation is averaged; [] if only the present split counts.
+    """Return the splits over which an evaluation is averaged; [] if only the current split counts.
 
     Args:
         cfg: the config, with DATASETS.SPLIT_SEED and SPLIT_DRAWS.

@@ -60,7 +60,9 @@ def expected_scores(
         precision += _precisions(int(m), int(m + after - before), int(before) + found, found, trapezoids)
         found += int(m)
     first = _first_match(int(sizes[0]), int(sizes[0] + until[0] - ahead[0]))
-    last = _first_match(int(sizes[-1]), int(sizes[-1] + until[-1] - ahead[-1]))[::-1]  # the same from the end
+    last = _first_match(int(sizes[-1]), int(sizes[-1] + until[-1] - ahead[-1]))[
+        ::-1
+    ]  # the same, counted from the end
     places = int(ahead[-1]) + found - int(sizes[-1]) + np.arange(1, len(last) + 1)
     return Expected(precision / found, float((last * found / places).sum()), int(ahead[0]), first)
 

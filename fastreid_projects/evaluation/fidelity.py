@@ -1,4 +1,4 @@
-"""Fidelity of features (Yan et al. 2022, table I): how many images are on the wrong side of an anchor's hardest pair.
+"""Fidelity of features (Yan et al. 2022, table I): the number of images on the wrong side of an anchor's hardest pair.
 
 | letter | meaning                            |
 | ------ | ---------------------------------- |
@@ -49,13 +49,13 @@ def fidelity_errors(
         metric: ``"euclidean"`` or ``"cosine"``.
         anchors: (N,) bool, the anchors; by default all images. The others still count as positives and negatives.
         chunk: the largest C.
-        device: the device that distances are computed on; by default that of the features.
+        device: the device that computes distances; by default that of the features.
 
     Returns:
         Means over the anchors that have a positive and a negative.
 
     Raises:
-        DataError: labels or anchors do not fit, or no anchor has both a positive and a negative.
+        DataError: labels or anchors differ in number, or no anchor has both a positive and a negative.
     """
     if labels.shape != (len(features),) or (anchors is not None and anchors.shape != labels.shape):
         raise DataError(
@@ -77,6 +77,6 @@ def fidelity_errors(
         totals += (first[valid].sum(), second[valid].sum(), valid.sum())
     if not totals[2]:
         raise DataError(
-            "no image has both another image of its identity and one of another: nothing can be counted"
+            "no image has both another image of its identity and one of another identity: nothing can be counted"
         )
     return FidelityErrors(totals[0] / totals[2], totals[1] / totals[2], int(totals[2]))

@@ -1,4 +1,4 @@
-"""A searchable gallery on disk, with faiss: flat, compressed or as a graph, on the GPU if there is one.
+"""A searchable gallery on disk with faiss: flat, compressed or as a graph, on the GPU if there is one.
 
 | letter | meaning                        |
 | ------ | ------------------------------ |
@@ -29,12 +29,12 @@ from fastreid_projects.files import write_aside
 KINDS = ("flat", "ivfpq", "hnsw")
 Features = npt.NDArray[np.float32]
 logger = logging.getLogger("fastreid.projects.index")
-_faiss: Any = faiss  # its stubs do not know the parameters of HNSW
+_faiss: Any = faiss  # its type stubs lack the parameters of HNSW
 # Product quantisation has 256 centres for each part of a feature; faiss needs 39 examples of each.
 _CENTRES = 256
 _LEAST = 39 * _CENTRES
 _PARTS = 64
-# HNSW: the number of links of an image, and of candidates that are kept while it is built and while it is searched.
+# HNSW: the number of links of an image, and of the candidates kept during building and during search.
 _LINKS, _SIGHT_BUILD, _SIGHT = 32, 200, 128
 _MOST_ON_GPU = 2048  # the most neighbours that faiss finds on a GPU
 
@@ -109,7 +109,7 @@ class GalleryIndex:
         self._device = None
         if _is_graph(self.index):
             self.removed.update(number for number in gone if 0 <= number < self.next_number)
-            if 2 * len(self.removed) > self.index.ntotal:  # most paths lead over images that are removed
+            if 2 * len(self.removed) > self.index.ntotal:  # most paths lead through removed images
                 self.index, self.removed = _without(self.index, self.removed), set()
         else:
             self.index.remove_ids(np.array(gone, dtype=np.int64))
@@ -191,7 +191,7 @@ class GalleryIndex:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> GalleryIndex:
-        """Read what :meth:`save` wrote.
+        """Read an index written by :meth:`save`.
 
         Raises:
             DataError: a file is missing or damaged.
@@ -201,7 +201,7 @@ class GalleryIndex:
             content = path.read_bytes()
             meta = json.loads(_meta(path).read_text(encoding="utf-8"))
             if hashlib.sha256(content).hexdigest() != meta["sha256"]:
-                raise ValueError("it does not fit its .json")
+                raise ValueError("it does not match its .json")
             index = faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
             own = ("key", "images", "next_number", "removed", "sha256")
             facts = {name: value for name, value in meta.items() if name not in own}
@@ -219,7 +219,7 @@ class GalleryIndex:
         """Return the index at ``path`` if it is complete and has this key; None if it has to be built again."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             meta = json.loads(_meta(Path(path)).read_text(encoding="utf-8"))
-            if meta["key"] == key and "next_number" in meta:  # not from an earlier version
+            if meta["key"] == key and "next_number" in meta:  # not written by an earlier version
                 return cls.load(path)
         return None
 

@@ -30,7 +30,7 @@ def merge_queries(
         normalize: whether to average directions, for the cosine distance.
 
     Returns:
-        features (V, D), identities (V,) and cameras (V,), ordered by identity and camera.
+        Features (V, D), identities (V,) and cameras (V,), sorted by identity and camera.
 
     Example:
         >>> f = torch.tensor([[1.0, 0.0], [4.0, 0.0], [3.0, 0.0]])

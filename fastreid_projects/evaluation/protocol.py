@@ -1,4 +1,4 @@
-"""Set up evaluators by the test set and the config."""
+"""Set up evaluators according to the test set and the config."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fit_evaluator(evaluator: Any, cfg: Any, dataset: Any, images: Any) -> None:
 
 
 def ranking_meter(test: Any) -> Callable[..., RankingMeter]:
-    """Return a function (identities, cameras) -> meter that ranks a gallery as ``cfg.TEST`` asks for it."""
+    """Return a function (identities, cameras) -> meter that ranks a gallery as ``cfg.TEST`` says."""
     return functools.partial(
         RankingMeter, expected_ties=test.TIES == EXPECTED, trapezoids=test.AP == TRAPEZOID
     )

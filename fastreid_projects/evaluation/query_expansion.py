@@ -7,7 +7,7 @@
 | D      | feature size                    |
 
 ``"radenovic2018"`` is alpha query expansion as published (Chum et al. 2007, Radenovic et al. 2018): the weights are
-similarity^alpha, and 1 for the query itself; the gallery stays as it is. ``"fastreid"`` is what the host computes
+similarity^alpha, and 1 for the query itself; the gallery is not changed. ``"fastreid"`` is what the host computes
 (``evaluation/query_expansion.py:15``): gallery images are replaced, too, queries are neighbours of each other, and the
 sum is divided by the number of neighbours instead of the weights, which shortens each feature by a different factor.
 """
@@ -63,15 +63,15 @@ def expand_queries(
     """
     if k < 1 or times < 1:
         raise ConfigError(
-            f"TEST.AQE.QE_K is {k} and TEST.AQE.QE_TIME is {times} but both must be at least 1."
+            f"TEST.AQE.QE_K is {k} and TEST.AQE.QE_TIME is {times}, but both must be at least 1."
         )
     if formula not in FORMULAS:
-        raise ConfigError(f"TEST.AQE.FORMULA is '{formula}' but must be one of {', '.join(FORMULAS)}.")
+        raise ConfigError(f"TEST.AQE.FORMULA is '{formula}', but must be one of {', '.join(FORMULAS)}.")
     device = query.device if device is None else torch.device(device)
     query, gallery = query.to(device, torch.float32), gallery.to(device, torch.float32)
     available = len(gallery) if formula == RADENOVIC else len(query) + len(gallery)
     if k > available:
-        logger.warning("TEST.AQE.QE_K is %d but there are only %d images: all are averaged.", k, available)
+        logger.warning("TEST.AQE.QE_K is %d, but there are only %d images: all are averaged.", k, available)
         k = available
     if formula == FASTREID:
         return _expand_all(query, gallery, times, k, alpha, chunk)

@@ -8,8 +8,8 @@
 | C      | number of queries in one chunk           |
 
 The protocol is that of Market-1501: gallery images with the query's identity *and* camera are left out, and a query
-without a remaining match is skipped. The order is that of numpy's default ``argsort`` of each row, as in the host, so
-that tied distances rank alike; or all orders of tied images are averaged (``expected_ties``).
+without a remaining match is skipped. Tied images are in the order of numpy's default ``argsort`` of each row, as in the
+host, or all their orders are averaged (``expected_ties``).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Labels = npt.ArrayLike | torch.Tensor
 
 @dataclass(frozen=True)
 class RankingResult:
-    """The result of a :class:`RankingMeter`; all shares lie in 0..1.
+    """The result of a :class:`RankingMeter`; all shares are in 0..1.
 
     Attributes:
         cmc: (max_rank,) the share of valid queries with a match among the first 1, 2, ... gallery images.
@@ -43,8 +43,8 @@ class RankingResult:
         first_hit: (Q,) the 0-based position of the first match among the kept gallery images, -1 for invalid queries.
         ties: the possible effect of equal distances.
         distractors: the number of gallery images whose identity no query has.
-        expected: for each tied query, if all orders are averaged: its first match by the present order, and the means
-            that ``cmc``, ``ap`` and ``inp`` hold.
+        expected: for each tied query, if all orders are averaged: its first match in the current order, and the means
+            in ``cmc``, ``ap`` and ``inp``.
     """
 
     cmc: npt.NDArray[np.float64]
@@ -85,8 +85,8 @@ class RankingMeter:
         gallery_pids: (G,) identities.
         gallery_camids: (G,) cameras.
         max_rank: the length of the CMC curve.
-        expected_ties: whether scores are means over all orders of equally distant images, instead of those of the order
-            that the sort leaves.
+        expected_ties: whether scores are means over all orders of equally distant images, instead of those of the
+            sorted order.
         trapezoids: the form of average precision, as in :func:`.precision.precisions`.
 
     Raises:
@@ -111,7 +111,7 @@ class RankingMeter:
         self._ap: list[npt.NDArray[np.float64]] = []
         self._inp: list[npt.NDArray[np.float64]] = []
         self._first: list[npt.NDArray[np.int64]] = []
-        # With the average precision that counts, and the first hit by the present order.
+        # With the average precision that counts, and the first hit in the current order.
         self._tied: list[tuple[float, int, TiedQuery]] = []
         self._id_seen = False
         self._query_pids: list[npt.NDArray[Any]] = []
@@ -199,7 +199,7 @@ class RankingMeter:
         )
 
     def _ties(self, first_hit: npt.NDArray[np.int64]) -> Ties:
-        """Return the effect that ties can have on mAP and Rank-1; ``first_hit`` (V,) is by the present order."""
+        """Return the effect that ties can have on mAP and Rank-1; ``first_hit`` (V,) is that of the current order."""
         count = len(first_hit)
         precision = float(sum(ap.sum() for ap in self._ap) - sum(ap for ap, _, _ in self._tied))
         hits = int((first_hit == 0).sum()) - sum(first == 0 for _, first, _ in self._tied)

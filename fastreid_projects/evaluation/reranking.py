@@ -4,7 +4,7 @@
 | ------ | -------------------------------------------------------------- |
 | Q, G   | number of query, gallery images                                |
 | N      | Q + G                                                          |
-| K      | neighbours looked up for each image                            |
+| K      | number of neighbours found for each image                      |
 | C      | number of images in one chunk                                  |
 
 ``"zhong2017"`` is the method as its authors published it: squared Euclidean distances, each image's divided by its
@@ -47,12 +47,12 @@ def iter_jaccard_distances(
     """Yield the Jaccard distances (0..1) between query and gallery in chunks of rows.
 
     Args:
-        query: (Q, D) features; to be normalised before for the cosine metric.
+        query: (Q, D) features, which have to be normalised for the cosine metric.
         gallery: (G, D) features.
         k1: the size of the k-reciprocal neighbourhood, TEST.RERANK.K1; above N it acts like N.
         k2: the number of neighbours whose encodings are averaged, TEST.RERANK.K2.
         chunk: the largest C.
-        device: the device that neighbours are looked up on; by default that of ``query``.
+        device: the device that finds neighbours; by default that of ``query``.
         formula: one of FORMULAS, TEST.RERANK.FORMULA.
 
     Yields:
@@ -103,16 +103,16 @@ def encode_neighbours(
         images: (N, D) features.
         k1: the size of the neighbourhood.
         k2: the number of images to average over; 1 leaves the encodings as they are.
-        device: the device to look up neighbours on, by default that of ``images``; the rest is sparse, on the CPU.
+        device: the device that finds neighbours, by default that of ``images``; the rest is sparse, on the CPU.
         formula: one of FORMULAS.
 
     Raises:
         ConfigError: ``k1`` or ``k2`` is below 1, or the formula is unknown.
     """
     if k1 < 1 or k2 < 1:
-        raise ConfigError(f"TEST.RERANK.K1 is {k1} and TEST.RERANK.K2 is {k2} but both must be at least 1.")
+        raise ConfigError(f"TEST.RERANK.K1 is {k1} and TEST.RERANK.K2 is {k2}, but both must be at least 1.")
     if formula not in FORMULAS:
-        raise ConfigError(f"TEST.RERANK.FORMULA is '{formula}' but must be one of {', '.join(FORMULAS)}.")
+        raise ConfigError(f"TEST.RERANK.FORMULA is '{formula}', but must be one of {', '.join(FORMULAS)}.")
     device = images.device if device is None else torch.device(device)
     images, _ = comparable(images, "euclidean", device="cpu")
     features = images.contiguous().numpy()

@@ -1,4 +1,4 @@
-"""True accepts at a small rate of false accepts in verification: do these two images show the same person?
+"""The rate of true accepts at a small rate of false accepts in verification: do two images show the same person?
 
 | letter | meaning                                     |
 | ------ | ------------------------------------------- |
@@ -11,7 +11,7 @@ A pair is accepted if its distance is below a threshold. TPR (TAR) is the share 
 person, FPR (FAR) the share among those of different persons. The host (``evaluation/roc.py:45``) uses pairs of
 different persons as the positive class, so that its numbers with the same names mean something else.
 
-All P distances are kept, but of the M only those that are small enough to matter.
+All P distances are kept, but only those of the M that are small enough to matter.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def tpr_at_fpr(
         raise DataError("TEST.ROC needs pairs of different identities, but all images show the same one.")
     if min(fprs) * total < 1:
         logger.warning(
-            "TEST.ROC: %d pairs of different persons cannot tell a FPR of %g from 0", total, min(fprs)
+            "TEST.ROC: %d pairs of different persons cannot distinguish an FPR of %g from 0", total, min(fprs)
         )
     return {fpr: float((same < different[int(fpr * total)]).mean()) for fpr in fprs}
 

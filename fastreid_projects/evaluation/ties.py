@@ -1,4 +1,4 @@
-"""Matches that are exactly as far as other images, so that their ranks depend on the order of the gallery.
+"""Matches that are exactly as far as other images, so that ranks depend on the order of the gallery.
 
 | letter | meaning                        |
 | ------ | ------------------------------ |
@@ -24,8 +24,8 @@ class Ties(NamedTuple):
     """The possible effect of equal distances on a ranking.
 
     Attributes:
-        queries: the number of queries with a match that is as far as another image.
-        mAP: its least and greatest value over all orders of the gallery, 0..1.
+        queries: the number of queries with a match that is exactly as far as another image.
+        mAP: the least and greatest mAP over all orders of the gallery, 0..1.
         rank_1: the same for Rank-1.
     """
 
@@ -58,7 +58,7 @@ def tied_queries(
     *,
     trapezoids: bool = False,
 ) -> list[TiedQuery]:
-    """Find the queries whose ranks the order of the gallery decides.
+    """Find the queries whose ranks depend on the order of the gallery.
 
     Args:
         distances: (C, G).

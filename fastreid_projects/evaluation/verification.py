@@ -64,7 +64,7 @@ class Distances(NamedTuple):
 
     def threshold(self, rate: float) -> float:
         """Return the greatest threshold whose FAR is at most ``rate``; infinite if all may be accepted."""
-        count = int(rate * self.total * (1 + 1e-12))  # 0.01 * 300 is below 3
+        count = int(rate * self.total * (1 + 1e-12))  # since 0.01 * 300 is below 3 in floating point
         return float(self.different[count]) if count < len(self.different) else float("inf")
 
     def tar(self, threshold: float) -> float:
@@ -133,7 +133,7 @@ def tar_at_far(distances: Distances, rates: Sequence[float]) -> dict[float, floa
 
 
 def equal_error(distances: Distances) -> EqualError | None:
-    """Return the equal error rate; None if it lies beyond the distances that are kept.
+    """Return the equal error rate; None if it is beyond the kept distances.
 
     Example:
         >>> far = Distances(np.float32([1, 2, 3, 6]), np.float32([4, 5, 7, 8]), 4)
@@ -158,7 +158,7 @@ def det_curve(distances: Distances, points: int = 500) -> npt.NDArray[np.float64
 
 
 class Intervals(NamedTuple):
-    """The values that other persons would give: (low, high) of 95 of 100 draws of as many persons, with replacement.
+    """95 % intervals (low, high) over bootstrap draws of persons: the same number of persons, with replacement.
 
     Attributes:
         threshold: the threshold of the distance.

@@ -1,1 +1,1 @@
-"""The claims of the papers as a list of training runs, which are made one after the other, with a table for each."""
+"""The claims of the papers as a list of training runs, which run one after the other, with a table for each claim."""

@@ -12,8 +12,8 @@
           triplet: {config: projects/FIDI/configs/demo/triplet_bagtricks_r18_demo.yml}
           fidi: {config: projects/FIDI/configs/demo/fidi_bagtricks_r18_demo.yml, opts: {MODEL.LOSSES.FIDI.BETA: 0.5}}
 
-A table may say what it ``needs`` that not everybody has, such as data or weights: it is trained only where ``--only``
-names it. ``{output}`` in a value is the folder of all claims, where the weights of earlier tables lie.
+A table may list what it ``needs`` that not everybody has, such as data or weights: it is only trained if ``--only``
+names it. ``{output}`` in a value stands for the folder of all claims, which holds the weights of earlier tables.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Row(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A table and the claim that it is to show.
+    """A table and the claim that it tests.
 
     Attributes:
         name: the name of its folder and file.

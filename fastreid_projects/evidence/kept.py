@@ -1,6 +1,6 @@
-"""Records of finished runs as a repository keeps them: one small JSON file for each table.
+"""Records of finished runs, kept in the repository: one small JSON file for each table.
 
-Only runs are kept whose record has the settings that the list asks for now.
+A record is kept only if it has the settings that the list asks for now.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FACTS = ("date", "commit", "versions", "hardware")
 
 
 def keep(claims: Sequence[Claim], output: str, folder: str | Path) -> list[Path]:
-    """Write the records of all finished runs, beside those that were kept before.
+    """Write the records of all finished runs, in addition to those already kept.
 
     Args:
         claims: the list.
@@ -52,7 +52,7 @@ def keep(claims: Sequence[Claim], output: str, folder: str | Path) -> list[Path]
 
 
 def kept(claim: Claim, folder: str | Path) -> list[dict[str, Any]]:
-    """Return the kept records of a table whose config and options the list still has, seed after seed.
+    """Return the kept records of a table whose config and options are still in the list, seed after seed.
 
     Raises:
         DataError: the file is broken.

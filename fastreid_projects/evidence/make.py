@@ -1,4 +1,4 @@
-"""Make the training runs of the list, one at a time; a second call continues where the first one was stopped."""
+"""Train the runs of the list, one at a time; another call resumes where the previous one stopped."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _QUICK_STAGE = {"SOLVER.MAX_EPOCH": "1", "SOLVER.STEPS": "[]", "TEST.EVAL_PERIOD
 
 
 def quick_opts(config: str, opts: Sequence[str]) -> list[str]:
-    """Return KEY VALUE pairs that shorten a run to one epoch of small images of a quarter of the identities.
+    """Return KEY VALUE pairs that shorten a run to one epoch of small images with a quarter of the identities.
 
     Args:
         config: the path of a YAML file.
         opts: pairs that override it.
     """
     cfg = load_config(config, opts)
-    height = 96 if cfg.MODEL.META_ARCHITECTURE == "MGN" else 64  # MGN cuts the map into three parts
+    height = 96 if cfg.MODEL.META_ARCHITECTURE == "MGN" else 64  # as MGN cuts the map into three parts
     pairs = dict(_QUICK)
-    if OTHERS in cfg.DATASETS.NAMES:  # just drawing a thousand persons takes minutes
+    if OTHERS in cfg.DATASETS.NAMES:  # as drawing a thousand persons alone takes minutes
         pairs |= dict.fromkeys(("DATASETS.NAMES", "DATASETS.TESTS"), "('DemoReID',)")
     pairs |= {key: f"[{height}, 32]" for key in _QUICK if key.startswith("INPUT.")} | _QUICK_STAGE
     for stage in cfg.STAGES:
@@ -52,7 +52,7 @@ def make(claims: Sequence[Claim], output: str, *, quick: bool = False) -> list[T
     Args:
         claims: the list.
         output: the folder for runs and tables.
-        quick: whether to make only one short run of each config, which shows that the list works.
+        quick: whether to train only one short run of each config, which shows that the list works.
 
     Returns:
         The runs that failed; all others are finished.

@@ -1,7 +1,7 @@
-"""The pages of results, from kept records: a summary of every statement, and a page for each paper.
+"""The pages of results, made from kept records: a summary of every statement, and a page for each paper.
 
-Numbers stand in them only where a record is. What people have written on a paper's page, below the part that is made,
-is kept.
+They contain only numbers that have a record. Text that people wrote on a paper's page, below the part made by this
+program, is kept.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def write_pages(
     """Write ``results.md`` and ``results/<paper>.md`` from the records in ``results/records``.
 
     Args:
-        statements: by paper.
+        statements: the statements of each paper.
         claims: the list of runs.
         docs: the folder of the pages.
 
     Returns:
-        The files.
+        The paths of the pages.
     """
     folder = Path(docs) / "results"
     entries = {claim.name: kept(claim, folder / "records") for claim in claims}
@@ -147,12 +147,12 @@ def _joined(texts: Iterable[str]) -> str:
 
 
 def judge(statement: Statement, found: Mapping[str, Found], first: Mapping[str, str]) -> tuple[str, str, str]:
-    """Return whether a statement is seen, its numbers, and the table that says so.
+    """Return whether a statement was seen, its numbers, and the table that they are from.
 
     Args:
-        statement: of a paper.
-        found: numbers of the tables.
-        first: each table's first metric.
+        statement: a statement of a paper.
+        found: the numbers of the tables.
+        first: the first metric of each table.
     """
     table, ours, theirs = values(statement, found, first)
     if not table:
@@ -196,7 +196,7 @@ def seeds_text(count: int) -> str:
 
 
 def _difference(statement: Statement, metric: str) -> str:
-    """``fidi − triplet, mAP``, or ``X-mAP_e − random_X-mAP_e`` of one row."""
+    """Return e.g. ``fidi − triplet, mAP``, or ``X-mAP_e − random_X-mAP_e, ROW`` for two metrics of one row."""
     (higher, ours), (lower, theirs) = statement.higher, statement.lower
     if higher == lower:
         return f"{ours} − {theirs}"

@@ -19,7 +19,7 @@ from fastreid_projects.records.tables import flat_metrics, read_record, total_se
 Found = Mapping[str, Mapping[int, Mapping[str, float]]]
 """Numbers by row, seed and name."""
 LEARNED = {"total_loss": "training loss", "cls_accuracy": "training accuracy"}
-"""Last values in a run's ``metrics.json``; a row that has not learned says nothing about its method."""
+"""The last values in a run's ``metrics.json``: a row that has not learned says nothing about its method."""
 
 
 _WIDEST = 16  # columns of metrics
@@ -56,7 +56,7 @@ def numbers(folder: str) -> dict[str, float]:
 
 
 def _last_line(path: Path) -> dict[str, Any]:
-    """Return the last line about training rather than testing."""
+    """Return the last line about training, not testing."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -83,7 +83,7 @@ def scores_table(claim: Claim, found: Found) -> str:
 
 
 def spread_text(values: Sequence[float]) -> str:
-    """Return "mean ± standard deviation", the mean alone of a single value, "-" of none."""
+    """Return "mean ± standard deviation"; only the mean for a single value, and "-" for none."""
     if not values:
         return "-"
     mean = f"{statistics.fmean(values):.2f}"
@@ -91,7 +91,7 @@ def spread_text(values: Sequence[float]) -> str:
 
 
 def differences_list(claim: Claim, found: Found) -> list[str]:
-    """Return each row minus the first, seed by seed, with a 95 % interval if there are two seeds or more."""
+    """Return the differences of each row from the first, paired by seed; with a 95 % interval for two or more seeds."""
     first, metric = claim.rows[0].name, claim.metrics[0]
     lines = []
     for row, seeds in found.items():
@@ -111,7 +111,7 @@ def bounds(values: Sequence[float]) -> tuple[float, float]:
 
 
 def interval(values: Sequence[float]) -> str:
-    """Return the mean with its 95 % interval, the mean alone of a single value."""
+    """Return the mean with its 95 % interval, or only the mean for a single value."""
     mean = statistics.fmean(values)
     if len(values) < 2:
         return f"{mean:+.2f}"

@@ -1,4 +1,4 @@
-"""What the papers claim, statement by statement, and which runs show it: ``tools/claims.yml``."""
+"""The statements of the papers and the runs that test them: ``tools/claims.yml``."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _ALLOWED = _NEEDED | {"printed", "higher", "lower", "loses", "value", "gives", "
 
 
 class Statement(NamedTuple):
-    """One sentence of a paper that numbers can bear out.
+    """A statement of a paper that numbers can confirm.
 
     Attributes:
-        paper: its name.
-        text: the sentence.
-        where: table or figure of the paper.
+        paper: the name of the paper.
+        text: the statement.
+        where: the table or figure in the paper.
         printed: the paper's own numbers; "" for none.
-        tables: names of tables of runs, the one that counts first.
-        higher: (row, metric) that is to be higher; a metric of "" is the table's first.
-        lower: (row, metric) that is to be lower.
-        loses: how much below the other the one that is to be higher may be; None where it has to be above.
-        value: (row, metric) that is printed alone; None for a comparison.
-        gives: what the paper gives, where the README's table has this statement; "" where it has not.
-        beside: what ``lower`` is called there.
+        tables: the names of the tables of runs; the first one decides.
+        higher: (row, metric) that should be higher; the metric "" stands for the table's first.
+        lower: (row, metric) that should be lower.
+        loses: how much below the other the one that should be higher may be; None if it should be above.
+        value: (row, metric) to print without a comparison; None for a comparison.
+        gives: what the paper gives, if the README's table has this statement; "" if not.
+        beside: the name of ``lower`` in that table.
     """
 
     paper: str
@@ -53,7 +53,7 @@ def read_statements(path: str | Path, claims: Sequence[Claim]) -> dict[str, list
         claims: the tables that it may name.
 
     Raises:
-        ConfigError: the file is missing or malformed, or names an unknown table or row; the sentence says which.
+        ConfigError: the file is missing or malformed, or names an unknown table or row; the message says which.
     """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -85,10 +85,10 @@ def _statement(where: str, paper: str, entry: Any, rows: Mapping[str, set[str]])
     sides = {side: _side(entry.get(side, "")) for side in ("higher", "lower", "value")}
     for table in entry["tables"]:
         if table not in rows:
-            raise ConfigError(f"{where} names the table {table}, which the list of runs does not have")
+            raise ConfigError(f"{where} names the table {table}, which is not in the list of runs")
         for row, _ in sides.values():
             if row and row not in rows[table]:
-                raise ConfigError(f"{where} names the row {row}, which the table {table} does not have")
+                raise ConfigError(f"{where} names the row {row}, which is not in the table {table}")
     return Statement(
         paper,
         entry["claim"],

@@ -1,1 +1,1 @@
-"""Parts of models that no single paper owns."""
+"""Parts of models that do not belong to a single paper."""

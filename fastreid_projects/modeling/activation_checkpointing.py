@@ -1,4 +1,4 @@
-"""Activation checkpointing: a residual block keeps its input alone and is computed again in the backward pass."""
+"""Activation checkpointing: a residual block keeps only its input and is recomputed in the backward pass."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from fastreid_projects.errors import ConfigError
 
 
 def checkpoint_activations(model: nn.Module) -> None:
-    """Let every block of the model's stages be computed again for its gradient.
+    """Make every block of the model's stages recompute its activations in the backward pass.
 
-    Losses, gradients and running statistics stay what they were; without gradients nothing changes. A block is a member
-    of an ``nn.Sequential`` that itself has parts.
+    Losses, gradients and running statistics do not change, and nothing is different without gradients. A block is a
+    member of an ``nn.Sequential`` that has children itself.
 
     Raises:
         ConfigError: the model has no blocks.
@@ -26,7 +26,7 @@ def checkpoint_activations(model: nn.Module) -> None:
     found = list(_blocks(model))
     if not found:
         raise ConfigError(
-            "MODEL.BACKBONE.ACTIVATION_CHECKPOINTING is for models of blocks, as ResNets are; this model has none"
+            "MODEL.BACKBONE.ACTIVATION_CHECKPOINTING is for models made of blocks, such as ResNets; set it to False"
         )
     for block in found:
         block.forward = functools.partial(_recomputed, block, type(block).forward)
@@ -50,7 +50,7 @@ def _recomputed(block: nn.Module, forward: Callable[..., Any], *inputs: Any) -> 
 
 @contextlib.contextmanager
 def _still_statistics(block: nn.Module) -> Iterator[None]:
-    """Let running statistics move in copies, which are thrown away: the first pass has moved them."""
+    """Update running statistics only in copies that are discarded, as the first pass has already updated them."""
     kept = [(module, dict(module._buffers)) for module in block.modules() if module._buffers]
     for module, buffers in kept:
         copies = {name: None if value is None else value.clone() for name, value in buffers.items()}

@@ -1,4 +1,4 @@
-"""Cutting a backbone into five stages, of which AMD shares the first N (sec. 3.2, table 4)."""
+"""Cut a backbone into five stages, of which AMD shares the first N (sec. 3.2, table 4)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _PROBE = (1, 3, 128, 64)
 
 
 def split_stages(backbone: nn.Module) -> list[nn.Module]:
-    """Five modules that, one after the other, do what the backbone does; they share its parameters.
+    """Return five modules that compute the backbone one after the other and share its parameters.
 
-    ResNets and their kin are cut before each ``layer``, with their non-local blocks; OSNet and RepVGG by the names of
-    their stages; other feed-forward backbones (MobileNet, ShuffleNet) before each block that halves the resolution.
-    A backbone of several levels says itself how it is cut (``five_stages()``); its last stage gives them side by side.
-    The cut is tried on a random image.
+    ResNets and similar models are cut before each ``layer``, with their non-local blocks; OSNet and RepVGG by the names
+    of their stages; other feed-forward backbones (MobileNet, ShuffleNet) before each block that halves the resolution.
+    A backbone with several levels defines its own cut (``five_stages()``), whose last stage concatenates the levels.
+    The cut is tested with a random image.
 
     Raises:
         ConfigError: the backbone has no feature map or cannot be cut into five stages.
@@ -47,14 +47,14 @@ def split_stages(backbone: nn.Module) -> list[nn.Module]:
 
 
 def run_stages(stages: Sequence[nn.Module], x: Tensor) -> Tensor:
-    """Send x through the stages in order."""
+    """Apply the stages to x in order."""
     for stage in stages:
         x = stage(x)
     return x
 
 
 def resnet_stages(backbone: nn.Module) -> list[nn.Module]:
-    """The stem and ``layer1`` to ``layer4`` of a ResNet of the host, each with its non-local blocks."""
+    """Return the stem and ``layer1`` to ``layer4`` of a ResNet of the host, each with its non-local blocks."""
     children = dict(backbone.named_children())
     stem = itertools.takewhile(lambda name: name != "layer1", children)
     stages: list[nn.Module] = [nn.Sequential(*(children[name] for name in stem))]
@@ -101,7 +101,7 @@ def _cut_by_resolution(blocks: list[nn.Module]) -> list[nn.Module]:
                 RuntimeError,
                 TypeError,
                 ValueError,
-            ):  # as of another size than the probe's
+            ):  # e.g. because it needs another size than the probe's
                 return []
             if y.dim() != 4:
                 return []
@@ -113,7 +113,7 @@ def _cut_by_resolution(blocks: list[nn.Module]) -> list[nn.Module]:
 
 
 def _device(*modules: nn.Module) -> torch.device | None:
-    """Where the first parameter lies; None where there is none."""
+    """Return the device of the first parameter; None if there is none."""
     parameter = next((p for module in modules for p in module.parameters()), None)
     return None if parameter is None else parameter.device
 

@@ -1,4 +1,4 @@
-"""Bringing a batch to a model's device."""
+"""Move a batch to a model's device, and split it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def move_batch(batch: Any, device: torch.device) -> Any:
 
 
 def split_batch(batch: Any, parts: int) -> list[Any]:
-    """Return a batch in parts of consecutive images.
+    """Split a batch into parts of consecutive images.
 
     Args:
-        batch: a mapping with ``images``, whose values of that length are split and others are given to each part.
-        parts: their number; it divides that of the images.
+        batch: a mapping with ``images``; values of the same length are split, and others are copied to each part.
+        parts: number of parts, which has to divide the number of images.
     """
     if parts == 1 or not isinstance(batch, Mapping):
         return [batch]

@@ -1,4 +1,4 @@
-"""Compiling a model's backbone, where all but a few per cent of a step's time goes."""
+"""Compile a model's backbone, which takes all but a few per cent of a step's time."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from fastreid_projects.errors import ConfigError
 
 
 def compile_backbone(model: nn.Module) -> None:
-    """Let ``torch.compile`` translate the backbone at its first call; names and weights stay what they are.
+    """Let ``torch.compile`` compile the backbone at its first call, without changing names or weights.
 
-    Losses, heads and what they log stay as they are: they branch on values, and take little time.
+    Losses, heads and their logging are not compiled: they branch on values, and take little time.
 
     Raises:
-        ConfigError: the architecture has no backbone that it calls as a whole.
+        ConfigError: the architecture does not call its backbone as a whole.
     """
     backbone = getattr(model, "backbone", None)
     if not isinstance(backbone, nn.Module) or type(backbone).forward is nn.Module.forward:
         raise ConfigError(
-            f"TRAINING.COMPILE is True, but {type(model).__name__} has no backbone that it calls as a whole: set it "
+            f"TRAINING.COMPILE is True, but {type(model).__name__} does not call its backbone as a whole: set it "
             "False"
         )
     backbone.compile()

@@ -1,4 +1,4 @@
-"""Where a model starts when no weights are loaded."""
+"""Initialise a model whose weights are not loaded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def zero_residuals(model: nn.Module) -> None:
     """Set the scale of the last norm of each residual block to 0 (Goyal et al. 2017, sec. 5.1).
 
     Raises:
-        ConfigError: the model has no residual block of the host's ResNet.
+        ConfigError: the model does not have residual blocks of the host's ResNet.
     """
     last = [
         m.bn3 if isinstance(m, Bottleneck) else m.bn2
@@ -20,6 +20,8 @@ def zero_residuals(model: nn.Module) -> None:
         if isinstance(m, BasicBlock | Bottleneck)
     ]
     if not last:
-        raise ConfigError("MODEL.BACKBONE.ZERO_INIT_RESIDUAL is for ResNets; the model has no residual block")
+        raise ConfigError(
+            "MODEL.BACKBONE.ZERO_INIT_RESIDUAL is for ResNets, but the model has no residual blocks; set it to False"
+        )
     for norm in last:
         nn.init.zeros_(norm.weight)

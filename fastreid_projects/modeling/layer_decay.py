@@ -1,6 +1,6 @@
 """Learning rates that fall from a backbone's last layer to its first (``SOLVER.LAYER_DECAY``; Clark et al. 2020).
 
-Pretrained transformers are fine-tuned so: what lies deep, and is general, moves less.
+This is a way to fine-tune pretrained transformers: early layers, which are general, change less.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _BLOCK = re.compile(r"blocks\.(\d+)\.")
 
 
 def rate_factors(model: nn.Module, decay: float) -> dict[str, float]:
-    """Return what the learning rate of each parameter is multiplied with.
+    """Return the factor of each parameter's learning rate.
 
     Args:
-        model: whose ``backbone`` is a model of timm, FastReID's ViT or another one that numbers its layers.
-        decay: 0..1, of a layer to the one behind it; 1 for all alike.
+        model: a model whose ``backbone`` is a model of timm, FastReID's ViT or another one that numbers its layers.
+        decay: ratio 0..1 of a layer's rate to that of the next layer; 1 gives all layers the same rate.
 
     Returns:
         Parameter name -> 0..1; the heads and a backbone's last layer have 1.
@@ -29,7 +29,7 @@ def rate_factors(model: nn.Module, decay: float) -> dict[str, float]:
         ConfigError: decay is not in 0..1, or the layers of the backbone have no numbers.
     """
     if not 0 < decay <= 1:
-        raise ConfigError(f"SOLVER.LAYER_DECAY is {decay} but has to lie above 0 and at most at 1")
+        raise ConfigError(f"SOLVER.LAYER_DECAY is {decay}, but has to be above 0 and at most 1")
     names = [name for name, _ in model.named_parameters()]
     if decay == 1:
         return dict.fromkeys(names, 1.0)
@@ -53,7 +53,7 @@ def _numbers(model: nn.Module) -> dict[str, int]:
 
 
 def _of_the_hosts_vit(backbone: nn.Module) -> dict[str, int]:
-    """0 of the embeddings, then the blocks from 1; the norm goes with the last, as timm counts it."""
+    """Number the layers as timm does: 0 for the embeddings, the blocks from 1, the norm as the last block."""
     names = [name for name, _ in backbone.named_parameters()]
     numbers = {name: int(block[1]) + 1 for name in names if (block := _BLOCK.match(name))}
     last = max(numbers.values())

@@ -1,4 +1,4 @@
-"""Switching modules to evaluation and back."""
+"""Switch modules to evaluation mode and back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 @contextmanager
 def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Put modules in evaluation mode, and each of their parts back as it was, also after an error."""
+    """Put modules in evaluation mode; afterwards, even after an error, restore the mode of each of their parts."""
     modes = [(part, part.training) for module in modules for part in module.modules()]
     for module in modules:
         module.eval()

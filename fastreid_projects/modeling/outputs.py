@@ -1,4 +1,4 @@
-"""What a model returns at evaluation."""
+"""The kind of output that a model returns in evaluation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastreid_projects import contract
 
 
 def output_kind(model: nn.Module) -> str:
-    """Return ``"features"`` or ``"logits"``: the host's ClasHead gives these, an architecture may say so itself."""
+    """Return ``"features"`` or ``"logits"``; logits come from the host's ClasHead or an architecture that says so."""
     if any(isinstance(module, ClasHead) for module in model.modules()):
         return "logits"
     return contract.output_kind(model)

@@ -1,4 +1,4 @@
-"""Pooling layers by their name in ``MODEL.HEADS.POOL_LAYER``, beside the host's seven."""
+"""Pooling layers that ``MODEL.HEADS.POOL_LAYER`` can name in addition to the host's seven."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _P = TypeVar("_P", bound=type[nn.Module])
 
 
 class ChannelPooling(nn.Module):
-    """A pooling layer with weights: made without arguments, as the host does, and given its channels afterwards.
+    """A pooling layer with weights, created without arguments, as the host does, and given its channels afterwards.
 
     Any of the host's heads calls :meth:`build` on it (see :mod:`fastreid_projects.host.modeling.heads`).
     """
 
     def build(self, channels: int) -> None:
-        """Make the weights for maps of so many channels."""
+        """Create the weights for maps with this number of channels."""
         raise NotImplementedError
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, 1, 1)."""
+        """Pool: (N, C, H, W) -> (N, C, 1, 1)."""
         raise NotImplementedError
 
 
@@ -41,7 +41,7 @@ POOLING: dict[str, type[nn.Module]] = {}
 
 
 def register_pooling(cls: _P) -> _P:
-    """Class decorator: a pooling layer that ``MODEL.HEADS.POOL_LAYER`` may name; a name taken twice is an error."""
+    """Register a pooling layer (class decorator), so that ``MODEL.HEADS.POOL_LAYER`` can name it; names are unique."""
     if cls.__name__ in POOLING or cls.__name__ in HOST_POOLING:
         raise name_taken("pooling layer", cls.__name__, POOLING.get(cls.__name__, "fastreid.layers.pooling"))
     POOLING[cls.__name__] = cls
@@ -50,27 +50,27 @@ def register_pooling(cls: _P) -> _P:
 
 @register_pooling
 class ClassTokenPooling(nn.Module):
-    """Takes a vision transformer's class token for the feature: its backbone then gives that instead of its patches.
+    """Use a vision transformer's class token as the feature: its backbone then returns that instead of its patches.
 
-    The backbones of timm ask for this name; FastReID's ViT always gives its class token.
+    The backbones of timm check for this name; FastReID's ViT always returns its class token.
     """
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, C, 1, 1) -> the same.
+        """Return the class token (N, C, 1, 1) unchanged.
 
         Raises:
-            ConfigError: the backbone gives a map.
+            ConfigError: the backbone returns a map.
         """
         if features.shape[-2:] != (1, 1):
             raise ConfigError(
                 "MODEL.HEADS.POOL_LAYER ClassTokenPooling needs a backbone with a class token, a vision transformer: "
-                f"this one gives a map of {features.shape[-2]} x {features.shape[-1]}; use GlobalAvgPool"
+                f"this one returns a map of {features.shape[-2]} x {features.shape[-1]}; use GlobalAvgPool"
             )
         return features
 
 
 def pooling_layers() -> dict[str, type[nn.Module]]:
-    """Return all pooling layers by name: the host's, those put into its module, and those registered here."""
+    """Return all pooling layers by name: the host's, those added to its module, and those registered here."""
     from fastreid.layers import pooling
 
     host = {k: v for k, v in vars(pooling).items() if isinstance(v, type) and issubclass(v, nn.Module)}
@@ -78,11 +78,11 @@ def pooling_layers() -> dict[str, type[nn.Module]]:
 
 
 def refuse_pooling(cfg: Any, instead: str) -> None:
-    """Refuse a ``MODEL.HEADS.POOL_LAYER`` that an architecture would not look at.
+    """Refuse a ``MODEL.HEADS.POOL_LAYER`` that an architecture would ignore.
 
     Args:
         cfg: the config.
-        instead: what it pools by, for the message.
+        instead: how the architecture pools, for the message.
 
     Raises:
         ConfigError: the key is not the host's default.
@@ -95,10 +95,10 @@ def refuse_pooling(cfg: Any, instead: str) -> None:
 
 
 def check_channels(maps: Tensor, expected: int) -> None:
-    """See that the backbone's map (N, C, H, W) has the channels that a head was built for.
+    """Check that the backbone's map (N, C, H, W) has as many channels as a head was built for.
 
     Raises:
-        ConfigError: it has others than ``MODEL.BACKBONE.FEAT_DIM``.
+        ConfigError: the number differs from ``MODEL.BACKBONE.FEAT_DIM``.
     """
     if maps.shape[1] != expected:
         raise other_channels(expected, "the backbone", maps.shape[1])
@@ -106,6 +106,6 @@ def check_channels(maps: Tensor, expected: int) -> None:
 
 def other_channels(expected: int, giver: str, found: int) -> ConfigError:
     return ConfigError(
-        f"MODEL.BACKBONE.FEAT_DIM is {expected}, but {giver} gives {found} channels: set "
+        f"MODEL.BACKBONE.FEAT_DIM is {expected}, but {giver} has {found} channels: set "
         f"MODEL.BACKBONE.FEAT_DIM {found}, or change the backbone's DEPTH."
     )

@@ -1,4 +1,4 @@
-"""The stem of the host's ResNets beside torchvision's, with which their ImageNet weights were trained."""
+"""Give the host's ResNets the stem of torchvision, with which their ImageNet weights were trained."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from torch import nn
 
 
 def pad_stem(model: nn.Module) -> nn.Module:
-    """Pool after the first convolution with padding 1, as torchvision and the papers' networks do; in place.
+    """Pool after the first convolution with padding 1, as torchvision and the papers' networks do, in place.
 
-    The host pools without padding and rounds the size up (resnet.py:136), which gives a map of the same size for even
-    sides, but of windows that lie a pixel further down and right. Other models stay as they are.
+    The host pools without padding and rounds the size up (resnet.py:136): for even sides, the map has the same size,
+    but its windows are shifted by a pixel down and to the right. Other models are not changed.
 
     Args:
         model: a backbone, or an architecture with one.

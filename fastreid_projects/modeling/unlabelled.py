@@ -1,7 +1,7 @@
-"""Batches without labels, which an architecture gets in training mode when BatchNorm's statistics are taken anew.
+"""Batches without labels, which an architecture gets in training mode when BatchNorm's statistics are recomputed.
 
-utils/precision_bn.py:60 sets all targets to -1, runs the model without gradients and reads no loss. Baseline makes the
-targets 0 (baseline.py:109): one identity, of which not every loss can be taken.
+The host's utils/precision_bn.py:60 sets all targets to -1, runs the model without gradients and ignores the losses.
+Baseline then sets the targets to 0 (baseline.py:109): a single identity, for which not every loss is defined.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from torch import Tensor
 
 
 def training_targets(targets: Tensor) -> tuple[Tensor, bool]:
-    """What an architecture trains on, and whether anybody reads its losses.
+    """Return the targets to train on, and whether the losses are used.
 
     Args:
         targets: (N,) of a batch.
 
     Returns:
-        The targets (N,), all 0 where the batch has none; and False where, besides, no gradient is taken.
+        The targets (N,), all 0 if the batch has none; and False if, in addition, gradients are disabled.
     """
     if torch.is_grad_enabled():
         return known_targets(targets), True
@@ -27,5 +27,5 @@ def training_targets(targets: Tensor) -> tuple[Tensor, bool]:
 
 
 def known_targets(targets: Tensor) -> Tensor:
-    """Return the targets (N,), all 0 where the batch has none; a GPU is not waited for."""
+    """Return the targets (N,), all 0 if the batch has none, without waiting for the GPU."""
     return torch.where(targets.sum() < 0, 0, targets)

@@ -121,7 +121,7 @@ def _module_of_file(path: str) -> str:
             "module with dots"
         )
     if not os.path.isfile(path):
-        raise ConfigError(f"{path} does not exist; name its present place, or leave it out")
+        raise ConfigError(f"{path} does not exist; name its current path, or leave it out")
     return module_name(path)
 
 

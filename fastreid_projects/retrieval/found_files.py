@@ -1,4 +1,4 @@
-"""What a search found, as files: ``search.html``, ``search.json`` and ``search.csv``."""
+"""Write the result of a search to files: ``search.html``, ``search.json`` and ``search.csv``."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _COLUMNS = ("query", "rank", "gallery", "distance", "right", "same")
 
 
 def check_output(folder: str | os.PathLike[str]) -> None:
-    """See that the files can be written before hours of work go into them.
+    """Check that the files can be written, before hours of work.
 
     Raises:
-        DataError: they cannot.
+        DataError: they cannot be written.
     """
     check_writable(Path(folder) / "search.html")
 
@@ -40,15 +40,15 @@ def write_found(
     """Write all rank lists as JSON and as a table, and those of some queries on a page.
 
     Args:
-        found: of :meth:`.PictureIndex.rank`.
-        folder: for the files.
-        index: what was searched.
-        matcher: says who is the same person; None where no threshold is known.
-        queries: on the page: best, worst and random ones.
-        seed: of the random ones.
+        found: the result of :meth:`.PictureIndex.rank`.
+        folder: folder for the files.
+        index: the index that was searched.
+        matcher: decides which pictures show the same person; None without a threshold.
+        queries: number of queries on the page: the best, the worst and random ones.
+        seed: seed of the random ones.
 
     Returns:
-        Lines that say what was found and what to open.
+        Lines that say what was found and which file to open.
 
     Raises:
         DataError: a picture cannot be read, or a file cannot be written.
@@ -72,20 +72,20 @@ def write_found(
         counted = sum(entry.possible for entry in found)
         chance = by_chance([entry.query for entry in found], list(index.pictures.values()))["Rank-1"]
         notes.append(
-            f"Rank-1 {score:.2f} % of the {counted} queries that have a match in the gallery; by chance {chance:.2f} %."
+            f"Rank-1 {score:.2f} % of the {counted} queries with a match in the gallery; by chance {chance:.2f} %."
         )
         lines.append(f"Rank-1 {score:.2f} %")
     if matcher is not None:
         fitted = matcher.fitted
         notes.append(
-            f"same: nearer than the threshold {fitted.threshold:.4g}, which {100 * fitted.false_match_rate:g} % of the "
-            "pairs of different persons pass."
+            f"same: nearer than the threshold {fitted.threshold:.4g}, as {100 * fitted.false_match_rate:g} % of the "
+            "pairs of different persons are."
         )
     chosen = choose_queries(found, queries, seed)
     page = write_rank_page(
         chosen,
         folder / "search.html",
-        title="What is nearest to a query",
+        title="The nearest pictures to each query",
         notes=notes,
         judge=None if matcher is None else lambda distance: matcher.judge(distance).same,
     )

@@ -1,4 +1,4 @@
-"""Same person or not: a threshold at a wanted false-match rate, kept in a file, of one model alone.
+"""Decide whether pictures show the same person, by a threshold for a wanted false-match rate that belongs to one model.
 
 Example::
 
@@ -41,11 +41,11 @@ RATES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
 
 class Match(NamedTuple):
-    """What is said of two pictures.
+    """The decision on two pictures.
 
     Attributes:
-        distance: Euclidean, of their features.
-        same: whether it is below the threshold.
+        distance: Euclidean distance of their features.
+        same: whether the distance is below the threshold.
     """
 
     distance: float
@@ -54,20 +54,20 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True)
 class Threshold:
-    """A threshold of the distance, and what it was fitted on.
+    """A threshold for the distance, and the data it was fitted on.
 
     Attributes:
-        threshold: pairs below it are taken for one person.
-        false_match_rate: share of different persons' pairs that are below, at most; 0..1.
-        threshold_interval: 95 % of the bootstrap's thresholds, persons being drawn.
-        true_match_rate: share of one person's pairs that are below, 0..1.
-        true_match_rate_interval: likewise 95 %.
-        people: persons.
-        pictures: of them.
-        pairs_same: pairs of one person (under two cameras, where cameras are known).
-        pairs_different: pairs of different persons.
-        model: the digest of the model that it belongs to.
-        normalized: whether the features are of unit length.
+        threshold: pairs with a smaller distance count as the same person.
+        false_match_rate: maximum share 0..1 of the pairs of different persons that are below the threshold.
+        threshold_interval: 95 % interval of the threshold, by a bootstrap over persons.
+        true_match_rate: share 0..1 of the pairs of one person that are below the threshold.
+        true_match_rate_interval: its 95 % interval.
+        people: number of persons.
+        pictures: number of their pictures.
+        pairs_same: number of pairs of one person (by two cameras, if cameras are known).
+        pairs_different: number of pairs of different persons.
+        model: the digest of the model that the threshold belongs to.
+        normalized: whether the features have unit length.
         verification: measures in per cent: ``TAR@FAR=...`` and ``EER``.
     """
 
@@ -86,14 +86,14 @@ class Threshold:
 
 
 class Matcher:
-    """Says whether two pictures show one person.
+    """Decide whether two pictures show the same person.
 
     Args:
-        extractor: gives the features.
+        extractor: computes the features.
         fitted: the threshold.
 
     Attributes:
-        distances: of the pairs that it was fitted on; None after :meth:`load`.
+        distances: the distances of the pairs that the threshold was fitted on; None after :meth:`load`.
 
     Raises:
         WeightsError: the threshold belongs to another model.
@@ -103,8 +103,8 @@ class Matcher:
         if (fitted.model, fitted.normalized) != (extractor.digest, extractor.normalize):
             raise WeightsError(
                 f"the threshold belongs to another model ({fitted.model[:12]}, not {extractor.digest[:12]}), or to "
-                "another input size, metric or flip setting: its distances mean nothing here; fit one for this model "
-                "with 'fastreid-projects threshold'"
+                "another input size, metric or flip setting, so that its distances are not comparable; fit one for "
+                "this model with 'fastreid-projects threshold'"
             )
         self.extractor = extractor
         self.fitted = fitted
@@ -123,17 +123,17 @@ class Matcher:
         seed: int = 0,
         progress: bool = False,
     ) -> Matcher:
-        """Fit the threshold to pictures of known persons, none of whom the model was trained on.
+        """Fit the threshold to pictures of known persons that the model was not trained on.
 
         Args:
-            extractor: gives the features.
-            images: pictures; or the name of a dataset, a table, or a folder with a folder for each person.
-            people: who each picture shows; not for named ones.
-            cameras: which camera took it; None where that is not known.
+            extractor: computes the features.
+            images: pictures; or the name of a dataset, of a table, or of a folder with a folder for each person.
+            people: the person in each picture; not with a name in ``images``.
+            cameras: the camera of each picture; None if not known.
             rate: the wanted false-match rate, 0..1.
-            draws: of the bootstrap.
-            seed: of these draws.
-            progress: show a bar on a terminal.
+            draws: number of draws of the bootstrap.
+            seed: seed of the draws.
+            progress: whether to show a progress bar on a terminal.
 
         Raises:
             ConfigError: the rate is not between 0 and 1.
@@ -148,7 +148,7 @@ class Matcher:
             images, people, cameras = known, [p.pid for p in known], [p.camid for p in known]
         if people is None or len(people) != len(images):
             raise DataError(
-                f"{len(images)} pictures need as many persons, not {0 if people is None else len(people)}"
+                f"{len(images)} pictures need {len(images)} persons, not {0 if people is None else len(people)}"
             )
         labelled = _labelled(extractor(images, progress=progress), people, cameras)
         if 0 < labelled.different < 1 / rate:
@@ -156,7 +156,7 @@ class Matcher:
             greater = f", or take a greater rate, {least:g} (--rate) or more" if least < 1 else ""
             raise DataError(
                 f"a false-match rate of {rate:g} needs at least {math.ceil(1 / rate)} pairs of different persons, but "
-                f"the {len(people)} pictures make {labelled.different}: add pictures{greater}"
+                f"the {len(people)} pictures give {labelled.different}: add pictures{greater}"
             )
         distances = pair_distances(labelled)  # says so where all pictures show one person
         matcher = cls(extractor, _fitted(extractor, labelled, distances, rate, draws, seed))
@@ -164,10 +164,10 @@ class Matcher:
         return matcher
 
     def compare(self, first: ImageLike, second: ImageLike) -> Match:
-        """Say whether two pictures show one person.
+        """Decide whether two pictures show the same person.
 
         Raises:
-            DataError: one cannot be read.
+            DataError: a picture cannot be read.
         """
         return self.compare_all([first], [second])[0]
 
@@ -175,7 +175,7 @@ class Matcher:
         """Compare the i-th picture of one list with the i-th of the other.
 
         Raises:
-            DataError: a picture cannot be read, or the lists are of two lengths.
+            DataError: a picture cannot be read, or the lists differ in length.
         """
         if len(first) != len(second):
             raise DataError(f"{len(first)} pictures cannot be compared one by one with {len(second)}")
@@ -183,17 +183,19 @@ class Matcher:
         return [self.judge(float(distance)) for distance in np.linalg.norm(a - b, axis=1)]
 
     def judge(self, distance: float) -> Match:
-        """Say what a distance of two features means."""
+        """Decide by the distance of two features."""
         return Match(distance, distance < self.fitted.threshold)
 
     def det_curve(self) -> Any:
         """Return the DET curve of the pairs that the threshold was fitted on, (points, 3): threshold, FAR, FRR.
 
         Raises:
-            DataError: the threshold was loaded from a file, which does not hold them.
+            DataError: the threshold was loaded from a file, which does not contain these pairs.
         """
         if self.distances is None:
-            raise DataError("a threshold's file holds no distances: fit it again for its DET curve")
+            raise DataError(
+                "the file of a threshold does not contain distances: fit the threshold again for its DET curve"
+            )
         return det_curve(self.distances)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -209,7 +211,7 @@ class Matcher:
         """Read a threshold for an extractor.
 
         Raises:
-            DataError: the file cannot be read, or holds no threshold.
+            DataError: the file cannot be read, or does not hold a threshold.
             WeightsError: it belongs to another model.
         """
         try:

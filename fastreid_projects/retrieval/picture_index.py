@@ -1,4 +1,4 @@
-"""Finding a person's pictures in a gallery, by any model.
+"""Find a person's pictures in a gallery with any model.
 
 Example::
 
@@ -37,8 +37,8 @@ class Hit(NamedTuple):
     """A picture that was found.
 
     Attributes:
-        picture: of the gallery.
-        distance: Euclidean, of the features.
+        picture: the picture in the gallery.
+        distance: Euclidean distance of the features.
     """
 
     picture: Picture
@@ -46,13 +46,13 @@ class Hit(NamedTuple):
 
 
 class PictureIndex:
-    """A gallery's pictures, by their features.
+    """An index of the pictures in a gallery by their features.
 
     Args:
-        extractor: gives the features.
-        gallery: the features, indexed.
+        extractor: computes the features.
+        gallery: the index of the features.
         pictures: the pictures by their numbers in the index.
-        states: sizes and times of their files when they were indexed, by the same numbers.
+        states: sizes and times of their files at the time of indexing, by the same numbers.
     """
 
     def __init__(
@@ -79,10 +79,10 @@ class PictureIndex:
         """Index pictures.
 
         Args:
-            extractor: gives the features.
-            images: a folder, a table, or a dataset, whose gallery is meant; or a list of pictures and folders.
+            extractor: computes the features.
+            images: a folder, a table, or a dataset, of which the gallery is used; or a list of pictures and folders.
             kind: see :meth:`.GalleryIndex.build`.
-            progress: show a bar on a terminal.
+            progress: whether to show a progress bar on a terminal.
 
         Raises:
             ConfigError: the kind is unknown.
@@ -99,7 +99,7 @@ class PictureIndex:
 
     @property
     def kind(self) -> str:
-        """Its kind; see :meth:`.GalleryIndex.build`."""
+        """The kind of the index; see :meth:`.GalleryIndex.build`."""
         return self.gallery.key.rpartition(" ")[2]
 
     def _note(self, numbers: Iterable[int], pictures: Sequence[Picture]) -> None:
@@ -113,7 +113,7 @@ class PictureIndex:
         self._note(self.gallery.add(self.extractor(pictures, progress=progress)), pictures)
 
     def remove(self, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> int:
-        """Remove pictures by their paths, or one by its path; returns how many were there."""
+        """Remove pictures by their paths, or one by its path; return how many were removed."""
         wanted = {os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)}
         gone = [number for number, picture in self.pictures.items() if picture.path in wanted]
         self.gallery.remove(gone)
@@ -122,10 +122,10 @@ class PictureIndex:
         return len(gone)
 
     def follow(self, images: Gallery, *, progress: bool = False) -> tuple[int, int]:
-        """Add what is new or has changed of a gallery, and remove what is not there any more.
+        """Update the index to a gallery: add new and changed pictures, and remove those that no longer exist.
 
         Returns:
-            How many were added, and how many removed.
+            The numbers of added and of removed pictures.
 
         Raises:
             DataError: see :meth:`build`.
@@ -145,7 +145,7 @@ class PictureIndex:
         return len(new), removed
 
     def search(self, image: ImageLike, k: int = 10) -> list[Hit]:
-        """Return the k nearest pictures to one, the nearest first; fewer where the gallery has fewer.
+        """Return the k pictures nearest to one, the nearest first; fewer if the gallery has fewer.
 
         Raises:
             DataError: the picture cannot be read.
@@ -158,7 +158,7 @@ class PictureIndex:
         return [Hit(*pair) for pair in zip(found.photos, found.distances, strict=True)]
 
     def rank(self, queries: Sequence[Picture], top_k: int, *, progress: bool = False) -> list[Found[Picture]]:
-        """Rank the gallery for queries as the evaluation does: what it leaves out is left out.
+        """Rank the gallery for queries as the evaluation does, leaving out the same pictures.
 
         Raises:
             ConfigError: ``top_k`` is below 1 or more than the gallery has.
@@ -190,7 +190,7 @@ class PictureIndex:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], extractor: Extractor) -> PictureIndex:
-        """Read what :meth:`save` wrote.
+        """Read an index written by :meth:`save`.
 
         Raises:
             DataError: a file is missing or damaged.
@@ -200,7 +200,7 @@ class PictureIndex:
         if gallery.key.rpartition(" ")[0] != _key(extractor, "").rpartition(" ")[0]:
             raise WeightsError(
                 f"the index {os.fspath(path)} belongs to another model, or to another input size, metric or flip "
-                "setting: its distances mean nothing here; name another file, or remove it and it is built again"
+                "setting, so that its distances are not comparable; name another file, or remove it to build it again"
             )
         try:
             content = _names(path).read_bytes()
@@ -210,7 +210,7 @@ class PictureIndex:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise DataError(
-                f"the index's names {_names(path)} cannot be read: {reason}; remove the index and it is built again"
+                f"the names of the index in {_names(path)} cannot be read: {reason}; remove the index to build it again"
             ) from error
         index = cls(extractor, gallery, {}, {})
         for number, file, pid, camid, people, state in rows:
@@ -242,7 +242,7 @@ def _one_or_folder(image: str | os.PathLike[str]) -> list[Picture]:
 
 
 def _state(path: str) -> str:
-    """A file's size and time, which change with its content; "" where it is not there."""
+    """Return a file's size and time, which change with its content; "" if it does not exist."""
     try:
         stat = os.stat(path)
     except OSError:
@@ -251,10 +251,10 @@ def _state(path: str) -> str:
 
 
 def _text(value: int | str | None) -> str:
-    """An identity or a camera as text: "" where it is not known, and a quote before what is text."""
+    """Encode an identity or a camera as text: "" if not known, with a quote before what is text, not a number."""
     return "" if value is None else f"'{value}" if isinstance(value, str) else str(value)
 
 
 def _value(text: str) -> int | str | None:
-    """What :func:`_text` wrote."""
+    """Decode a value encoded by :func:`_text`."""
     return None if not text else text[1:] if text[0] == "'" else int(text)

@@ -1,4 +1,4 @@
-"""What is nearest to a query, right and wrong, as the evaluation ranks it; and which queries are worth showing.
+"""Rank the gallery for queries as the evaluation does, and choose the queries worth showing.
 
 | letter | meaning          |
 | ------ | ---------------- |
@@ -29,13 +29,13 @@ _Hits = list[list[tuple[float, int]]]
 
 @dataclass(frozen=True)
 class Found(Generic[Kind]):
-    """What was found for a query.
+    """The gallery images found for a query.
 
     Attributes:
         query: the query.
-        photos: gallery images, the nearest first; the query's own person by its own camera is left out.
-        distances: to them, Euclidean.
-        possible: whether the gallery shows the query's person by another camera at all; only such queries count.
+        photos: gallery images, the nearest first, without those of the query's person by the query's camera.
+        distances: Euclidean distances to them.
+        possible: whether the gallery shows the query's person by another camera; only such queries count.
     """
 
     query: Kind
@@ -45,35 +45,35 @@ class Found(Generic[Kind]):
 
     @property
     def right(self) -> list[bool | None]:
-        """Whether each shows the query's person; None where that is not known."""
+        """Whether each image shows the query's person; None if not known."""
         return [photo.shows(self.query) for photo in self.photos]
 
     @property
     def margin(self) -> float:
-        """d of the first wrong image less d of the first right one: positive where rank 1 is right."""
+        """The distance of the first wrong image minus that of the first right one: positive if rank 1 is right."""
         first = dict(reversed(list(zip(self.right, self.distances, strict=True))))
         last = self.distances[-1] if self.distances else 0.0
         return first.get(False, last) - first.get(True, last)
 
 
 def check_ranking(cfg: Any) -> None:
-    """See that the evaluation ranks as a search does.
+    """Check that the evaluation ranks as a search does.
 
     Raises:
-        ConfigError: the evaluation ranks by something else than a distance of two features.
+        ConfigError: the evaluation ranks by something other than the distance of two features.
     """
     for key in ("RERANK", "AQE"):
         if cfg.TEST[key].ENABLED:
             raise ConfigError(
-                f"TEST.{key}.ENABLED is True: it ranks by more than the two images of a pair, which no search and no "
-                f"explanation does; add TEST.{key}.ENABLED False"
+                f"TEST.{key}.ENABLED is True, so that ranks depend on more than the two images of a pair, which "
+                f"searches and explanations do not support; add TEST.{key}.ENABLED False"
             )
     if cfg.TEST.METRIC not in METRICS:
         raise ConfigError(f"TEST.METRIC is '{cfg.TEST.METRIC}'; it has to be one of {', '.join(METRICS)}")
 
 
 def check_depth(top_k: int, gallery: int) -> None:
-    """See that the gallery has so many images.
+    """Check that the gallery has at least ``top_k`` images.
 
     Raises:
         ConfigError: ``top_k`` is below 1 or more than the gallery has.
@@ -92,16 +92,16 @@ def find(
     top_k: int,
     whole: Callable[[Sequence[int]], Features],
 ) -> list[Found[Kind]]:
-    """Return the top k of every query; what is left out of the evaluation's ranking is left out here.
+    """Return the top k images of every query, leaving out the same images as the evaluation.
 
     Args:
         queries: the queries.
         gallery: the gallery's images by their numbers in the index.
-        features: of the queries, (Q, D).
-        index: of the gallery.
-        top_k: how many.
-        whole: the features of gallery images by their numbers: hits of a compressed index, whose distances are off
-            and order near hits wrongly, are ordered by these.
+        features: features of the queries, (Q, D).
+        index: index of the gallery.
+        top_k: number of images for each query.
+        whole: returns the full features of gallery images by their numbers, to sort the hits of a compressed index,
+            whose distances are inexact.
 
     Raises:
         ConfigError: ``top_k`` is below 1 or more than the gallery has.
@@ -150,13 +150,13 @@ def _by_whole_features(queries: Features, hits: _Hits, whole: Callable[[Sequence
 
 
 def rank_1(found: Sequence[Found[Kind]]) -> float | None:
-    """Return how many of the queries that count have a right image first, in per cent; None where none counts."""
+    """Return the share of counting queries whose first image is right, in per cent; None if no query counts."""
     first = [entry.right[0] is True for entry in found if entry.possible and entry.photos]
     return 100 * sum(first) / len(first) if first else None
 
 
 def by_chance(queries: Sequence[Picture], gallery: Sequence[Picture]) -> dict[str, float]:
-    """Return Rank-1, mAP and so on of a gallery in random order, in per cent; {} where no query counts."""
+    """Return Rank-1, mAP and so on of a gallery in random order, in per cent; {} if no query counts."""
     persons = Counter(photo.identity for photo in gallery)
     shots = Counter((photo.identity, photo.camid) for photo in gallery)
     by_path = {photo.path: photo for photo in gallery}
@@ -171,14 +171,14 @@ def by_chance(queries: Sequence[Picture], gallery: Sequence[Picture]) -> dict[st
 
 
 def choose_queries(found: Sequence[Found[Kind]], number: int, seed: int = 0) -> list[tuple[Found[Kind], str]]:
-    """Return the best, the worst and some random queries, each with a sentence; all of them where there are few."""
+    """Return the best, the worst and some random queries, each with a sentence; all of them if there are few."""
     if len(found) <= number:
         return [(entry, "") for entry in found]
     rated = sorted((entry for entry in found if entry.possible), key=lambda entry: -entry.margin)
     third = max(number // 3, 1) if rated else 0
     best, worst = rated[:third], rated[max(third, len(rated) - third) :][::-1]
-    chosen = [(entry, "Among the queries that the model answers best.") for entry in best]
-    chosen += [(entry, "Among the queries that the model answers worst.") for entry in worst]
+    chosen = [(entry, "One of the queries that the model answers best.") for entry in best]
+    chosen += [(entry, "One of the queries that the model answers worst.") for entry in worst]
     taken = {id(entry) for entry, _ in chosen}
     others = [entry for entry in found if id(entry) not in taken]
     picks = np.random.default_rng(seed).permutation(len(others))[: max(number - len(chosen), 0)]

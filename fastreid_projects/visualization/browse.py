@@ -1,6 +1,6 @@
-"""What the tools of a page know of its parts: contents, search, filter, sort.
+"""The data for the tools of a page: contents, search, filter, sort.
 
-The page shows everything without them: a script reads the data and turns the tools on.
+Without a script, the page shows everything; the script reads these data and enables the tools.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ class Trait(NamedTuple):
     """An attribute in one part of a page.
 
     Attributes:
-        share: of the distance, 0..1.
-        state: "differs", "alike", or "" where that is not known.
-        drawn: whether the part draws it.
+        share: share of the distance, 0..1.
+        state: "differs", "alike", or "" if not known.
+        drawn: whether the part shows a map of it.
     """
 
     share: float
@@ -30,14 +30,14 @@ class Entry:
     """One part of a page.
 
     Attributes:
-        id: of its element.
-        title: in the contents.
-        files: what the files are called.
-        persons: whom they show; "" where that is not known.
-        marks: what it can be filtered by.
-        distance: what it can be sorted by.
-        group: id of the element above it that it belongs to; "" for none.
-        attributes: by topic.
+        id: id of its element.
+        title: its title in the contents.
+        files: names of its files.
+        persons: the persons in the files; "" if not known.
+        marks: the marks to filter by.
+        distance: the distance to sort by.
+        group: id of the element above that it belongs to; "" for none.
+        attributes: its attributes by topic.
     """
 
     id: str
@@ -51,12 +51,12 @@ class Entry:
 
 
 def browse(entries: Sequence[Entry], marks: Mapping[str, str], noun: str) -> dict[str, Any]:
-    """Return what ``browse.html.jinja`` prints.
+    """Return the values for ``browse.html.jinja``.
 
     Args:
         entries: the parts, in the order of the page.
-        marks: words for each mark; those that no entry has are left out.
-        noun: what a part is called, in the plural, e.g. "pairs".
+        marks: words for each mark; marks without entries are left out.
+        noun: the plural noun for the parts, e.g. "pairs".
     """
     count = Counter(mark for entry in entries for mark in entry.marks)
     topics = sorted({topic for entry in entries for topic in entry.attributes}, key=str.lower)
@@ -87,5 +87,5 @@ def browse(entries: Sequence[Entry], marks: Mapping[str, str], noun: str) -> dic
 
 
 def _person(name: str) -> str:
-    """As the script compares persons: in lower case, 0040 as 40."""
+    """Return a person's name as the script compares it: in lower case, and 0040 as 40."""
     return name.lower().lstrip("0") or "0"

@@ -1,4 +1,4 @@
-"""The detection error tradeoff (DET) as a picture and as a table."""
+"""The detection error tradeoff (DET) as a chart and as a table."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _draw(curve: npt.NDArray[np.float64], chosen: tuple[float, float] | None) ->
 
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.add_subplot(xscale="log", yscale="log", aspect="equal")
-    shown = curve[(curve[:, 1] > 0) & (curve[:, 2] > 0)]  # 0 has no place on such an axis
+    shown = curve[(curve[:, 1] > 0) & (curve[:, 2] > 0)]  # a logarithmic axis has no 0
     axes.plot(shown[:, 1], shown[:, 2], color="#0b4f8a")
     if chosen is not None and min(chosen) > 0:
         axes.plot(*chosen, "o", color="#a01818", label="threshold")

@@ -1,4 +1,4 @@
-"""What to call files on a page: by their names, and by as many of their folders as tell them apart."""
+"""Short names for files on a page: the file name, with as many of its folders as make it unique."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import PurePath
 
 
 def tell_apart(paths: Iterable[str]) -> dict[str, str]:
-    """Return a label for each path: its file name, with the folders above it where another file has the same label.
+    """Return a label for each path: its file name, with the folders above it if another file has the same name.
 
     Args:
-        paths: paths or other names; equal ones are one file.
+        paths: paths or other names; equal ones are the same file.
 
     Example:
         >>> tell_apart(["a/1/x.jpg", "a/2/x.jpg", "a/2/y.jpg"])

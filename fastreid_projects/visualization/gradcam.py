@@ -1,4 +1,4 @@
-"""Grad-CAM (Selvaraju et al. 2017) of any architecture, through captum: of one image, and of the similarity of two.
+"""Grad-CAM (Selvaraju et al. 2017) for any architecture, by captum: for one image, or for the similarity of two.
 
 | letter | meaning                        |
 | ------ | ------------------------------ |
@@ -6,8 +6,8 @@
 | h, w   | size of a layer's feature map  |
 | D      | size of the model's feature    |
 
-A score, one number per image, is made of the features that the model returns at evaluation; Grad-CAM says which
-places of a layer's map raise it.
+A score, one number per image, is computed from the features that the model returns in evaluation; Grad-CAM shows which
+cells of a layer's map increase it.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ Maps = dict[str, Tensor]
 
 
 def strength(part: slice = slice(None)) -> Score:
-    """Half the squared length of the feature, or of a part of it: what makes up the feature at all.
+    """Return a score that shows where the feature comes from: half its squared length, or that of a part of it.
 
     Args:
-        part: which of the D numbers, e.g. those of one body part or branch.
+        part: the part of the D entries, e.g. that of one body part or branch.
     """
     return lambda features: features[:, part].square().sum(dim=1) / 2
 
 
 def similarity_to(others: Tensor) -> Score:
-    """Cosine similarity of the i-th feature with the i-th of others (N, D), or with the only one (1, D)."""
+    """Return a score: the cosine similarity of the i-th feature with the i-th of others (N, D), or with (1, D)."""
     others = others.detach()
     return lambda features: F.cosine_similarity(features, others, dim=1)
 
 
 def identity_logit(model: nn.Module, identities: Tensor) -> Score:
-    """The classifier's logit of a training identity, as Grad-CAM is used on classifiers.
+    """Return a score: the classifier's logit of a training identity, as in Grad-CAM for classifiers.
 
     Args:
-        model: an architecture with one host head that has a weight (Baseline: BoT, SBS, AGW).
+        model: an architecture with a single host head that has a weight (Baseline: BoT, SBS, AGW).
         identities: (N,) training labels, 0-based.
 
     Raises:
@@ -63,7 +63,7 @@ def identity_logit(model: nn.Module, identities: Tensor) -> Score:
     weight = dict(heads.named_parameters(recurse=False)).get("weight") if heads is not None else None
     if weight is None:
         raise ConfigError(
-            f"{type(model).__name__} has no single classifier on its feature; ask for the feature's strength instead"
+            f"{type(model).__name__} has no single classifier on its feature; use the feature's strength instead"
         )
     if int(identities.max()) >= len(weight) or int(identities.min()) < 0:
         raise ConfigError(f"training identities are 0..{len(weight) - 1}, not {identities.tolist()}")
@@ -72,10 +72,10 @@ def identity_logit(model: nn.Module, identities: Tensor) -> Score:
 
 
 def map_layers(model: Any) -> dict[str, nn.Module]:
-    """The modules whose outputs are a model's last feature maps, by name.
+    """Return the modules whose outputs are a model's last feature maps, by name.
 
-    An architecture or its backbone names its own by a method ``map_layers()``; otherwise they are the branches b1, b2,
-    b3 (the host's MGN), a list of modules ``branches``, or the backbone.
+    An architecture or its backbone can name its own with a method ``map_layers()``; otherwise they are the branches b1,
+    b2, b3 (the host's MGN), a list of modules ``branches``, or the backbone.
 
     Raises:
         ConfigError: the model has none of these.
@@ -92,21 +92,23 @@ def map_layers(model: Any) -> dict[str, nn.Module]:
     if backbone is not None:
         patches = token_layer(backbone)
         return {"backbone": backbone} if patches is None else {"patches": patches}
-    raise ConfigError(f"{type(model).__name__} has no backbone whose map could be shown; name a layer of it")
+    raise ConfigError(
+        f"{type(model).__name__} has no backbone whose map could be shown; name one of its layers"
+    )
 
 
 def named_layer(model: nn.Module, name: str) -> dict[str, nn.Module]:
-    """The module of a dotted name, e.g. ``"backbone.layer3"``.
+    """Return the module of a dotted name, e.g. ``"backbone.layer3"``.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such module.
     """
     try:
         return {name: model.get_submodule(name)}
     except AttributeError:
         children = ", ".join(child for child, _ in model.named_children())
         raise ConfigError(
-            f"{type(model).__name__} has no layer '{name}'; it begins with {children}"
+            f"{type(model).__name__} has no layer '{name}'; names start with {children}"
         ) from None
 
 
@@ -116,10 +118,10 @@ def gradcam(
     score: Score | None = None,
     layers: Mapping[str, nn.Module] | None = None,
 ) -> Maps:
-    """Grad-CAM of each image; the model is asked in evaluation mode and left as it was.
+    """Compute Grad-CAM of each image in evaluation mode; the model's mode is restored afterwards.
 
     Args:
-        model: images (N, 3, H, W) of 0..255 -> features (N, D) in evaluation.
+        model: images (N, 3, H, W) in 0..255 -> features (N, D) in evaluation.
         images: RGB, 0..255, float.
         score: features (N, D) -> (N,); :func:`strength` of the whole feature by default.
         layers: name -> module; :func:`map_layers` by default.
@@ -128,7 +130,7 @@ def gradcam(
         For each layer a map (N, h, w) >= 0, float32 on the CPU.
 
     Raises:
-        ConfigError: a layer gives no map, or the model no features.
+        ConfigError: a layer does not return a map, or the model does not return features.
     """
     score, model = score or strength(), compared_model(model)
 
@@ -136,7 +138,7 @@ def gradcam(
         features = model(batch)
         if not isinstance(features, Tensor) or features.dim() != 2:
             raise ConfigError(
-                f"{type(model).__name__} returns no features (images, size) that Grad-CAM could score"
+                f"{type(model).__name__} does not return features (images, size) that Grad-CAM could score"
             )
         return score(features)
 
@@ -149,7 +151,7 @@ def gradcam(
 
 
 def _map_of(model: nn.Module, scores: Score, name: str, layer: nn.Module, images: Tensor) -> Tensor:
-    """Grad-CAM of one layer, (N, h, w); of maps (N, C, h, w) by captum, of tokens (N, T, C) on their patches."""
+    """Compute Grad-CAM of one layer, (N, h, w): for maps (N, C, h, w) by captum, for tokens (N, T, C) on patches."""
     shape = _output_shape(model, layer, images)
     kind = type(model).__name__
     if shape is None:
@@ -165,14 +167,14 @@ def _map_of(model: nn.Module, scores: Score, name: str, layer: nn.Module, images
     else:
         what = "a map of one cell" if len(shape) == 4 else "no feature map (N, C, h, w)"
         raise ConfigError(
-            f"the layer '{name}' of {kind} gives {what}, which shows no place; name another layer"
+            f"the layer '{name}' of {kind} returns {what}, which does not show any place; name another layer"
         )
     return maps.detach().squeeze(1).float().cpu()
 
 
 @torch.no_grad()
 def _output_shape(model: nn.Module, layer: nn.Module, images: Tensor) -> tuple[int, ...] | None:
-    """Return the shape of a layer's output; () if that is not a tensor, None if the layer is not passed."""
+    """Return the shape of a layer's output; () if it is not a tensor, None if the layer is not called."""
     shapes: list[tuple[int, ...]] = []
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -189,7 +191,7 @@ def _output_shape(model: nn.Module, layer: nn.Module, images: Tensor) -> tuple[i
 def gradcam_pair(
     model: nn.Module, first: Tensor, second: Tensor, layers: Mapping[str, nn.Module] | None = None
 ) -> tuple[Tensor, Maps, Maps]:
-    """Where two images are alike: Grad-CAM of their cosine similarity, on either of them.
+    """Compute where two images are alike: Grad-CAM of their cosine similarity, on each of them.
 
     Args:
         model: as in :func:`gradcam`.
@@ -198,7 +200,7 @@ def gradcam_pair(
         layers: as in :func:`gradcam`.
 
     Returns:
-        similarities (N,), and the maps of the first and of the second images.
+        The similarities (N,), and the maps of the first and of the second images.
     """
     model = compared_model(model)
     device = next(model.parameters()).device
@@ -213,7 +215,7 @@ def gradcam_pair(
 
 
 def _last(layer: nn.Module) -> nn.Module:
-    """The last module of a sequence, which gives the same: the host's ResNet calls its stages block by block."""
+    """Return the last module of a sequence, with the same output: the host's ResNet calls its stages block by block."""
     while isinstance(layer, nn.Sequential) and len(layer):
         layer = layer[-1]
     return layer

@@ -1,4 +1,4 @@
-"""Pictures of Grad-CAM maps: the command behind ``fastreid-projects gradcam``."""
+"""Write pictures of Grad-CAM maps, for the command ``fastreid-projects gradcam``."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from fastreid_projects.visualization.heatmap import overlay, pair_scale, save_pn
 def write_gradcam(
     cfg: Any, images: Sequence[str], output: str | Path, *, pair: bool = False, layer: str = ""
 ) -> list[Path]:
-    """Write one PNG per image and layer: the image beside its map; a pair goes into one PNG per layer.
+    """Write a PNG for each image and layer, with the image beside its map; a pair is in one PNG for each layer.
 
     Args:
         cfg: the model's config with ``MODEL.WEIGHTS``.
         images: paths; exactly two for a pair.
-        output: folder.
-        pair: show the similarity of the two images instead of each image's own feature.
-        layer: dotted name of a module; the model's last maps by default.
+        output: folder of the files.
+        pair: whether to show the similarity of the two images instead of each image's own feature.
+        layer: dotted name of a module; by default the model's last maps.
 
     Returns:
-        The files.
+        The paths of the files.
 
     Raises:
-        ConfigError: no weights, not two images for a pair, or no such layer.
-        DataError: an image that cannot be read.
-        WeightsError: weights that cannot be used.
+        ConfigError: there are no weights, not two images for a pair, or no such layer.
+        DataError: an image cannot be read.
+        WeightsError: the weights cannot be used.
     """
     if pair and len(images) != 2:
-        raise ConfigError(f"a similarity is of two images, but {len(images)} are named")
+        raise ConfigError(f"a similarity needs two images, but {len(images)} are named")
     opened = open_model(cfg, "Grad-CAM needs")
     batch, model = opened.read(images), compared_model(opened.model)
     layers = named_layer(model, layer) if layer else map_layers(model)
@@ -66,7 +66,7 @@ def write_gradcam(
 
 
 def _beside(images: Tensor, maps: Sequence[Tensor]) -> np.ndarray:
-    """Each image (3, H, W) of 0..255 beside its overlay, on its own scale: gradients differ with the image."""
+    """Return each image (3, H, W) in 0..255 beside its overlay, each on its own scale, as gradients differ."""
     tiles = []
     for image, attention in zip(images, maps, strict=True):
         pixels = image.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy()

@@ -1,14 +1,14 @@
-"""Attention maps laid over the image that they belong to.
+"""Draw attention maps over their images.
 
 | letter | meaning                                                    |
 | ------ | ---------------------------------------------------------- |
 | H, W   | height and width of the image, in pixels                   |
 | h, w   | height and width of the attention map, usually far smaller |
 
-The colour map is matplotlib's *inferno*: perceptually uniform, and its lightness rises all the way from black
-to pale yellow, so it is read alike in a greyscale print and with any colour blindness. Its dark end has no
-own hue: where attention is low the image is only dimmed and the colours of the clothes stay what they
-are (viridis and plasma tint them purple, cividis turns grey in its middle and is lost on a photograph).
+The colour map is matplotlib's *inferno*: it is perceptually uniform, and its lightness rises steadily from black to
+pale yellow, so that it reads the same in greyscale print and with any colour blindness. Its dark end has no hue: where
+attention is low, the image is only dimmed and the colours of the clothes do not change (viridis and plasma tint them
+purple, cividis is grey in its middle and hard to see on a photograph).
 """
 
 from __future__ import annotations
@@ -45,27 +45,26 @@ def overlay(
     alpha: float = ALPHA,
     floor: float = FLOOR,
 ) -> Image:
-    """Lay an attention map over an image, which stays visible everywhere.
+    """Draw an attention map over an image, which stays visible everywhere.
 
-    The map is scaled from ``[low, high]`` to ``[0, 1]``, clipped, and enlarged by bicubic interpolation. Its
-    opacity grows linearly with attention from ``floor`` to ``alpha``: a slight dimming at the low end makes
-    bright mean attended even on white clothes.
+    The map is scaled from ``[low, high]`` to ``[0, 1]``, clipped, and enlarged by bicubic interpolation. Its opacity
+    grows linearly with attention from ``floor`` to ``alpha``: the image is slightly dimmed at the low end, so that
+    bright means attended even on white clothes.
 
     Args:
         image: RGB, uint8 (H, W, 3); not changed.
-        attention: finite numbers (h, w) of any range; 1 x 1 will do.
-        low: value drawn with the dark end of the colour map; smaller ones too.
-        high: value drawn with the bright end; greater ones too. Equal to ``low``: all is drawn dark, nothing
-            stands out.
-        alpha: greatest opacity, in [floor, 1).
-        floor: least opacity, in [0, alpha].
+        attention: finite numbers (h, w) of any range; may be 1 x 1.
+        low: value, like all smaller ones, drawn with the dark end of the colour map.
+        high: value, like all greater ones, drawn with the bright end. If it equals ``low``, everything is dark.
+        alpha: maximum opacity, in [floor, 1).
+        floor: minimum opacity, in [0, alpha].
 
     Returns:
         RGB, uint8 (H, W, 3).
 
     Raises:
-        DataError: the image or the map has another shape or type, the map holds NaN or infinite values, or
-            the scale or the opacities are out of range.
+        DataError: the image or the map has a wrong shape or type, the map contains NaN or infinite values, or the scale
+            or the opacities are out of range.
     """
     pixels = check_image(image, "the image")
     level = _level(attention, (low, high), (floor, alpha), *pixels.shape[:2])
@@ -77,10 +76,10 @@ def overlay(
 def attention_layer(
     attention: ArrayLike, *, low: float, high: float, alpha: float = ALPHA, floor: float = FLOOR
 ) -> Layer:
-    """Draw an attention map alone, to be laid over a photo by a page: what :func:`overlay` shows.
+    """Draw an attention map as in :func:`overlay`, but as a layer that a page puts over a photo.
 
     Raises:
-        DataError: as of :func:`overlay`.
+        DataError: see :func:`overlay`.
     """
     height, width = layer_size(check_attention(attention, "the attention map"))
     level = _level(attention, (low, high), (floor, alpha), height, width)
@@ -93,7 +92,7 @@ def attention_layer(
 def _level(
     attention: ArrayLike, scale: tuple[float, float], opacities: tuple[float, float], height: int, width: int
 ) -> NDArray[np.float32]:
-    """A map on its scale in [0, 1], enlarged, float (height, width)."""
+    """Return a map on its scale in [0, 1], enlarged, float (height, width)."""
     values = check_attention(attention, "the attention map")
     (low, high), (floor, alpha) = scale, opacities
     if not (np.isfinite([low, high]).all() and low <= high):
@@ -107,17 +106,16 @@ def _level(
 
 
 def pair_scale(*maps: ArrayLike, percentiles: tuple[float, float] = (1, 99)) -> tuple[float, float]:
-    """Find the one scale ``(low, high)`` on which several maps can be compared.
+    """Return the scale ``(low, high)`` on which several maps can be compared.
 
-    Give it the two maps of an attribute, query and gallery, to compare where the model looked in the two
-    images (the report does so), or the maps of all attributes shown to compare the attributes, too. The ends
-    are percentiles over all values, so that single outliers do not darken the rest; where the percentiles
-    coincide (a map of zeros with one peak) they are the least and the greatest value. The scale spans at
-    least a tenth of the greater magnitude of its ends: the noise of a nearly constant map is not blown up
-    to a pattern.
+    Pass the two maps of an attribute, query and gallery, to compare where the model looked in the two images (as the
+    report does), or the maps of all shown attributes to compare the attributes, too. The ends are percentiles of all
+    values, so that single outliers do not darken the rest; if the percentiles are equal (a map of zeros with one peak),
+    the ends are the minimum and the maximum. The scale spans at least a tenth of the greater magnitude of its ends, so
+    that the noise of a nearly constant map does not look like a pattern.
 
     Args:
-        maps: one or more arrays (h, w), of the same or of different sizes.
+        maps: one or more arrays (h, w), of the same or different sizes.
         percentiles: lower and upper percentile, in [0, 100].
 
     Returns:
@@ -143,9 +141,9 @@ def colour_bar(
     Args:
         width: in pixels, W.
         height: in pixels, H.
-        alpha: as for the overlays that it explains.
-        floor: as for the overlays that it explains.
-        ground: grey value, 0-255, of the image that the bar pretends to lie over.
+        alpha: opacity of the overlays that it explains.
+        floor: opacity of the overlays that it explains.
+        ground: grey value, 0-255, of the imagined image under the bar.
 
     Returns:
         RGB, uint8 (H, W, 3).
@@ -161,12 +159,12 @@ def png_data_uri(image: Image) -> str:
 
 
 def photo_data_uri(image: Image) -> str:
-    """Encode an RGB photo, uint8 (H, W, 3), as ``data:image/jpeg;base64,...``: a seventh of a PNG, alike to the eye."""
+    """Encode an RGB photo, uint8 (H, W, 3), as ``data:image/jpeg;base64,...``, a seventh of a PNG."""
     return _jpeg_data_uri(check_image(image, "the image")[..., ::-1], _JPEG_QUALITY)
 
 
 def grey_data_uri(image: Image) -> str:
-    """Encode a photo in greys, RGB uint8 (H, W, 3), likewise; a map lies on it, so that it may be coarser."""
+    """Encode a grey photo, RGB uint8 (H, W, 3), likewise, at a lower quality, as a map covers it."""
     return _jpeg_data_uri(check_image(image, "the image")[..., 0], _GREY_QUALITY)
 
 
@@ -174,7 +172,7 @@ def save_png(path: str | Path, image: Image) -> Path:
     """Save an RGB image, uint8 (H, W, 3), as PNG; parent folders are created.
 
     Raises:
-        DataError: the image has another shape or type, or the path cannot be written.
+        DataError: the image has a wrong shape or type, or the path cannot be written.
     """
     return write_aside(path, _encode_png(image))
 
@@ -193,12 +191,12 @@ def check_attention(attention: ArrayLike, what: str) -> NDArray[np.float32]:
     if array.ndim != 2 or array.size == 0:
         raise DataError(f"{what} must be two-dimensional (h, w) and not empty, not {array.shape}")
     if not np.isfinite(array).all():
-        raise DataError(f"{what} holds NaN or infinite values")
+        raise DataError(f"{what} contains NaN or infinite values")
     return array
 
 
 def enlarge(level: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """Bring a map (h, w) to the size of an image, smoothly; it may overshoot its range a little."""
+    """Enlarge a map (h, w) smoothly to the size of an image; it may slightly exceed its range."""
     shrinks = level.shape[0] > height or level.shape[1] > width
     method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     return cv2.resize(level, (width, height), interpolation=method).astype(np.float32)
@@ -211,7 +209,7 @@ def _normalise(values: NDArray[np.float32], low: float, high: float) -> NDArray[
 
 
 def _jpeg_data_uri(pixels: Image, quality: int) -> str:
-    """Encode an image, BGR (H, W, 3) or in greys (H, W)."""
+    """Encode an image, BGR (H, W, 3) or grey (H, W)."""
     content = cv2.imencode(".jpg", np.ascontiguousarray(pixels), [cv2.IMWRITE_JPEG_QUALITY, quality])[
         1
     ].tobytes()

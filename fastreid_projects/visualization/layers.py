@@ -1,9 +1,9 @@
-"""Maps with transparent parts, which a page lays over a photo that it holds once: a kilobyte instead of ten.
+"""Maps with transparent parts, which a page puts over a photo that it contains once: a kilobyte instead of ten.
 
 | letter | meaning                                 |
 | ------ | --------------------------------------- |
 | h, w   | height and width of a map               |
-| H, W   | of its layer, in pixels                 |
+| H, W   | height and width of its layer, pixels   |
 | L      | levels, at most 256                     |
 """
 
@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-HEIGHT = 64  # about that of a layer, in pixels; a browser enlarges it the rest of the way
+HEIGHT = 64  # approximate size of a layer in pixels, which the browser enlarges
 
 
 class Layer(NamedTuple):
-    """A map alone.
+    """A map as a layer, without its image.
 
     Attributes:
-        levels: (H, W) uint8, indices of the palette.
+        levels: (H, W) uint8, indices into the palette.
         palette: colours and opacities, (L, 4) uint8.
     """
 

@@ -1,4 +1,4 @@
-"""HTML pages from jinja2 templates: everything inside one file, nothing loaded from elsewhere."""
+"""HTML pages from jinja2 templates: each is one file that loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def render(template: str, folder: Path = SHARED, **values: Any) -> str:
     """Fill in a template; bytes of file names that are not UTF-8 become the replacement character.
 
     Args:
-        template: its file's name.
-        folder: where it lies; it may include the templates that all pages share (``style.css.jinja``).
-        values: what the template prints; one that is missing is an error.
+        template: name of the template's file.
+        folder: folder of the file, which may include the templates that all pages share (``style.css.jinja``).
+        values: the values that the template prints; a missing one is an error.
     """
     environment = Environment(
         loader=FileSystemLoader([folder, SHARED]),

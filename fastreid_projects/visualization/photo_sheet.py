@@ -1,10 +1,10 @@
-"""The photos of a page: each is embedded once, however often the page shows it, and drawn without a script.
+"""The photos of a page: each is embedded once, however often the page shows it, and needs no script.
 
 | letter | meaning                                 |
 | ------ | --------------------------------------- |
 | H, W   | height and width of an image, in pixels |
 
-A photo is the background of its own CSS class, so that a map with transparent parts can lie on it as an ``<img>``.
+A photo is the background of its own CSS class, so that an ``<img>`` with a partly transparent map can be put over it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from markupsafe import Markup
 from fastreid_projects.visualization.heatmap import Image, grey_data_uri, photo_data_uri
 from fastreid_projects.visualization.signed import grey_photo
 
-HEIGHT = 256  # a photo that is higher is embedded at this height, in pixels
+HEIGHT = 256  # maximum height of an embedded photo, in pixels
 
 
 class PhotoSheet:
-    """Collects the photos of a page as rules of its style.
+    """Collect the photos of a page as rules of its style sheet.
 
     Args:
-        height: greatest height at which a photo is embedded, in pixels.
+        height: maximum height of an embedded photo, in pixels.
     """
 
     def __init__(self, height: int = HEIGHT) -> None:
@@ -38,7 +38,7 @@ class PhotoSheet:
         return self._class_of("colour", image)
 
     def grey(self, image: Image) -> str:
-        """Return the class that shows a photo in the greys on which signed maps lie."""
+        """Return the class that shows a photo in the greys below signed maps."""
         return self._class_of("grey", image)
 
     @property

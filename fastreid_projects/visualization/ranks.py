@@ -1,4 +1,4 @@
-"""Rank lists as a page: each query beside what was found for it, right and wrong."""
+"""Rank lists as a page: each query beside the pictures found for it, right and wrong."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def write_rank_page(
     notes: Sequence[str] = (),
     judge: Callable[[float], bool] | None = None,
 ) -> Path:
-    """Write one HTML file that needs no other.
+    """Write the page as a single, self-contained HTML file.
 
     Args:
         lists: (:class:`.rank_lists.Found`, a sentence above it or "").
-        path: of the file.
-        title: of the page.
-        notes: sentences at its head.
-        judge: whether a distance means the same person; None where no threshold is known.
+        path: path of the file.
+        title: title of the page.
+        notes: sentences at the top of the page.
+        judge: function that says whether a distance means the same person; None without a threshold.
 
     Raises:
         DataError: a picture cannot be read, or the file cannot be written.
@@ -58,12 +58,12 @@ def write_rank_page(
 
 
 class _Sheet:
-    """Describes rank lists for the page: each picture is read and embedded once.
+    """Describe rank lists for the page, reading and embedding each picture once.
 
     Args:
-        lists: of :func:`write_rank_page`.
-        judge: likewise.
-        decimals: of distances.
+        lists: see :func:`write_rank_page`.
+        judge: see :func:`write_rank_page`.
+        decimals: number of decimals of distances.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class _Sheet:
         self._shown: dict[str, str] = {}
 
     def describe(self, found: Any, caption: str) -> dict[str, Any]:
-        """Return what ``rank_list.html.jinja`` prints, and what :func:`_entry` takes."""
+        """Return the values for ``rank_list.html.jinja`` and for :func:`_entry`."""
         return {
             "query": self._names[found.query.path],
             "person": found.query.person,

@@ -1,4 +1,4 @@
-"""Saliency of each branch of a model, beside other models': Grad-CAM as one HTML file and one PNG for each image.
+"""Saliency of each branch of one or more models: Grad-CAM as one HTML file, and a PNG for each image.
 
 | letter | meaning                                |
 | ------ | -------------------------------------- |
@@ -36,12 +36,12 @@ _GAP = 4  # white pixels between the tiles of a PNG
 
 
 class Row(NamedTuple):
-    """What is shown of one image.
+    """The row of one image.
 
     Attributes:
         name: the file's name.
         image: uint8 (H, W, 3).
-        overlays: branch -> uint8 (H, W, 3), the image under its map.
+        overlays: branch -> uint8 (H, W, 3), the image with the branch's map over it.
     """
 
     name: str
@@ -50,13 +50,13 @@ class Row(NamedTuple):
 
 
 def saliency_parts(model: Any) -> dict[str, Part]:
-    """The branches of a model by name, each with its own part of the feature.
+    """Return the branches of a model by name, each with its own part of the feature.
 
-    An architecture names its own by a method ``saliency_parts()`` -> name -> (layer, slice). Of the host's MGN they are
-    its eight heads (mgn.py:250); of others the last maps, each with the whole feature.
+    An architecture can name its own with a method ``saliency_parts()``, which returns name -> (layer, slice). For the
+    host's MGN they are its eight heads (mgn.py:250); for others the last maps, each with the whole feature.
 
     Raises:
-        ConfigError: the model has no map that could be shown.
+        ConfigError: the model has no map to show.
     """
     if isinstance(model, HasParts):
         return model.saliency_parts()
@@ -69,14 +69,14 @@ def saliency_parts(model: Any) -> dict[str, Part]:
 
 
 def saliency(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """Where each branch's part of the feature comes from.
+    """Return where each branch's part of the feature comes from.
 
     Args:
         model: images (N, 3, H, W) of 0..255 -> features (N, D) in evaluation.
         images: RGB, 0..255, float.
 
     Returns:
-        branch -> Grad-CAM of the strength of its part, (N, h, w) >= 0, float32 on the CPU.
+        Branch -> Grad-CAM of the strength of its part, (N, h, w) >= 0, float32 on the CPU.
     """
     return {
         name: gradcam(model, images, strength(part.numbers), {name: part.layer})[name]
@@ -96,9 +96,9 @@ def write_saliency(models: Mapping[str, Any], images: Sequence[str], output: str
         The files, the HTML first.
 
     Raises:
-        ConfigError: no weights, or a model that has no map.
-        DataError: an image that cannot be read, or a folder that cannot be written.
-        WeightsError: weights that cannot be used.
+        ConfigError: there are no weights, or a model has no map.
+        DataError: an image cannot be read, or the folder cannot be written.
+        WeightsError: weights cannot be used.
     """
     pictures = [np.asarray(read_image(path, format="RGB")) for path in images]
     rows = [Row(Path(path).name, picture, {}) for path, picture in zip(images, pictures, strict=True)]
@@ -122,7 +122,7 @@ def _maps_of(cfg: Any, images: Sequence[str]) -> dict[str, Tensor]:
 
 
 def _strip(tiles: Sequence[Image]) -> Image:
-    """Tiles of one height side by side on white."""
+    """Put tiles of the same height side by side on white."""
     gap = np.full((tiles[0].shape[0], _GAP, 3), 255, np.uint8)
     spaced = [part for tile in tiles for part in (gap, tile)][1:]
     return np.concatenate(spaced, axis=1)

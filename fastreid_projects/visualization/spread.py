@@ -1,4 +1,4 @@
-"""Some of many, for pictures."""
+"""Select some of many items, for pictures."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ T = TypeVar("T")
 
 
 def evenly_spread(items: Sequence[T], count: int) -> list[T]:
-    """At most ``count`` of the items in their order, from the first to the last, at even distances."""
+    """Return at most ``count`` of the items, evenly spaced from the first to the last, in order."""
     places = np.linspace(0, len(items) - 1, min(count, len(items))).round()
     return [items[int(i)] for i in places]

@@ -1,11 +1,11 @@
-"""Grad-CAM of layers whose output is tokens: a vision transformer's patches, behind its class token.
+"""Grad-CAM of layers whose output is tokens: a vision transformer's class token and patches.
 
 | letter | meaning                                                |
 | ------ | ------------------------------------------------------ |
 | N      | images                                                 |
 | T      | tokens: those that are not patches, then h x w patches |
 | C      | size of a token                                        |
-| h, w   | patches along an image's height and width              |
+| h, w   | number of patches along an image's height and width    |
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from fastreid_projects.contract import OrdersChannels
 from fastreid_projects.errors import ConfigError
 
-# How many tokens come before the patches: a class token, none, a distillation token too, or four registers.
+# Numbers of tokens before the patches: a class token, none, also a distillation token, or also four registers.
 _EXTRA = (1, 0, 2, 5)
 
 
 def token_layer(backbone: nn.Module) -> nn.Module | None:
-    """Return the layer of a transformer that its patches still pass on the way to the feature, None of others.
+    """Return the last layer of a transformer in which patches contribute to the feature; None for other models.
 
-    What follows the last block's attention reaches the feature by the class token alone.
+    After the last block's attention, only the class token reaches the feature.
     """
     blocks = getattr(backbone, "blocks", None)
     if not isinstance(blocks, (nn.ModuleList, nn.Sequential)) or not len(blocks):
@@ -36,7 +36,7 @@ def token_layer(backbone: nn.Module) -> nn.Module | None:
 
 
 def orders_channels_last(model: nn.Module, layer: nn.Module) -> bool:
-    """Return whether a layer inside the model's backbone gives maps (N, h, w, C), as Swin's do."""
+    """Return whether a layer in the model's backbone returns maps (N, h, w, C), as in Swin."""
     backbone = dict(model.named_children()).get("backbone")
     if not isinstance(backbone, OrdersChannels) or not backbone.channels_last:
         return False
@@ -46,11 +46,11 @@ def orders_channels_last(model: nn.Module, layer: nn.Module) -> bool:
 def token_gradcam(
     scores: Callable[[Tensor], Tensor], layer: nn.Module, images: Tensor, grid: tuple[int, int]
 ) -> Tensor:
-    """Grad-CAM on the patches of a layer: their channels weighted by the mean gradient, what is below 0 left out.
+    """Compute Grad-CAM on the patches of a layer: channels weighted by their mean gradient, without negative values.
 
     Args:
         scores: images (N, 3, H, W) -> (N,).
-        layer: gives tokens (N, T, C), or a map with its channels last (N, h, w, C).
+        layer: a layer that returns tokens (N, T, C), or a map with its channels last (N, h, w, C).
         images: (N, 3, H, W).
         grid: h, w.
 
@@ -58,7 +58,7 @@ def token_gradcam(
         (N, 1, h, w), at least 0.
 
     Raises:
-        ConfigError: the layer is not passed, or the score does not depend on its patches.
+        ConfigError: the layer is not called, or the score does not depend on its patches.
     """
     outputs: list[Tensor] = []
     handle = layer.register_forward_hook(lambda module, inputs, output: outputs.append(output))
@@ -77,12 +77,13 @@ def token_gradcam(
 
 
 def patch_grid(model: nn.Module, tokens: int, size: tuple[int, int]) -> tuple[int, int]:
-    """Return how many patches lie along the height and the width.
+    """Return the number of patches along height and width.
 
     Args:
-        model: asked for its patch embedding's own numbers (``num_y`` and ``num_x``, timm's ``grid_size``).
+        model: the model; its patch embedding's numbers are used if it has them (``num_y`` and ``num_x``, or timm's
+            ``grid_size``).
         tokens: T.
-        size: height and width of the images; without a patch embedding the grid has their proportions.
+        size: height and width of the images, whose proportions the grid has if there is no patch embedding.
 
     Raises:
         ConfigError: no grid has so many patches.
@@ -99,4 +100,4 @@ def patch_grid(model: nn.Module, tokens: int, size: tuple[int, int]) -> tuple[in
             and height * size[1] == (tokens - extra) // height * size[0]
         ):
             return height, (tokens - extra) // height
-    raise ConfigError(f"{tokens} tokens are not a grid of patches of an image of {size[0]} x {size[1]}")
+    raise ConfigError(f"{tokens} tokens do not form a grid of patches of an image of {size[0]} x {size[1]}")

@@ -1,4 +1,4 @@
-"""AIR-Net by the command: trains, resumes, evaluates, says what is wrong."""
+"""AIR-Net by the command: train, resume, evaluate, and report what is wrong."""
 
 import json
 

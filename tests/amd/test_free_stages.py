@@ -47,7 +47,7 @@ def target_with(target_files, folder, path):
 
 
 def assert_starts_from(model, weights):
-    """ImageNet weights reach the free stages alone."""
+    """Only the free stages get ImageNet weights."""
     assert torch.equal(model.free_stages[0][0].conv1.weight, weights["layer3.0.conv1.weight"])
     target = model.target.model.backbone
     assert not torch.equal(target.layer3[0].conv1.weight, weights["layer3.0.conv1.weight"])
@@ -60,7 +60,7 @@ def assert_starts_from_the_target(model):
 
 
 def test_by_their_own_key(build_amd, target_files, imagenet, tmp_path, log):
-    """It goes before what the target's config names."""
+    """It takes precedence over the target's config."""
     torch.save(imagenet, tmp_path / "imagenet.pth")
     target = target_with(target_files, tmp_path, "gone.pth")
     assert_starts_from(
@@ -85,7 +85,7 @@ def test_by_the_hosts_cache(build_amd, target_files, imagenet, tmp_path, log):
 
 def test_a_target_that_starts_from_noise(build_amd, log):
     assert_starts_from_the_target(build_amd())
-    assert "MODEL.BACKBONE.PRETRAIN False" in log()
+    assert "MODEL.BACKBONE.PRETRAIN to False" in log()
 
 
 @pytest.mark.parametrize("path, words", [("", "could not be downloaded"), ("gone.pth", "gone.pth")])

@@ -38,7 +38,7 @@ def make_batch(seed=0, n=5, m=6, dtype=torch.float64):
 def naive(target, attribute, labels, nu=0.5):
     """L_d, L_p1, L_p2 pair by pair; Eq. 8's two bounds by lambda of Eq. 9, which have to meet.
 
-    The priors take a pair as if it had those attributes alone that are known of both images.
+    The priors treat a pair as if it had only the attributes that are known for both images.
     """
     n = len(labels)
     sums = [0.0, 0.0, 0.0]
@@ -161,7 +161,7 @@ def test_an_image_without_attributes_counts_in_the_distillation_only():
 
 @pytest.mark.parametrize("seed", range(6))
 def test_unknown_attributes_of_single_images_leave_their_pairs(seed):
-    """As if each pair had those attributes alone that are known of both; d^k of the others feels L_d alone."""
+    """As if each pair had only the attributes known for both images; d^k of the others is only in L_d."""
     target, attribute, labels = make_batch(seed)
     labels[torch.rand(labels.shape, generator=torch.Generator().manual_seed(seed)) < 0.35] = -1
     labels[3] = torch.tensor([-1, -1, 1, -1, -1, -1])  # with most images one attribute is left
@@ -176,7 +176,7 @@ def test_unknown_attributes_of_single_images_leave_their_pairs(seed):
 
 
 def test_unknown_attributes_are_as_if_they_were_not_there():
-    """Two images, the third attribute unknown for one: the loss of the other two attributes alone."""
+    """Two images, the third attribute unknown for one: the loss is that of the other two attributes."""
     labels = torch.tensor([[0, 1, -1, 0], [1, 1, 0, 0]])
     attribute = torch.rand(2, 2, 4, dtype=torch.float64) + 0.1
     kept = [0, 1, 3]
@@ -239,7 +239,7 @@ def test_the_order_of_images_and_of_attributes_does_not_matter(seed):
 
 
 def test_priors_do_not_depend_on_the_scale_of_the_distances():
-    """They bind shares d^k / d_hat alone."""
+    """They depend only on the shares d^k / d_hat."""
     target, attribute, labels = make_batch()
     for scale in (1e-4, 1e4):
         small, large = (

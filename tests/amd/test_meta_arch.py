@@ -317,7 +317,7 @@ def test_a_target_that_has_diverged(build_amd, target_files, tmp_path):
     state = torch.load(target_files[1], weights_only=True)["model"]
     state["backbone.conv1.weight"][0] = float("nan")
     torch.save({"model": state}, tmp_path / "nan.pth")
-    with pytest.raises(WeightsError, match=r"nan\.pth hold values that are not finite.*backbone\.conv1"):
+    with pytest.raises(WeightsError, match=r"nan\.pth contain values that are not finite.*backbone\.conv1"):
         build_amd("MODEL.AMD.TARGET.WEIGHTS", str(tmp_path / "nan.pth"))
 
 
@@ -355,7 +355,9 @@ def test_weights_of_an_interpreter_that_is_not_the_configs(amd_config, saved):
     cfg, own = amd_config("MODEL.WEIGHTS", path), interpreter(model)
     check_saved(cfg, own, MARKET1501)
     wide = own | {"head.reduce.bias": torch.zeros(128)}
-    with pytest.raises(WeightsError, match=r"head\.reduce\.bias is \(64,\) there and \(128,\) here"):
+    with pytest.raises(
+        WeightsError, match=r"head\.reduce\.bias is \(64,\) in the file and \(128,\) by the config"
+    ):
         check_saved(cfg, wide, MARKET1501)
     with pytest.raises(WeightsError, match=r"head\.extra is absent there"):
         check_saved(cfg, own | {"head.extra": torch.zeros(1)}, MARKET1501)

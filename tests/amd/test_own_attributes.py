@@ -1,4 +1,4 @@
-"""AMD on attributes of one's own: check, train target and interpreter, evaluate, explain; which attributes it takes."""
+"""AMD on own attributes: check, train target and interpreter, evaluate, explain; the choice of attributes."""
 
 import json
 import shutil
@@ -211,7 +211,7 @@ def test_own_attributes_of_another_datasets_identities(tiny_market, tmp_path, ow
     table = (mine.parent / "attributes.csv").read_text()
     (mine.parent / "attributes.csv").write_text("pid,hat,top\n6,yes,red\n")
     with pytest.raises(
-        DataError, match=r"no attribute of .* is known of a training image of Market1501; fill its"
+        DataError, match=r"no attribute of .* is known for any training image of Market1501; fill in its"
     ):
         Trainer.build_train_loader(cfg)
     (mine.parent / "attributes.csv").write_text(table)
@@ -232,13 +232,13 @@ def test_columns_that_nobody_has_filled(root, own_config):
     table = (folder / "labels.csv").read_text()
     (folder / "labels.csv").write_text(table.replace("yes", "").replace("no,", ","))
     with pytest.raises(
-        DataError, match=r"hat of .*attributes\.yaml is known of no training image; fill the column"
+        DataError, match=r"hat of .*attributes\.yaml is not known for any training image; fill in the column"
     ):
         Trainer.build_train_loader(own_config())
     rows = [",".join(line.split(",")[:4]) + ",," for line in table.splitlines()[1:]]
     (folder / "labels.csv").write_text("\n".join(["path,pid,camid,split,hat,top", *rows]))
     with pytest.raises(
-        DataError, match=r"no attribute of .* is known of a training image of FolderReID; fill"
+        DataError, match=r"no attribute of .* is known for any training image of FolderReID; fill"
     ):
         Trainer.build_train_loader(own_config())
 

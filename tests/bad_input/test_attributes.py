@@ -119,7 +119,7 @@ def test_a_file_that_is_wrong(bench, refused, amd, change, words):
 
 @pytest.mark.parametrize("change", WORKS, ids=[change.__name__ for change in WORKS])
 def test_a_file_that_is_only_different(bench, refused, amd, change):
-    """It is read: what is missing next is the target."""
+    """It is read: the next error is the missing target."""
     bench.attributes(change)
     refused(amd(), "MODEL.AMD.TARGET.WEIGHTS", "none.pth")
 

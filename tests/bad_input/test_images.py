@@ -88,7 +88,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("kind", WORKS)
 def test_what_a_viewer_shows_is_read(bench, worked, kind):
-    """The formats go by what is in a file, not by its ending."""
+    """The format depends on the content of a file, not on its suffix."""
     image = bench.image("query")
     image.write_bytes(WORKS[kind])
     worked(bench.evaluate())

@@ -1,4 +1,4 @@
-"""`make gpu` on a CPU: parts end by themselves, what is there is kept, and the page tells of it."""
+"""`make gpu` on a CPU: parts end at their limit, results so far are kept, and the page reports them."""
 
 import json
 import subprocess

@@ -12,7 +12,7 @@ from fastreid_projects.records.record import environment, write_record
 
 
 class Clock:
-    """A clock that goes when it is told to."""
+    """A clock that only moves when told to."""
 
     def __init__(self):
         self.now = 0.0

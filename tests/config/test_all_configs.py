@@ -1,4 +1,4 @@
-"""Every YAML of the repository: it loads, builds what it names, is called what it is, and says only what is its own."""
+"""Every YAML file of the repository: it loads, builds, is named after its content, and has no redundant keys."""
 
 import functools
 import importlib

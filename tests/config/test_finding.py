@@ -1,4 +1,4 @@
-"""Names that lead nowhere: the sentence says what may be meant."""
+"""Unknown names: the message suggests similar ones."""
 
 import re
 

@@ -112,7 +112,7 @@ def test_a_base_is_not_looked_for_in_the_working_folder(write, tmp_path, monkeyp
 
 
 def test_a_path_in_a_base_is_relative_to_the_base(write, tmp_path, monkeypatch):
-    """Also where the file that builds on it lies elsewhere."""
+    """Also if the file that builds on it is elsewhere."""
     target = write("SEED: 1\n", "theirs/target.yml")
     write("MODEL: {AMD: {TARGET: {CONFIG: target.yml}}}\n", "theirs/base.yml")
     monkeypatch.chdir(tmp_path)

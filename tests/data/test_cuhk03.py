@@ -118,7 +118,7 @@ def test_the_folders_of_the_new_protocol(root, folder, host_log):
     assert all("/detected/" in item[0] for part in parts(detected) for item in part)
     assert any(f"{folder}/labeled" in message for message in host_log.messages)
     shutil.copy(data.train[0][0], root / folder / "labeled" / "query" / "holiday.png")
-    with pytest.raises(DataError, match=r"holiday\.png is not named as 0001_c1_1\.png"):
+    with pytest.raises(DataError, match=r"holiday\.png is not named like 0001_c1_1\.png"):
         build_dataset("CUHK03")
     shutil.rmtree(root / folder / "labeled" / "query")
     with pytest.raises(

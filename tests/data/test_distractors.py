@@ -23,7 +23,7 @@ def test_every_picture_of_the_folder_is_a_distractor(tmp_path, monkeypatch):
     assert [item[1:] for item in more.gallery[len(plain.gallery) :]] == [(0, -1)] * 4
     for path in images.iterdir():
         path.unlink()
-    with pytest.raises(DataError, match="images holds no distractor"):
+    with pytest.raises(DataError, match="images does not hold any distractor"):
         _ = build_dataset("Market1501Distractors500k").gallery
     images.rmdir()
     with pytest.raises(DataError, match="images is not found"):

@@ -162,14 +162,14 @@ def test_cameras(name, tmp_path):
 
 def test_a_folder_and_a_name_of_two_cameras(tmp_path):
     draw(tmp_path / "query" / "anna" / "cam1" / "c2_1.jpg", 1)
-    with pytest.raises(DataError, match=r"cam1/c2_1\.jpg says the cameras 1 and 2"):
+    with pytest.raises(DataError, match=r"cam1/c2_1\.jpg names the cameras 1 and 2"):
         own.read_pictures(tmp_path)
 
 
 def test_cameras_are_all_or_none(folder, capsys):
     path = next((folder / "train").glob("*/*.jpg"))
     path.rename(path.with_name("portrait.jpg"))
-    assert "portrait.jpg does not say its camera, as 23 of 24 pictures do" in check(folder, capsys)[1]
+    assert "portrait.jpg does not name its camera, but 23 of 24 pictures do" in check(folder, capsys)[1]
 
 
 def test_every_suffix_that_pillow_reads_is_read(folder):
@@ -221,7 +221,7 @@ def test_a_folder_for_tests_alone_and_one_for_training_alone(folder, capsys):
     (folder / "train").rename(folder.parent / "train")
     code, _, out = check(folder, capsys)
     assert code == 0
-    assert "no pictures of the split train: for DATASETS.TESTS alone" in out
+    assert "no pictures of the split train: only for DATASETS.TESTS" in out
     with pytest.raises(DataError, match="FolderReID has no train images"):
         subset(build_dataset("FolderReID"), "FolderReID", "train")
     shutil.rmtree(folder)
@@ -229,7 +229,7 @@ def test_a_folder_for_tests_alone_and_one_for_training_alone(folder, capsys):
     (folder.parent / "train").rename(folder / "train")
     code, _, out = check(folder, capsys)
     assert code == 0
-    assert "no query and no gallery: for DATASETS.NAMES alone" in out
+    assert "no query and no gallery: only for DATASETS.NAMES" in out
 
 
 # What stands in a table
@@ -263,7 +263,7 @@ CASES = [
             for line in lines
         ],
         "the person '006'",
-        "write both alike",
+        "spell both alike",
     ),
     (
         lambda lines: [*lines[:-1], lines[-1].replace(",2,gallery", ",2.0,gallery")],
@@ -327,11 +327,11 @@ def test_a_picture_that_is_query_and_gallery_is_not_its_own_match(folder, capsys
     assert "counted: 2 of 2 queries" in check(folder, capsys)[2]
     write_table(folder, lambda lines: both([line for line in lines if ",gallery," not in line]))
     assert "cannot be evaluated" in check(folder, capsys)[1]
-    assert "but the query's own picture" in check(folder, capsys, "--same-camera")[1]
+    assert "is the query itself" in check(folder, capsys, "--same-camera")[1]
     write_table(
         folder, lambda lines: both([line.replace(",1,query", ",5,query") for line in lines])[:-1] + lines[-1:]
     )
-    assert "stands in" in check(folder, capsys)[1]
+    assert "is already in" in check(folder, capsys)[1]
 
 
 def test_a_broken_picture_is_named_with_its_row(folder, capsys):

@@ -1,4 +1,4 @@
-"""Attributes of one's own: the words, the tables, every mistake with its file and line, and the check command."""
+"""Own attributes: the words, the tables, every mistake with its file and line, and the check command."""
 
 from pathlib import Path
 
@@ -137,16 +137,16 @@ def changed(old, new):
 
 
 WORDS = [
-    ("", "attributes.yaml holds nothing"),
+    ("", "attributes.yaml is empty"),
     ("ignored: [note]\n", "has no 'attributes'"),
-    ("attributes: [backpack]\n", "line 1: attributes has to be a mapping"),
-    (changed("    phrase: backpack\n", ""), "line 2: 'backpack' has no phrase; say what it is about"),
+    ("attributes: [backpack]\n", "line 1: attributes must be a mapping"),
+    (changed("    phrase: backpack\n", ""), "line 2: 'backpack' has no phrase; add words for it"),
     (changed("phrase: backpack", "phrase:"), "line 3: the phrase of 'backpack' is empty"),
     (changed("short: short sleeves", "short: "), "line 7: the phrase of 'short' of 'Sleeves' is empty"),
-    (changed("short: short sleeves", "short: long sleeves"), "have 'short' or its phrase twice"),
-    (changed("[red, blue, dark green]", "[red, blue, Red]"), "line 11: the values of 'top' have 'Red'"),
-    (changed("[red, blue, dark green]", "[red]"), "line 11: the values of 'top' have to be two or more"),
-    (changed("[red, blue, dark green]", "red"), "line 11: the values of 'top' has to be a mapping"),
+    (changed("short: short sleeves", "short: long sleeves"), "contain 'short' or its phrase twice"),
+    (changed("[red, blue, dark green]", "[red, blue, Red]"), "line 11: the values of 'top' contain 'Red'"),
+    (changed("[red, blue, dark green]", "[red]"), "line 11: the values of 'top' have to be at least two"),
+    (changed("[red, blue, dark green]", "red"), "line 11: the values of 'top' must be a mapping"),
     (changed("[red, blue, dark green]", "[red, blue, '?']"), "'?' of 'top' means unknown in a table"),
     (changed("level: image", "level: picture"), "line 10: the level of 'top' is 'picture'; it has to be"),
     (
@@ -154,15 +154,15 @@ WORDS = [
         "line 4: 'groups' of backpack is unknown; known are phrase, values",
     ),
     (changed("ignored:", "ignore:"), "line 12: 'ignore' of the file is unknown"),
-    (changed("ignored: [note]", "ignored: note"), "line 12: ignored has to be a list"),
+    (changed("ignored: [note]", "ignored: note"), "line 12: ignored must be a list"),
     (changed("  Sleeves:", "  backpack:"), "line 5: attributes has 'backpack' twice"),
-    (changed("  Sleeves:", "  Backpack:"), "line 5: 'Backpack' stands in attributes twice"),
+    (changed("  Sleeves:", "  Backpack:"), "line 5: 'attributes' contains 'Backpack' twice"),
     (changed("  Sleeves:", "  camid:"), "line 5: no attribute can be called 'camid'"),
     (
         changed("  Sleeves:", "  top_blue:"),
-        "line 8: 'top' makes the attribute 'top_blue', of which there is one",
+        "line 8: 'top' makes the attribute 'top_blue', which already exists",
     ),
-    ("attributes:\n  hat: {phrase: hat}\n", "makes 1 attribute; distances are split into two or more"),
+    ("attributes:\n  hat: {phrase: hat}\n", "makes 1 attribute, but distances are split into two or more"),
     (changed("    group", "\tgroup"), "line 4, column 1: this is not YAML"),
     (changed("phrase: top", "phrase: top: x"), "line 9, column 16: this is not YAML"),
     (changed("[red, blue, dark green]", "[red, blue"), "this is not YAML"),
@@ -244,23 +244,23 @@ TABLES = [
         replaced(5, ",0,,", ",yes,,"),
         "labels.csv, line 5, column backpack: 'bert' has 'yes' here and 'no' in",
     ),
-    (replaced(5, ",0,,", ",yes,,"), "line 4; correct one of both, or write 'level: image' under 'backpack'"),
+    (replaced(5, ",0,,", ",yes,,"), "line 4; correct one of them, or write 'level: image' under 'backpack'"),
     (
         replaced(2, ",x", ",x,more"),
-        "labels.csv, line 2: there are more cells than columns, the last is 'more'",
+        "labels.csv, line 2: there are more cells than columns, the last one is 'more'",
     ),
     ({"head": HEAD.replace("note", "notes")}, "has the column 'notes', which"),
     ({"head": HEAD.replace("note", "top")}, "labels.csv, line 1: two columns are called 'top'"),
     (NO_SLEEVES, "attributes.yaml describes 'Sleeves', but the tables in"),
-    (NO_SLEEVES, "(they have backpack, top, note); add the column, or take 'Sleeves' out of attributes.yaml"),
-    ({"persons": ["pid,top", "anna,red"]}, "the column 'top' stands in labels.csv and in attributes.csv"),
+    (NO_SLEEVES, "(they have backpack, top, note); add the column, or remove 'Sleeves' from attributes.yaml"),
+    ({"persons": ["pid,top", "anna,red"]}, "the column 'top' is in both labels.csv and attributes.csv"),
     (
         {**NO_SLEEVES, "persons": ["pid,sleeves", "anna,lnog"]},
         "attributes.csv, line 2, column Sleeves: 'lnog'",
     ),
     (
         {**NO_SLEEVES, "persons": ["pid,sleeves", "anna,long", "", "anna,long"]},
-        "attributes.csv, line 4: 'anna' has",
+        "attributes.csv, line 4: 'anna' already has",
     ),
     ({**NO_SLEEVES, "persons": ["pid,sleeves", ",long"]}, "attributes.csv, line 2: the column pid is empty"),
     ({**NO_SLEEVES, "persons": ["person,sleeves", "anna,long"]}, "attributes.csv has no column 'pid'"),
@@ -350,14 +350,14 @@ def test_identities_of_another_dataset(market):
     assert label_identities(words, []).shape == (0, 5)
     with (market / "attributes.csv").open("a") as file:
         file.write("\n02,no,,")
-    with pytest.raises(DataError, match=r"line 7: '02' has .*line 2 already"):
+    with pytest.raises(DataError, match=r"line 7: '02' already has .*line 2"):
         label_identities(words, [])
     (market / "attributes.csv").write_text("pid,backpack,sleeves,top\nanna,no,,\n")
     with pytest.raises(DataError, match="line 2: the pid 'anna' is not a number"):
         label_identities(words, [])
     (market / "attributes.csv").unlink()
     with pytest.raises(
-        DataError, match=r"attributes\.csv does not exist: the attributes\.yaml there needs it"
+        DataError, match=r"attributes\.csv does not exist: the attributes\.yaml beside it needs it"
     ):
         label_identities(words, [])
 
@@ -389,7 +389,7 @@ def test_the_check_counts_persons_pictures_and_what_is_unknown(root, capsys):
     assert cells["Sleeves"][-4:] == ["1 / 1 / 0", "2 / 2 / 0", "0 / 0 / 2", "0 / 0 / 3"]
     assert cells["top_red"][-4:] == ["1 / 1 / 0", "2 / 1 / 1", "0 / 1 / 1", "0 / 2 / 1"]
     warned = [line for line in out.splitlines() if line.startswith("warning")]
-    assert "warning: the attribute Sleeves is known of no picture of test" in warned
+    assert "warning: the attribute Sleeves is not known for any picture of test" in warned
     assert (
         "warning: the attribute top_red is 'no red top' wherever it is known in test: no pair differs in it"
         in warned
@@ -401,7 +401,7 @@ def test_more_columns_without_words_are_named(root, capsys):
     code, _, out = check(write(root / "shop", words=None), capsys)
     assert code == 0
     assert (
-        "more columns, left alone: backpack, sleeves, top, note; an attributes.yaml makes attributes" in out
+        "ignored columns: backpack, sleeves, top, note; an attributes.yaml turns them into attributes" in out
     )
 
 
@@ -423,7 +423,7 @@ def test_counts_of_a_person_with_pictures_of_both_values():
 
 
 def test_the_example_of_the_documentation(root, capsys):
-    """Its tables and words as they stand there."""
+    """The tables and words exactly as in the documentation."""
     text = (Path(__file__).parents[2] / "docs" / "own_attributes.md").read_text()
     blocks = [block.partition("\n")[2] for block in text.split("```")[1::2]]
     table = next(block for block in blocks if block.startswith("path,pid"))

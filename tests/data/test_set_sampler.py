@@ -58,16 +58,18 @@ def test_what_cannot_be_shared():
         ConfigError, match=r"batch of 8 images .* DATALOADER\.SET_WEIGHT \[2, 1\]: .* multiple of 3"
     ):
         batches(1, 8, weights=[2, 1])
-    with pytest.raises(ConfigError, match="holds 6 identities of the training set number 2 but it has 5"):
+    with pytest.raises(
+        ConfigError, match="holds 6 identities of the training set number 2, but it only has 5"
+    ):
         batches(1, 24)
 
 
 def test_the_set_of_an_item():
     items = [("a", "demo_test_3"), ("b", "demob_3"), ("c", "msmt17_3")]
     assert sets_of(items, ("DemoReIDB", "MSMT17", "DemoReID")) == [2, 0, 1]
-    with pytest.raises(ConfigError, match="have the same: leave one of them out"):
+    with pytest.raises(ConfigError, match="have the same ones: leave one of them out"):
         sets_of(items, ("VehicleID", "SmallVehicleID"))
-    with pytest.raises(DataError, match=r"c is of none of DATASETS\.NAMES \(DemoReID, DemoReIDB\)"):
+    with pytest.raises(DataError, match=r"c belongs to none of DATASETS\.NAMES \(DemoReID, DemoReIDB\)"):
         sets_of(items, ("DemoReID", "DemoReIDB"))
 
 

@@ -1,4 +1,4 @@
-"""A CUDA device for a machine that has none, made of fake tensors: shapes, types and devices without numbers.
+"""A CUDA device for a machine without one, made of fake tensors: shapes, types and devices without numbers.
 
 An operation on tensors of two devices fails, as it does on a GPU. What brings numbers from the device to the CPU, which
 waits for all that is queued there, or from the CPU to the device is noted with the line that asked for it.
@@ -150,7 +150,7 @@ class Traffic(TorchDispatchMode):
         return result
 
     def _index(self, values: Tensor, index: Any, func: Any) -> Any:
-        """A mask chooses so many that only the device knows; an index on the CPU travels there."""
+        """Only the device knows how many values a mask selects; an index on the CPU is moved there."""
         if index is None:
             return None
         if index.dtype in (torch.bool, torch.uint8):

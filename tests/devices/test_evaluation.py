@@ -37,7 +37,7 @@ def in_root(monkeypatch):
 
 
 class OneThread(contextlib.AbstractContextManager):
-    """A pool of this thread alone: in any other there is no fake device."""
+    """A pool with only this thread, as other threads have no fake device."""
 
     map = staticmethod(map)
 
@@ -50,7 +50,7 @@ class OneThread(contextlib.AbstractContextManager):
 
 @pytest.fixture
 def without_numbers():
-    """Nobody can say of fake features whether they are finite, nor of which power a mean is."""
+    """Fake features have no values, so that finiteness and the exponent of a mean are unknown."""
     with (
         mock.patch.object(reid_evaluation, "check_finite", return_value=None),
         mock.patch.object(feature_store, "check_finite", return_value=None),

@@ -1,4 +1,4 @@
-"""docs/tutorials: every block that no line marks as needing something, as it stands, from the first to the last."""
+"""docs/tutorials: run every block that no line marks as needing something, unchanged and in order."""
 
 import re
 from pathlib import Path

@@ -12,7 +12,7 @@ from fastreid_projects.errors import ConfigError, MissingExtraError
 
 
 class Kept:
-    """What a tracker's package was told; stands in for wandb and mlflow."""
+    """A stand-in for wandb and mlflow that records its calls."""
 
     def __init__(self):
         self.started, self.ended, self.numbers, self.texts = [], 0, [], {}

@@ -1,4 +1,4 @@
-"""TRAINING: what is computed otherwise gives the same; what cannot work is refused in one sentence."""
+"""TRAINING: other ways to compute give the same result; what cannot work is refused in one sentence."""
 
 import shutil
 
@@ -20,7 +20,7 @@ from fastreid_projects.modeling.compiling import compile_backbone
 
 
 class Classifier(nn.Module):
-    """No norm: an image's output depends on that image alone."""
+    """No norm: the output for an image depends only on that image."""
 
     def __init__(self):
         super().__init__()
@@ -148,7 +148,7 @@ def test_a_compiled_backbone_gives_the_same_in_value_and_gradient():
 
 
 def test_compiling_needs_a_backbone():
-    with pytest.raises(ConfigError, match=r"Linear has no backbone that it calls as a whole: set it False"):
+    with pytest.raises(ConfigError, match=r"Linear does not call its backbone as a whole: set it False"):
         compile_backbone(nn.Linear(1, 1))
 
 
@@ -158,13 +158,13 @@ def test_compiling_needs_a_backbone():
         (("TRAINING.EMA", 1.0), r"TRAINING\.EMA is 1\.0 but has to be in \[0, 1\)"),
         (
             ("TRAINING.EMA", 0.9, "TEST.PRECISE_BN.ENABLED", True),
-            r"TEST\.PRECISE_BN\.ENABLED .* set one of them",
+            r"TEST\.PRECISE_BN\.ENABLED .* switch one of them off",
         ),
         (("TRAINING.ACCUMULATION", 0), r"TRAINING\.ACCUMULATION is 0 but has to be at least 1"),
         (("TRAINING.ACCUMULATION", 4), r"4 does not divide the 8 images .* \(DATALOADER\.NUM_INSTANCE 4\)"),
         (
             ("TRAINING.FUSED", True, "SOLVER.OPT", "RAdam"),
-            r"no fused update for SOLVER\.OPT RAdam: take one of",
+            r"no fused update for SOLVER\.OPT RAdam: use one of",
         ),
         (("TRAINING.FUSED", True, "SOLVER.OPT", "Lamb"), r"no fused update for SOLVER\.OPT Lamb"),
         (

@@ -56,7 +56,7 @@ def test_a_rate_that_the_pairs_cannot_tell_from_0_is_said(host_log):
     distances, *labels = make_case(1, queries=5, gallery=20)
     with host_log.at_level("WARNING"):
         tpr_at_fpr(chunks_of(distances), *labels)
-    assert "cannot tell a FPR of 0.0001 from 0" in host_log.text
+    assert "cannot distinguish an FPR of 0.0001 from 0" in host_log.text
 
 
 def test_same_camera_pairs_are_left_out_and_chunks_do_not_matter():

@@ -1,4 +1,4 @@
-"""The list of claims: read, trained one after the other, resumed, and told in tables with paired differences."""
+"""The list of claims: read, trained one after the other, resumed, and shown in tables with paired differences."""
 
 import json
 import os

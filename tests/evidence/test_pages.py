@@ -1,4 +1,4 @@
-"""Pages of results: statements are judged by kept records, and what has none is not measured yet."""
+"""Pages of results: statements are judged by kept records; without a record they are not measured yet."""
 
 import json
 import re
@@ -219,7 +219,7 @@ def test_the_command_writes_them(output, tmp_path, monkeypatch, capsys):
         ("P: [{claim: c, where: w, tables: [other], value: a}]", "the table other, which"),
         (
             "P: [{claim: c, where: w, tables: [table], higher: a, lower: x}]",
-            "the row x, which the table table",
+            "the row x, which is not in the table table",
         ),
     ],
 )

@@ -195,7 +195,7 @@ def test_amd_can_explain_it():
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("MODEL.FIDI.BDB.HEIGHT_RATIO", 1.5, "HEIGHT_RATIO is 1.5 but has to lie in 0..1"),
+        ("MODEL.FIDI.BDB.HEIGHT_RATIO", 1.5, "HEIGHT_RATIO is 1.5, but has to be in 0..1"),
         ("MODEL.BACKBONE.FEAT_DIM", 510, "multiple of 4"),
         (
             "MODEL.HEADS.POOL_LAYER",

@@ -184,9 +184,9 @@ def test_labels_may_be_a_list():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"alpha": 1.0}, "alpha of the FIDI loss is 1.0 but has to be above 1"),
+        ({"alpha": 1.0}, "alpha of the FIDI loss is 1.0, but has to be above 1"),
         ({"alpha": math.nan}, "above 1"),
-        ({"beta": 0.0}, "beta of the FIDI loss is 0.0 but has to be above 0"),
+        ({"beta": 0.0}, "beta of the FIDI loss is 0.0, but has to be above 0"),
         ({"beta": math.inf}, "above 0"),
         ({"reduction": "max"}, "reduction is 'max'"),
     ],

@@ -36,7 +36,7 @@ def test_a_given_reducer_takes_the_default_ones_place():
 
 
 def test_an_unknown_reduction_is_named():
-    with pytest.raises(ValueError, match="the reduction is 'none' but has to be one of mean, sum, balanced"):
+    with pytest.raises(ValueError, match="the reduction is 'none', but has to be one of mean, sum, balanced"):
         FIDIMetricLoss(reduction="none")
 
 

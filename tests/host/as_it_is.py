@@ -1,4 +1,4 @@
-"""Functions of the host as they stand in its files, whatever has been patched."""
+"""The host's functions as in its files, whatever has been patched."""
 
 import ast
 from types import ModuleType

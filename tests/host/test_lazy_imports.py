@@ -25,7 +25,7 @@ NOT_INSTALLED = {
 
 
 def imports(path):
-    """(module, line) of every import of a file, wherever it stands, absolute."""
+    """Return (module, line) of every import in a file, at any level, with absolute names."""
     package = ["fastreid", *path.relative_to(HOST).parent.parts]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -21,7 +21,7 @@ FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
 
 
 def probe(function, limit=0.0):
-    """Run a function, for so many seconds; keep what it returns, or the name and text of its error."""
+    """Run a function for at most ``limit`` seconds; keep its result, or the name and text of its error."""
 
     def stop(*_):
         raise TimeoutError

@@ -58,7 +58,7 @@ def test_near_pairs_of_large_features_are_exact(scale, step):
 
 @pytest.mark.parametrize("step", [1e-1, 1e-2, 1e-3, 1e-4])
 def test_gradients_of_near_pairs_are_exact(step):
-    """The gradient is a difference of two products 1 / distance times as great: alone it is off by 1 per cent here."""
+    """The gradient is a difference of two products 1 / distance times as large, which alone would be off by 1 %."""
     features = 30 * features_of(4, 2048, dtype=torch.float32)
     features[1] = features[0] + step * torch.randn(2048, generator=torch.Generator().manual_seed(1))
     features.requires_grad_()

@@ -1,4 +1,4 @@
-"""A ResNet that begins as the identity where the config asks for it, and nowhere else."""
+"""A ResNet whose blocks start as the identity only if the config asks for it."""
 
 import pytest
 import torch

@@ -68,5 +68,5 @@ def test_other_backbones_and_values_are_refused(tiny_cfg):
     assert set(rate_factors(model, 1.0).values()) == {1.0}
     with pytest.raises(ConfigError, match=r"LAYER_DECAY is for backbones .*; Sequential is another one; set"):
         rate_factors(model, 0.9)
-    with pytest.raises(ConfigError, match=r"LAYER_DECAY is 1\.5 but has to lie"):
+    with pytest.raises(ConfigError, match=r"LAYER_DECAY is 1\.5, but has to be"):
         rate_factors(torch.nn.Linear(1, 1), 1.5)

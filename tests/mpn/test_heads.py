@@ -108,7 +108,7 @@ def test_main_only_has_nothing_auxiliary(make_head, maps):
 
 
 def test_test_model_needs_no_auxiliary_part(make_head, maps):
-    """A checkpoint of both tasks serves a model of the main ones alone: no number changes."""
+    """A checkpoint of both tasks works for a model with only the main tasks, with the same results."""
     both, main = make_head(tasks="both", share_conv1="none").eval(), make_head(tasks="main").eval()
     left = main.load_state_dict(both.state_dict(), strict=False)
     assert not left.missing_keys

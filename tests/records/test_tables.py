@@ -1,4 +1,4 @@
-"""Tables come from records alone."""
+"""Tables are made only from records."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A threshold at a wanted rate, kept in a file, of one model alone; the commands that fit and use it."""
+"""A threshold for a wanted rate, kept in a file, that belongs to one model; the commands that fit and use it."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_people_by_a_list_and_without_cameras(run_folder, album, pictures):
     extractor = Extractor.from_config(run_folder())
     matcher = Matcher.fit(extractor, pictures, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4], rate=0.1, draws=5)
     assert (matcher.fitted.pairs_same, matcher.fitted.pairs_different) == (5, 40)
-    with pytest.raises(DataError, match="10 pictures need as many persons, not 3"):
+    with pytest.raises(DataError, match="10 pictures need 10 persons, not 3"):
         Matcher.fit(extractor, pictures, [1, 2, 3])
 
 
@@ -50,7 +50,7 @@ def test_only_its_own_model_reads_it(run_folder, album, tmp_path):
     ):
         with pytest.raises(WeightsError, match="belongs to another model"):
             Matcher.load(path, other)
-    with pytest.raises(DataError, match="holds no distances"):
+    with pytest.raises(DataError, match="does not contain distances"):
         again.det_curve()
 
 
@@ -97,7 +97,7 @@ def test_datasets_tables_and_split_folders(run_folder, tiny_market, album, tmp_p
     (tmp_path / "labels.csv").write_text("path,pid,camid,split\n" + "\n".join(rows))
     for source in (tmp_path / "labels.csv", tmp_path):
         assert Matcher.fit(extractor, str(source), rate=0.1, draws=2).fitted.people == 6
-    with pytest.raises(DataError, match="whom it shows"):
+    with pytest.raises(DataError, match="who is in its pictures"):
         Matcher.fit(extractor, f"{album}/p00")
 
 

@@ -1,4 +1,4 @@
-"""The multi-level head, alone and in the host's Baseline."""
+"""The multi-level head, by itself and in the host's Baseline."""
 
 import copy
 

@@ -188,7 +188,7 @@ def test_search_by_person_and_file(page, typed, expected):
 
 
 def test_filters(page):
-    choose(page, "mark", "the same person, by the labels (2)")
+    choose(page, "mark", "the same person (by the labels) (2)")
     assert shown(page) == ["pair1", "pair3"]
     choose(page, "mark", "wrong matches (1)")
     assert shown(page) == ["pair2"]
@@ -209,7 +209,7 @@ def test_sorting_and_back(page):
     choose(page, "sort", "nearest first")
     assert shown(page) == [f"pair{i}" for i in (5, 4, 3, 2, 1)]
     assert not page.find_element(By.ID, "query1").is_displayed()
-    choose(page, "sort", "as written")
+    choose(page, "sort", "original order")
     assert shown(page) == [f"pair{i}" for i in range(1, 6)]
     assert page.find_element(By.ID, "query1").is_displayed()
 
@@ -282,7 +282,7 @@ def test_a_phone_needs_no_scrolling_sideways(driver, report):
 
 
 def test_on_paper(page):
-    """All pairs, none of the tools; what a filter leaves, with a sentence."""
+    """It shows all pairs and no tools; if filtered, only the matching pairs, with a sentence."""
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert len(shown(page)) == 5
     assert not page.find_element(By.ID, "browse").is_displayed()

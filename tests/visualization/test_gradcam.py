@@ -132,9 +132,11 @@ def test_any_layer_can_be_named(tiny_cfg, resnet18):
     model = build(tiny_cfg(*resnet18))
     layers = named_layer(model, "backbone.layer2")
     assert gradcam(model, images(1, (64, 32)), layers=layers)["backbone.layer2"].shape == (1, 8, 4)
-    with pytest.raises(ConfigError, match=r"has no layer 'backbone\.layer9'; it begins with backbone, heads"):
+    with pytest.raises(
+        ConfigError, match=r"has no layer 'backbone\.layer9'; names start with backbone, heads"
+    ):
         named_layer(model, "backbone.layer9")
-    with pytest.raises(ConfigError, match="'heads' of Baseline gives no feature map"):
+    with pytest.raises(ConfigError, match="'heads' of Baseline returns no feature map"):
         gradcam(model, images(1), layers=named_layer(model, "heads"))
     with pytest.raises(ConfigError, match="is not used in evaluation"):
         gradcam(model, images(1), layers=named_layer(model, "heads.cls_layer"))
@@ -183,7 +185,7 @@ def test_any_block_of_a_transformer_can_be_named(transformer):
 
 def test_a_map_of_one_cell_is_refused(transformer):
     layer = named_layer(transformer, "backbone")
-    with pytest.raises(ConfigError, match="'backbone' of Baseline gives a map of one cell"):
+    with pytest.raises(ConfigError, match="'backbone' of Baseline returns a map of one cell"):
         gradcam(transformer, images(1, (64, 32)), layers=layer)
 
 
@@ -201,7 +203,7 @@ def test_the_grid_of_patches_has_the_proportions_of_the_image(tokens, size, grid
 
 
 def test_tokens_without_a_grid_are_refused():
-    with pytest.raises(ConfigError, match="7 tokens are not a grid of patches of an image of 100 x 70"):
+    with pytest.raises(ConfigError, match="7 tokens do not form a grid of patches of an image of 100 x 70"):
         patch_grid(nn.Identity(), 7, (100, 70))
     timm = nn.Module()
     timm.grid_size = (3, 5)
@@ -217,7 +219,7 @@ def test_what_has_no_maps_or_features_is_refused(tiny_cfg):
     with pytest.raises(ConfigError, match="no single classifier"):
         identity_logit(nn.Linear(3, 3), torch.tensor([0]))
     model.heads = nn.Identity()
-    with pytest.raises(ConfigError, match="Baseline returns no features"):
+    with pytest.raises(ConfigError, match="Baseline does not return features"):
         gradcam(model, images())
 
 
@@ -253,7 +255,7 @@ def test_the_command_writes_pictures(tmp_path):
     assert Image.open(tmp_path / path).size == (4 * width, height)
     refused = run("--pair", *opts, "--images", "a.png")
     assert refused.returncode == 2
-    assert refused.stderr.strip().splitlines()[-1] == "error: a similarity is of two images, but 1 are named"
+    assert refused.stderr.strip().splitlines()[-1] == "error: a similarity needs two images, but 1 are named"
 
 
 def test_single_images_are_written(tmp_path, tiny_cfg):

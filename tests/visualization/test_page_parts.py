@@ -90,7 +90,7 @@ def test_what_pushes_apart_is_told_by_thirds():
         [2 / 24, 10 / 24, 12 / 24]
     )
     assert thirds(-np.ones((4, 2))) is None
-    assert "83 % lies in the middle third" in in_words([2 / 12, 10 / 12, 0])
+    assert "83 % is in the middle third" in in_words([2 / 12, 10 / 12, 0])
     assert in_words(None) == "No part of the photographs pushes them apart."
     assert sum(map(int, re.findall(r"(\d+) %", in_words([1 / 3] * 3)))) == 100
 

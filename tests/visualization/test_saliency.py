@@ -1,4 +1,4 @@
-"""Saliency of each branch: of which map and which numbers it is, and the files that show it."""
+"""Saliency of each branch: its map, its part of the feature, and the files that show it."""
 
 import runpy
 import sys

@@ -54,7 +54,7 @@ def test_one_limit_for_all_maps():
 
 
 def test_what_cannot_be_drawn():
-    with pytest.raises(DataError, match="the signed map holds NaN"):
+    with pytest.raises(DataError, match="the signed map contains NaN"):
         signed_overlay(PHOTO, np.full((2, 2), np.nan), limit=1)
     with pytest.raises(DataError, match="limit of a signed map"):
         signed_overlay(PHOTO, np.zeros((2, 2)), limit=-1)

@@ -1,1 +1,1 @@
-"""What has to be seen on a GPU: tests, benchmarks and short runs, in parts that end by themselves."""
+"""Checks that need a GPU: tests, benchmarks and short runs, in parts with a time limit each."""

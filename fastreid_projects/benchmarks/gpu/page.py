@@ -1,4 +1,4 @@
-"""The page of all parts' results, written from their JSON files alone."""
+"""Write the page with the results of all parts, from their JSON files only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGE = "gpu.md"
 
 
 def write_page(folder: str | Path) -> Path:
-    """Write ``gpu.md`` from the ``<part>.json`` files of a folder, as many as there are; return its path."""
+    """Write ``gpu.md`` from all ``<part>.json`` files in a folder; return its path."""
     folder = Path(folder)
     files = [folder / f"{name}.json" for name in PARTS]
     records = [json.loads(path.read_text(encoding="utf-8")) for path in files if path.is_file()]
@@ -29,18 +29,18 @@ def write_page(folder: str | Path) -> Path:
 
 
 def _where(records: Sequence[dict[str, Any]]) -> str:
-    """The machine and the versions."""
+    """Return the machine and the versions."""
     found = environment()
     hardware = found["hardware"]
     card = ", ".join(hardware["gpus"]) or f"no GPU: {hardware['cpu']}"
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    tiny = " Tiny sizes, which say only that it runs." if any(record["quick"] for record in records) else ""
+    tiny = " Tiny sizes, which only show that it runs." if any(record["quick"] for record in records) else ""
     return f"{card}; {hardware['cores']} CPU cores; {versions}; commit {found['commit'] or 'unknown'}.{tiny}"
 
 
 def _overview(records: Sequence[dict[str, Any]]) -> str:
     rows = [(r["part"], r["state"], r["seconds"], r["limit"]) for r in records]
-    headers = ["part", "how it ended", "seconds", "limit"]
+    headers = ["part", "result", "seconds", "limit"]
     return tabulate(rows, headers=headers, tablefmt="pipe", floatfmt=".0f")
 
 

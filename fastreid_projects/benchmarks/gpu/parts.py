@@ -1,4 +1,4 @@
-"""The parts, and the command that each of them is, run in its own process."""
+"""The parts of the checks on a GPU; each is a command that runs in its own process."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _PROJECT = [sys.executable, "-m", "fastreid_projects"]
 
 
 class Choice(NamedTuple):
-    """How the parts are run.
+    """The options for all parts.
 
     Attributes:
-        folder: of all results.
+        folder: folder of all results.
         device: ``"cuda"`` or ``"cpu"``.
-        quick: in a tiny form.
+        quick: whether to use tiny sizes.
     """
 
     folder: Path
@@ -30,9 +30,9 @@ class Part(NamedTuple):
     """A part.
 
     Attributes:
-        title: of its section on the page.
-        seconds: it is ended after so many.
-        words: choice, file for its results -> its command line.
+        title: title of its section on the page.
+        seconds: its time limit.
+        words: function (choice, file for its results) -> its command line.
     """
 
     title: str
@@ -41,7 +41,7 @@ class Part(NamedTuple):
 
 
 def _cases(*names: str) -> Callable[[Choice, Path], list[str]]:
-    """Cases of ``fastreid-projects benchmark``, which writes its file after each."""
+    """Return the command line of ``fastreid-projects benchmark`` for some cases; it writes its file after each."""
 
     def words(choice: Choice, output: Path) -> list[str]:
         chosen = [word for name in names for word in ("--case", name)]
@@ -52,11 +52,15 @@ def _cases(*names: str) -> Callable[[Choice, Path], list[str]]:
 
 
 def _tests(choice: Choice, output: Path) -> list[str]:
-    """The tests marked gpu, of the files that hold some: collecting all others would take longer than they do."""
+    """Return the command line of the tests marked gpu, with only their files, as collecting all others takes longer."""
     tests = sorted(Path("tests").rglob("test_*.py"))
     files = [str(path) for path in tests if "pytest.mark.gpu" in path.read_text(encoding="utf-8")]
     if not files:
-        return [sys.executable, "-c", "print('There are no tests here: start in the folder of a checkout.')"]
+        return [
+            sys.executable,
+            "-c",
+            "print('There are no tests here: start in the folder of a git checkout.')",
+        ]
     options = ["-m", "gpu", "-q", "-p", "no:cacheprovider", f"--junitxml={output.with_suffix('.xml')}"]
     return [sys.executable, "-m", "pytest", *options, *files]
 
@@ -74,7 +78,7 @@ PARTS = {
         60,
         _cases("trainer_beside_host", "training_step"),
     ),
-    "interpreter": Part("AMD's step behind the backbone", 40, _cases("interpreter_step", "decomposition")),
+    "interpreter": Part("AMD's step without the backbone", 40, _cases("interpreter_step", "decomposition")),
     "evaluation": Part("Evaluation at Market-1501's size", 60, _cases("ranking", "attribute_metrics")),
     "reranking": Part("Re-ranking at Market-1501's size", 60, _cases("reranking_devices")),
     "search": Part("Search in 100,000 features", 30, _cases("search")),
@@ -96,10 +100,10 @@ PARTS = {
 
 
 def chosen_parts(names: list[str]) -> dict[str, Part]:
-    """Return the named parts, all where none is named.
+    """Return the named parts, or all if none is named.
 
     Raises:
-        ConfigError: there is no such part.
+        ConfigError: a part does not exist.
     """
     for name in names:
         if name not in PARTS:

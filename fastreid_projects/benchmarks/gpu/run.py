@@ -1,4 +1,4 @@
-"""Running the parts one after the other, each until its time is over; what is there is kept."""
+"""Run the parts one after the other, each within its time limit; results so far are kept."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ FINISHED, OUT_OF_TIME, FAILED, NOT_STARTED = (
     "not started: no time was left",
 )
 _RESULTS = "results"
-_CPU_PATIENCE = 15  # a CPU shows that the parts run, however busy it is
+_CPU_PATIENCE = 15  # on a CPU, which only shows that the parts run, time does not matter
 
 
 def run_parts(parts: Mapping[str, Part], choice: Choice, seconds: float) -> dict[str, str]:
     """Run parts, and write ``<part>.json`` and the page after each.
 
     Args:
-        parts: by name.
-        choice: how.
-        seconds: of all together on a GPU; a part gets what is left, and its own limit at most.
+        parts: the parts by name.
+        choice: the options.
+        seconds: time limit of all together on a GPU; a part gets the remaining time, at most its own limit.
 
     Returns:
-        How each ended.
+        How each part ended.
     """
     states = {}
     patience = 1 if choice.device == "cuda" else _CPU_PATIENCE
@@ -55,10 +55,10 @@ def run_parts(parts: Mapping[str, Part], choice: Choice, seconds: float) -> dict
 
 
 def run_part(name: str, part: Part, choice: Choice, limit: float) -> dict[str, Any]:
-    """Run a part in its own process, which is ended with its children after so many seconds.
+    """Run a part in its own process, which is stopped with its children after ``limit`` seconds.
 
     Returns:
-        Its record: title, state, seconds, limit, the last line that it printed, and its results as far as they came.
+        Its record: title, state, seconds, limit, the last line that it printed, and its results so far.
     """
     output = choice.folder / _RESULTS / f"{name}.json"
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -95,14 +95,14 @@ def _run(words: list[str], log: Path, limit: float) -> str:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End what is left of a child and its own children."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # nothing is left
+    """Stop a child process and its own children, if they are still running."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # none is running
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
 
 
 def _read(output: Path) -> dict[str, Any]:
-    """The results of a part: its JSON file, or pytest's report in counts and the names of what failed."""
+    """Return the results of a part: its JSON file, or the counts and failed tests in pytest's report."""
     if output.is_file():
         found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
         return found

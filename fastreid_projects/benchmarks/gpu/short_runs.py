@@ -1,4 +1,4 @@
-"""A short run of each paper on the synthetic demo set: its scores, and how far its weights have moved.
+"""A short run of each paper on the synthetic demo set: its scores, and how much its weights have changed.
 
 ``python -m fastreid_projects.benchmarks.gpu.short_runs --output FILE`` writes the JSON file after each paper.
 """
@@ -29,13 +29,13 @@ _FIRST, _LAST = "model_0000.pth", "model_final.pth"
 
 
 def short_opts(config: str, folder: str, device: str, *, quick: bool) -> list[str]:
-    """Return KEY VALUE pairs that make a training short, saved after its first epoch and tested at its end.
+    """Return KEY VALUE pairs for a short run that saves a checkpoint after its first epoch and is tested at its end.
 
     Args:
-        config: its YAML.
+        config: the path of its YAML file.
         folder: its OUTPUT_DIR.
-        device: ``"cpu"`` or ``"cuda"``; in mixed precision on the latter.
-        quick: fewer epochs on small images.
+        device: ``"cpu"``, or ``"cuda"`` with mixed precision.
+        quick: whether to train fewer epochs on small images.
     """
     epochs = 2 if quick else _EPOCHS
     stage = {
@@ -64,7 +64,7 @@ def short_opts(config: str, folder: str, device: str, *, quick: bool) -> list[st
 
 
 def train(paper: str, device: str, *, quick: bool) -> dict[str, Any]:
-    """Train a paper's small config in its own process; return what came out, or what it said in the end."""
+    """Train a paper's small config in its own process; return its results, or its last words if it failed."""
     config = find_config(f"{PAPERS[paper].demo}.yml")
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +88,7 @@ def train(paper: str, device: str, *, quick: bool) -> dict[str, Any]:
 
 
 def movement(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    """How far a model has gone: how many of its tensors of floats moved, and by what share of their length together."""
+    """Return how many of a model's float tensors have changed, and by which share of their total length."""
     names = [name for name, value in before.items() if value.is_floating_point()]
     squares = [
         (

@@ -1,4 +1,4 @@
-"""The demo data: people drawn by a program, in Market-1501's layout, with attributes and pixel masks.
+"""The synthetic demo set: people drawn by a program, in Market-1501's layout, with attributes and pixel masks.
 
 :mod:`~fastreid_projects.data.demo.dataset` registers it with the host; nothing else here needs the host.
 """

@@ -1,4 +1,4 @@
-"""``python -m fastreid_projects.data.demo``: draw the demo data and, if wished, its contact sheet."""
+"""``python -m fastreid_projects.data.demo``: draw the synthetic demo set and, if asked to, its contact sheet."""
 
 from __future__ import annotations
 
@@ -16,8 +16,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fastreid_projects.data.demo", description=__doc__)
     parser.add_argument("--root", default=str(default_root()), help="folder of all datasets")
     parser.add_argument("--domain", choices=sorted(SPECS), default="A", help="B is the second domain")
-    parser.add_argument("--workers", type=int, default=None, help="processes, the number of cores by default")
-    parser.add_argument("--contact-sheet", metavar="PNG", help="also write a sheet of identities and cameras")
+    parser.add_argument(
+        "--workers", type=int, default=None, help="number of processes; by default the number of cores"
+    )
+    parser.add_argument(
+        "--contact-sheet",
+        metavar="PNG",
+        help="also write a contact sheet of identities and cameras to this file",
+    )
     options = parser.parse_args(arguments)
     spec = SPECS[options.domain]
     try:

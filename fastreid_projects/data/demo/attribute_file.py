@@ -1,4 +1,4 @@
-"""Writes ``market_attribute.mat`` like the real one: two structs whose fields stand in different orders."""
+"""Write ``market_attribute.mat`` like the published one: two structs whose fields are in different orders."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _column(people: dict[int, Person], name: str) -> np.ndarray:
 
 
 def _fix_date(path: Path) -> None:
-    """Replace the header's text, which holds the time of writing, so that equal content is equal bytes."""
+    """Replace the header's text, which contains the time, so that equal content gives equal bytes."""
     text = b"MATLAB 5.0 MAT-file, drawn demo attributes"
     with path.open("r+b") as stream:
         stream.write(text.ljust(116))

@@ -19,12 +19,12 @@ _HORIZON = 0.4
 
 @dataclass(frozen=True)
 class Scene:
-    """What a camera looks at.
+    """The scene that a camera sees.
 
     Attributes:
         floor, wall: their colours.
-        tiles: distance of the joints of the floor in pixels, 0 for none.
-        features: names of ``FEATURES`` painted in this order.
+        tiles: distance of the floor's joints in pixels; 0 for none.
+        features: names from ``FEATURES``, painted in this order.
         accent: colour of the features.
     """
 
@@ -52,7 +52,7 @@ SCENES: dict[str, Scene] = {
 
 @lru_cache(maxsize=32)
 def scene_image(name: str, seed: int) -> np.ndarray:
-    """The whole scene, uint8 RGB (600, 1400, 3); pieces of it are the backgrounds."""
+    """Return the whole scene, uint8 RGB (600, 1400, 3), from which backgrounds are cut."""
     scene = SCENES[name]
     rng = np.random.default_rng([seed, len(name), ord(name[0]), ord(name[1])])
     image = np.empty((_HEIGHT, _WIDTH, 3), np.uint8)
@@ -68,13 +68,13 @@ def scene_image(name: str, seed: int) -> np.ndarray:
 
 
 def _clouds(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
-    """Smooth noise of the scene's size, float32 (600, 1400, 1)."""
+    """Return smooth noise of the scene's size, float32 (600, 1400, 1)."""
     coarse = rng.normal(0, 1, (rows, columns)).astype(np.float32)
     return np.asarray(cv2.resize(coarse, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_CUBIC))[..., None]
 
 
 def background(shot: Shot, height: int, width: int) -> np.ndarray:
-    """The piece of the scene behind this shot, uint8 RGB (height, width, 3)."""
+    """Return the piece of the scene behind this shot, uint8 RGB (height, width, 3)."""
     rng = shot.rng(3)
     image = scene_image(shot.settings.backdrop, 11 if shot.domain == "A" else 12)
     top = int((_HEIGHT - height) * rng.uniform(0.2, 0.8))

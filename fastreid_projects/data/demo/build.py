@@ -1,4 +1,4 @@
-"""Draws a whole dataset into a folder: in several processes, all or nothing, once."""
+"""Draw a whole dataset into a folder, once, with several processes; an interrupted draw leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ _CHUNK = 32
 
 
 def default_root() -> Path:
-    """Where datasets lie: ``$FASTREID_DATASETS``, or ``datasets``."""
+    """Return the folder of all datasets: ``$FASTREID_DATASETS``, or ``datasets``."""
     return Path(os.getenv("FASTREID_DATASETS", "datasets"))
 
 
 def ensure_drawn(spec: DemoSpec, root: str | Path | None = None, workers: int | None = None) -> Path:
-    """Return the dataset's folder, drawing it if it is missing, of an older version or incomplete.
+    """Return the dataset's folder; draw the dataset if it is missing, incomplete or of an older version.
 
-    Several processes may call this at once: one draws, the others wait. ``workers`` does not change an image.
+    Several processes may call this at once: one draws, the others wait. The images do not depend on ``workers``.
 
     Args:
         spec: what to draw.
         root: the folder of all datasets; ``default_root()`` if None.
-        workers: processes; the number of cores if None.
+        workers: number of processes; the number of cores if None.
 
     Raises:
-        DataError: the folder cannot be written, or holds something that was not drawn here.
+        DataError: the folder cannot be written, or holds something else.
     """
     root = default_root() if root is None else Path(root)
     target = root / spec.name
@@ -59,14 +59,14 @@ def ensure_drawn(spec: DemoSpec, root: str | Path | None = None, workers: int | 
                 _draw_beside(spec, target, workers, clean=held)
     except OSError as error:
         raise DataError(
-            f"the dataset {spec.name} cannot be drawn into {root}: {error.strerror or error}; let FASTREID_DATASETS "
-            "name a folder that can be written"
+            f"the dataset {spec.name} cannot be drawn into {root}: {error.strerror or error}; set FASTREID_DATASETS "
+            "to a folder that can be written"
         ) from error
     return target
 
 
 def is_drawn(spec: DemoSpec, target: Path) -> bool:
-    """Whether ``target`` holds this very dataset, complete."""
+    """Return whether ``target`` holds exactly this dataset, complete."""
     try:
         marker = json.loads((target / MARKER).read_text())
         counts = {split: len(list((target / split).glob("*.jpg"))) for split in SPLITS}
@@ -76,9 +76,9 @@ def is_drawn(spec: DemoSpec, target: Path) -> bool:
 
 
 def _draw_beside(spec: DemoSpec, target: Path, workers: int | None, clean: bool) -> None:
-    """Draw into a sibling folder, then put it in place of ``target``."""
+    """Draw into a temporary folder beside ``target``, which then replaces ``target``."""
     prefix = f".{target.name}.drawing-"
-    if clean:  # what a killed drawing has left
+    if clean:  # left by a killed process
         for leftover in target.parent.glob(f"{prefix}*"):
             shutil.rmtree(leftover, ignore_errors=True)
     if target.exists() and any(target.iterdir()) and not (target / MARKER).is_file():
@@ -124,17 +124,17 @@ def _draw_frames(plan: DemoPlan, folder: Path, workers: int | None) -> None:
                 for count in pool.map(_draw_chunk, chunks, [folder] * len(chunks)):
                     done += 1
                     progress.update(count)
-        for chunk in chunks[done:]:  # all of them when alone, the rest when a worker could not start
+        for chunk in chunks[done:]:  # all of them without workers, the rest if a worker could not start
             progress.update(_draw_chunk(chunk, folder))
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    """Processes that use one thread each; started afresh, as a fork of a process with threads may hang."""
+    """Return a pool of processes with one thread each; they are spawned, as a fork of a threaded process may hang."""
     return ProcessPoolExecutor(workers, WorkerContext(), cv2.setNumThreads, (1,))
 
 
 def _draw_chunk(frames: list[Frame], folder: Path) -> int:
-    """Draw some images and their masks; return how many."""
+    """Draw some images and their masks; return their number."""
     for frame in frames:
         image, masks = draw_person(frame.person, frame.shot)
         path = folder / frame.split / f"{frame.stem}.jpg"

@@ -1,11 +1,11 @@
-"""A canvas of flat regions painted one over the other: one image of region numbers gives colours and masks.
+"""A canvas of flat regions, painted one over the other: an image of region numbers, which gives colours and masks.
 
 | letter | meaning                                                    |
 | ------ | ---------------------------------------------------------- |
 | H, W   | height and width of the picture                            |
 | K      | number of corners                                          |
 
-The canvas has ``SCALE`` times the picture's resolution; smooth edges come from the reduction.
+The canvas has ``SCALE`` times the picture's resolution; reducing it gives smooth edges.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from fastreid_projects.data.demo.palette import Colour
 
 SCALE = 2
-_BITS = 4  # corners are placed to 1/16 pixel
+_BITS = 4  # corners have a precision of 1/16 pixel
 _TURN = np.linspace(0, 2 * np.pi, 24, endpoint=False)
 _CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)], 1)
 
@@ -37,7 +37,7 @@ class Canvas:
         self._solids = [0]
 
     def polygon(self, corners: np.ndarray, part: int, colour: Colour, solid: int | None = None) -> int:
-        """Paint a polygon (K, 2) and return its region; regions of one solid are shaded as one body."""
+        """Paint a polygon (K, 2) and return its region; regions of the same solid are shaded as one body."""
         number = self._add(part, colour, solid)
         cv2.fillPoly(self.region, [_fixed(corners)], number, shift=_BITS)
         return number
@@ -100,23 +100,23 @@ def _fixed(corners: np.ndarray) -> np.ndarray:
 
 
 def offset(*components: float) -> np.ndarray:
-    """A vector, for moving points."""
+    """Return a vector, for moving points."""
     return np.array(components, float)
 
 
 def ellipse(centre: np.ndarray, across: float, up: float) -> np.ndarray:
-    """Corners (24, 2) of an upright ellipse with these half axes."""
+    """Return the corners (24, 2) of an upright ellipse with these half axes."""
     return np.asarray(centre, float) + _CIRCLE * (across, up)
 
 
 def capsule(ends: np.ndarray, radii: tuple[float, float]) -> np.ndarray:
-    """Corners (K, 2) of the hull of two circles."""
+    """Return the corners (K, 2) of the hull of two circles."""
     circles = [end + radius * _CIRCLE for end, radius in zip(np.asarray(ends, float), radii, strict=True)]
     return cv2.convexHull(np.concatenate(circles).astype(np.float32))[:, 0]
 
 
 def tube(ends: np.ndarray, radii: tuple[float, float]) -> np.ndarray:
-    """Corners (K, 2) of a capsule that is cut straight at its second end, like a sleeve."""
+    """Return the corners (K, 2) of a capsule that is cut straight at its second end, like a sleeve."""
     start, end = np.asarray(ends, float)
     along = (end - start) / max(float(np.hypot(*(end - start))), 1e-6)
     side = np.array([-along[1], along[0]]) * radii[1]
@@ -127,17 +127,17 @@ def tube(ends: np.ndarray, radii: tuple[float, float]) -> np.ndarray:
 
 
 def box(centre: np.ndarray, across: float, up: float, rounding: float = 0.3) -> np.ndarray:
-    """Corners (24, 2) of a box with rounded corners; ``rounding`` 1 is an ellipse, near 0 a rectangle."""
+    """Return the corners (24, 2) of a rounded box; ``rounding`` 1 gives an ellipse, near 0 a rectangle."""
     return np.asarray(centre, float) + np.sign(_CIRCLE) * np.abs(_CIRCLE) ** rounding * (across, up)
 
 
 def shading(solids: np.ndarray, roundness: float, light: float, outline: float) -> np.ndarray:
-    """Brightness factors, float32 (SCALE*H, SCALE*W, 1) around 1, as if every solid were a cushion.
+    """Return brightness factors around 1, float32 (SCALE*H, SCALE*W, 1), as if every solid were a cushion.
 
     Args:
         solids: uint8 numbers of the bodies.
         roundness: width in pixels of the slope at the borders.
-        light: radians, where the light comes from (0 right, pi/2 above).
+        light: direction of the light in radians (0 from the right, pi/2 from above).
         outline: how much the outermost pixels are darkened, 0..1.
     """
     border = cv2.morphologyEx(solids, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0

@@ -1,4 +1,4 @@
-"""Paints what is worn or carried besides clothing: hat, backpack, shoulder bag, handbag."""
+"""Paint what is worn or carried besides clothing: hat, backpack, shoulder bag, handbag."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastreid_projects.data.demo.pose import SIDES
 
 
 def carried_jobs(f: Figure) -> list[Job]:
-    """Everything this person carries, with its depth."""
+    """Return the jobs that paint everything this person carries, with their depths."""
     jobs: list[Job] = []
     front, d = f.view.front, f.person.details
     if f.person.has("hat"):
@@ -74,7 +74,7 @@ def _pack(f: Figure) -> None:
 
 
 def _pack_straps(f: Figure) -> None:
-    """Two bands over the shoulders and down the chest; from the side one of them shows."""
+    """Paint two bands over the shoulders and down the chest; from the side, only one is visible."""
     up = lift(f)
     colour = shade(THINGS[f.person.details.pack_tone], -0.15)
     for side in SIDES:
@@ -89,7 +89,7 @@ def _pack_straps(f: Figure) -> None:
 
 
 def _bag_centre(f: Figure) -> tuple[np.ndarray, float, float]:
-    """Centre (3,) of the shoulder bag, its half width and half height in body heights."""
+    """Return the centre (3,) of the shoulder bag, its half width and half height in body heights."""
     d = f.person.details
     across, tall, y = ((0.085, 0.055, 0.5), (0.055, 0.08, 0.48), (0.065, 0.065, 0.54))[d.bag_shape]
     return np.array([d.bag_side * (0.115 * f.width + 0.02), y + lift(f), -0.01]), across, tall
@@ -109,7 +109,7 @@ def _bag(f: Figure) -> None:
 
 
 def _bag_strap(f: Figure) -> None:
-    """From the bag across chest or back to the other shoulder, or straight up for the third shape."""
+    """Paint the strap from the bag across chest or back to the other shoulder, or straight up for the third shape."""
     d, up = f.person.details, lift(f)
     centre, _, tall = _bag_centre(f)
     face = 1 if f.view.front >= 0 else -1

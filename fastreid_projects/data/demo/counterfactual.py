@@ -1,4 +1,4 @@
-"""The same image with one attribute changed: what an explanation of the change has to name is known.
+"""Draw an image again with one attribute changed, so that it is known what an explanation has to name.
 
 | letter | meaning                            |
 | ------ | ---------------------------------- |
@@ -19,9 +19,9 @@ from fastreid_projects.data.demo.draw import draw_person
 from fastreid_projects.data.demo.person import LOWER, UPPER, Person
 from fastreid_projects.data.demo.plan import DemoSpec, Frame, find_frame
 
-# A change that alters less of the image than this share is not seen: the backpack of somebody who faces the camera.
+# A change of a smaller share of the image is not visible, e.g. the backpack of somebody who faces the camera.
 _SEEN = 0.01
-_ALTERED = 24  # of 255: more than what blur and JPEG carry into the neighbourhood
+_ALTERED = 24  # of 255: more than blur and JPEG spread to neighbouring pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +30,9 @@ class Counterfactual:
 
     Attributes:
         path: the drawn image that was changed.
-        image: it, RGB uint8 (H, W, 3).
-        changed: the same person, pose, scene and noise with another attribute.
-        attributes: positions of what differs between the two; a colour takes another one's place, which makes two.
+        image: that image, RGB uint8 (H, W, 3).
+        changed: the same person, pose, scene and noise with one attribute changed.
+        attributes: positions of the attributes that differ: two for a colour, as it replaces another colour.
     """
 
     path: str
@@ -44,16 +44,16 @@ class Counterfactual:
 def counterfactuals(
     spec: DemoSpec, paths: Sequence[str], number: int, seed: int = 0
 ) -> Iterator[Counterfactual]:
-    """Change one attribute of drawn images, each attribute about as often as any other.
+    """Yield drawn images with one attribute changed, all attributes about equally often.
 
     Args:
         spec: the dataset that the images belong to.
-        paths: images to choose from.
-        number: how many cases at most; changes that cannot be seen are passed over.
-        seed: of the choice.
+        paths: the images to choose from.
+        number: maximum number of cases; invisible changes are skipped.
+        seed: seed of the choice.
 
     Yields:
-        Cases in the order of the images' turns.
+        Cases in the order in which the images are chosen.
 
     Raises:
         DataError: an image does not belong to the dataset.
@@ -87,7 +87,7 @@ def _change(
 
 
 def _flip(person: Person, name: str, rng: np.random.Generator) -> Person:
-    """The person with the other value; a colour that is there gives way to another one of the same garment."""
+    """Return the person with the other value; a colour that is switched off is replaced by another of the garment."""
     garment = next((group for group in (UPPER, LOWER) if name in group), None)
     if garment is not None and person.has(name):
         return person.with_attribute(str(rng.choice([other for other in garment if other != name])), 1)

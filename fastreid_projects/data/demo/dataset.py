@@ -1,4 +1,4 @@
-"""The drawn data as datasets of the host; the only module here that needs it."""
+"""The synthetic demo set as datasets of the host, which only this module here needs."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ Item = tuple[str, Any, Any]
 
 @DATASET_REGISTRY.register()
 class DemoReID(ImageDataset):
-    """The drawn dataset, first domain; drawn when first used.
+    """The synthetic demo set, first domain, which is drawn on first use.
 
-    Train labels are strings such as ``"demo_12"`` and cameras ``"demo_0"``, as the host's datasets have them;
-    query and gallery have integers, 0 for distractors. Junk (-1) is left out.
+    As in the host's datasets, train labels are strings such as ``"demo_12"``, and so are cameras, ``"demo_0"``; query
+    and gallery have integers, 0 for distractors. Junk (-1) is left out.
     """
 
     dataset_name = "demo"
     people: ClassVar[str] = (
-        "DemoReID"  # whose identities are counted: those of two datasets are not comparable
+        "DemoReID"  # the people that identities refer to: those of different datasets are not comparable
     )
     spec: ClassVar[DemoSpec] = SPECS["A"]
     attribute_masks = staticmethod(attribute_masks)
 
     def __init__(self, root: str = "datasets", **kwargs: Any) -> None:
-        """Draw the images below ``root`` if they are not there, then list them.
+        """Draw the images below ``root`` if they are missing, then list them.
 
         Raises:
-            DataError: the images cannot be drawn, or a file in the folders has a foreign name.
+            DataError: the images cannot be drawn, or a file in the folders has an unexpected name.
         """
         self.data_dir = ensure_drawn(self.spec, root)
         self.junk = 0  # test images of identity -1, which are left out
@@ -51,16 +51,18 @@ class DemoReID(ImageDataset):
 
     @classmethod
     def counterfactuals(cls, paths: Sequence[str], number: int) -> Iterator[Counterfactual]:
-        """Images of this dataset with one attribute changed; see :func:`.counterfactual.counterfactuals`."""
+        """Yield images of this dataset with one attribute changed; see :func:`.counterfactual.counterfactuals`."""
         return counterfactuals(cls.spec, paths, number)
 
     def list_images(self, folder: Path, is_train: bool) -> list[Item]:
-        """(path, identity, camera) of every image of a folder, by name, without junk."""
+        """Return (path, identity, camera) of every image in a folder, sorted by name, without junk."""
         items: list[Item] = []
         for path in sorted(folder.glob("*.jpg")):
             match = _NAME.fullmatch(path.stem)
             if match is None:
-                raise DataError(f"the image {path} is not named as 0002_c1s1_000451_00.jpg")
+                raise DataError(
+                    f"the image {path} is not named like 0002_c1s1_000451_00.jpg: rename or remove it"
+                )
             pid, camera = int(match[1]), int(match[2]) - 1
             if pid < 0:
                 self.junk += not is_train
@@ -74,7 +76,7 @@ class DemoReID(ImageDataset):
 
 @DATASET_REGISTRY.register()
 class DemoReIDB(DemoReID):
-    """The drawn dataset, second domain: other cameras, another style, a winter's attribute frequencies."""
+    """The synthetic demo set, second domain: other cameras, another style, and attributes as frequent as in winter."""
 
     dataset_name = "demob"
     people: ClassVar[str] = "DemoReIDB"
@@ -83,7 +85,7 @@ class DemoReIDB(DemoReID):
 
 @DATASET_REGISTRY.register()
 class DemoReIDMisaligned(DemoReID):
-    """The people and moments of the first domain in boxes that are twice as far off."""
+    """The people and shots of the first domain, with boxes that are misaligned twice as much."""
 
     dataset_name = "demom"
     spec: ClassVar[DemoSpec] = SPECS["M"]
@@ -91,7 +93,7 @@ class DemoReIDMisaligned(DemoReID):
 
 @DATASET_REGISTRY.register()
 class DemoReIDOthers(DemoReID):
-    """1,000 other persons of the first domain, to learn a start from: none of them is in another set."""
+    """1,000 other persons of the first domain for pretraining; none of them is in another set."""
 
     dataset_name = "demop"
     people: ClassVar[str] = "DemoReIDOthers"

@@ -1,4 +1,4 @@
-"""Draws a person into a shot: the picture and the masks, fully determined by the two arguments."""
+"""Draw a person into a shot; person and shot fully determine the picture and the masks."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from fastreid_projects.data.demo.trunk import trunk_jobs
 
 ABSENT = (0,) * len(DEMO)
 OUTLINES = {"A": 0.12, "B": 0.55}
-"""How dark the outlines are, by domain: the second one is drawn in another style."""
+"""The darkness of the outlines for each domain; the second one is drawn in another style."""
 
 
 def draw_person(person: Person | None, shot: Shot) -> tuple[np.ndarray, DemoMasks]:
     """Draw one image.
 
-    Pose, background, occluder and noise follow from the shot alone: the same shot with one attribute changed
-    differs only where the attribute shows (and in the blur and the JPEG blocks around).
+    Pose, background, occluder and noise depend on the shot only: the same shot with one attribute changed differs only
+    where the attribute is visible (and in the blur and JPEG blocks around it).
 
     Args:
-        person: who stands there; None draws the empty scene (a false detection).
-        shot: where, from where, when.
+        person: the person to draw; None draws the empty scene (a false detection).
+        shot: the place, camera and moment.
 
     Returns:
         The image, uint8 RGB (256, 128, 3), and its masks.
@@ -93,7 +93,7 @@ def _shadow(image: np.ndarray, view: View, shot: Shot) -> None:
 
 
 def _folds(shot: Shot) -> np.ndarray:
-    """Uneven cloth, factors around 1, float32 (SCALE*H, SCALE*W, 1)."""
+    """Return factors around 1 that make cloth uneven, float32 (SCALE*H, SCALE*W, 1)."""
     coarse = shot.rng(2).standard_normal((24, 14)).astype(np.float32)
     fine = cv2.resize(coarse, (WIDTH * SCALE, HEIGHT * SCALE), interpolation=cv2.INTER_CUBIC)
     return (1 + 0.05 * fine)[..., None]

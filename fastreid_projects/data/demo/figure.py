@@ -1,6 +1,7 @@
-"""A person in a pose before a camera, and the painting of arms, legs and shoes.
+"""A person in a pose in front of a camera, and the painting of arms, legs and shoes.
 
-Every part of a person is a job with a depth; painting all jobs by depth gives what is in front of what.
+Every part of a person is a job with a depth; painting the jobs in the order of their depths lets near parts cover far
+ones.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ Job = tuple[float, Callable[[], None]]
 
 @dataclass
 class Figure:
-    """A person in a pose before a camera, about to be painted.
+    """A person in a pose in front of a camera, about to be painted.
 
     Attributes:
-        canvas: where to paint.
-        person: who.
-        view: from where.
-        pose: how.
+        canvas: the canvas to paint on.
+        person: the person to paint.
+        view: the camera's view.
+        pose: the person's pose.
         width: factor of the body's widths.
         regions: numbers of painted regions by name, for decorations.
     """
@@ -78,11 +79,11 @@ class Figure:
         return SKIN[self.person.details.skin]
 
     def px(self, length: float) -> float:
-        """Pixels of a length in body heights."""
+        """Convert a length in body heights to pixels."""
         return length * self.view.scale
 
     def at(self, x: float, y: float, z: float) -> np.ndarray:
-        """Pixel (2,) of a point of the body."""
+        """Return the pixel (2,) of a point of the body."""
         return self.view.project(np.array([x, y, z]))
 
     def keep(self, name: str, region: int) -> int:
@@ -92,7 +93,7 @@ class Figure:
 
 
 def limb_jobs(f: Figure) -> list[Job]:
-    """Legs with shoes (always behind the trunk) and arms."""
+    """Return the jobs that paint legs with shoes (always behind the trunk) and arms."""
     jobs: list[Job] = []
     for i in range(2):
         leg = float(f.view.depth((f.skeleton.knee[i] + f.skeleton.ankle[i]) / 2))
@@ -182,7 +183,7 @@ def _arm(f: Figure, i: int) -> None:
 
 
 def column(f: Figure, levels: list[tuple[float, float, float]]) -> np.ndarray:
-    """Outline of an upright body from (height, half width, half depth) of its levels, lowest first."""
+    """Return the outline of an upright body from (height, half width, half depth) of its levels, lowest first."""
     right = []
     left = []
     for y, across, deep in levels:
@@ -194,5 +195,5 @@ def column(f: Figure, levels: list[tuple[float, float, float]]) -> np.ndarray:
 
 
 def lift(f: Figure) -> float:
-    """How much the pose raises the trunk, in body heights."""
+    """Return by how much the pose raises the trunk, in body heights."""
     return float(f.skeleton.shoulder[0, 1]) - SHOULDER_HEIGHT

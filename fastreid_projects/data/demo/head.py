@@ -1,4 +1,4 @@
-"""Paints the head: neck, face and hair."""
+"""Paint the head: neck, face and hair."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastreid_projects.data.demo.palette import HAIR, shade
 
 
 def head_jobs(f: Figure) -> list[Job]:
-    """Neck, face and hair; long hair hangs behind the trunk or, seen from behind, before it."""
+    """Return the jobs for neck, face and hair; long hair is behind the trunk or, seen from behind, in front of it."""
     jobs: list[Job] = [(0.02, lambda: _head(f))]
     if f.person.has("hair"):
         jobs.append((-0.06 * f.view.front + 0.005, lambda: _long_hair(f)))
@@ -38,14 +38,14 @@ def _head(f: Figure) -> None:
 
 
 def _oval(centre: np.ndarray, across: float, up: float, narrow: float = 0.14) -> np.ndarray:
-    """Corners (28, 2) of an ellipse whose lower end is narrower by the share ``narrow``."""
+    """Return the corners (28, 2) of an ellipse whose lower end is narrower by the share ``narrow``."""
     turn = np.linspace(0, 2 * np.pi, 28, endpoint=False)
     squeeze = 1 - narrow * np.clip(np.sin(turn), 0, 1)
     return centre + np.stack([across * np.cos(turn) * squeeze, up * np.sin(turn)], 1)
 
 
 def _features(f: Figure, host: int, face: np.ndarray, ahead: float, front: float) -> None:
-    """Eyes and mouth on the region ``host``, where the face is turned to the camera."""
+    """Paint eyes and mouth on the region ``host``, if the face is turned to the camera."""
     for side in (-1, 1):
         if front - side * ahead * 0.8 > 0.15:
             eye = face + offset(f.px(0.019 * side * max(front, 0.15) + 0.018 * ahead), -f.px(0.008))

@@ -1,4 +1,4 @@
-"""Pixel masks: which body part each pixel shows, and where each visible attribute is.
+"""Pixel masks: the body part that each pixel shows, and the pixels of each visible attribute.
 
 | letter | meaning                            |
 | ------ | ---------------------------------- |
@@ -7,7 +7,7 @@
 
 On disk the masks of ``<split>/x.jpg`` are ``masks/<split>/x.png``: one palette PNG whose pixels are indices
 into ``PARTS``, with the identity's 26 values as a text entry ``attributes`` ("01101..."). An attribute's mask
-follows from the two: the pixels of the parts on which it shows, nothing where the thing or colour is absent.
+follows from the two: the pixels of the parts on which it is visible, none if the thing or colour is absent.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ ATTRIBUTE_PARTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(UPPER, UPPER_PARTS),
     **dict.fromkeys(LOWER, ("lower",)),
 }
-"""On which parts an attribute shows. Gender: the whole body without what it carries. Sleeves: the arms,
-covered or bare. Length of the lower clothing: the clothing and the bare legs below it."""
+"""The parts on which an attribute is visible. Gender: the whole body without carried things. Sleeves: the arms, covered
+or bare. Length of the lower clothing: the clothing and the bare legs below it."""
 _TINTS = np.array(
     [
         (0, 0, 0),
@@ -73,13 +73,13 @@ class DemoMasks:
     values: tuple[int, ...]
 
     def part(self, name: str) -> np.ndarray:
-        """Pixels of one part, bool (H, W)."""
+        """Return the pixels of a part, bool (H, W)."""
         return self.parts == PART[name]
 
     def attribute(self, name: str) -> np.ndarray:
-        """Pixels on which the attribute called ``name`` is seen, bool (H, W).
+        """Return the pixels on which the attribute called ``name`` is visible, bool (H, W).
 
-        All False for a thing or a colour that the person does not have, or that this image does not show.
+        All are False for a thing or colour that the person does not have, or that is not visible in this image.
         """
         position = DEMO.index(name)
         if DEMO.attributes[position].is_thing and not self.values[position]:
@@ -89,7 +89,7 @@ class DemoMasks:
         return shown[self.parts]
 
     def attributes(self) -> np.ndarray:
-        """The masks of all attributes, bool (M, H, W) in the order of ``DEMO``."""
+        """Return the masks of all attributes, bool (M, H, W) in the order of ``DEMO``."""
         return np.stack([self.attribute(name) for name in DEMO.names])
 
     def save(self, path: Path) -> None:
@@ -102,16 +102,16 @@ class DemoMasks:
 
 
 def mask_path(image_path: str | Path) -> Path:
-    """Where the masks of an image lie."""
+    """Return the path of an image's masks."""
     path = Path(image_path)
     return path.parent.parent / "masks" / path.parent.name / f"{path.stem}.png"
 
 
 def load_masks(image_path: str | Path) -> DemoMasks:
-    """Read the masks of an image of the drawn dataset.
+    """Read the masks of an image of the synthetic demo set.
 
     Raises:
-        DataError: the image has no masks beside it, or they cannot be read.
+        DataError: the image has no masks, or they cannot be read.
     """
     path = mask_path(image_path)
     try:
@@ -121,10 +121,10 @@ def load_masks(image_path: str | Path) -> DemoMasks:
     except OSError as error:
         raise DataError(f"the masks {path} of {image_path} cannot be read: {error}") from error
     if parts.ndim != 2 or len(text) != len(DEMO):
-        raise DataError(f"the file {path} holds no masks of the drawn dataset")
+        raise DataError(f"the file {path} does not hold masks of the synthetic demo set")
     return DemoMasks(parts, tuple(map(int, text)))
 
 
 def attribute_masks(image_path: str | Path) -> np.ndarray:
-    """The masks of all attributes of an image, bool (M, H, W) in the order of ``DEMO``."""
+    """Return the masks of all attributes of an image, bool (M, H, W) in the order of ``DEMO``."""
     return load_masks(image_path).attributes()

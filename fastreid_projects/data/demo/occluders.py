@@ -1,4 +1,4 @@
-"""Things that stand between the camera and the person."""
+"""Paint things between the camera and the person."""
 
 from __future__ import annotations
 

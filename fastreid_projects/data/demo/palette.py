@@ -4,7 +4,7 @@ from __future__ import annotations
 
 Colour = tuple[int, int, int]
 
-# The words of Market-1501_Attribute; the drawn shade varies from person to person around these.
+# The colours named in Market-1501_Attribute; the shade varies around these from person to person.
 CLOTHING: dict[str, Colour] = {
     "black": (34, 34, 38),
     "white": (236, 234, 228),
@@ -17,7 +17,7 @@ CLOTHING: dict[str, Colour] = {
     "brown": (112, 74, 44),
     "pink": (232, 138, 168),
 }
-# Clothing that none of these words names: all its colour attributes are 0, as for 10 % of Market-1501.
+# Colours of clothing without such a name: all its colour attributes are 0, as for 10 % of Market-1501.
 OTHER: tuple[Colour, ...] = ((226, 120, 38), (36, 146, 150), (206, 186, 150))
 SKIN: tuple[Colour, ...] = ((244, 208, 180), (226, 178, 142), (188, 134, 98), (122, 80, 56))
 HAIR: tuple[Colour, ...] = ((28, 24, 24), (74, 48, 32), (146, 92, 46), (206, 172, 104), (150, 150, 150))
@@ -42,19 +42,19 @@ TRIMS: tuple[Colour, ...] = ((244, 244, 240), (24, 24, 28), (214, 60, 50), (250,
 
 
 def shade(colour: Colour, amount: float) -> Colour:
-    """Lighten (``amount`` > 0) or darken (< 0) a colour; -1..1 leads to black and to white."""
+    """Lighten (``amount`` > 0) or darken (< 0) a colour; -1 gives black, 1 white."""
     target = 255 if amount > 0 else 0
     red, green, blue = (round(c + (target - c) * abs(amount)) for c in colour)
     return red, green, blue
 
 
 def distance(first: Colour, second: Colour) -> float:
-    """Euclidean distance of two colours, 0..442."""
+    """Return the Euclidean distance of two colours, 0..442."""
     return sum((a - b) ** 2 for a, b in zip(first, second, strict=True)) ** 0.5
 
 
 def contrasting(base: Colour, wish: int) -> Colour:
-    """The trim number ``wish``, or the next one that stands out against ``base``."""
+    """Return the trim number ``wish``, or the next one that stands out against ``base``."""
     for step in range(len(TRIMS)):
         trim = TRIMS[(wish + step) % len(TRIMS)]
         if distance(trim, base) > 120:

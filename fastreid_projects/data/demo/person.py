@@ -1,4 +1,4 @@
-"""Who is drawn: the 26 attributes of an identity and the fine things that tell apart those who share them."""
+"""The persons to draw: the 26 attributes of an identity, and the details that distinguish persons who share them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOWER = tuple(name for name in DEMO.names if name.startswith("down") and name !=
 
 @dataclass(frozen=True)
 class Details:
-    """What the attributes do not tell. Integers choose from a short list, floats are continuous.
+    """Details that the attributes do not describe. Integers choose from a short list, floats are continuous.
 
     Attributes:
         skin, hair_tone, hair_style: head (tones of ``palette.SKIN`` and ``HAIR``; 3 styles).
@@ -24,7 +24,7 @@ class Details:
         lower_pattern: 0 plain, 1 side stripe, 2 hem band.
         upper_trim, lower_trim: colour of the pattern.
         upper_shade, lower_shade: lightness around the colour's word, -1..1.
-        upper_other, lower_other: the colour of clothing that no word names.
+        upper_other, lower_other: the colour of clothing whose colour has no name.
         hem: length of the upper clothing, 0 short to 1 coat.
         cut: width of the lower clothing, 0 tight to 1 wide.
         shoes, shoe_type: colour; 0 low, 1 light sole, 2 boots.
@@ -63,7 +63,7 @@ class Details:
     height: float
 
     def differences(self, other: Details) -> int:
-        """How many things that are seen on everybody differ: skin, hair, pattern, shoes, build."""
+        """Return how many of the details visible on everybody differ: skin, hair, pattern, shoes, build."""
         names = ("skin", "hair_tone", "upper_pattern", "lower_pattern", "shoes")
         count = sum(getattr(self, name) != getattr(other, name) for name in names)
         return count + int(abs(self.build - other.build) > 0.4)
@@ -85,7 +85,7 @@ _SIZES |= {f"{thing}_tone": 6 for thing in ("pack", "bag", "handbag")}
 
 
 def sample_details(rng: np.random.Generator) -> Details:
-    """Draw fine things, independent of any attribute."""
+    """Draw random details, independent of any attribute."""
     values: dict[str, float | int] = {}
     for field in fields(Details):
         u = float(rng.random())
@@ -113,14 +113,14 @@ class Person:
     details: Details
 
     def has(self, name: str) -> bool:
-        """Whether the attribute called ``name`` is 1."""
+        """Return whether the attribute called ``name`` is 1."""
         return bool(self.attributes[DEMO.index(name)])
 
     def with_attribute(self, name: str, value: int) -> Person:
-        """The same person with one attribute changed.
+        """Return the same person with one attribute changed.
 
-        A colour set to 1 takes the place of the garment's former colour; the last colour set to 0 leaves a
-        colour that no attribute names.
+        A colour set to 1 replaces the garment's former colour; if the last colour is set to 0, the garment has a colour
+        that no attribute names.
         """
         values = list(self.attributes)
         for group in (UPPER, LOWER):

@@ -1,4 +1,4 @@
-"""What a camera makes of a scene: light, colour cast, haze, blur, resolution, noise and JPEG."""
+"""The effects of a camera on a scene: light, colour cast, haze, blur, resolution, noise and JPEG."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastreid_projects.data.demo.shot import Shot
 def develop(scene: np.ndarray, shot: Shot) -> np.ndarray:
     """Turn a clean picture into the camera's, uint8 RGB (H, W, 3) both.
 
-    The noise depends on the shot alone, so two people in the same shot get the same noise.
+    The noise depends on the shot only, so that two people in the same shot get the same noise.
     """
     camera, rng = shot.settings, shot.rng(5)
     image = scene.astype(np.float32) / 255
@@ -40,11 +40,11 @@ def _blur(image: np.ndarray, sigma: float, sharpness: float) -> np.ndarray:
 
 
 def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
-    """JPEG bytes of an RGB image, uint8 (H, W, 3)."""
+    """Return the JPEG bytes of an RGB image, uint8 (H, W, 3)."""
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return data.tobytes()
 
 
 def decode_jpeg(data: bytes) -> np.ndarray:
-    """RGB image, uint8 (H, W, 3), of JPEG bytes."""
+    """Return the RGB image, uint8 (H, W, 3), of JPEG bytes."""
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))[..., ::-1].copy()

@@ -1,4 +1,4 @@
-"""Which images a drawn dataset consists of, decided from its specification before anything is drawn."""
+"""Plan which images a synthetic dataset consists of, from its specification, before anything is drawn."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from fastreid_projects.data.demo.shot import CAMERAS, Pass, Shot, sample_pass, s
 from fastreid_projects.errors import DataError
 
 VERSION = 2
-"""Rises whenever the drawing changes; an older folder is drawn again."""
+"""The version of the drawing, raised whenever it changes; folders of an older version are drawn again."""
 SPLITS = ("bounding_box_train", "query", "bounding_box_test")
 
 
 @dataclass(frozen=True)
 class DemoSpec:
-    """What to draw.
+    """The specification of a synthetic dataset.
 
     Attributes:
         name: folder of the dataset.
@@ -29,8 +29,8 @@ class DemoSpec:
         test_ids: number of identities in query and gallery, none of them in train.
         distractors: gallery images of identity 0: strangers and empty boxes.
         junk: gallery images of identity -1: test identities in bad boxes.
-        seed: of everything.
-        misalignment: how far the boxes of people are off, times the usual.
+        seed: seed of everything.
+        misalignment: factor of how far the boxes of people are off.
     """
 
     name: str = "DemoReID"
@@ -43,9 +43,9 @@ class DemoSpec:
     misalignment: float = 1.0
 
     def marker(self) -> dict[str, object]:
-        """What a finished folder says about itself."""
+        """Return the description of the dataset that a finished folder contains."""
         facts = asdict(self)
-        if self.misalignment == 1:  # folders drawn before there was a choice are still good
+        if self.misalignment == 1:  # left out at its default, so that older folders stay valid
             del facts["misalignment"]
         return {"version": VERSION, **facts}
 
@@ -65,9 +65,9 @@ class Frame:
     Attributes:
         split: its folder, one of ``SPLITS``.
         stem: its file name without ``.jpg``, e.g. ``"0002_c1s1_000451_00"``.
-        pid: identity; 0 distractor, -1 junk.
-        person: who is drawn, None for an empty box.
-        shot: how.
+        pid: identity; 0 for a distractor, -1 for junk.
+        person: the person to draw; None for an empty box.
+        shot: the shot of the person.
     """
 
     split: str
@@ -79,10 +79,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class DemoPlan:
-    """All of a dataset.
+    """The plan of a whole dataset.
 
     Attributes:
-        spec: what it was planned from.
+        spec: its specification.
         train: identity -> person.
         test: identity -> person.
         frames: the images, in a fixed order.
@@ -113,7 +113,7 @@ def plan_dataset(spec: DemoSpec) -> DemoPlan:
 
 
 def _walks(spec: DemoSpec, pid: int, person: Person, is_train: bool) -> list[Frame]:
-    """All images of one identity: 3 cameras at least, 2 to 4 images at each."""
+    """Return all images of one identity: from at least 3 cameras, 2 to 4 images of each."""
     rng = np.random.default_rng([spec.seed, 1, pid])
     total = len(CAMERAS[spec.domain])
     cameras = sorted(rng.permutation(total)[: int(rng.integers(3, total + 1))])
@@ -147,7 +147,7 @@ def _junk(spec: DemoSpec, people: list[Person]) -> list[Frame]:
 
 
 def _distractors(spec: DemoSpec) -> list[Frame]:
-    """Strangers in good and bad boxes and, one in four, nobody at all."""
+    """Return the distractors: strangers in good and bad boxes and, one in four, empty boxes."""
     rng = np.random.default_rng([spec.seed, 3])
     strangers = sample_people(max(1, spec.distractors), spec.domain, rng)
     frames = []
@@ -160,7 +160,7 @@ def _distractors(spec: DemoSpec) -> list[Frame]:
 
 
 def find_frame(spec: DemoSpec, image_path: str | Path) -> Frame:
-    """The person and the shot behind a drawn image, for drawing it again with something changed.
+    """Return the frame of a drawn image, with its person and shot, to draw it again with a change.
 
     Raises:
         DataError: this dataset has no such image.
@@ -169,4 +169,4 @@ def find_frame(spec: DemoSpec, image_path: str | Path) -> Frame:
     for frame in plan_dataset(spec).frames:
         if (frame.split, frame.stem) == (path.parent.name, path.stem):
             return frame
-    raise DataError(f"the image {path} is not one of the drawn dataset {spec.name}")
+    raise DataError(f"the image {path} does not belong to the synthetic dataset {spec.name}")

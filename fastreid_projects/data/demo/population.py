@@ -1,4 +1,4 @@
-"""Which people there are: attribute frequencies, and groups of people who share every attribute."""
+"""The population: attribute frequencies, and groups of people who share every attribute."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Frequencies:
         dress: dress or skirt among women (``clothes`` 0).
         short_lower: ``down`` 1 among trousers, among dresses.
         things: hat, backpack, bag, handbag.
-        upper: by colour in the order of DEMO; the rest has no named colour.
+        upper: for each colour in the order of DEMO; the rest has no named colour.
         lower: likewise.
     """
 
@@ -38,7 +38,7 @@ class Frequencies:
 FREQUENCIES: dict[str, Frequencies] = {
     # Counted over the 1,501 identities of Market-1501_Attribute (Lin et al., "Improving person
     # re-identification by attribute and identity learning", Pattern Recognition 2019),
-    # the rarest raised to 2 or 3 % so that a set this small has some.
+    # with the rarest raised to 2 or 3 %, so that a set this small has some of each.
     "A": Frequencies(
         female=0.44,
         long_hair=(0.01, 0.78),
@@ -82,7 +82,7 @@ def sample_people(count: int, domain: str, rng: np.random.Generator) -> list[Per
 
 
 def sample_attributes(count: int, frequencies: Frequencies, rng: np.random.Generator) -> np.ndarray:
-    """Attribute vectors, int8 (count, 26), whose frequencies are near the wanted ones even when few."""
+    """Return attribute vectors, int8 (count, 26), with nearly the wanted frequencies even for a small count."""
     f = frequencies
     spread = {
         name: (rng.permutation(count) + rng.random(count)) / count
@@ -108,7 +108,7 @@ _THINGS = ("hat", "backpack", "bag", "handbag")
 
 
 def _unlike(group: list[Details], rng: np.random.Generator) -> Details:
-    """Details that differ in two visible things at least from everybody in the group."""
+    """Return details with at least two visible differences from everybody in the group."""
     details = sample_details(rng)
     while any(details.differences(other) < 2 for other in group):
         details = sample_details(rng)

@@ -19,7 +19,7 @@ SIDES = (-1, 1)
 
 @dataclass(frozen=True)
 class Pose:
-    """Angles of one moment, in radians; for every pair the side x < 0 first.
+    """The angles of a pose, in radians; of each pair, the side x < 0 comes first.
 
     Attributes:
         thighs: forward angle of the thighs.
@@ -102,7 +102,7 @@ def bend(pose: Pose, hip_width: float, shoulder_width: float) -> Skeleton:
 
 
 def _down(angle: np.ndarray) -> np.ndarray:
-    """Unit vectors (2, 3) that hang down, turned forward by ``angle`` (2,)."""
+    """Return unit vectors (2, 3) that point down, turned forward by ``angle`` (2,)."""
     return np.stack([np.zeros(2), -np.cos(angle), np.sin(angle)], 1)
 
 
@@ -123,19 +123,19 @@ class View:
     ground: tuple[float, float]
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Pixels (..., 2) of points (..., 3)."""
+        """Return the pixels (..., 2) of points (..., 3)."""
         points = np.asarray(points, float)
         across = points[..., 0] * np.cos(self.yaw) + points[..., 2] * np.sin(self.yaw)
         up = points[..., 1] * np.cos(self.pitch) - self.depth(points) * np.sin(self.pitch)
         return np.stack([self.ground[0] + self.scale * across, self.ground[1] - self.scale * up], -1)
 
     def depth(self, points: np.ndarray) -> np.ndarray:
-        """How near points (..., 3) are to the camera, positive nearer than the body's axis."""
+        """Return how near points (..., 3) are to the camera; positive is nearer than the body's axis."""
         points = np.asarray(points, float)
         return points[..., 2] * np.cos(self.yaw) - points[..., 0] * np.sin(self.yaw)
 
     def half_width(self, across: float, deep: float) -> float:
-        """Pixels by which an upright elliptic column with these half axes stands out to each side."""
+        """Return the half width in pixels of an upright elliptic column with these half axes."""
         return self.scale * float(np.hypot(across * np.cos(self.yaw), deep * np.sin(self.yaw)))
 
     @property

@@ -1,4 +1,4 @@
-"""What a start is learned from: identities and attributes of synthetic persons who are in no other set.
+"""Pretraining on identities and attributes of synthetic persons who are in no other set.
 
 | letter | meaning                        |
 | ------ | ------------------------------ |
@@ -30,14 +30,14 @@ from fastreid_projects.modeling.unlabelled import training_targets
 
 
 class PlannedAttributes(CommDataset):
-    """The host's dataset with ``attributes``, float (M,) of 0 or 1: those that each person was planned with.
+    """The host's dataset with ``attributes``, float (M,) of 0 or 1: those in the plan of each person.
 
     Args:
         sources: synthetic sets with their training images.
         transform: the host's transform list.
 
     Raises:
-        ConfigError: a set of other persons, whose attributes nobody planned.
+        ConfigError: a set is not synthetic, so that its persons have no plan.
     """
 
     def __init__(self, sources: Sequence[Source], transform: Any) -> None:
@@ -45,8 +45,8 @@ class PlannedAttributes(CommDataset):
         for source in sources:
             if not isinstance(source.dataset, DemoReID):
                 raise ConfigError(
-                    f"DATASETS.NAMES {source.name} is not a synthetic set, and IdentityAndAttributes learns planned "
-                    "attributes: take DemoReIDOthers"
+                    f"DATASETS.NAMES {source.name} is not a synthetic set, but IdentityAndAttributes learns planned "
+                    "attributes: use DemoReIDOthers"
                 )
             people = plan_dataset(source.dataset.spec).train
             rows += [people[int(item[1].rsplit("_", 1)[1])].attributes for item in source.items]
@@ -55,7 +55,7 @@ class PlannedAttributes(CommDataset):
         self.attributes = torch.tensor(rows, dtype=torch.float32)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The host's item with ``attributes``."""
+        """Return the host's item with ``attributes``."""
         return {**super().__getitem__(index), "attributes": self.attributes[index]}
 
 
@@ -69,7 +69,7 @@ class IdentityAndAttributes(Baseline):
     Args:
         feature_dim: D.
         num_attributes: M.
-        baseline: what the Baseline takes.
+        baseline: the arguments of the Baseline.
     """
 
     @configurable
@@ -79,17 +79,17 @@ class IdentityAndAttributes(Baseline):
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
-        """Read what the Baseline reads."""
+        """Read the Baseline's config, and the size of the feature."""
         embedding = cfg.MODEL.HEADS.EMBEDDING_DIM
         return {**super().from_config(cfg), "feature_dim": embedding or cfg.MODEL.BACKBONE.FEAT_DIM}
 
     @staticmethod
     def own_dataset(cfg: Any, is_train: bool) -> DatasetMaker | None:
-        """Return what adds the attributes in training."""
+        """Return the function that adds the attributes to the training dataset."""
         return PlannedAttributes if is_train else None
 
     def forward(self, batched_inputs: Any) -> dict[str, Tensor] | Tensor:
-        """A host batch with ``attributes`` -> losses (training), or images -> features (evaluation)."""
+        """Return the losses of a host batch with ``attributes`` (training), or the features of images (evaluation)."""
         if not self.training:
             features: Tensor = super().forward(batched_inputs)
             return features

@@ -18,9 +18,9 @@ _GAP, _CAPTION = 6, 190
 
 
 def contact_sheet(spec: DemoSpec, identities: int = 8) -> np.ndarray:
-    """Draw test identities before every camera, uint8 RGB.
+    """Draw test identities in front of every camera, uint8 RGB.
 
-    The first three rows share all attributes, the others show as many different attributes as possible.
+    The persons in the first three rows share all attributes; the others show as many different attributes as possible.
     """
     people = _choose(list(plan_dataset(spec).test.values()), identities)
     columns = len(CAMERAS[spec.domain])
@@ -48,7 +48,7 @@ def save_contact_sheet(spec: DemoSpec, path: str | Path) -> None:
 
 
 def describe(person: Person) -> list[str]:
-    """The attributes of a person in a few words each."""
+    """Return the attributes of a person in a few words each."""
     words = [DEMO.attributes[i].values[person.attributes[i]] for i in range(5)]
     for group, part in ((UPPER, "up"), (LOWER, "down")):
         colours = [name.removeprefix(part) for name in group if person.has(name)]

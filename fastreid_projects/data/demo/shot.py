@@ -1,4 +1,4 @@
-"""How a person is seen: the cameras of both domains and one shot of one of them."""
+"""The cameras of both domains, and the shots that they take."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Camera:
         noise: sigma of the sensor noise on 0..255.
         pitch: degrees by which the camera looks down.
         light: degrees, from where the light comes (0 right, 90 above).
-        yaws: where people head, in degrees (0 to the camera, 90 to the right, 180 away), with ``shares``.
+        yaws: directions in which people walk, in degrees (0 to the camera, 90 to the right, 180 away).
         shares: probability of each of ``yaws``.
     """
 
@@ -125,17 +125,17 @@ _OCCLUDER_SHARES = (0.72, 0.05, 0.07, 0.05, 0.05, 0.06)
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture to be taken; nothing in it depends on who is in front of the camera.
+    """One picture to be taken; it does not depend on the person in front of the camera.
 
     Attributes:
         domain: ``"A"`` or ``"B"``.
         camera: 0-based number within the domain.
         yaw: degrees, 0 facing the camera, 90 walking to the right, 180 seen from behind.
-        seed: of the pose, the noise and the occluder.
-        place: 0..1, which piece of the scene is behind.
-        zoom: height of an average body as a share of the image height; above 1 the box cuts.
-        shift: how far the body stands off the centre, in shares of width and height.
-        light: brightness factor of the moment.
+        seed: seed of the pose, the noise and the occluder.
+        place: 0..1, which piece of the scene is the background.
+        zoom: height of an average body as a share of the image height; above 1, the box cuts the body.
+        shift: distance of the body from the centre, in shares of width and height.
+        light: brightness factor at this moment.
         occluder: one of ``OCCLUDERS``.
         quality: JPEG quality, 1..100.
     """
@@ -157,13 +157,13 @@ class Shot:
         return CAMERAS[self.domain][self.camera]
 
     def rng(self, stream: int) -> np.random.Generator:
-        """Random numbers of this shot; each use has its own ``stream`` so that none disturbs another."""
+        """Return a random generator of this shot; each use has its own ``stream``, so that uses are independent."""
         return np.random.default_rng([self.seed, stream])
 
 
 @dataclass(frozen=True)
 class Pass:
-    """What the shots of one walk past one camera have in common."""
+    """The properties that all shots of one walk past a camera share."""
 
     domain: str
     camera: int
@@ -184,7 +184,7 @@ def sample_shot(
 ) -> Shot:
     """Take one shot of a walk; a bad box (junk) is far too wide or cuts most of the body.
 
-    ``misalignment`` is a factor of how far a box is off in size and place, and of how many boxes cut the feet.
+    ``misalignment`` scales how far a box is off in size and position, and how many boxes cut the feet.
     """
     loose = rng.random()
     off = 0.09 * misalignment * rng.normal()

@@ -1,4 +1,4 @@
-"""Paints the trunk: the upper clothing with its pattern, and a skirt or the seat of the trousers."""
+"""Paint the trunk: the upper clothing with its pattern, and a skirt or the seat of the trousers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastreid_projects.data.demo.palette import Colour, contrasting
 
 
 def trunk_jobs(f: Figure) -> list[Job]:
-    """Lower clothing around the hips, then the upper clothing."""
+    """Return the jobs for the lower clothing around the hips and the upper clothing."""
     return [(-0.5, lambda: _seat(f) if f.person.has("clothes") else _skirt(f)), (0.0, lambda: _torso(f))]
 
 
@@ -38,7 +38,7 @@ def _skirt(f: Figure) -> None:
 
 
 def _belt(f: Figure, y: float, thick: float) -> np.ndarray:
-    """A band around the body, wider than it, from height ``y`` upwards."""
+    """Return a band around the body, wider than the body, from height ``y`` upwards."""
     return column(f, [(y, 0.4, 0.4), (y + thick, 0.4, 0.4)])
 
 
@@ -85,7 +85,7 @@ def _pattern(f: Figure, torso: int, end: float) -> None:
 
 
 def _upright(f: Figure, angle: float, end: float) -> np.ndarray:
-    """A stripe along the trunk at ``angle`` around it, empty where it is turned away."""
+    """Return a stripe along the trunk at ``angle`` around it; it is empty if turned away from the camera."""
     x, z = 0.1 * f.width * np.sin(angle), 0.075 * f.width * np.cos(angle)
     if f.view.depth(np.array([x, 0.0, z])) < 0.01:
         return np.zeros((3, 2))
@@ -96,7 +96,7 @@ def _upright(f: Figure, angle: float, end: float) -> np.ndarray:
 
 
 def _print(f: Figure, torso: int, trim: Colour) -> None:
-    """A motif on the chest and a broader one on the back; its shape follows the trim's number."""
+    """Paint a motif on the chest and a broader one on the back; its shape depends on the trim's number."""
     d, up = f.person.details, lift(f)
     facing = f.view.front
     if abs(facing) < 0.3:
@@ -115,7 +115,7 @@ def _print(f: Figure, torso: int, trim: Colour) -> None:
 
 
 def _shirt(f: Figure, torso: int, end: float, trim: Colour) -> None:
-    """What an open jacket shows in front."""
+    """Paint the shirt that an open jacket shows in front."""
     up, z = lift(f), 0.08 * f.width
     top, bottom = f.at(0, 0.85 + up, z), f.at(0, end - 0.05 + up, z)
     side = offset(f.px(0.034) * f.view.front, 0)

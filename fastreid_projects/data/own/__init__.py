@@ -1,1 +1,1 @@
-"""Own pictures: what lies in a folder, by its table or by its folders; nothing here needs the host."""
+"""Own pictures: the content of a folder, by its table or by its subfolders. Nothing here needs the host."""

@@ -1,4 +1,4 @@
-"""Attributes of one's own, and the columns of a table that they are made of."""
+"""Own attributes, and the columns of a table that they are made of."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Column:
     """A column of a table that attributes are made of.
 
     Attributes:
-        name: in the table, without regard to capitals.
-        level: ``"identity"``, where all pictures of a person have one value, or ``"image"``.
-        values: what a cell may say, in small letters.
+        name: the column's name in the table; case does not matter.
+        level: ``"identity"`` if all pictures of a person have the same value, else ``"image"``.
+        values: the allowed values of a cell, in lower case.
         first: position of its first attribute in the set.
     """
 
@@ -30,18 +30,18 @@ class Column:
 
     @property
     def key(self) -> str:
-        """The name in small letters, as tables are read."""
+        """The name in lower case, as tables are read."""
         return self.name.lower()
 
     @property
     def places(self) -> slice:
-        """Where its attributes stand in the set: one for two values, else one for each value."""
+        """The positions of its attributes in the set: one for two values, else one for each value."""
         return slice(self.first, self.first + (1 if len(self.values) == 2 else len(self.values)))
 
     def read(self, cell: str) -> tuple[int, ...] | None:
-        """Return the values of its attributes, each 0, 1 or -1 (unknown); None for a cell that it does not know.
+        """Return the values of its attributes, each 0, 1 or -1 (unknown); None for a cell with an unknown value.
 
-        A cell of three or more values may name several of them, joined by ``+``, or ``none`` of them.
+        A cell of a column with three or more values may name several of them, joined by ``+``, or ``none``.
 
         Example:
             >>> top = Column("top", "identity", ("red", "blue", "black"), 0)
@@ -68,13 +68,13 @@ class Column:
 
 @dataclass(frozen=True)
 class OwnAttributes(AttributeSet):
-    """Attributes of one's own.
+    """Own attributes.
 
     Attributes:
-        columns: what they are made of.
+        columns: the columns that they are made of.
         people: the registered dataset whose identities ``attributes.csv`` names; "" for a folder of own pictures.
-        ignored: columns that are not attributes, in small letters.
-        text: of the file.
+        ignored: columns that are not attributes, in lower case.
+        text: the text of the file.
     """
 
     columns: tuple[Column, ...] = ()

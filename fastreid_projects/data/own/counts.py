@@ -1,4 +1,4 @@
-"""How often each attribute of one's own occurs, is unknown, or never changes.
+"""Count how often each own attribute occurs and is unknown, and find those that never change.
 
 | letter | meaning              |
 | ------ | -------------------- |
@@ -21,28 +21,28 @@ _CODES = (1, 0, UNKNOWN)
 
 
 class Counts(NamedTuple):
-    """How many persons and pictures of a part have value 1, value 0, and an unknown one, each int64 (3, M).
+    """Numbers of persons and pictures of a part with value 1, value 0 and an unknown value, each int64 (3, M).
 
     Attributes:
-        persons: one with pictures of both values counts for both, and is unknown where all of its pictures are.
-        pictures: each once.
+        persons: a person with pictures of both values counts for both, and as unknown if all its pictures are.
+        pictures: each picture counts once.
     """
 
     persons: NDArray[np.int64]
     pictures: NDArray[np.int64]
 
     def constant(self, k: int) -> int | None:
-        """Return the value of an attribute that has no other one in the part; None where it has both, or none."""
+        """Return the only value of an attribute in the part; None if it has both values, or is not known."""
         there = [code for code, count in zip(_CODES[:2], self.pictures[:2, k], strict=True) if count]
         return there[0] if len(there) == 1 else None
 
     def known(self, k: int) -> bool:
-        """Return whether an attribute is known of any picture."""
+        """Return whether an attribute is known for any picture."""
         return bool(self.pictures[:2, k].any())
 
 
 def count_attributes(labels: NDArray[np.int8], pids: Sequence[object]) -> Counts:
-    """Count labels (N, M) of 0, 1 or -1, and the persons (N,) that show them."""
+    """Count labels (N, M) of 0, 1 or -1, and the persons (N,) that have them."""
     numbers = np.unique([str(pid) for pid in pids], return_inverse=True)[1].reshape(-1)
     by_person = np.zeros((3, int(numbers.max(initial=-1)) + 1, labels.shape[1]), dtype=bool)
     for place, code in enumerate(_CODES):
@@ -66,14 +66,14 @@ def counts_table(attribute_set: AttributeSet, parts: Mapping[str, Counts]) -> st
 
 
 def counts_remarks(attribute_set: AttributeSet, parts: Mapping[str, Counts]) -> Iterator[str]:
-    """Yield a sentence for each attribute that is known of no picture of a part, or has one value there."""
+    """Yield a sentence for each attribute that is not known for any picture of a part, or has only one value there."""
     for name, part in parts.items():
         if not part.pictures.any():
             continue
         for k, attribute in enumerate(attribute_set.attributes):
             value = part.constant(k)
             if not part.known(k):
-                yield f"the attribute {attribute.name} is known of no picture of {name}"
+                yield f"the attribute {attribute.name} is not known for any picture of {name}"
             elif value is not None:
                 yield (
                     f"the attribute {attribute.name} is '{attribute.values[value]}' wherever it is known in {name}: "

@@ -1,4 +1,4 @@
-"""What is read of a folder of own pictures, and what is left out."""
+"""The pictures that are read from a folder of own pictures, and those that are left out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TABLE = "labels.csv"
 SPLITS = ("train", "query", "gallery")
 NO_CAMERA = "0"
 JUNK = "-1"
-MOST_DIGITS = 9  # of a camera or a person that is a number
+MOST_DIGITS = 9  # digits of a number that is a camera or a person
 Item = tuple[str, Any, Any]
 
 
@@ -21,12 +21,12 @@ class Entry(NamedTuple):
     """One picture.
 
     Attributes:
-        path: of the file.
+        path: path of the file.
         pid: the person, any text.
         camid: the camera, any text.
         split: one of ``SPLITS``.
         where: the row or file, for errors.
-        others: what stands in the table's other columns, by their names in small letters.
+        others: the cells in the table's other columns, by the columns' names in lower case.
     """
 
     path: str
@@ -41,9 +41,9 @@ class Pictures(NamedTuple):
     """A folder of own pictures.
 
     Attributes:
-        entries: what is read.
-        left_out: (why, path) of each file or folder that is not.
-        junk: pictures of the person -1 in query and gallery, which are not read, as in Market-1501.
+        entries: the pictures that are read.
+        left_out: (reason, path) of each file or folder that is not read.
+        junk: number of pictures of the person -1 in query and gallery, which are not read, as in Market-1501.
     """
 
     entries: list[Entry]
@@ -61,10 +61,10 @@ def without_junk(pictures: Pictures) -> Pictures:
 
 
 def check_spelling(entries: Sequence[Entry]) -> None:
-    """See that no person and no camera is written in two ways, as 01 and 1, or 1 and 1.0.
+    """Check that no person and no camera is spelled in two ways, such as 01 and 1, or 1 and 1.0.
 
     Raises:
-        DataError: names both, with their rows or files.
+        DataError: one is; the message names both spellings with their rows or files.
     """
     persons = [(entry.pid, entry.where) for entry in entries]
     cameras = [(entry.camid, entry.where) for entry in entries]
@@ -74,23 +74,23 @@ def check_spelling(entries: Sequence[Entry]) -> None:
             first, there = seen.setdefault(_plain(text), (text, where))
             if first != text:
                 raise DataError(
-                    f"{where} has the {kind} '{text}' and {there} '{first}': write both alike where they are the same, "
-                    "and by other letters where they are not"
+                    f"{where} has the {kind} '{text}' and {there} '{first}': spell both alike if they are the same, "
+                    "and with different letters if they are not"
                 )
 
 
 def _plain(text: str) -> str:
-    """A number without leading zeros and without a fraction of zeros; any other text as it is."""
+    """Return a number without leading zeros and without a fraction of zeros; any other text unchanged."""
     match = re.fullmatch(r"0*(\d+)(?:\.0+)?", text)
     return match[1] if match else text
 
 
 def numbered(entries: Sequence[Entry], name: str) -> dict[str, list[Item]]:
-    """Return items (path, identity, camera) by split, as a host's dataset wants them.
+    """Return items (path, identity, camera) by split, in the form of the host's datasets.
 
     Args:
-        entries: what is read.
-        name: of the dataset; it leads the texts that training identities and cameras are. In tests they are numbers.
+        entries: the pictures.
+        name: name of the dataset, with which training identities and cameras start; in tests, both are numbers.
     """
     people = numbers(entry.pid for entry in entries)
     cameras = numbers(entry.camid for entry in entries)
@@ -105,7 +105,7 @@ def numbered(entries: Sequence[Entry], name: str) -> dict[str, list[Item]]:
 
 
 def numbers(texts: Iterable[str]) -> dict[str, int]:
-    """Return each text's number: its own where all are numbers that fit, else its place in the order."""
+    """Return a number for each text: its own if all texts are small enough numbers, else its position when sorted."""
     names = sorted(set(texts))
     if all(name.isdecimal() and len(name) <= MOST_DIGITS for name in names):
         return {name: int(name) for name in names}
@@ -113,11 +113,11 @@ def numbers(texts: Iterable[str]) -> dict[str, int]:
 
 
 def remarks(pictures: Pictures, folder: str) -> list[str]:
-    """Return a sentence for each kind of files that are left out, and for people of both sides.
+    """Return a sentence for each kind of files that are left out, and for people in both training and test.
 
     Args:
-        pictures: what was read.
-        folder: where; what lies there is named by the rest of its path.
+        pictures: the pictures.
+        folder: their folder; paths are printed relative to it.
     """
     reasons: dict[str, list[str]] = {}
     for why, path in pictures.left_out:
@@ -131,8 +131,8 @@ def remarks(pictures: Pictures, folder: str) -> list[str]:
     if twice:
         said.append(
             f"{len(twice)} {'person' if len(twice) == 1 else 'people'} of the split train "
-            f"{'is' if len(twice) == 1 else 'are'} in query or gallery, too ({_some(twice)}): a model knows "
-            "them, and its scores are too good; give each person to one side"
+            f"{'is' if len(twice) == 1 else 'are'} in query or gallery, too ({_some(twice)}): a model has seen them in "
+            "training, so its scores are too good; put each person on one side only"
         )
     return said
 

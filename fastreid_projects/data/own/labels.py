@@ -1,11 +1,11 @@
-"""Attributes of own pictures: what stands in ``labels.csv`` and ``attributes.csv`` beside an ``attributes.yaml``.
+"""Attributes of own pictures: the values in ``labels.csv`` and ``attributes.csv`` beside an ``attributes.yaml``.
 
 | letter | meaning              |
 | ------ | -------------------- |
 | M      | number of attributes |
 
-``attributes.csv`` has a row for each identity, with the columns ``pid`` and those of ``attributes.yaml``. In a folder
-of own pictures each column stands there or in ``labels.csv``. A cell that is empty, ``?`` or ``-1`` is unknown.
+``attributes.csv`` has a row for each identity, with the column ``pid`` and the columns of ``attributes.yaml``. In a
+folder of own pictures, each column is there or in ``labels.csv``. A cell that is empty, ``?`` or ``-1`` is unknown.
 """
 
 from __future__ import annotations
@@ -29,28 +29,26 @@ Labels = NDArray[np.int8]
 
 
 def folder_words(folder: Path) -> OwnAttributes | None:
-    """Return the attributes of a folder of own pictures, or None where it has no ``attributes.yaml``.
+    """Return the attributes of a folder of own pictures; None if it has no ``attributes.yaml``.
 
     Raises:
-        DataError: see :func:`fastreid_projects.data.own.words.read_words`; or there is an ``attributes.csv`` alone.
+        DataError: see :func:`fastreid_projects.data.own.words.read_words`; or there is only an ``attributes.csv``.
     """
     if (folder / WORDS).is_file():
         return read_words(folder / WORDS)
     if (folder / IDENTITIES).is_file():
-        raise DataError(
-            f"{folder} holds {IDENTITIES}, but no {WORDS}, which says what its columns mean ({HELP})"
-        )
+        raise DataError(f"{folder} holds {IDENTITIES}, but no {WORDS} that describes its columns ({HELP})")
     return None
 
 
 def label_entries(folder: Path, entries: Sequence[Entry], words: OwnAttributes) -> Labels:
     """Return the attributes of own pictures, int8 (len(entries), M) of 0, 1 or -1 (unknown).
 
-    A value of an identity-level attribute holds for all pictures of its person; one row that says it will do.
+    A value of an identity-level attribute applies to all pictures of the person; it is enough to write it in one row.
 
     Raises:
-        DataError: a column that is missing, unknown, or in both tables; a value that ``attributes.yaml`` does not have;
-            two values of one person or picture. The sentence names file and line.
+        DataError: a column is missing, unknown or in both tables, a value is not in ``attributes.yaml``, or a person or
+            picture has two values. The message names file and line.
     """
     names = list(entries[0].others) if entries else []
     persons = read_persons(folder) if (folder / IDENTITIES).is_file() else Table([], [])
@@ -61,7 +59,7 @@ def label_entries(folder: Path, entries: Sequence[Entry], words: OwnAttributes) 
         here, there = column.key in names, column.key in persons.names
         if here and there:
             raise DataError(
-                f"the column '{column.name}' stands in {TABLE} and in {IDENTITIES} of {folder}; remove one of both"
+                f"the column '{column.name}' is in both {TABLE} and {IDENTITIES} of {folder}; remove one of them"
             )
         if not here and not there:
             raise _missing(folder, column, [*names, *persons.names])
@@ -78,14 +76,14 @@ def label_identities(words: OwnAttributes, pids: Iterable[int | str]) -> Labels:
     """Return the attributes of another dataset's identities, from the ``attributes.csv`` beside the words.
 
     Args:
-        words: of that dataset's people.
+        words: the attributes of that dataset's people.
         pids: numbers, or FastReID's training labels such as "market1501_12".
 
     Returns:
-        int8 (number of pids, M); an identity without a row is unknown throughout.
+        int8 (number of pids, M); all values of an identity without a row are unknown.
 
     Raises:
-        DataError: the table does not exist, or as of :func:`label_entries`.
+        DataError: the table does not exist; see also :func:`label_entries`.
     """
     folder = Path(words.name).parent
     persons = read_persons(folder, _number)
@@ -105,32 +103,32 @@ def read_persons(folder: Path, person_of: Callable[[Row], str] = lambda row: row
     """Read an ``attributes.csv``.
 
     Args:
-        folder: where it lies.
-        person_of: what two rows may not have in common.
+        folder: folder of the file.
+        person_of: returns the person of a row; two rows may not have the same one.
 
     Raises:
-        DataError: it does not exist, or a row has no person, or one that has a row already.
+        DataError: the file does not exist, a row has no person, or two rows have the same one.
     """
     table = folder / IDENTITIES
     if not table.is_file():
         raise DataError(
-            f"{table} does not exist: the {WORDS} there needs it beside, with a row for each identity ({HELP})"
+            f"{table} does not exist: the {WORDS} beside it needs it, with a row for each identity ({HELP})"
         )
     found = read_rows(table, (PERSON,), "pid and the attributes")
     seen: dict[str, Row] = {}
     for row in found.rows:
         if not row.cells[PERSON]:
-            raise DataError(f"{row.where}: the column pid is empty; fill it or remove the row")
+            raise DataError(f"{row.where}: the column pid is empty; fill it in, or remove the row")
         first = seen.setdefault(person_of(row), row)
         if first is not row:
             raise DataError(
-                f"{row.where}: '{row.cells[PERSON]}' has {first.where} already; remove one of both"
+                f"{row.where}: '{row.cells[PERSON]}' already has {first.where}; remove one of the rows"
             )
     return Table([name for name in found.names if name != PERSON], found.rows)
 
 
 def _number(row: Row) -> str:
-    """The number of a row's person, without leading zeros."""
+    """Return the number of a row's person, without leading zeros."""
     text = row.cells[PERSON]
     try:
         return str(int(text))
@@ -141,25 +139,25 @@ def _number(row: Row) -> str:
 
 
 def _check_columns(table: Path, names: Iterable[str], words: OwnAttributes) -> None:
-    """See that every column of a table is an attribute, or named as one that is none."""
+    """Check that every column of a table is an attribute, or listed as ignored."""
     known = {column.key for column in words.columns} | set(words.ignored)
     strange = next((name for name in names if name not in known), None)
     if strange is not None:
         raise DataError(
-            f"{table} has the column '{strange}', which {words.name} does not know; describe it there under "
-            f"'attributes', or name it in 'ignored: [{strange}]'"
+            f"{table} has the column '{strange}', which is not in {words.name}; describe it there under "
+            f"'attributes', or list it in 'ignored: [{strange}]'"
         )
 
 
 def _missing(folder: Path, column: Column, names: Sequence[str]) -> DataError:
     return DataError(
         f"{WORDS} describes '{column.name}', but the tables in {folder} have no such column (they have "
-        f"{', '.join(names) or 'no attribute'}); add the column, or take '{column.name}' out of {WORDS}"
+        f"{', '.join(names) or 'no attribute'}); add the column, or remove '{column.name}' from {WORDS}"
     )
 
 
 def _values(column: Column, rows: Iterable[tuple[str, Row]]) -> dict[str, tuple[int, ...]]:
-    """Return the values of a column's attributes by person or picture, without those that are unknown throughout."""
+    """Return the values of a column's attributes by person or picture, without those that are all unknown."""
     found: dict[str, tuple[tuple[int, ...], Row]] = {}
     for key, row in rows:
         cell = row.cells[column.key]
@@ -179,9 +177,9 @@ def _values(column: Column, rows: Iterable[tuple[str, Row]]) -> dict[str, tuple[
 
 def _two_values(column: Column, key: str, rows: tuple[Row, Row]) -> str:
     (here, a), (there, b) = ((row.where, row.cells[column.key]) for row in rows)
-    way_out = "correct one of both"
+    way_out = "correct one of them"
     if column.level == "identity":
         way_out += (
-            f", or write 'level: image' under '{column.name}' in {WORDS} where it changes between pictures"
+            f", or write 'level: image' under '{column.name}' in {WORDS} if it changes between pictures"
         )
     return f"{here}, column {column.name}: '{key}' has '{a}' here and '{b}' in {there}; {way_out}"

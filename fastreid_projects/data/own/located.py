@@ -1,4 +1,4 @@
-"""A YAML file of which every part knows its line, for errors; its texts are as they are written (``no`` stays "no")."""
+"""A YAML file whose parts know their lines, for errors; its texts are kept as written (``no`` stays "no")."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Located(NamedTuple):
     """A part of a YAML file.
 
     Attributes:
-        path: of the file.
-        node: the part.
+        path: path of the file.
+        node: the YAML node of the part.
         where: the file and the line of its key, for errors.
     """
 
@@ -32,16 +32,16 @@ class Located(NamedTuple):
         """Return the values by their keys.
 
         Raises:
-            DataError: it is not a mapping, or a key stands there twice.
+            DataError: it is not a mapping, or has a key twice.
         """
         if not isinstance(self.node, yaml.MappingNode):
-            raise DataError(f"{self.where}: {what} has to be a mapping, of lines such as 'key: value'")
+            raise DataError(f"{self.where}: {what} must be a mapping with lines such as 'key: value'")
         found: dict[str, Located] = {}
         for key, value in self.node.value:
             line = _line(self.path, key)
             name = Located(self.path, key, line).text(f"a key of {what}")
             if name in found:
-                raise DataError(f"{line}: {what} has '{name}' twice; remove one of both")
+                raise DataError(f"{line}: {what} has '{name}' twice; remove one of them")
             found[name] = Located(self.path, value, line)
         return found
 
@@ -52,21 +52,21 @@ class Located(NamedTuple):
             DataError: it is not a list of texts.
         """
         if not isinstance(self.node, yaml.SequenceNode):
-            raise DataError(f"{self.where}: {what} has to be a list, such as [red, blue]")
+            raise DataError(f"{self.where}: {what} must be a list, such as [red, blue]")
         entries = [Located(self.path, entry, _line(self.path, entry)) for entry in self.node.value]
         return [entry.text(f"an entry of {what}") for entry in entries]
 
     def text(self, what: str) -> str:
-        """Return a text, a number or a truth value as it is written.
+        """Return a text, number or truth value as written in the file.
 
         Raises:
             DataError: it is something else, or empty.
         """
         if not isinstance(self.node, yaml.ScalarNode):
-            raise DataError(f"{self.where}: {what} has to be a text")
+            raise DataError(f"{self.where}: {what} must be a text")
         found: str = self.node.value.strip()
         if not found or self.node.tag.endswith(":null"):
-            raise DataError(f"{self.where}: {what} is empty; write it, or remove the line")
+            raise DataError(f"{self.where}: {what} is empty; fill it in, or remove the line")
         return found
 
 
@@ -86,7 +86,7 @@ def read_located(path: Path) -> tuple[str, Located]:
     except yaml.YAMLError as error:
         raise DataError(f"{path}{_place(error)}: {_reason(error)}") from error
     if node is None:
-        raise DataError(f"{path} holds nothing")
+        raise DataError(f"{path} is empty")
     return text, Located(str(path), node, _line(str(path), node))
 
 
@@ -101,6 +101,4 @@ def _place(error: yaml.YAMLError) -> str:
 
 def _reason(error: yaml.YAMLError) -> str:
     problem = " ".join((getattr(error, "problem", None) or str(error)).split())
-    return (
-        f"this is not YAML ({problem}); indent by spaces alone, and put texts that hold ': ' or '#' in quotes"
-    )
+    return f"this is not YAML ({problem}); indent with spaces only, and put texts with ': ' or '#' in quotes"

@@ -8,7 +8,7 @@ NAME = "FolderReID"
 
 
 def own_folder(name: str) -> str | None:
-    """Return the folder that a dataset's name asks for; None where it is the name of another dataset.
+    """Return the folder that a dataset's name stands for; None if it is the name of another dataset.
 
     Example:
         >>> [own_folder(name) for name in ("FolderReID:shop", "/data/shop", "FolderReID", "Market1501")]

@@ -15,7 +15,7 @@ from fastreid_projects.errors import DataError
 COLUMNS = ("path", "pid", "split")
 CAMERA = "camid"
 _SEPARATORS = ",;\t|"
-_EMPTY = ("", "nan")  # other programs write NaN where nothing is
+_EMPTY = ("", "nan")  # other programs write NaN for an empty cell
 
 
 class Row(NamedTuple):
@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
     Attributes:
         where: the file and the line, for errors.
-        cells: what stands in it by the names of the columns, in small letters; without spaces around.
+        cells: the cells by the names of their columns in lower case, without surrounding spaces.
     """
 
     where: str
@@ -34,8 +34,8 @@ class Table(NamedTuple):
     """A table.
 
     Attributes:
-        names: of its columns, in small letters.
-        rows: in order, without blank ones.
+        names: the names of its columns, in lower case.
+        rows: the rows in order, without blank ones.
     """
 
     names: list[str]
@@ -43,15 +43,15 @@ class Table(NamedTuple):
 
 
 def read_rows(table: Path, needed: Sequence[str], example: str) -> Table:
-    """Read a table with commas, semicolons, tabs or bars between its columns.
+    """Read a table whose columns are separated by commas, semicolons, tabs or bars.
 
     Args:
-        table: the file, in UTF-8, or UTF-16 with its mark.
-        needed: columns that it has to have.
-        example: what its first line has to name, for the sentence.
+        table: the file, in UTF-8, or in UTF-16 with a byte order mark.
+        needed: the required columns.
+        example: the columns that its first line has to name, for the error message.
 
     Raises:
-        DataError: it cannot be read, lacks a column, names one twice, or a row has more cells than there are columns.
+        DataError: it cannot be read, lacks a column, has one twice, or a row has more cells than there are columns.
     """
     try:
         with table.open(encoding=_encoding(table), newline="") as file:
@@ -66,7 +66,7 @@ def read_rows(table: Path, needed: Sequence[str], example: str) -> Table:
             return Table([name for name in names if name], found)
     except (UnicodeError, csv.Error) as error:
         raise DataError(
-            f"{table} cannot be read as a table in UTF-8 (or UTF-16 with its mark): {error}; save it as 'CSV UTF-8'"
+            f"{table} cannot be read as a table in UTF-8 (or UTF-16 with a BOM): {error}; save it as 'CSV UTF-8'"
         ) from error
 
 
@@ -86,19 +86,19 @@ def _row(where: str, row: dict[Any, Any]) -> Row:
     beyond = [cell for cell in row.pop(None, []) if cell.strip()]
     if beyond:
         raise DataError(
-            f"{where}: there are more cells than columns, the last is '{beyond[-1].strip()}'; put a text that holds "
-            "the separator in quotes"
+            f"{where}: there are more cells than columns, the last one is '{beyond[-1].strip()}'; put a text that "
+            "contains the separator in quotes"
         )
     return Row(where, {name: (cell or "").strip() for name, cell in row.items() if name})
 
 
 def read_table(table: Path) -> Pictures:
-    """Read a table with the columns ``path, pid, camid, split``; what stands in others is kept as text.
+    """Read a table with the columns ``path, pid, camid, split``; the cells of other columns are kept as text.
 
-    Columns are separated by commas, semicolons, tabs or bars. Without the column ``camid`` no camera is known.
+    Columns are separated by commas, semicolons, tabs or bars. Without the column ``camid``, no camera is known.
 
     Raises:
-        DataError: a row that cannot be used, with its line.
+        DataError: a row cannot be used; the message names its line.
     """
     rows = read_rows(table, COLUMNS, "path, pid, camid, split").rows
     return Pictures(list(_entries(table, rows)), [])
@@ -120,8 +120,8 @@ def _entries(table: Path, rows: Iterable[Row]) -> Iterator[Entry]:
             same and splits | {entry.split} == {"query", "gallery"} and entry.split not in splits
         ):
             raise DataError(
-                f"{entry.where}: the picture {entry.path} stands in {first.where} already; remove one of both (only as "
-                "query and gallery, of one person and camera, may it stand twice)"
+                f"{entry.where}: the picture {entry.path} is already in {first.where}; remove one of the rows (only "
+                "as query and gallery, with the same person and camera, may a picture be there twice)"
             )
         splits.add(entry.split)
         yield entry
@@ -133,10 +133,10 @@ def _entry(table: Path, row: Row) -> Entry:
     values = {CAMERA: NO_CAMERA, **{name: cells[name] for name in columns}}
     for name, value in values.items():
         if value.lower() in _EMPTY:
-            raise DataError(f"{where}: the column {name} is empty; fill it or remove the row")
+            raise DataError(f"{where}: the column {name} is empty; fill it in, or remove the row")
     split = values["split"].lower()
     if split not in SPLITS:
-        raise DataError(f"{where}: the split '{values['split']}' is none of {', '.join(SPLITS)}")
+        raise DataError(f"{where}: the split '{values['split']}' is not one of {', '.join(SPLITS)}")
     path = _path(table, values["path"])
     if not os.path.isfile(path):
         raise DataError(f"{where}: the picture {path} does not exist; correct the path or remove the row")
@@ -145,7 +145,7 @@ def _entry(table: Path, row: Row) -> Entry:
 
 
 def _path(table: Path, text: str) -> str:
-    """The picture's path; backslashes separate folders where no file has them in its name."""
+    """Return the picture's path; backslashes separate folders unless a file has them in its name."""
     path = os.path.normpath(os.path.join(table.parent, os.path.expanduser(text)))
     if "\\" in text and not os.path.isfile(path):
         return os.path.normpath(os.path.join(table.parent, text.replace("\\", "/")))

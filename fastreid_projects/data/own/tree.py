@@ -1,4 +1,4 @@
-"""Own pictures in folders: ``train``, ``query`` and ``gallery``, a folder for each person in them."""
+"""Own pictures in the folders ``train``, ``query`` and ``gallery``, with a subfolder for each person."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NO_SPLIT = f"in none of the folders {', '.join(SPLITS)}"
 
 
 def read_folders(folder: Path) -> Pictures:
-    """Read all pictures below ``train``, ``query`` and ``gallery``, however deep; nothing is left out unsaid.
+    """Read all pictures below ``train``, ``query`` and ``gallery``, at any depth, and list everything left out.
 
-    The person is the folder in the split's, the camera is said by the file's name or by a folder below the person's.
+    The folder in the split's folder names the person; the file or a folder below the person's names the camera.
 
     Raises:
-        DataError: some names say a camera and others do not.
+        DataError: some names contain a camera and others do not.
     """
     entries: list[tuple[Entry, str | None]] = []
     left_out: list[tuple[str, str]] = []
@@ -45,9 +45,9 @@ def read_folders(folder: Path) -> Pictures:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, ...]]:
-    """Yield the parts of every file's path below a folder, sorted, without hidden ones; a split comes first.
+    """Yield the parts of the path of every file below a folder, sorted, without hidden files; the split comes first.
 
-    A file right in the folder has "" for its split.
+    The split of a file directly in the folder is "".
     """
     for here, names in visible_files(folder):
         parts = Path(here).relative_to(folder).parts
@@ -57,13 +57,13 @@ def _files(folder: Path) -> Iterator[tuple[str, ...]]:
 
 
 def _with_cameras(entries: list[tuple[Entry, str | None]]) -> list[Entry]:
-    """The entries with their cameras: all have one, or none."""
+    """Return the entries with their cameras; either all have one, or none."""
     without = [entry for entry, camera in entries if camera is None]
     if len(without) == len(entries):
         return without
     if without:
         raise DataError(
-            f"{without[0].path} does not say its camera, as {len(entries) - len(without)} of {len(entries)} pictures "
-            f"do (by c1, cam1 or camera_1 in their names, or by a folder): let all say it or none, or use {TABLE}"
+            f"{without[0].path} does not name its camera, but {len(entries) - len(without)} of {len(entries)} pictures "
+            f"do (c1, cam1 or camera_1 in their names or a folder's): name it for all or for none, or use {TABLE}"
         )
     return [entry._replace(camid=camera or NO_CAMERA) for entry, camera in entries]

@@ -1,20 +1,20 @@
-"""The words of attributes of one's own, ``attributes.yaml``: what the columns of a table say, and how people say it.
+"""The file of own attributes, ``attributes.yaml``: the values in the columns of a table, and the words for them.
 
 ::
 
     attributes:
-      backpack:                   # a column of the table that says yes or no: one attribute
+      backpack:                   # a column of the table with yes or no: one attribute
         phrase: backpack          # "backpack" and "no backpack" in reports
         group: bags
-      sleeves:                    # one of two values: one attribute
+      sleeves:                    # two values: one attribute
         phrase: sleeves
         values: {long: long sleeves, short: short sleeves}
       top:                        # three values or more: an attribute for each
         phrase: top
         values: [red, blue, black]  # "red top", "blue top", "black top"
-        level: image              # each picture has its own; identity, the default: a person has one
+        level: image              # each picture has its own value; with the default, identity, each person has one
     ignored: [note]               # columns that are not attributes
-    people: Market1501            # whose identities attributes.csv names, where that is not a FolderReID
+    people: Market1501            # the dataset whose identities attributes.csv names, if it is not a FolderReID
 """
 
 from __future__ import annotations
@@ -40,15 +40,13 @@ def read_words(path: str | Path) -> OwnAttributes:
     """Read an ``attributes.yaml``; see the module.
 
     Raises:
-        DataError: anything that cannot be used, with its line.
+        DataError: something cannot be used; the message names its line.
     """
     text, root = read_located(Path(path))
     parts = root.mapping("the file")
     _check_keys(parts, _KEYS, "the file")
     if "attributes" not in parts:
-        raise DataError(
-            f"{path} has no 'attributes': write there what the columns of the table mean ({HELP})"
-        )
+        raise DataError(f"{path} has no 'attributes': describe the columns of the table there ({HELP})")
     columns: list[Column] = []
     attributes: list[Attribute] = []
     for name, entry in parts["attributes"].mapping("attributes").items():
@@ -57,7 +55,9 @@ def read_words(path: str | Path) -> OwnAttributes:
         columns.append(column)
         attributes += made
     if len(attributes) < 2:
-        raise DataError(f"{path} makes {len(attributes)} attribute; distances are split into two or more")
+        raise DataError(
+            f"{path} makes {len(attributes)} attribute, but distances are split into two or more; add one"
+        )
     ignored = parts["ignored"].texts("ignored") if "ignored" in parts else []
     people = parts["people"].text("people") if "people" in parts else ""
     return OwnAttributes(
@@ -81,13 +81,13 @@ def _check_keys(parts: dict[str, Located], known: Sequence[str], what: str) -> N
 def _read_column(name: str, entry: Located, first: int) -> tuple[Column, list[Attribute]]:
     """Read an entry of ``attributes``: the column, and the attributes that are made of it."""
     if name.lower() in _RESERVED:
-        raise DataError(f"{entry.where}: no attribute can be called '{name}'; it is a column of every table")
+        raise DataError(
+            f"{entry.where}: no attribute can be called '{name}', a column of every table; give it another name"
+        )
     parts = entry.mapping(name)
     _check_keys(parts, _KEYS_OF_ONE, name)
     if "phrase" not in parts:
-        raise DataError(
-            f"{entry.where}: '{name}' has no phrase; say what it is about, such as 'phrase: {name}'"
-        )
+        raise DataError(f"{entry.where}: '{name}' has no phrase; add words for it, such as 'phrase: {name}'")
     phrase = parts["phrase"].text(f"the phrase of '{name}'")
     group = parts["group"].text(f"the group of '{name}'") if "group" in parts else ""
     level = parts["level"].text(f"the level of '{name}'") if "level" in parts else LEVELS[0]
@@ -115,7 +115,7 @@ def _read_column(name: str, entry: Located, first: int) -> tuple[Column, list[At
 
 
 def _read_values(name: str, phrase: str, part: Located) -> dict[str, str]:
-    """Return the phrase of each value, the values in small letters."""
+    """Return the phrase of each value, by the values in lower case."""
     what = f"the values of '{name}'"
     if part.is_list:
         texts = part.texts(what)
@@ -131,14 +131,14 @@ def _read_values(name: str, phrase: str, part: Located) -> dict[str, str]:
     for value, words in found:
         small = value.lower()
         if small in phrases or words in phrases.values():
-            raise DataError(f"{part.where}: {what} have '{value}' or its phrase twice; remove one of both")
+            raise DataError(f"{part.where}: {what} contain '{value}' or its phrase twice; remove one of them")
         if small in UNKNOWN_CELLS:
             raise DataError(
                 f"{part.where}: '{value}' of '{name}' means unknown in a table; give it another name"
             )
         phrases[small] = words
     if len(phrases) < 2:
-        raise DataError(f"{part.where}: {what} have to be two or more")
+        raise DataError(f"{part.where}: {what} have to be at least two")
     if set(phrases) == set(NO_YES):
         phrases = {value: phrases[value] for value in NO_YES}
     return phrases
@@ -154,7 +154,7 @@ def _pair(words: Iterable[str]) -> tuple[str, str]:
 
 
 def _plain(name: str) -> str:
-    """A name for keys and file names: without spaces, points and slashes."""
+    """Return a name for keys and file names: without spaces, points and slashes."""
     return re.sub(r"[^\w-]+", "_", name)
 
 
@@ -165,13 +165,13 @@ def _check_new(
     made: Sequence[Attribute],
     attributes: Sequence[Attribute],
 ) -> None:
-    """See that neither a column nor an attribute made of it has the name of another."""
+    """Check that neither a column nor an attribute made of it has a name that is already taken."""
     if column.key in {other.key for other in columns}:
-        raise DataError(f"{entry.where}: '{column.name}' stands in attributes twice; remove one of both")
+        raise DataError(f"{entry.where}: 'attributes' contains '{column.name}' twice; remove one of them")
     known = {attribute.name for attribute in attributes}
     for number, attribute in enumerate(made):
         if attribute.name in known | {other.name for other in made[:number]}:
             raise DataError(
-                f"{entry.where}: '{column.name}' makes the attribute '{attribute.name}', of which there is one "
-                "already; give it or its value another name"
+                f"{entry.where}: '{column.name}' makes the attribute '{attribute.name}', which already exists; give it "
+                "or its value another name"
             )

@@ -19,7 +19,7 @@ class CommDataset(_HostCommDataset):  # type: ignore[misc, valid-type]
     """
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The host's item; transforms that read files themselves do so."""
+        """Return the host's item; transforms that read files themselves do so."""
         if not isinstance(self.transform, ReadsFiles):
             item: dict[str, Any] = super().__getitem__(index)
             return item

@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def patch_softmax() -> None:
-    """Replace ``forward`` of CosSoftmax, ArcSoftmax and CircleSoftmax; their subclasses keep an own one."""
+    """Replace ``forward`` of CosSoftmax, ArcSoftmax and CircleSoftmax; subclasses keep their own."""
     any_softmax.CosSoftmax.forward = cosine_logits
     any_softmax.ArcSoftmax.forward = arc_logits
     any_softmax.CircleSoftmax.forward = circle_logits

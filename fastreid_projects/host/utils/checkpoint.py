@@ -81,8 +81,8 @@ def _get_checkpoint_file(self: Any) -> str:
         name = ""
     if not name or not name.isprintable():
         raise WeightsError(
-            f"{path} is damaged, it does not name a checkpoint: write the name of one of the .pth files beside it "
-            "there, or start again without --resume."
+            f"{path} is damaged and does not name a checkpoint: write the name of one of the .pth files beside it "
+            "into it, or start again without --resume."
         )
     return os.path.join(self.save_dir, name)
 

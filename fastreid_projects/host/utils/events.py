@@ -1,4 +1,4 @@
-"""Patches of utils/events.py: no value on a GPU is waited for, and short runs and last evaluations are written."""
+"""Patches of utils/events.py: steps do not wait for a GPU, and short runs and last evaluations are written."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ class Waiting(NamedTuple):
     """A number of a step that is on a GPU.
 
     Attributes:
-        name: with its prefix.
+        name: its name with the prefix.
         value: a scalar.
-        iteration: of the training.
+        iteration: the iteration that it belongs to.
         smoothed: whether writers smooth it.
     """
 
@@ -84,7 +84,7 @@ class Waiting(NamedTuple):
 
 @functools.wraps(_host_put_scalar)
 def put_scalar(self: Any, name: str, value: Any, smoothing_hint: bool = True) -> None:
-    """Keep a number of a GPU as it is until someone reads it; events.py:304 waits for it amid the step."""
+    """Keep a number on the GPU until it is read; events.py:304 waits for it in the middle of the step."""
     if not isinstance(value, Tensor) or not is_far(value):
         _host_put_scalar(self, name, value, smoothing_hint)
         return
@@ -94,18 +94,18 @@ def put_scalar(self: Any, name: str, value: Any, smoothing_hint: bool = True) ->
 
 
 def is_far(value: Tensor) -> bool:
-    """Return whether its number has to be waited for."""
+    """Return whether reading the value has to wait for a GPU."""
     return value.is_cuda
 
 
 def take_waiting(storage: Any) -> list[Waiting]:
-    """Return the numbers that are waited for; whoever takes them gives them to :func:`put_numbers`."""
+    """Take the numbers that are still on a GPU out of the storage; the caller passes them to :func:`put_numbers`."""
     taken: list[Waiting] = vars(storage).pop("_waiting", [])
     return taken
 
 
 def put_numbers(storage: Any, waiting: Sequence[Waiting], numbers: Sequence[float]) -> None:
-    """Write numbers that have come, each to the iteration that it is of."""
+    """Write numbers that have arrived from the GPU, each to its iteration."""
     place = storage._iter, storage._current_prefix
     try:
         storage._current_prefix = ""

@@ -1,1 +1,1 @@
-"""Backbones beside FastReID's own."""
+"""Backbones in addition to FastReID's own."""

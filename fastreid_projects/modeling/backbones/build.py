@@ -1,4 +1,4 @@
-"""``MODEL.BACKBONE.NAME build_timm_backbone``: any image model of timm that has a map, by its name in ``DEPTH``."""
+"""``MODEL.BACKBONE.NAME build_timm_backbone``: any image model of timm with a feature map, named by ``DEPTH``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastreid_projects.modeling.pooling import ClassTokenPooling, other_channels
 
 logger = logging.getLogger("fastreid.projects.backbones")
 
-# With the host's default of STRIDE_SIZE the patches lie side by side, whatever their size.
+# With the host's default of STRIDE_SIZE, patches do not overlap, whatever their size.
 _HOSTS_STRIDE = (16, 16)
 _ONE_CELL = ("Identity", "Flatten")
 
@@ -38,7 +38,7 @@ def build_timm_backbone(cfg: Any) -> Any:
     check_name(name)
     if pool in _ONE_CELL:
         raise ConfigError(
-            f"MODEL.HEADS.POOL_LAYER {pool} would take the first cell of the map of build_timm_backbone alone: use "
+            f"MODEL.HEADS.POOL_LAYER {pool} would use only the first cell of the map of build_timm_backbone: use "
             "GlobalAvgPool, or ClassTokenPooling for a vision transformer"
         )
     if is_vision_transformer(name) and backbone.LAST_STRIDE != 1:
@@ -73,7 +73,7 @@ def _options(cfg: Any) -> Options:
 
 
 def _image_size(cfg: Any, name: str) -> tuple[int, int]:
-    """The one size of images of training and test."""
+    """Return the image size, which has to be the same in training and test."""
     crop = cfg.INPUT.CROP
     key, train = (
         ("INPUT.CROP.SIZE", crop.SIZE) if crop.ENABLED else ("INPUT.SIZE_TRAIN", cfg.INPUT.SIZE_TRAIN)
@@ -81,21 +81,21 @@ def _image_size(cfg: Any, name: str) -> tuple[int, int]:
     test = cfg.INPUT.SIZE_TEST
     if len(test) != 2 or min(test) <= 0 or list(train) != list(test):
         raise ConfigError(
-            f"{key} {list(train)} and INPUT.SIZE_TEST {list(test)} have to be one size [height, width]: {name} of timm "
-            "is a transformer, which is built for one"
+            f"{key} {list(train)} and INPUT.SIZE_TEST {list(test)} have to be the same size [height, width]: {name} of "
+            "timm is a transformer, which is built for one size"
         )
     return test[0], test[1]
 
 
 def say_pixels(cfg: Any, name: str) -> None:
-    """Log how images are normalised, and warn where the weights of timm know it otherwise."""
+    """Log how images are normalised, and warn if timm's weights were trained with another normalisation."""
     wanted, mean, std = pixels_of(name), list(cfg.MODEL.PIXEL_MEAN), list(cfg.MODEL.PIXEL_STD)
     given = f"MODEL.PIXEL_MEAN {_numbers(mean)} and PIXEL_STD {_numbers(std)}"
     if wanted is None or _near(wanted.mean + wanted.std, mean + std):
-        logger.info("%s of timm: images are normalised by %s, as its weights expect", name, given)
+        logger.info("%s of timm: images are normalised with %s, as its weights expect", name, given)
         return
     logger.warning(
-        "%s of timm: images are normalised by %s, but its weights were trained with %s and %s",
+        "%s of timm: images are normalised with %s, but its weights were trained with %s and %s",
         name,
         given,
         _numbers(wanted.mean),

@@ -1,14 +1,14 @@
-"""Models of timm as backbones: normalised images -> one feature map (N, C, h, w), by timm's own names of the layers.
+"""Models of timm as backbones: normalised images -> one feature map (N, C, h, w), with timm's names of the layers.
 
 | letter | meaning                                                    |
 | ------ | ---------------------------------------------------------- |
 | N      | images                                                     |
 | C      | channels of the map, ``MODEL.BACKBONE.FEAT_DIM``           |
-| h, w   | size of the map; patches along an image's sides            |
+| h, w   | size of the map: number of patches along an image's sides  |
 | T      | tokens: class token and registers, then h x w patches      |
 
-A model becomes an instance of one of these and stays one of timm's class, so that its layers keep their names, which
-ResNets share with torchvision's and FastReID's.
+A model becomes an instance of one of these classes and remains one of timm's class, so that its layers keep their
+names, which for ResNets are those of torchvision and FastReID.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ State = dict[str, Tensor]
 
 
 class TimmBackbone(nn.Module):
-    """What all have; the attributes are set where the model is built.
+    """The base of all backbones of timm; the attributes are set when the model is built.
 
     Attributes:
-        convert: timm's own conversion of a weights file to the model's names and size; None where it has none.
+        convert: timm's own conversion of a weights file to the model's names and size; None if it has none.
     """
 
     convert: Callable[[State, nn.Module], State] | None
@@ -37,41 +37,41 @@ class TimmBackbone(nn.Module):
     group_matcher: Callable[..., Any]
 
     def fit_weights(self, state: State) -> State:
-        """Bring a file's weights to the model's names, and embeddings of positions to its size of images."""
+        """Convert a file's weights to the model's names, and position embeddings to its image size."""
         return state if self.convert is None else dict(self.convert(state, self))
 
     def layer_numbers(self) -> dict[str, int]:
-        """Return how deep each parameter lies, as timm counts: 0 of the stem, the highest of what comes last."""
+        """Return the depth of each parameter as timm counts it: 0 for the stem, the highest for the last layer."""
         helpers = importlib.import_module("timm.models")
         return dict(helpers.group_parameters(self, self.group_matcher(coarse=False), reverse=True))
 
 
 class MapBackbone(TimmBackbone):
-    """A model that ends with a map: convolutional networks and hierarchical transformers.
+    """A model whose output is a map: convolutional networks and hierarchical transformers.
 
     Attributes:
-        channels_last: its layers give (N, h, w, C), as Swin's.
+        channels_last: whether its layers return (N, h, w, C), as in Swin.
     """
 
     channels_last: bool
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised images (N, 3, H, W) -> (N, C, h, w)."""
+        """Return the map (N, C, h, w) of normalised images (N, 3, H, W)."""
         maps = self.forward_features(x)
         return maps.permute(0, 3, 1, 2) if self.channels_last else maps
 
 
 class StagedBackbone(MapBackbone):
-    """A model that can be cut into five stages, as AMD needs them.
+    """A model that can be cut into five stages, as AMD needs.
 
     Attributes:
-        groups: dotted names of the modules of each stage, in the order in which they are passed.
+        groups: dotted names of the modules of each stage, in the order of their calls.
     """
 
     groups: Sequence[Sequence[str]]
 
     def five_stages(self) -> list[nn.Module] | None:
-        """Five modules that, one after the other, do what the backbone does; they share its parameters."""
+        """Return five modules that compute the backbone one after the other and share its parameters."""
         stages = [nn.Sequential(*map(self.get_submodule, names)) for names in self.groups]
         if not self.channels_last:
             return list(stages)
@@ -79,11 +79,11 @@ class StagedBackbone(MapBackbone):
 
 
 class ChannelsLast(nn.Module):
-    """A stage of a model with maps (N, h, w, C) between its layers, as one from (N, C, h, w) to (N, C, h, w).
+    """A stage with maps (N, h, w, C) between its layers, wrapped so that its input and output are (N, C, h, w).
 
     Args:
         stage: the layers.
-        of_images: it takes images (N, 3, H, W) as they are.
+        of_images: whether the input is images (N, 3, H, W), which are not permuted.
     """
 
     def __init__(self, stage: nn.Module, *, of_images: bool) -> None:
@@ -91,15 +91,15 @@ class ChannelsLast(nn.Module):
         self.stage, self.of_images = stage, of_images
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, h, w) -> (N, C, h, w)."""
+        """Apply the stage: (N, C, h, w) -> (N, C, h, w)."""
         return self.stage(x if self.of_images else x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class PatchBackbone(TimmBackbone):
-    """A vision transformer: its patches after the last norm as a map, or its class token as a map of one cell.
+    """A vision transformer that returns its patches after the last norm as a map, or its class token as a 1x1 map.
 
     Attributes:
-        class_token: give the class token.
+        class_token: whether to return the class token.
         grid: h, w.
     """
 
@@ -109,10 +109,10 @@ class PatchBackbone(TimmBackbone):
     fc_norm: nn.Module
 
     def fit_weights(self, state: State) -> State:
-        """Resample positions of images of other proportions than a square's, which timm takes all files for.
+        """Resample the position embeddings of images that are not square; timm assumes that all files are for squares.
 
         Raises:
-            WeightsError: they are of images of other proportions than this model's.
+            WeightsError: the file is for images of other proportions than this model's.
         """
         own, found = getattr(self, "pos_embed", None), state.get("pos_embed")
         if own is not None and found is not None and found.shape != own.shape:
@@ -124,9 +124,9 @@ class PatchBackbone(TimmBackbone):
         return super().fit_weights(state)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised images (N, 3, H, W) of the size it was built for -> (N, C, h, w), or (N, C, 1, 1)."""
+        """Return (N, C, h, w) or (N, C, 1, 1) of normalised images (N, 3, H, W), which must have the built size."""
         tokens = self.forward_features(x)
-        if hasattr(self, "fc_norm"):  # the last norm of models that timm pools before it, else the identity
+        if hasattr(self, "fc_norm"):  # the last norm if timm pools before it, else the identity
             tokens = self.fc_norm(tokens)
         if self.class_token:
             return tokens[:, 0, :, None, None]
@@ -135,13 +135,13 @@ class PatchBackbone(TimmBackbone):
         return patches.transpose(1, 2).unflatten(2, (height, width))
 
     def map_layers(self) -> dict[str, nn.Module]:
-        """The layer that the patches still pass on the way to the feature."""
+        """Return the last layer in which patches contribute to the feature."""
         blocks: Any = self.blocks
         return {"patches": blocks[-1].norm1 if self.class_token else self}
 
 
 def _old_grid(patches: int, grid: tuple[int, int]) -> tuple[int, int]:
-    """The grid of a file's positions: a square, else in the proportions of the model's."""
+    """Return the grid of a file's positions: a square, or else one with the proportions of the model's grid."""
     for height in (math.isqrt(patches), round(math.sqrt(patches * grid[0] / grid[1]))):
         if (
             height
@@ -150,18 +150,18 @@ def _old_grid(patches: int, grid: tuple[int, int]) -> tuple[int, int]:
         ):
             return height, patches // height
     raise WeightsError(
-        f"MODEL.BACKBONE.PRETRAIN_PATH: its {patches} positions are neither a square nor of the proportions of this "
-        f"model's {grid[0]} x {grid[1]} patches: give weights of another size of images"
+        f"MODEL.BACKBONE.PRETRAIN_PATH: its {patches} positions form neither a square nor a grid with the proportions "
+        f"of this model's {grid[0]} x {grid[1]} patches: use weights for another image size"
     )
 
 
 def derive(model: nn.Module, kind: type[TimmBackbone], **attributes: Any) -> Any:
-    """Make a model of timm one of the classes above, in place.
+    """Turn a model of timm into an instance of one of the classes above, in place.
 
     Args:
-        model: as timm builds it.
-        kind: which of them.
-        **attributes: what its docstring names.
+        model: the model that timm built.
+        kind: the class.
+        **attributes: the attributes in the docstring of the class.
 
     Returns:
         The same model.

@@ -1,4 +1,4 @@
-"""What a model of timm passes on the way to its map: its stages, and the head that it does not pass."""
+"""Find the modules that a model of timm calls to compute its map: its stages, and the unused head."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _STAGES = 5
 
 
 class Trace(NamedTuple):
-    """What became of an image.
+    """The record of one forward pass.
 
     Attributes:
-        maps: what the model gives before its head, with its graph.
-        passed: dotted names of the modules that were called, in this order.
+        maps: the model's output before its head, with its graph.
+        passed: dotted names of the called modules, in order.
     """
 
     maps: Tensor
@@ -26,7 +26,7 @@ class Trace(NamedTuple):
 
 
 def trace(model: Any, size: tuple[int, int]) -> Trace:
-    """Send a grey image of (height, width) through a model of timm up to its head."""
+    """Apply a model of timm, without its head, to a grey image of (height, width)."""
     passed: list[str] = []
     handles = [
         module.register_forward_pre_hook(lambda module, inputs, name=name: passed.append(name))
@@ -42,9 +42,9 @@ def trace(model: Any, size: tuple[int, int]) -> Trace:
 
 
 def remove_head(model: nn.Module, maps: Tensor) -> None:
-    """Replace the children whose weights the maps do not depend on, in place.
+    """Replace the children whose weights do not affect the maps, in place.
 
-    ``fc_norm`` stays: it is the last norm of transformers that timm pools before it.
+    ``fc_norm`` is kept: it is the last norm of transformers that pool before it.
     """
     named = list(model.named_parameters())
     gradients = torch.autograd.grad(maps.sum(), [weight for _, weight in named], allow_unused=True)
@@ -56,13 +56,13 @@ def remove_head(model: nn.Module, maps: Tensor) -> None:
 
 
 def find_groups(model: Any, passed: Sequence[str], size: tuple[int, int]) -> list[list[str]] | None:
-    """Return the names of the modules that make up each of five stages.
+    """Return the names of the modules in each of five stages.
 
-    They end where timm's ``feature_info`` says; where it names four, what comes before is the first. Modules without
-    weights that follow, such as the pooling of a ResNet's stem, belong to the stage before.
+    Stages end where timm's ``feature_info`` says; if it names four, all that comes before them is the first stage.
+    Modules without weights that follow a stage, such as the pooling of a ResNet's stem, belong to it.
 
     Returns:
-        None where the modules, one after the other, do not do what the model does.
+        None if the modules, called one after the other, do not compute the model.
     """
     ends = [info["module"] for info in model.feature_info]
     opened = {end.rpartition(".")[0] for end in ends} - {""}
@@ -78,7 +78,7 @@ def find_groups(model: Any, passed: Sequence[str], size: tuple[int, int]) -> lis
 
 
 def _end(model: nn.Module, units: Sequence[str], end: str) -> int:
-    """The place behind a module, and behind those without weights that follow it."""
+    """Return the position after a module and the modules without weights that follow it."""
     place = units.index(end) + 1
     while place < len(units) and next(model.get_submodule(units[place]).parameters(), None) is None:
         place += 1

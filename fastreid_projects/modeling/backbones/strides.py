@@ -1,4 +1,4 @@
-"""Keeping the resolution of stages: strides of 2 become 1, without dilation (``LAST_STRIDE 1``)."""
+"""Keep the resolution of stages: strides of 2 become 1, without dilation (``LAST_STRIDE 1``)."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ _POOLS = (nn.AvgPool2d, nn.MaxPool2d)
 
 
 class PaddedConv2d(nn.Conv2d):
-    """A convolution with an even kernel that keeps the size of its map: zeros below and at the right."""
+    """A convolution with an even kernel that keeps the size of its map by padding below and on the right."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, h, w) -> (N, C', h, w)."""
+        """Convolve the padded map: (N, C, h, w) -> (N, C', h, w)."""
         height, width = (kernel - 1 for kernel in self.kernel_size)
         return super().forward(F.pad(x, (0, width, 0, height)))
 
 
 def unstride(model: nn.Module, before: str) -> None:
-    """Take the strides from all that lies behind a module, in place.
+    """Remove the strides of all modules after a module, in place.
 
     Args:
-        model: whose modules are in the order in which they are passed.
+        model: the model, whose modules are in the order of their calls.
         before: dotted name of the last module that keeps its stride.
     """
     keep_resolution(_behind(model, before))
 
 
 def keep_resolution(modules: Iterable[nn.Module]) -> None:
-    """Take the strides from convolutions and poolings, in place; weights stay what they are.
+    """Remove the strides of convolutions and poolings, in place, without changing weights.
 
-    A convolution with an odd kernel keeps its padding; one with an even kernel, as ConvNeXt's, is padded by a row below
-    and a column at the right. A pooling of a shortcut, as ResNet-D's, is left out, as timm does where it has no stride.
+    A convolution with an odd kernel keeps its padding; one with an even kernel, as in ConvNeXt, is padded by a row
+    below and a column on the right. The pooling of a shortcut, as in ResNet-D, is removed, as timm does without stride.
 
     Args:
-        modules: those that hold poolings, and the convolutions.
+        modules: the convolutions, and the modules that contain poolings.
     """
     for parent in list(modules):
         for name, child in parent.named_children():

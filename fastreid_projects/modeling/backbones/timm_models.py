@@ -1,4 +1,4 @@
-"""Building a model of timm as a backbone: its size of images, its last stride, its layers without those of its head."""
+"""Build a model of timm as a backbone: its image size, its last stride, and its layers without the head."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from fastreid_projects.modeling.backbones.stages import find_groups, remove_head
 from fastreid_projects.modeling.backbones.strides import unstride
 from fastreid_projects.modeling.backbones.timm_names import check_name, require_timm
 
-_FREE_SIZE = (128, 64)  # of the image that a model without a fixed size is tried on
-# What not every model asks for: its size is free, or never checked.
+_FREE_SIZE = (128, 64)  # size of the image to test a model without a fixed size
+# Arguments that not every model has, as its size is free or never checked.
 _IF_KNOWN = ("img_size", "dynamic_img_size", "strict_img_size")
 _WAY_OUT = (
     "give a local file as MODEL.BACKBONE.PRETRAIN_PATH, or start from random weights with "
@@ -29,15 +29,15 @@ _WAY_OUT = (
 
 
 class Options(NamedTuple):
-    """How a model is built.
+    """The options of a model.
 
     Attributes:
-        size: height and width of the images, which transformers are built for.
-        last_stride: 1 keeps the resolution of the last stage; a vision transformer has none.
-        patch_stride: between the patches of a vision transformer, which overlap where it is less than their size; None
+        size: height and width of the images, for which transformers are built.
+        last_stride: 1 keeps the resolution of the last stage; not for vision transformers.
+        patch_stride: distance of a vision transformer's patches, which overlap if it is smaller than their size; None
             for their size.
-        class_token: of a vision transformer the class token instead of its patches.
-        dropout: timm's name of a rate (``drop_path_rate``) -> rate, of transformers.
+        class_token: whether a vision transformer returns its class token instead of its patches.
+        dropout: timm's name of a rate (``drop_path_rate``) -> rate, for transformers.
     """
 
     size: tuple[int, int]
@@ -51,15 +51,15 @@ def build_model(name: str, options: Options, *, pretrained: bool = False) -> Any
     """Build a model of timm as a backbone.
 
     Args:
-        name: timm's, e.g. ``"resnet50.a1_in1k"``.
+        name: timm's name, e.g. ``"resnet50.a1_in1k"``.
         options: see :class:`Options`.
-        pretrained: with the weights of timm's hub, cached or downloaded; else random ones.
+        pretrained: whether to load the weights of timm's hub, from the cache or by a download; else they are random.
 
     Returns:
         A :class:`~.maps.TimmBackbone`.
 
     Raises:
-        ConfigError: timm has no such model, or it cannot be what the options say.
+        ConfigError: timm does not have this model, or it does not support the options.
         WeightsError: the hub has no weights, or cannot be reached.
         MissingExtraError: timm is not installed.
     """
@@ -69,18 +69,18 @@ def build_model(name: str, options: Options, *, pretrained: bool = False) -> Any
 
 
 def is_transformer(name: str) -> bool:
-    """Return whether a model is built for one size of images: vision transformers, Swin and their kin."""
+    """Return whether a model is built for one image size: vision transformers, Swin and similar models."""
     known = require_timm().get_pretrained_cfg(name)
     return known is not None and bool(known.fixed_input_size)
 
 
 def is_vision_transformer(name: str) -> bool:
-    """Return whether a model's patches keep their number from its first block to its last."""
+    """Return whether the number of patches is the same in all blocks of a model."""
     return is_transformer(name) and _facts(name).patch is not None
 
 
 def channels_of(name: str) -> int:
-    """Return how many channels a model's map has."""
+    """Return the number of channels of a model's map."""
     return _facts(name).channels
 
 
@@ -123,7 +123,7 @@ def _build_maps(name: str, options: Options, pretrained: bool) -> Any:
 
 
 class _Facts(NamedTuple):
-    """What has to be known of a model before it is built: whether and of what size it has patches, its channels."""
+    """Facts about a model that are needed before it is built: the size of its patches, if any, and its channels."""
 
     patch: tuple[int, int] | None
     channels: int
@@ -131,7 +131,7 @@ class _Facts(NamedTuple):
 
 @functools.cache
 def _facts(name: str) -> _Facts:
-    """Look at the model without memory for its weights, where this timm can build it so."""
+    """Inspect the model, without allocating its weights if the installed timm supports that."""
     timm = require_timm()
     try:
         with torch.device("meta"):
@@ -147,15 +147,15 @@ def _converter(model: nn.Module) -> Any:
 
 
 def _create(name: str, arguments: dict[str, Any], pretrained: bool) -> Any:
-    """Call timm, without what this model does not know."""
+    """Call timm, without the arguments that this model does not support."""
     timm = require_timm()
     known = timm.get_pretrained_cfg(name)
     if pretrained and (known is None or not known.has_weights):
-        raise WeightsError(f"timm has no pretrained weights of {name}: {_WAY_OUT}.")
+        raise WeightsError(f"timm has no pretrained weights for {name}: {_WAY_OUT}.")
     hub = logging.getLogger("huggingface_hub")
     level = hub.level
     try:
-        hub.setLevel(logging.ERROR)  # it warns of each time that it asks again
+        hub.setLevel(logging.ERROR)  # it warns at each retry
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **arguments)
     except TypeError as error:
         unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
@@ -166,19 +166,19 @@ def _create(name: str, arguments: dict[str, Any], pretrained: bool) -> Any:
                 f"{name} of timm has no {unknown[1]}; set its rate, {arguments[unknown[1]]}, to 0.0"
             ) from error
         return _create(name, {k: v for k, v in arguments.items() if k != unknown[1]}, pretrained)
-    except Exception as error:  # of the hub, of its HTTP library, of the file: they have no common base
+    except Exception as error:  # errors of the hub, its HTTP library and the file have no common base
         if not pretrained:
             raise
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(
-            f"The pretrained weights of {name} could not be had from timm's hub ({reason}): {_WAY_OUT}."
+            f"The pretrained weights of {name} could not be loaded from timm's hub ({reason}): {_WAY_OUT}."
         ) from error
     finally:
         hub.setLevel(level)
 
 
 def _side_by_side(size: Sequence[int], patch: Sequence[int], stride: Sequence[int]) -> tuple[int, ...]:
-    """The size of images with as many patches side by side as these have overlapping ones."""
+    """Return the image size with as many adjacent patches as these images have overlapping ones."""
     return tuple((s - p) // step * p + p for s, p, step in zip(size, patch, stride, strict=True))
 
 
@@ -202,7 +202,7 @@ def _is_channels_last(name: str, model: Any, maps: Tensor) -> bool:
 
 
 def _check_map(name: str, model: Any, options: Options, share: float) -> None:
-    """Refuse what a model with a map cannot be; share is the height of the map in that of the image."""
+    """Refuse options that a model with a map does not support; ``share`` is map height divided by image height."""
     if options.patch_stride is not None:
         raise ConfigError(
             f"MODEL.BACKBONE.STRIDE_SIZE {options.patch_stride} is for the patches of vision transformers, and {name} "
@@ -216,5 +216,5 @@ def _check_map(name: str, model: Any, options: Options, share: float) -> None:
     if options.last_stride == 1 and share < 2 / model.feature_info[-1]["reduction"]:
         raise ConfigError(
             f"MODEL.BACKBONE.LAST_STRIDE 1: the last stage of {name} of timm cannot keep its resolution; set "
-            "MODEL.BACKBONE.LAST_STRIDE 2, and larger images where the map is too small"
+            "MODEL.BACKBONE.LAST_STRIDE 2, and use larger images if the map is too small"
         )

@@ -1,4 +1,4 @@
-"""Names of timm's models, and what their weights' own configs say; nothing is built, nothing is downloaded."""
+"""The names of timm's models and the configs of their weights; nothing is built or downloaded."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ BUILDER = "build_timm_backbone"
 _KEY = f"MODEL.BACKBONE.DEPTH of {BUILDER}"
 
 
-# Values of MODEL.BACKBONE.NAME whose DEPTH is a name of timm; a paper adds its own.
+# Values of MODEL.BACKBONE.NAME whose DEPTH is a model of timm; a paper adds its own.
 BUILDERS = {BUILDER}
 
 
 class Pixels(NamedTuple):
-    """How images are normalised.
+    """The normalisation of images.
 
     Attributes:
-        mean: of red, green and blue, 0..255.
-        std: of the same.
+        mean: mean of red, green and blue, 0..255.
+        std: standard deviation of red, green and blue.
     """
 
     mean: list[float]
@@ -38,10 +38,10 @@ def require_timm() -> Any:
 
 
 def check_name(name: str) -> None:
-    """See that timm has a model, e.g. ``"resnet50"``, and the weights behind a dot: ``"resnet50.a1_in1k"``.
+    """Check that timm has a model, e.g. ``"resnet50"``, and the weights named after a dot, ``"resnet50.a1_in1k"``.
 
     Raises:
-        ConfigError: it has not; names the nearest.
+        ConfigError: timm does not have them; the message names similar ones.
         MissingExtraError: timm is not installed.
     """
     timm = require_timm()
@@ -53,18 +53,18 @@ def check_name(name: str) -> None:
     known = sorted(known.partition(".")[2] for known in timm.list_pretrained(f"{model}.*"))
     if tag and tag not in known:
         have = ", ".join(known) or "none"
-        raise ConfigError(f"{_KEY} '{name}': timm knows no weights '{tag}' of {model}; it has {have}.")
+        raise ConfigError(f"{_KEY} '{name}': timm has no weights '{tag}' of {model}; it has {have}.")
 
 
 def pixels_of(name: str) -> Pixels | None:
-    """Return the mean and standard deviation that a model's weights were trained with; None where timm knows none.
+    """Return the mean and standard deviation that a model's weights were trained with; None if timm does not know them.
 
     Raises:
         MissingExtraError: timm is not installed.
     """
     try:
         found = require_timm().get_pretrained_cfg(name)
-    except RuntimeError:  # weights that it does not know, see check_name
+    except RuntimeError:  # unknown weights, see check_name
         return None
     if found is None:
         return None

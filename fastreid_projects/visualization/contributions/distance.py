@@ -3,7 +3,7 @@
 | letter | meaning                                   |
 | ------ | ----------------------------------------- |
 | N      | images                                    |
-| H, W   | size of an image as the model takes it    |
+| H, W   | size of the model's input image           |
 | D      | size of the feature                       |
 | h, w   | size of the model's (largest) last map    |
 """
@@ -31,7 +31,7 @@ class Seen(NamedTuple):
 
     Attributes:
         embedding: the feature that is compared, (D,).
-        views: what it comes from.
+        views: the views that the feature comes from.
     """
 
     embedding: Tensor
@@ -42,10 +42,10 @@ class DistanceMaps(NamedTuple):
     """Where a distance comes from.
 
     Attributes:
-        distance: of the two features that are compared.
-        first: shares of the cells of the first image, (h, w): above 0 they push the two apart, below 0 together.
-        second: those of the second image.
-        rest: the distance less all shares.
+        distance: distance of the two compared features.
+        first: shares of the first image's cells, (h, w): positive ones push the two apart, negative ones together.
+        second: shares of the second image's cells.
+        rest: the distance minus all shares.
     """
 
     distance: float
@@ -55,19 +55,18 @@ class DistanceMaps(NamedTuple):
 
 
 class DistanceExplainer:
-    """Splits Euclidean distances of a model's features over the cells of both images.
+    """Split Euclidean distances of a model's features over the cells of both images.
 
-    Models whose feature is pooled from last maps (BoT, SBS, MGN and all architectures here) are opened there, and the
-    split is exact. Any other model, e.g. a transformer, is differentiated on the way from nothing to its patches or
-    maps.
+    For models whose feature is pooled from last maps (BoT, SBS, MGN and all architectures here), the split is exact.
+    For any other model, e.g. a transformer, integrated gradients from zero to its patches or maps are used.
 
     Args:
-        model: images (N, 3, H, W) of 0..255 -> features (N, D) in evaluation; of an interpreter its target.
-        flip: average the features of an image and of its mirror image, as ``TEST.FLIP`` does.
-        cosine: divide each feature by its norm, so that distances rank as ``TEST.METRIC cosine``.
+        model: images (N, 3, H, W) in 0..255 -> features (N, D) in evaluation; for an interpreter, its target.
+        flip: whether to average the features of an image and its mirror image, as ``TEST.FLIP`` does.
+        cosine: whether to divide each feature by its norm, so that distances rank as with ``TEST.METRIC cosine``.
 
     Raises:
-        ConfigError: the model returns no features, or has no map that could be shown.
+        ConfigError: the model does not return features, or has no map to show.
     """
 
     def __init__(self, model: Any, *, flip: bool = False, cosine: bool = False) -> None:
@@ -84,13 +83,13 @@ class DistanceExplainer:
         if self._opener is not None:
             try:
                 self._stages = stages_to_maps(self.model)
-            except ConfigError:  # a backbone of maps of several sizes
+            except ConfigError:  # a backbone with maps of several sizes
                 self._opener = None
         if self._opener is None:
             self._layers = ray_layers(self.model)
 
     def explain(self, first: Tensor, second: Tensor) -> list[DistanceMaps]:
-        """Split the distance of the i-th of two lists of images (N, 3, H, W) of 0..255 each."""
+        """Split the distance of the i-th images of two batches (N, 3, H, W) in 0..255."""
         pairs = zip(self.see(first), self.see(second), strict=True)
         return [self.split(a, b) for a, b in pairs]
 
@@ -104,7 +103,7 @@ class DistanceExplainer:
 
     @torch.no_grad()
     def embed(self, images: Tensor) -> Tensor:
-        """The features that are compared, (N, D) on the model's device."""
+        """Return the compared features, (N, D) on the model's device."""
         images = images.to(self._device)
         with evaluating(self.model):
             features = [self._features(look) for look in self._looks(images)]
@@ -113,7 +112,7 @@ class DistanceExplainer:
 
     @torch.no_grad()
     def see(self, images: Tensor) -> list[Seen]:
-        """Look at images (N, 3, H, W) of 0..255."""
+        """Encode images (N, 3, H, W) in 0..255."""
         images = images.to(self._device)
         looks = self._looks(images)
         with evaluating(self.model):
@@ -132,7 +131,7 @@ class DistanceExplainer:
     def _view(
         self, opened: list[list[Branch]], looks: list[Tensor], i: int, number: int, scale: float
     ) -> View:
-        """The i-th image in one of its looks, of which the second is the mirror image."""
+        """Return a view of the i-th image or, as the second one, of its mirror image."""
         if opened:
             return BranchView(image_branches(opened[number], i), scale=scale, mirrored=number == 1)
         return RayView(self.model, self._layers, looks[number][i : i + 1], scale, number == 1)
@@ -148,7 +147,7 @@ class DistanceExplainer:
         features = self.model(images)
         if not isinstance(features, Tensor) or features.dim() != 2:
             raise ConfigError(
-                f"{type(self.model).__name__} returns no features whose distance could be explained"
+                f"{type(self.model).__name__} does not return features whose distance could be explained"
             )
         return features.float()
 
@@ -161,7 +160,7 @@ class DistanceExplainer:
         )
 
     def _opens(self, image: Tensor) -> bool:
-        """Return whether the branches have cells, and make up the feature that the model returns."""
+        """Return whether the branches have cells and together give the feature that the model returns."""
         branches = self._branches(image)
         if all(branch.features.shape[-2:].numel() == 1 for branch in branches):
             return False
@@ -173,12 +172,12 @@ class DistanceExplainer:
 
 
 def branch_features(branches: Sequence[Branch]) -> Tensor:
-    """What the branches' embeddings make up, (N, D) in float32."""
+    """Return the concatenated embeddings of the branches, (N, D) in float32."""
     return torch.cat([branch.embedding() for branch in branches], dim=1).float()
 
 
 def image_branches(branches: Sequence[Branch], i: int) -> list[Branch]:
-    """The branches of the i-th image alone; maps that several branches share are copied once."""
+    """Return the branches of only the i-th image; maps that several branches share are copied once."""
     own: dict[int, Tensor] = {}
     for branch in branches:
         own.setdefault(id(branch.features), branch.features[i : i + 1].clone())

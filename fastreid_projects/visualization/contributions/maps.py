@@ -1,23 +1,24 @@
-"""Where a distance arises: the share of every cell of both images in it, signed, all shares adding up to it.
+"""Where a distance arises: a signed share for every cell of both images, which add up to the distance.
 
 | letter | meaning                                                    |
 | ------ | ---------------------------------------------------------- |
 | M      | parts of the distance: attributes, or 1 for the whole      |
 | C      | channels of a branch's last map                            |
 | h, w   | size of a map                                              |
-| D      | size of the feature; D_b that of a branch                  |
+| D, D_b | size of the feature, and of a branch's part of it          |
 | f^k    | feature of part k, of image a or b                         |
 | d^k    | \\|f_a^k - f_b^k\\|, and u^k = (f_a^k - f_b^k) / d^k         |
 
-d^k = u^k f_a^k - u^k f_b^k. Each term is pooled from the cells of one image and sent through the neck. Averages,
-generalised means and maxima are homogeneous of degree one, so the shares F(x) du^k f / dF(x) of the cells add up to the
-term, but for the neck's shift, which both images have (Euler). For GeM, with W the linear part of the neck:
+d^k = u^k f_a^k - u^k f_b^k. Each term is pooled from the cells of one image and passed through the neck. Averages,
+generalised means and maxima are homogeneous of degree one; by Euler's theorem, the shares F(x) du^k f / dF(x) of the
+cells then add up to the term, except for the neck's shift, which both images have. For GeM, with W the linear part of
+the neck:
 
     c_a^k(x) = A^k(x)^p / (hw) sum_c (W^T u^k)_c (f_c^k)^(1-p) F_c(x)^p,  and the opposite sign for b.
 
-A neck or a pooling that is not homogeneous is differentiated on the way from nothing to its input (integrated
-gradients, Sundararajan et al. 2017), which is the same where it is. What the cells do not add up to is kept as the
-rest: the rounding of such a way, and the neck's shift where two images are divided by different norms.
+For a neck or pooling that is not homogeneous, gradients are integrated from zero to its input (integrated gradients,
+Sundararajan et al. 2017), which gives the same result for homogeneous ones. What the shares of the cells lack is kept
+as the rest: the error of this integration, and the neck's shift if two images are divided by different norms.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from fastreid_projects.contract import Branch
 from fastreid_projects.modeling.modes import evaluating
 from fastreid_projects.visualization.contributions.pooling import Pooling, pooling_of
 
-STEPS = 32  # places on the way from nothing to the input where what is not linear is differentiated
-_PLAIN_STEPS = 8  # the same for pooling layers without a closed form, which are polynomials or smooth
-# A part below this share of the features' norms is rounding error: the model sees no difference.
+STEPS = 32  # steps from zero to the input at which gradients of a nonlinear neck are taken
+_PLAIN_STEPS = 8  # likewise for pooling layers without a closed form, which are polynomials or smooth
+# A distance below this share of the features' norms is a rounding error: the model sees no difference.
 ROUNDING = 1e-5
 _AFFINE = (
     nn.Identity,
@@ -49,21 +50,21 @@ _AFFINE = (
 
 
 class View(Protocol):
-    """One look at an image (it or its mirror image): what its features come from, cell by cell."""
+    """A view of an image (or its mirror image), whose features can be split over its cells."""
 
     def cells(self, directions: Tensor) -> Tensor:
-        """Split directions . features over the cells: (M, D) -> (M, h, w), as seen in the image itself."""
+        """Split directions . features over the cells of the image itself, not mirrored: (M, D) -> (M, h, w)."""
 
 
 class BranchView(NamedTuple):
     """A view whose features are pooled from branches.
 
     Attributes:
-        branches: of this one image, maps (1, C, h, w), in the order of the feature.
-        attention: A for each branch, (1, M, h, w) in the size of its map; None weighs all cells alike, with M = 1.
-        neck: features after the necks.
-        scale: what the features are multiplied with on the way to those that are compared.
-        mirrored: the maps are of the mirror image.
+        branches: branches of this image, with maps (1, C, h, w), in the order of the feature.
+        attention: A for each branch, (1, M, h, w) in the size of its map; None weights all cells equally, with M = 1.
+        neck: whether features are taken after the necks.
+        scale: factor from these features to the compared ones.
+        mirrored: whether the maps are those of the mirror image.
     """
 
     branches: Sequence[Branch]
@@ -73,7 +74,7 @@ class BranchView(NamedTuple):
     mirrored: bool = False
 
     def cells(self, directions: Tensor) -> Tensor:
-        """See :class:`View`; branches of other sizes are spread over the cells of the largest."""
+        """Split directions . features, see :class:`View`; branches are resampled to the cells of the largest one."""
         sizes = [_map_size(branch) for branch in self.branches]
         largest = (max(height for height, _ in sizes), max(width for _, width in sizes))
         wanted = directions.to(self.branches[0].features.device)[None]
@@ -93,9 +94,9 @@ class PairMaps(NamedTuple):
 
     Attributes:
         values: d^k, (M,).
-        first: shares of the cells of image a, (M, h, w): above 0 they push the two apart, below 0 together.
-        second: those of image b.
-        rest: d^k less all shares, (M,).
+        first: shares of image a's cells, (M, h, w): positive ones push the two apart, negative ones together.
+        second: shares of image b's cells.
+        rest: d^k minus all shares, (M,).
     """
 
     values: Tensor
@@ -109,7 +110,7 @@ def pair_maps(first: Tensor, second: Tensor, a: Sequence[View], b: Sequence[View
     """Split the distance of two images' features over the cells of both.
 
     Args:
-        first: features of image a that are compared, (M, D).
+        first: compared features of image a, (M, D).
         second: likewise of image b.
         a: views of image a, whose features add up to ``first`` (each with its scale).
         b: views of image b.
@@ -124,7 +125,7 @@ def pair_maps(first: Tensor, second: Tensor, a: Sequence[View], b: Sequence[View
 
 
 def total_maps(views: Sequence[View], directions: Tensor) -> Tensor:
-    """Split directions (M, D) . features over the cells of an image that is seen in several views: (M, h, w)."""
+    """Split directions (M, D) . features over the cells of an image with several views: (M, h, w)."""
     found = [view.cells(directions) for view in views]
     return torch.stack(found).sum(dim=0)
 
@@ -135,10 +136,10 @@ def branch_cells(
     """Split directions . (feature of a branch) over the cells of its map.
 
     Args:
-        branch: maps (N, C, h, w); a stripe's cells outside it have no share.
-        directions: (N, M, D_b or more); the first D_b numbers are the branch's.
-        attention: A, (N, M, h, w); None weighs all cells alike.
-        neck: the feature is that after the neck.
+        branch: a branch with maps (N, C, h, w); if it is a stripe, cells outside the stripe have no share.
+        directions: (N, M, D_b or more), of which the first D_b entries belong to the branch.
+        attention: A, (N, M, h, w); None weights all cells equally.
+        neck: whether the feature is taken after the neck.
 
     Returns:
         (N, M, h, w) in float32, and D_b.
@@ -159,15 +160,15 @@ def branch_cells(
 
 
 def neck_gradients(neck: nn.Module, pooled: Tensor, directions: Tensor) -> tuple[Tensor, int]:
-    """W^T u of a neck; of one that is not linear, the mean of its gradient from 0 to its input.
+    """Return W^T u of a neck; if it is not linear, the mean of its gradient from 0 to its input.
 
     Args:
-        neck: module on (B, C, 1, 1); it is asked in eval mode.
+        neck: module on (B, C, 1, 1), called in eval mode.
         pooled: (N, M, C).
         directions: u, (N, M, D_b or more).
 
     Returns:
-        (N, M, C), and D_b, the size of what the neck gives.
+        (N, M, C), and D_b, the size of the neck's output.
     """
     n, m, c = pooled.shape
     flat = pooled.reshape(n * m, c, 1, 1)
@@ -180,17 +181,14 @@ def neck_gradients(neck: nn.Module, pooled: Tensor, directions: Tensor) -> tuple
 
 
 def is_affine(module: nn.Module) -> bool:
-    """Return whether a module, in eval mode, is known to be linear but for a shift."""
+    """Return whether a module is known to be affine in eval mode: linear except for a shift."""
     if isinstance(module, nn.Sequential):
         return all(is_affine(part) for part in module)
     return isinstance(module, _AFFINE)
 
 
 def resample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Spread the shares of cells (*, h, w) over cells of another size, by the area they have in common.
-
-    The sum stays the same.
-    """
+    """Distribute the shares of cells (*, h, w) over cells of another size by their common area, keeping the sum."""
     if maps.shape[-2:] == size:
         return maps
     rows, columns = (_overlap(old, new).to(maps) for old, new in zip(maps.shape[-2:], size, strict=True))
@@ -200,7 +198,7 @@ def resample(maps: Tensor, size: tuple[int, int]) -> Tensor:
 def _plain_cells(
     pool: nn.Module, neck: nn.Module, features: Tensor, weights: Tensor, directions: Tensor
 ) -> tuple[Tensor, int]:
-    """As :func:`branch_cells` for any pooling layer, map by map, on the way from nothing to F * A^k."""
+    """Do the same as :func:`branch_cells` for any pooling layer, map by map, with gradients from zero to F * A^k."""
     both = nn.Sequential(pool, neck)
     steps = _PLAIN_STEPS if is_affine(neck) else STEPS
     parts, width = [], 0
@@ -216,7 +214,7 @@ def _plain_cells(
 
 @torch.enable_grad()
 def _gradient(module: nn.Module, x: Tensor, directions: Tensor) -> tuple[Tensor, int]:
-    """The gradient of directions . module(x) by x, in the shape of x, and the size of the module's output."""
+    """Return the gradient of directions . module(x) with respect to x, and the size of the module's output."""
     x = x.detach().requires_grad_()
     with torch.autocast(x.device.type, enabled=False), evaluating(module):
         output = module(x).flatten(1)
@@ -227,7 +225,7 @@ def _gradient(module: nn.Module, x: Tensor, directions: Tensor) -> tuple[Tensor,
 
 
 def _middles(steps: int) -> list[float]:
-    """The middles of equal parts of [0, 1]."""
+    """Return the middles of equal parts of [0, 1]."""
     return [(i + 0.5) / steps for i in range(steps)]
 
 
@@ -236,7 +234,7 @@ def _map_size(branch: Branch) -> tuple[int, int]:
 
 
 def _placed(branch: Branch, cells: Tensor) -> Tensor:
-    """A stripe's cells in the whole map, zero elsewhere."""
+    """Return a map with a stripe's cells in their place and zeros elsewhere."""
     index, count = branch.stripe
     if count == 1:
         return cells
@@ -246,7 +244,7 @@ def _placed(branch: Branch, cells: Tensor) -> Tensor:
 
 
 def _overlap(old: int, new: int) -> Tensor:
-    """Which share of each of ``old`` equal parts of a length lies in each of ``new`` ones, (new, old)."""
+    """Return the share of each of ``old`` equal parts of a length in each of ``new`` equal parts, (new, old)."""
     starts, targets = torch.arange(old) / old, torch.arange(new) / new
     low = torch.maximum(starts[None], targets[:, None])
     high = torch.minimum(starts[None] + 1 / old, targets[:, None] + 1 / new)

@@ -1,4 +1,4 @@
-"""Opening a model at its last feature maps: its stages, and the branches that its feature is pooled from."""
+"""Open a model at its last feature maps: its stages, and the branches from which its feature is pooled."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from fastreid_projects.contract import Branch, CutsItself, Explainable
 from fastreid_projects.modeling.backbone_stages import split_stages
 
-# The maps after each of the model's stages -> its branches; where only the last map is needed, it alone will do.
+# The maps after each of the model's stages -> its branches; a list of only the last map is enough if others are unused.
 Opener = Callable[[Sequence[Tensor]], list[Branch]]
 
 
 def branches_of(model: nn.Module) -> Opener | None:
-    """Return what makes branches of the maps after a model's five stages; None where its feature has none."""
+    """Return the function that turns the maps after a model's five stages into branches; None if it has no branches."""
     if isinstance(model, Explainable):
         return model.explained_branches
     if isinstance(model, MGN):
@@ -30,7 +30,7 @@ def branches_of(model: nn.Module) -> Opener | None:
 
 
 def plain_baseline(model: nn.Module) -> bool:
-    """Return whether a model's feature is its backbone's map, pooled, and sent through a neck, as in BoT and SBS."""
+    """Return whether a model's feature is its backbone's map, pooled and passed through a neck, as in BoT and SBS."""
     heads = dict(model.named_children()).get("heads")
     if not isinstance(model, Baseline) or heads is None or isinstance(heads, ClasHead):
         return False
@@ -38,7 +38,7 @@ def plain_baseline(model: nn.Module) -> bool:
 
 
 def trunk(model: Any) -> list[nn.Module]:
-    """The five stages from the image to the (first) last map; they share the model's parameters."""
+    """Return the five stages from the image to the (first) last map; they share the model's parameters."""
     if isinstance(model, Explainable):
         return model.explained_stages()
     if not isinstance(model, MGN):
@@ -49,10 +49,10 @@ def trunk(model: Any) -> list[nn.Module]:
 
 
 def stages_to_maps(model: Any) -> list[nn.Module]:
-    """Return modules from the image to the last maps: the five stages, or the whole backbone where one map will do.
+    """Return modules from the image to the last maps: the five stages, or the whole backbone if one map is enough.
 
     Raises:
-        ConfigError: the backbone gives several maps and cannot be cut.
+        ConfigError: the backbone returns several maps and cannot be cut.
     """
     cut = not plain_baseline(model) or isinstance(model.backbone, CutsItself)
     return trunk(model) if cut else [model.backbone]
@@ -63,7 +63,7 @@ def _baseline_branches(model: Any, maps: Sequence[Tensor]) -> list[Branch]:
 
 
 def _mgn_branches(model: Any, maps: Sequence[Tensor]) -> list[Branch]:
-    """Branches in the order of the concatenated feature (mgn.py:250)."""
+    """Return the branches in the order of the concatenated feature (mgn.py:250)."""
     common = model.backbone[6](maps[2])
     b1, b2, b3 = maps[-1], model.b2(common), model.b3(common)
     parts = [

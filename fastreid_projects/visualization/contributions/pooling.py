@@ -1,22 +1,22 @@
-"""Pooling of a feature map under M weight maps at once, and the share of every cell in what is pooled.
+"""Pool a feature map with M weight maps at once, and compute the share of every cell in the pooled value.
 
 | letter | meaning                                        |
 | ------ | ---------------------------------------------- |
 | N      | images                                         |
 | C      | channels of the feature map F                  |
 | H x W  | size of that map, of P cells                   |
-| M      | weight maps A^k; one of ones is plain pooling  |
+| M      | weight maps A^k; a map of ones pools plainly   |
 
-For a generalised mean with exponent p the M passes over N x C x H x W are one batched matrix product, since
+For a generalised mean with exponent p, the M passes over N x C x H x W are one batched matrix product, since
 
     GeM(F * A^k) = ((1/P) sum_x F(x)^p A^k(x)^p)^(1/p),
 
-and likewise for the average (p = 1). Max pooling has no such product: there the position of each maximum is
-searched without gradient, map by map, and the value is gathered, which is exact as well and never holds
-N x M x C x H x W either.
+and likewise for the average (p = 1). Max pooling has no such product: the position of each maximum is found without
+gradient, map by map, and the value is gathered. This is exact as well, and does not hold N x M x C x H x W values
+either.
 
-All of these are homogeneous of degree one in F, so that the shares F(x) d pooled / d F(x) of all cells add up to what
-is pooled (Euler).
+All of these are homogeneous of degree one in F; by Euler's theorem, the shares F(x) d pooled / d F(x) of all cells add
+up to the pooled value.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Pooling:
         kind: ``"mean"`` is the generalised mean with exponent ``p`` (1 is the average), ``"max"`` the maximum,
             ``"mean+max"`` the sum of both.
         p: exponent of the generalised mean, > 0.
-        floor: the map is clamped from below to this value first, as the host's GeM does; None leaves it as it is.
-        ceiling: the pooled value is clamped to [0, ceiling]; None leaves it as it is.
+        floor: lower bound to which the map is clamped first, as in the host's GeM; None does not clamp it.
+        ceiling: upper bound of the pooled value, which is clamped to [0, ceiling]; None does not clamp it.
     """
 
     kind: Literal["mean", "max", "mean+max"] = "mean"
@@ -59,7 +59,7 @@ class Pooling:
             weights: A, (N, M, H, W), positive.
 
         Returns:
-            (N, M, C) in float32, whatever autocast says: F^p A^p leaves the range of float16.
+            (N, M, C) in float32, even under autocast, as F^p A^p exceeds the range of float16.
         """
         with torch.autocast(features.device.type, enabled=False):
             flat, rows = self._flatten(features, weights)
@@ -73,12 +73,12 @@ class Pooling:
     def shares(self, features: Tensor, weights: Tensor, gradients: Tensor) -> Tensor:
         """Split sum_c g_c f_c of every k over the cells.
 
-        Where the pooled value f_c is clamped its shares are scaled down to the clamped one.
+        If the pooled value f_c is clamped, its shares are scaled to the clamped value.
 
         Args:
             features: F, (N, C, H, W).
             weights: A, (N, M, H, W), positive.
-            gradients: g, (N, M, C): what a unit of each pooled channel is worth.
+            gradients: g, (N, M, C), the weight of each pooled channel.
 
         Returns:
             (N, M, H, W) in float32; their sums over the cells are sum_c g_c f_c.
@@ -97,7 +97,7 @@ class Pooling:
             return cells.view(*weights.shape[:2], *features.shape[2:])
 
     def _flatten(self, features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """F as (N, C, P), clamped, and A as (N, M, P)."""
+        """Return F as (N, C, P), clamped, and A as (N, M, P)."""
         if features.shape[-2:] != weights.shape[-2:] or len(features) != len(weights):
             raise ValueError(
                 f"feature map {tuple(features.shape)} and attention {tuple(weights.shape)} do not fit together"
@@ -109,14 +109,14 @@ class Pooling:
 def _generalised_mean(flat: Tensor, weights: Tensor, p: float) -> Tensor:
     if p == 1.0:
         return torch.bmm(weights, flat.transpose(1, 2)) / flat.shape[-1]
-    # The mean is homogeneous in A: its scale is taken out before the power, which could leave float32.
+    # The mean is homogeneous in A, whose scale is factored out before the power, which could overflow float32.
     peak = weights.detach().amax(dim=2, keepdim=True).clamp(min=_TINY)
     powers = torch.bmm((weights / peak).pow(p), flat.pow(p).transpose(1, 2)) / flat.shape[-1]
     return powers.clamp(min=_TINY).log().div(p).exp() * peak
 
 
 def _mean_shares(flat: Tensor, weights: Tensor, p: float, values: Tensor) -> Tensor:
-    """A^p / P sum_c g_c f_c^(1-p) F_c^p, with the scales of A and of F's channels taken out before the powers."""
+    """Return A^p / P sum_c g_c f_c^(1-p) F_c^p, with the scales of A and F's channels factored out of the powers."""
     cells = flat.shape[-1]
     if p == 1.0:
         return weights * torch.bmm(values, flat) / cells
@@ -141,15 +141,15 @@ def _maximum_shares(flat: Tensor, weights: Tensor, values: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _peaks(flat: Tensor, weights: Tensor) -> Tensor:
-    """Where F_c A^k is greatest, (N, M, C)."""
+    """Return the position where F_c A^k is greatest, (N, M, C)."""
     return torch.stack([(flat * weights[:, k : k + 1]).argmax(dim=2) for k in range(weights.shape[1])], dim=1)
 
 
 def pooling_of(layer: nn.Module) -> Pooling | Callable[[Tensor, Tensor], Tensor]:
-    """How to pool F * A^k of all k for a pooling layer: (N, C, H, W), (N, M, H, W) -> (N, M, C).
+    """Return a function that pools F * A^k of all k as a pooling layer: (N, C, H, W), (N, M, H, W) -> (N, M, C).
 
-    Averages, generalised means and maxima of the host have a fast and exact way. Any other layer is applied to
-    F * A^k itself, map by map, at M times the cost.
+    The host's averages, generalised means and maxima have a fast and exact implementation. Any other layer is applied
+    to F * A^k itself, map by map, at M times the cost.
     """
     if isinstance(layer, host_pooling.GeneralizedMeanPooling):
         return Pooling("mean", _exponent(layer), floor=layer.eps)
@@ -167,12 +167,12 @@ def pooling_of(layer: nn.Module) -> Pooling | Callable[[Tensor, Tensor], Tensor]
     return partial(pool_plainly, layer)
 
 
-# Layer -> which p, as it was when it was read, and its number.
+# Layer -> its parameter p, the version of p that was read, and its value.
 _exponents: WeakKeyDictionary[nn.Module, tuple[int, int, float]] = WeakKeyDictionary()
 
 
 def _exponent(layer: Any) -> float:
-    """The exponent of a generalised mean; one that is frozen on a GPU is read once and not waited for in each step."""
+    """Return the exponent of a generalised mean; a frozen one is read once, so that no step waits for the GPU."""
     p = layer.p
     if not isinstance(p, Tensor) or p.requires_grad:
         return float(p.detach() if isinstance(p, Tensor) else p)

@@ -1,19 +1,20 @@
-"""Where the feature of any model comes from, cell by cell of some of its layers: integrated gradients.
+"""Where the feature of any model comes from: integrated gradients for each cell of some of its layers.
 
 | letter | meaning                                     |
 | ------ | ------------------------------------------- |
 | D      | size of the feature                         |
-| S      | steps from nothing to what a layer gives    |
+| S      | steps from zero to a layer's output         |
 | T, C   | tokens of a layer, size of a token          |
 | h, w   | cells of a layer's map; patches of an image |
 
-What the layers give is scaled from 0 to 1, the gradient of the feature is taken at S places on the way, and its mean is
-multiplied with what they give (Sundararajan et al. 2017). The shares of all cells add up to the feature less that of
-layers that give nothing, up to the error of the S places. The latter part cancels in the difference of two images.
+The layers' outputs are scaled by t from 0 to 1, the gradient of the feature is taken at S steps, and its mean is
+multiplied with the outputs (Sundararajan et al. 2017). The shares of all cells add up to the feature minus the feature
+for outputs of zero, up to the error of integration. That constant cancels in the difference of two images.
 
-The mean is Gauss and Legendre's in s, with the scale t = s^3: a LayerNorm right behind the layer, as of transformers
-without added positions, undoes all scales but the smallest. With 24 places the rest of a small ViT of random weights is
-a millionth of the distance, that of a DINOv3 0.4 %; with even places it was 0.3 % and nearly half.
+The mean uses Gauss-Legendre quadrature in s with t = s^3, because a LayerNorm right after the layer, as in transformers
+without added position embeddings, cancels all scales except the smallest. With 24 steps, the rest is a millionth of the
+distance for a small ViT with random weights and 0.4 % for a DINOv3; with evenly spaced steps, it was 0.3 % and nearly
+half.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ class RayView(NamedTuple):
     """A view of an image by a model that is not opened at its last maps.
 
     Attributes:
-        model: images (N, 3, H, W) of 0..255 -> features (N, D) in evaluation.
+        model: images (N, 3, H, W) in 0..255 -> features (N, D) in evaluation.
         layers: name -> module whose output is scaled; see :func:`ray_layers`.
-        image: (1, 3, H, W), the mirror image where it is mirrored.
-        scale: what the feature is multiplied with on the way to the one that is compared.
-        mirrored: the image is the mirror image.
+        image: (1, 3, H, W), the image or its mirror image.
+        scale: factor from this feature to the compared one.
+        mirrored: whether the image is the mirror image.
     """
 
     model: nn.Module
@@ -54,7 +55,7 @@ class RayView(NamedTuple):
     mirrored: bool = False
 
     def cells(self, directions: Tensor) -> Tensor:
-        """See :class:`~.maps.View`: (M, D) -> (M, h, w), the grid of the largest layer."""
+        """Split directions (M, D) . features, see :class:`~.maps.View`, over the grid (h, w) of the largest layer."""
         with evaluating(self.model), torch.enable_grad():
             found = [self._cells(direction) for direction in directions.to(self.image.device)]
         total = (self.scale * torch.stack(found)).to(directions.device)
@@ -92,7 +93,7 @@ class RayView(NamedTuple):
         return torch.stack([resample(m, (largest[0], largest[1])) for m in maps]).sum(dim=0)
 
     def _on_grid(self, shares: Tensor) -> Tensor:
-        """Sum over the channels: maps (1, C, h, w) or tokens (1, T, C) -> (h, w)."""
+        """Sum shares over the channels: maps (1, C, h, w) or tokens (1, T, C) -> (h, w)."""
         if shares.dim() == 4:
             return shares.sum(dim=1)[0]
         size = (self.image.shape[2], self.image.shape[3])
@@ -101,7 +102,7 @@ class RayView(NamedTuple):
 
 
 def _places() -> tuple[Tensor, Tensor]:
-    """Where gradients are taken between 0 and 1, (S,), and with what weight: Gauss-Legendre in s, with t = s^3."""
+    """Return the S scales in 0..1 at which gradients are taken, and their weights: Gauss-Legendre in s, t = s^3."""
     nodes, weights = np.polynomial.legendre.leggauss(STEPS)
     s = (nodes + 1) / 2
     return torch.from_numpy(s**_POWER).float(), torch.from_numpy(
@@ -110,12 +111,12 @@ def _places() -> tuple[Tensor, Tensor]:
 
 
 def _along(values: Tensor, output: Tensor) -> Tensor:
-    """Values (S,) in a shape that multiplies (S, ...), on its device."""
+    """Return values (S,) in a shape that broadcasts to (S, ...), on the output's device."""
     return values.to(output).view(-1, *[1] * (output.dim() - 1))
 
 
 def ray_layers(model: Any) -> dict[str, nn.Module]:
-    """The layers whose cells share in a model's feature: a transformer's patches as they enter it, else the last maps.
+    """Return the layers whose cells get the shares: a transformer's patch embedding, or else the last maps.
 
     Raises:
         ConfigError: the model has neither.

@@ -56,7 +56,7 @@ _CONFIGS = Path("projects") / "AMD" / "configs"
 
 
 def decomposition(quick: bool, device: str) -> list[Measurement]:
-    """AMD's attribute features, forward and backward: N=24, C=2048, 16x8, M=26."""
+    """Time AMD's attribute features, forward and backward: N=24, C=2048, 16x8, M=26."""
     features, attention = _maps(quick, device)
     pooling = Pooling("mean", 3.0, floor=1e-6)
 
@@ -75,7 +75,7 @@ def decomposition(quick: bool, device: str) -> list[Measurement]:
 
 
 def interpreter_step(quick: bool, device: str) -> list[Measurement]:
-    """A training step behind the backbone: head, attribute features, all pairs' distances, losses, backward."""
+    """Time a training step without the backbone: head, attribute features, pairwise distances, losses, backward."""
     features, attention = _maps(quick, device)
     n, m = attention.shape[:2]
     head = AttributeDecompositionHead(in_channels=features.shape[1], num_attributes=m).to(device)
@@ -110,9 +110,10 @@ def interpreter_step(quick: bool, device: str) -> list[Measurement]:
 
 
 def attribute_metrics(quick: bool, device: str) -> list[Measurement]:
-    """AMD's whole evaluation of random float16 features, and its matrix products alone.
+    """Time AMD's whole evaluation of random float16 features, and its matrix products alone.
 
-    Market-1501's gallery, M=26, 2048-d, a tenth of the queries: time grows with the queries, memory does not.
+    The gallery is as large as that of Market-1501, M=26, 2048-d, with a tenth of the queries: time grows with the
+    number of queries, memory does not.
     """
     queries, gallery, size = (20, 300, 32) if quick else (337, 15913, 2048)
     m, n = len(MARKET1501), queries + gallery
@@ -139,9 +140,10 @@ def attribute_metrics(quick: bool, device: str) -> list[Measurement]:
 
 
 def explaining(quick: bool, device: str) -> list[Measurement]:
-    """A warm model explains a pair, and the top 10 of a query in a gallery of known features, with the report.
+    """Time how long a warm model takes to explain one pair, and the top 10 of a query with the report.
 
-    ResNet-50 at 256x128, a gallery of 20,000 images; the second includes search, pictures and all files.
+    The model is a ResNet-50 at 256x128, the gallery has 20,000 images whose features are known; the top 10 include the
+    search, the pictures and all files.
     """
     explainer = _explainer(quick, device)
     with tempfile.TemporaryDirectory() as name:
@@ -190,7 +192,7 @@ def pair_maps(quick: bool, device: str) -> list[Measurement]:
 
 
 def _maps(quick: bool, device: str) -> tuple[Tensor, Tensor]:
-    """Random F (N, C, H, W) and A (N, M, H, W)."""
+    """Return random F (N, C, H, W) and A (N, M, H, W)."""
     n, c, h, w, m = (4, 256, 8, 4, 26) if quick else (24, 2048, 16, 8, 26)
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(n, c, h, w, generator=generator).relu().to(device)
@@ -199,7 +201,7 @@ def _maps(quick: bool, device: str) -> tuple[Tensor, Tensor]:
 
 
 def _explainer(quick: bool, device: str) -> Explainer:
-    """An untrained interpreter: of ResNet-18 if quick, else of ResNet-50 at 256x128."""
+    """Return an untrained interpreter of a ResNet-18 if quick, else of a ResNet-50 at 256x128."""
     name = "demo/amd_target_r18_demo.yml" if quick else "market1501/amd_target_r50_market1501.yml"
     size = [] if quick else ["INPUT.SIZE_TEST", "[256,128]"]
     options = ["MODEL.DEVICE", device, "MODEL.BACKBONE.PRETRAIN", "False", "MODEL.HEADS.NUM_CLASSES", "2"]

@@ -1,4 +1,4 @@
-"""Building AMD's frozen target from a config."""
+"""Build AMD's frozen target from a config."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from fastreid_projects.files import write_aside
 from .checks import warn_of_another_size
 from .saved_weights import require_finite
 
-# Classes of a model that is built to see where its classifiers are.
+# A number of classes (a prime) that no other dimension has: it shows which weights are classifiers.
 _PROBE = 10007
 TARGET_COPY = "target.yaml"
 RUN_CONFIG = "config.yaml"
 
 
 def target_config(cfg: Any) -> Any:
-    """The target's own config, without pretrained weights: its own weights are loaded.
+    """Return the target's own config with pretrained weights switched off, as the target's trained weights are loaded.
 
     Raises:
         ConfigError: see :func:`training_config_of_target`.
@@ -36,14 +36,15 @@ def target_config(cfg: Any) -> Any:
 
 
 def training_config_of_target(cfg: Any) -> Any:
-    """The target's own config, as it was trained.
+    """Return the config that the target was trained with.
 
-    Where ``MODEL.AMD.TARGET.CONFIG`` is not found, since the run was moved or is used from another folder, the copy
-    beside the interpreter's weights or in OUTPUT_DIR serves (:func:`save_target_config`). The copy beside the weights
-    goes before a file that their run calls by the same relative path: from here that may be another target's.
+    If ``MODEL.AMD.TARGET.CONFIG`` is not found because the run was moved or is used from another folder, the copy that
+    :func:`save_target_config` left beside the interpreter's weights or in OUTPUT_DIR is used. If the run of the weights
+    names its target by the same relative path, its copy takes precedence even over an existing file: from the current
+    folder, that path may lead to another target.
 
     Raises:
-        ConfigError: ``MODEL.AMD.TARGET.CONFIG`` is empty, names AMD itself, or nothing that exists.
+        ConfigError: ``MODEL.AMD.TARGET.CONFIG`` is empty, does not exist, or is a config of AMD itself.
     """
     path = cfg.MODEL.AMD.TARGET.CONFIG
     if not path:
@@ -69,31 +70,32 @@ def training_config_of_target(cfg: Any) -> Any:
 
 
 def _run_calls(folder: str, path: str) -> bool:
-    """Whether the config of the run in a folder names its target by this relative path."""
+    """Return whether ``path`` is relative and the config of the run in ``folder`` names its target by it."""
     config = os.path.join(folder, RUN_CONFIG)
     if os.path.isabs(path) or not os.path.isfile(config):
         return False
     try:
         return bool(path == load_config(config).MODEL.AMD.TARGET.CONFIG)
-    except ConfigError:  # of an older version, or none of a run
+    except ConfigError:  # written by an older version, or not the config of a run
         return False
 
 
 def save_target_config(cfg: Any) -> None:
-    """Keep the target's config in OUTPUT_DIR, so that the run can be used wherever its folder is moved."""
+    """Save the target's config in OUTPUT_DIR, so that the run still works after its folder was moved."""
     target = training_config_of_target(cfg)
     target.STAGES = []
     write_aside(os.path.join(cfg.OUTPUT_DIR, TARGET_COPY), target.dump().encode())
 
 
 def build_target(cfg: Any) -> nn.Module:
-    """The target model with its weights, on the CPU.
+    """Return the target model with its weights, on the CPU.
 
-    The number of classes is read off the weights, so a ``Base`` yaml does as well as a run's config.yaml. With an
-    AMD checkpoint in ``MODEL.WEIGHTS`` the target inside it serves when its own file is not there.
+    The number of classes is read from the weights, so that a base config works as well as a run's config.yaml. If the
+    target's own weights file does not exist, the target's weights are taken from the AMD checkpoint in
+    ``MODEL.WEIGHTS``.
 
     Raises:
-        WeightsError: no weights, or weights of another model; the sentence says how to train a target.
+        WeightsError: there are no weights, or they belong to another model; the message says how to train a target.
     """
     target = target_config(cfg)
     warn_of_another_size(cfg, target)
@@ -103,7 +105,7 @@ def build_target(cfg: Any) -> nn.Module:
     target.MODEL.HEADS.NUM_CLASSES = _PROBE if classifier is None else len(classifier)
     model = build(target)
     state, _ = in_own_names(model.state_dict(), state, model)
-    if classifier is None:  # classifiers of an architecture of this project, or other names
+    if classifier is None:  # classifiers of this project's architectures have other names
         target.MODEL.HEADS.NUM_CLASSES = _classes(model, state)
         model = build(target)
     _load_all(model, state, path, cfg)
@@ -111,7 +113,7 @@ def build_target(cfg: Any) -> nn.Module:
 
 
 def _classes(model: nn.Module, state: dict[str, Tensor]) -> int:
-    """The number of classes of the weights: what stands where a model of so many (a prime) has this number."""
+    """Return the number of classes of the weights: their size in the dimension where the model has ``_PROBE``."""
     for key, own in model.state_dict().items():
         saved = state.get(key)
         if saved is None or saved.dim() != own.dim():

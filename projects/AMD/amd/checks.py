@@ -1,4 +1,4 @@
-"""What a config of AMD may say: one sentence for a value that cannot work, before anything is trained."""
+"""Check the values of an AMD config before anything is trained; the error for a wrong value is one sentence."""
 
 from __future__ import annotations
 
@@ -46,17 +46,18 @@ _NOT_MEASURED = ("TEST.ROC.ENABLED", "TEST.FIDELITY.ENABLED", "TEST.FIDELITY.TRA
 
 
 def check_keys(cfg: Any) -> None:
-    """See that every key below ``MODEL.AMD`` has a value that can work, and that no metric is asked for in vain.
+    """Check that every key below ``MODEL.AMD`` has an allowed value, and that AMD can evaluate the metrics and tests.
 
     Raises:
-        ConfigError: one has not, or a metric or a test set is of plain features; names the key and what it may be.
+        ConfigError: a value is not allowed, or a metric or test set works with plain features only; names the key and
+            its allowed values.
     """
     _check_single_queries(cfg.DATASETS.TESTS)
     for key in _NOT_MEASURED:
         if get_key(cfg, key):
             raise ConfigError(
-                f"{key} is True, but AMD's evaluation does not measure it; set it to False, and evaluate the target's "
-                "own config with it"
+                f"{key} is True, but AMD's evaluation does not measure it; set it to False, and measure it with the "
+                "target's own config"
             )
     for key, (allowed, words) in _RULES.items():
         value = get_key(cfg.MODEL.AMD, key)
@@ -69,13 +70,13 @@ def check_keys(cfg: Any) -> None:
 
 
 def _either(names: Sequence[str]) -> str:
-    """'a' or 'b'; 'a', 'b' or 'c'."""
+    """Return ``'a' or 'b'`` of two names, ``'a', 'b' or 'c'`` of three."""
     *first, last = (f"'{name}'" for name in names)
     return f"{', '.join(first)} or {last}"
 
 
 def _check_single_queries(names: Iterable[str]) -> None:
-    """See that each query of the test sets is one image, whose pairs can be explained."""
+    """Check that each query of the test sets is a single image, as only pairs of images can be explained."""
     for name in names:
         dataset = DATASET_REGISTRY.get(name)
         if isinstance(dataset, AsksWithSeveral) and dataset.multi_query:
@@ -86,14 +87,14 @@ def _check_single_queries(names: Iterable[str]) -> None:
 
 
 def warn_of_another_size(cfg: Any, target: Any) -> None:
-    """Say so where the target would be fed with images of another size than those it was trained and tested with.
+    """Warn if the target gets images of another size than it was trained and tested with.
 
-    It is not an error: fully convolutional targets take any size, and both configs may be meant as they are.
+    This is not an error: fully convolutional targets take any size, and the difference may be intended.
     """
     own, trained = (tuple(config.INPUT.SIZE_TEST) for config in (cfg, target))
     if own != trained:
         logger.warning(
-            "INPUT.SIZE_TEST is %s, but the target's own config says %s: what is explained is the target on images of "
-            "%s; give INPUT.SIZE_TRAIN and INPUT.SIZE_TEST of the target to explain it as it was trained",
+            "INPUT.SIZE_TEST is %s, but the target's own config says %s: the explanations show the target on images of "
+            "%s; to explain it as it was trained, set INPUT.SIZE_TRAIN and INPUT.SIZE_TEST to the target's",
             *(f"[{a}, {b}]" for a, b in (own, trained, own)),
         )

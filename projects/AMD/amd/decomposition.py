@@ -1,4 +1,4 @@
-"""Splitting a target's feature into attribute-guided features, and all pairwise distances of them.
+"""Split a target's feature into attribute-guided features, and compute all their pairwise distances.
 
 | letter | meaning                                        |
 | ------ | ---------------------------------------------- |
@@ -8,8 +8,8 @@
 | M      | attributes                                     |
 | D      | size of the feature the target is scored with  |
 
-Eq. 1 applies M attention maps A^k to a feature map F and pools each F * A^k. For a generalised mean with exponent
-p the M passes over N x C x H x W are one batched matrix product; see
+Eq. 1 applies M attention maps A^k to a feature map F and pools each F * A^k. With a generalised mean of exponent p,
+the M passes over N x C x H x W become one batched matrix product; see
 :mod:`fastreid_projects.visualization.contributions.pooling`.
 """
 
@@ -25,7 +25,7 @@ _TINY = 1e-30
 
 
 def attribute_features(features: Tensor, attention: Tensor, pooling: Pooling) -> Tensor:
-    """Pooled features of F * A^k for all k at once (Eq. 1).
+    """Return the pooled features of F * A^k, for all k at once (Eq. 1).
 
     Args:
         features: F, (N, C, H, W).
@@ -39,18 +39,18 @@ def attribute_features(features: Tensor, attention: Tensor, pooling: Pooling) ->
 
 
 def pairwise_distances(features: Tensor) -> Tensor:
-    """Euclidean distances of all pairs of images, for each attribute, without an N x N x M x D tensor.
+    """Return the Euclidean distances of all pairs of images for each attribute, without an N x N x M x D tensor.
 
     Args:
         features: (N, D) or (N, M, D).
 
     Returns:
-        (N, N) or (N, N, M), float32; the diagonal is 0 and carries no gradient, nor does a pair of equal features.
+        (N, N) or (N, N, M), float32. Neither the diagonal, which is 0, nor a pair of equal features has a gradient.
     """
     with torch.autocast(features.device.type, enabled=False):
         single = features.dim() == 2
         stack = (features.unsqueeze(1) if single else features).float().transpose(0, 1)  # (M, N, D)
-        stack = stack - stack.mean(dim=1, keepdim=True).detach()  # distances keep, cancellation shrinks
+        stack = stack - stack.mean(dim=1, keepdim=True).detach()  # keeps the distances, reduces cancellation
         squares = stack.square().sum(dim=2)
         gram = torch.bmm(stack, stack.transpose(1, 2))
         squared = squares.unsqueeze(2) + squares.unsqueeze(1) - 2 * gram
@@ -62,16 +62,16 @@ def pairwise_distances(features: Tensor) -> Tensor:
 
 
 def _safe_sqrt(squared: Tensor, noise: Tensor) -> Tensor:
-    """Square root that is 0 without gradient below ``noise``, the rounding error of the matrix product."""
+    """Return the square root, or 0 without a gradient below ``noise``, the rounding error of the matrix product."""
     positive = squared > noise + _TINY
     return torch.where(positive, squared, torch.ones_like(squared)).sqrt() * positive
 
 
 def apply_neck(neck: torch.nn.Module, features: Tensor) -> Tensor:
-    """Send each attribute's feature through the target's neck.
+    """Apply the target's neck to the feature of each attribute.
 
-    The shift of a BatchNorm cancels in a difference of two features, its scale does not; a reducing convolution
-    acts on every f^k.
+    In a difference of two features, the shift of a BatchNorm cancels out, but its scale does not; a reducing
+    convolution acts on every f^k.
 
     Args:
         neck: module on (B, C, 1, 1), in eval mode.
@@ -86,7 +86,7 @@ def apply_neck(neck: torch.nn.Module, features: Tensor) -> Tensor:
 
 
 def resize_attention(attention: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring A (N, M, h, w) to a branch's map size (H, W), bilinearly; it stays positive."""
+    """Resize A (N, M, h, w) bilinearly to the size (H, W) of a branch's map; it stays positive."""
     if attention.shape[-2:] == size:
         return attention
     return F.interpolate(attention.float(), size=size, mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""The interpreter's own stages, and what they start from."""
+"""The interpreter's own stages, and the weights that they start from."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _KEY = "MODEL.AMD.PRETRAIN_PATH"
 
 
 def build_free_stages(cfg: Any, target: FrozenTarget) -> nn.ModuleList:
-    """The interpreter's stages N+1..5, trainable; the log says what they start from.
+    """Return the interpreter's trainable stages N+1..5, and log what they start from.
 
-    They start from ImageNet weights (sec. 4.2): those of ``MODEL.AMD.PRETRAIN_PATH``, else those that the target's
-    config starts from; from the target's own stages where its config starts from noise, or its file is not there
-    any more. With ``MODEL.WEIGHTS`` none of them is needed.
+    They start from ImageNet weights (sec. 4.2): those of ``MODEL.AMD.PRETRAIN_PATH``, else those that the target
+    started from. If the target started from random weights, or the file that it started from no longer exists, they
+    start from the target's own trained stages. With ``MODEL.WEIGHTS`` set, no pretrained weights are needed.
 
     Raises:
         WeightsError: ``MODEL.AMD.PRETRAIN_PATH`` does not exist, or it or the file that the target's config names
-            holds no weights of the target's backbone.
+            does not hold weights of the target's backbone.
     """
     first = target.shared_stages
     fresh = None if cfg.MODEL.WEIGHTS or first == len(target.stages) else _pretrained_trunk(cfg)
@@ -40,7 +40,7 @@ def build_free_stages(cfg: Any, target: FrozenTarget) -> nn.ModuleList:
 
 
 def _pretrained_trunk(cfg: Any) -> list[nn.Module] | None:
-    """The five stages with pretrained weights, or None where there are none."""
+    """Return the five stages with pretrained weights, or None where there are none."""
     fresh = training_config_of_target(cfg)
     fresh.MODEL.HEADS.NUM_CLASSES = 1
     if cfg.MODEL.AMD.PRETRAIN_PATH:
@@ -48,8 +48,8 @@ def _pretrained_trunk(cfg: Any) -> list[nn.Module] | None:
     if fresh.MODEL.BACKBONE.PRETRAIN:
         return _as_the_target_started(fresh, cfg.MODEL.AMD.TARGET.CONFIG)
     logger.info(
-        "The interpreter's free stages start from the target's own: its config has MODEL.BACKBONE.PRETRAIN False, and "
-        "%s is empty",
+        "The interpreter's free stages start from the target's own stages, as the target's config sets "
+        "MODEL.BACKBONE.PRETRAIN to False and %s is empty",
         _KEY,
     )
     return None
@@ -65,12 +65,15 @@ def _from_own_path(fresh: Any, path: str) -> list[nn.Module]:
     fresh.MODEL.BACKBONE.PRETRAIN_PATH = path
     try:
         return _build(fresh, f"{path} ({_KEY})")
-    except WeightsError as error:  # it knows the key of the target's config alone
+    except WeightsError as error:  # its message names the key of the target's config
         raise WeightsError(str(error).replace("MODEL.BACKBONE.PRETRAIN_PATH", _KEY)) from error
 
 
 def _as_the_target_started(fresh: Any, config: str) -> list[nn.Module] | None:
-    """Stages with the file that the target's config names, else the host's own: cached, or downloaded if it can be."""
+    """Return the five stages with the weights that the target's config names, else with those of the host's cache.
+
+    The host downloads what its cache lacks. None, with a warning, if the weights are not available.
+    """
     backbone = fresh.MODEL.BACKBONE
     path = backbone.PRETRAIN_PATH
     if path and not os.path.isfile(path):
@@ -94,5 +97,6 @@ def _build(fresh: Any, weights: str) -> list[nn.Module]:
 
 def _warn(reason: str) -> None:
     logger.warning(
-        "The interpreter's free stages start from the target's own, not from pretrained weights: %s", reason
+        "The interpreter's free stages start from the target's own stages, not from pretrained weights: %s",
+        reason,
     )

@@ -11,15 +11,15 @@ from fastreid.config import configurable
 from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from torch import Tensor, nn
 
-# e^-80 times kappa is still a normal float32, and so positive.
+# e^-80 times kappa is still a normal float32, and therefore positive.
 _LOWEST = -80.0
 
 
 def pepu(x: Tensor, kappa: float, tau: float = 0.5) -> Tensor:
-    """Positive exponential power unit (Eq. 2): kappa (x + 1)^tau for x > 0, kappa e^x for x <= 0.
+    """Apply the positive exponential power unit (Eq. 2): kappa (x + 1)^tau for x > 0, kappa e^x for x <= 0.
 
-    Each branch sees only its own half of the axis, so that value and gradient are finite everywhere; x below -80
-    is taken as -80, which keeps the result strictly positive.
+    Each formula is evaluated on its own half of the axis only, so that value and gradient are finite everywhere; x is
+    clamped to at least -80, which keeps the result strictly positive.
 
     Args:
         x: any shape, any floating type; computed in float32.
@@ -37,13 +37,13 @@ def pepu(x: Tensor, kappa: float, tau: float = 0.5) -> Tensor:
 
 
 def shape_alone(attention: Tensor, kappa: float) -> Tensor:
-    """Give every map the same mean over its positions, so that place alone tells attributes and images apart.
+    """Give every map the same mean over its positions, so that attributes and images differ only in where it is high.
 
-    Ours, not the paper's: PePU has no bound, and an interpreter can work by the brightness of a map.
+    Ours, not the paper's: PePU is unbounded, so that an interpreter can tell attributes apart by a map's mean alone.
 
     Args:
         attention: A (N, M, H, W), > 0.
-        kappa: the mean; with 1/M the distances d^k of even maps add up to the target's.
+        kappa: the mean; with 1/M the distances d^k of constant maps add up to the target's.
 
     Returns:
         (N, M, H, W), > 0.
@@ -56,7 +56,7 @@ def shared_positions(attention: Tensor, kappa: float) -> Tensor:
 
     Args:
         attention: A (N, M, H, W), > 0.
-        kappa: not used; every form takes it.
+        kappa: not used, but passed to every form.
 
     Returns:
         (N, M, H, W), in (0, 1).
@@ -78,7 +78,7 @@ FORMS: dict[str, Callable[[Tensor, float], Tensor]] = {
 
 @REID_HEADS_REGISTRY.register()
 class AttributeDecompositionHead(nn.Module):
-    """conv3x3 C -> C/8, conv1x1 C/8 -> M, PePU: attention maps of M attributes.
+    """Compute the attention maps of M attributes: conv3x3 C -> C/8, conv1x1 C/8 -> M, PePU.
 
     Args:
         in_channels: C, channels of the interpreter's last stage.
@@ -86,12 +86,12 @@ class AttributeDecompositionHead(nn.Module):
         reduction: 8 in the paper.
         kappa: PePU's kappa; 0 means 1/M.
         tau: PePU's tau.
-        bias: start of the last convolution's bias. Where the target's map is empty no loss pulls at the attention,
-            so that it stays where it starts: a negative start leaves the background dark.
-        form: a key of :data:`FORMS`: what becomes of PePU's output; "pepu" is the paper's.
+        bias: initial bias of the last convolution. Where the target's map is zero, no loss changes the attention, so
+            that it keeps its initial value: a negative bias leaves the background dark.
+        form: a key of :data:`FORMS`, which says how PePU's output becomes attention; "pepu" is the paper's.
     """
 
-    architecture: ClassVar[str] = "AMD"  # which alone can use it
+    architecture: ClassVar[str] = "AMD"  # only "shape" uses it
 
     @configurable
     def __init__(
@@ -130,14 +130,14 @@ class AttributeDecompositionHead(nn.Module):
         }
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) -> attention A (N, M, H, W), float32, strictly positive."""
+        """Return attention A (N, M, H, W), float32 and strictly positive, of features (N, C, H, W)."""
         return self.form(pepu(self._convolve(features), self.kappa, self.tau), self.kappa)
 
     def _convolve(self, features: Tensor) -> Tensor:
-        """Both convolutions as one C -> M, as nothing but their biases stands between them.
+        """Apply both convolutions as a single one C -> M, as there is nothing but biases between them.
 
-        On a ResNet-50 it has a tenth of the operations: 26 output channels instead of 256. Weights and gradients are
-        those of the two.
+        On a ResNet-50 this takes a tenth of the operations: 26 output channels instead of 256. The weights and
+        gradients are still those of the two convolutions.
         """
         second = self.decompose.weight.flatten(1)
         weight = torch.einsum("mh,hcij->mcij", second, self.reduce.weight)

@@ -4,13 +4,13 @@
 | ------ | ---------------------------------------------------------- |
 | N      | images of the batch                                        |
 | M      | attributes                                                 |
-| M_K    | attributes that are known of both images of a pair, 0 to M |
+| M_K    | attributes known for both images of a pair, 0 to M         |
 | M_E    | those of them on which the two images differ               |
 
-All are means over the N (N - 1) ordered pairs i != j. A pair of identical or opposite attribute vectors
-(M_E = 0 or M_K) has no bound in Eq. 8-9 and gives nothing to L_p2. An attribute that is unknown for one image of a
-pair (the paper has none) is neither exclusive nor common there: both prior losses take the pair as if it had its M_K
-other attributes alone, and a pair with M_K = 0 gives nothing to them.
+All losses are means over the N (N - 1) ordered pairs i != j. A pair with identical or opposite attribute vectors
+(M_E = 0 or M_E = M_K) has no bound in Eq. 8-9 and adds nothing to L_p2. An attribute that is unknown for one image of
+a pair (the paper has none) is neither exclusive nor common: both prior losses treat the pair as if it had only its
+M_K known attributes, and a pair with M_K = 0 adds nothing to them.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class PairDistances:
         target: d (N, N), Euclidean distances of the target's features.
         attribute: d^k (N, N, M), distances of the attribute-guided features, >= 0.
         exclusive: (N, N, M) bool, True where the pair is known to differ on attribute k (Eq. 5).
-        known: (N, N, M) bool, True where attribute k is known of both images; what is known and not exclusive is
-            common.
-        prior: d^k (N, N, M) that the attribute prior is asked of where it is not ``attribute``: with
-            ``MODEL.AMD.PRIOR_BY_PLACE`` that of maps of the same mean.
+        known: (N, N, M) bool, True where attribute k is known for both images; it is common where it is known and not
+            exclusive.
+        prior: d^k (N, N, M) for the attribute prior if it is not ``attribute``: with ``MODEL.AMD.PRIOR_BY_PLACE``,
+            that of maps with equal means.
     """
 
     target: Tensor
@@ -47,13 +47,13 @@ class PairDistances:
 
 
 def exclusive_attributes(attributes: Tensor) -> tuple[Tensor, Tensor]:
-    """Pairwise exclusive or of attribute vectors (Eq. 5), where both values are known.
+    """Return the pairwise exclusive or of attribute vectors (Eq. 5), where both values are known.
 
     Args:
         attributes: (N, M), 0 or 1, or -1 (unknown).
 
     Returns:
-        exclusive (N, N, M) bool and known (N, N, M) bool; what is not known is not exclusive.
+        exclusive (N, N, M) bool and known (N, N, M) bool; an unknown attribute is not exclusive.
     """
     there = attributes >= 0
     known = there.unsqueeze(1) & there.unsqueeze(0)
@@ -61,14 +61,14 @@ def exclusive_attributes(attributes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def distillation_loss(target: Tensor, attribute: Tensor) -> Tensor:
-    """L_d = mean |d - sum_k d^k| over the ordered pairs i != j (Eq. 3-4).
+    """Return L_d = mean |d - sum_k d^k| over the ordered pairs i != j (Eq. 3-4).
 
     Args:
         target: d (N, N).
         attribute: d^k (N, N, M).
 
     Returns:
-        A scalar; 0 with its graph for a batch of one image.
+        A scalar; 0, still part of the graph, for a batch of one image.
     """
     return _mean_over_pairs((wide(target) - wide(attribute).sum(dim=2)).abs())
 
@@ -76,26 +76,27 @@ def distillation_loss(target: Tensor, attribute: Tensor) -> Tensor:
 def attribute_prior_losses(
     attribute: Tensor, exclusive: Tensor, known: Tensor, nu: float = 0.5
 ) -> tuple[Tensor, Tensor]:
-    """L_p1 (Eq. 6-7) and L_p2 (Eq. 8-10).
+    """Return L_p1 (Eq. 6-7) and L_p2 (Eq. 8-10).
 
-    With K the M_K known attributes of a pair, shares s^k = d^k / sum over K of d^k and r = (M_E / M_K)^nu: L_p1 asks
-    the exclusive attributes for at least r in total and leaves at most 1 - r to the common ones; L_p2 asks each
-    exclusive one for at least, and leaves each common one at most, b = sqrt(r (1 - r) / (M_E (M_K - M_E))), where both
-    bounds of Eq. 8 meet. Where all M are known this is the paper's: M_K = M, and the sum is d_hat. d^k of an unknown
-    attribute is left to L_d alone.
+    Let K be the M_K known attributes of a pair, s^k = d^k / (sum over K of d^k) their shares, and
+    r = (M_E / M_K)^nu. L_p1 penalises exclusive attributes whose shares add up to less than r, and common ones whose
+    shares add up to more than 1 - r. L_p2 penalises each exclusive attribute with a share below
+    b = sqrt(r (1 - r) / (M_E (M_K - M_E))), and each common one with a share above b, where both bounds of Eq. 8 meet.
+    If all attributes are known, these are the paper's losses: M_K = M, and the sum over K is d_hat. For an unknown
+    attribute, only L_d acts on d^k.
 
     Args:
         attribute: d^k (N, N, M), >= 0.
-        exclusive: (N, N, M) bool, a part of ``known``.
+        exclusive: (N, N, M) bool, a subset of ``known``.
         known: (N, N, M) bool.
-        nu: v of Eq. 6, in (0, 1].
+        nu: the exponent v of Eq. 6, in (0, 1].
 
     Returns:
         Two scalars, finite for every labelling and for pairs at distance 0.
     """
     attribute = wide(attribute) * known
     total = attribute.sum(dim=2, keepdim=True)
-    # A pair at distance 0 has no shares; dividing it by 1 keeps them at 0 and their gradient small.
+    # A pair at distance 0 has no shares; dividing by 1 makes them 0 and keeps their gradient small.
     shares = attribute / torch.where(total > 1e-12, total, torch.ones_like(total))
     m_k, m_e = known.sum(dim=2), exclusive.sum(dim=2)
     ratio = (m_e.to(shares.dtype) / m_k.clamp(min=1)).pow(nu)
@@ -111,7 +112,7 @@ def attribute_prior_losses(
 
 
 def _mean_over_pairs(values: Tensor) -> Tensor:
-    """Mean of (N, N) values off the diagonal."""
+    """Return the mean of (N, N) values without the diagonal."""
     n = len(values)
     off_diagonal = ~torch.eye(n, dtype=torch.bool, device=values.device)
     return (values * off_diagonal).sum() / max(n * (n - 1), 1)
@@ -126,11 +127,11 @@ class MetricDistillationLoss(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: Any) -> MetricDistillationLoss:
-        """It has no options."""
+        """Build the loss, which has no options."""
         return cls()
 
     def forward(self, pairs: PairDistances, labels: Tensor | None = None) -> Tensor:
-        """Loss of a batch's pairs, a scalar; identities are not used."""
+        """Return the loss of a batch's pairs, a scalar; identities are not used."""
         return distillation_loss(pairs.target, pairs.attribute)
 
 
@@ -151,7 +152,7 @@ class AttributePriorLoss(nn.Module):
         return cls(cfg.MODEL.AMD.ALPHA, cfg.MODEL.AMD.BETA, cfg.MODEL.AMD.NU)
 
     def forward(self, pairs: PairDistances, labels: Tensor | None = None) -> Tensor:
-        """Loss of a batch's pairs, a scalar; identities are not used."""
+        """Return the loss of a batch's pairs, a scalar; identities are not used."""
         attribute = pairs.attribute if pairs.prior is None else pairs.prior
         first, second = attribute_prior_losses(attribute, pairs.exclusive, pairs.known, self.nu)
         return self.alpha * first + self.beta * second

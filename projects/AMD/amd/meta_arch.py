@@ -29,25 +29,25 @@ from .losses import PairDistances, exclusive_attributes
 from .saved_weights import check_saved
 from .targets import FrozenTarget, TargetOutput, embed, pooled_embedding
 
-_ANY_SIZE = (128, 64)  # where images are not resized
+_ANY_SIZE = (128, 64)  # for configs that do not resize images
 
 
 @META_ARCH_REGISTRY.register()
 class AMD(nn.Module):
-    """Explains the distances of a frozen target model, attribute by attribute.
+    """Explain the distances of a frozen target model, attribute by attribute.
 
-    In training it returns a dictionary of losses; in evaluation one tensor (N, 1 + M, D): the target's feature that is
-    explained at index 0, the attribute-guided features f^k at 1..M.
+    In training it returns a dictionary of losses; in evaluation a tensor (N, 1 + M, D), with the target's feature that
+    is explained at index 0 of its second axis and the attribute-guided features f^k at 1..M.
 
     Args:
         target: the frozen model F.
         free_stages: the interpreter's own stages N+1..5.
         head: attribute decomposition head, (N, C, H, W) -> (N, M, H, W).
         attribute_set: what the M attributes mean.
-        losses: what to train, on :class:`~fastreid_projects.amd.losses.PairDistances`.
-        neck: features after (True) or before the target's neck.
-        normalize: divide an image's features by the norm of its full feature.
-        prior_by_place: whether the attribute prior is asked of maps of the same mean over their positions.
+        losses: the losses to train with, which take :class:`~fastreid_projects.amd.losses.PairDistances`.
+        neck: whether features are taken after the target's neck, not before it.
+        normalize: whether to divide an image's features by the norm of its full feature.
+        prior_by_place: whether the attribute prior uses maps with equal means over their positions.
     """
 
     @configurable
@@ -104,37 +104,37 @@ class AMD(nn.Module):
 
     @staticmethod
     def own_dataset(cfg: Any, is_train: bool) -> DatasetMaker:
-        """Return what makes images with their attributes."""
+        """Return the function that makes datasets of images with their attributes."""
         return functools.partial(with_attributes, attribute_set=resolve_attribute_set(cfg), is_train=is_train)
 
     def build_evaluator(self, cfg: Any, dataset_name: str, loader: Any, num_query: int) -> Any:
-        """The evaluator of target and interpreter; see :mod:`fastreid_projects.amd.evaluation.build`."""
+        """Return the evaluator of the target and its interpreter; see :mod:`fastreid_projects.amd.evaluation.build`."""
         from .evaluation.build import build_attribute_evaluator
 
         return build_attribute_evaluator(self, cfg, dataset_name, loader, num_query)
 
     @property
     def compared_model(self) -> nn.Module:
-        """The model whose features are compared: the target."""
+        """The target, whose features are compared."""
         return self.target.model
 
     @property
     def output_names(self) -> list[str]:
-        """What lies along axis 1 of the evaluation's output."""
+        """The names of the entries along axis 1 of the output in evaluation."""
         return ["target", *self.attribute_set.names]
 
     @property
     def explains_returned(self) -> bool:
-        """Whether the feature that is explained is the very one that the target returns at evaluation."""
+        """Whether the explained feature is the one that the target returns in evaluation."""
         return self.neck and not self.normalize
 
     @property
     def device(self) -> torch.device:
-        """Where the model lies."""
+        """The device of the model."""
         return next(self.head.parameters()).device
 
     def forward(self, batched_inputs: Any) -> dict[str, Tensor] | Tensor:
-        """A host batch -> losses (training) or features (N, 1 + M, D) (evaluation)."""
+        """Return the losses (training) or the features (N, 1 + M, D) (evaluation) of a host batch."""
         images = self.preprocess_image(batched_inputs)
         output, attention = self.attend(images)
         features = self.attribute_features(output, attention)
@@ -153,36 +153,36 @@ class AMD(nn.Module):
         }
 
     def _distances_by_place(self, output: TargetOutput, attention: Tensor) -> Tensor:
-        """d^k (N, N, M) of maps that differ in their shapes alone."""
+        """Return d^k (N, N, M) for attention maps that have equal means and differ in shape only."""
         even = shape_alone(attention, 1 / attention.shape[1])
         return pairwise_distances(self.attribute_features(output, even))
 
     def preprocess_image(self, batched_inputs: Any) -> Tensor:
-        """Normalise a host batch, or images (N, 3, h, w) of 0..255 RGB, the way the target does."""
+        """Normalise a host batch, or RGB images (N, 3, h, w) in 0..255, as the target does."""
         images: Tensor = self.target.model.preprocess_image(batched_inputs)
         return images
 
     def attend(self, images: Tensor, shared: Sequence[Tensor] | None = None) -> tuple[TargetOutput, Tensor]:
-        """Normalised images -> what the target makes of them, and attention A (N, M, H, W).
+        """Return the target's output and the attention A (N, M, H, W) for normalised images.
 
         Args:
             images: (N, 3, h, w).
-            shared: the maps of the shared stages, where they are there already; gradients reach the last of them.
+            shared: the maps of the shared stages, if already computed; gradients reach the last of them.
         """
-        output = self.target(images) if shared is None else self.target.go_on(shared[-1], list(shared))
+        output = self.target(images) if shared is None else self.target.resume(shared[-1], list(shared))
         return output, self.head(run_stages(list(self.free_stages), output.shared))
 
     def embedding(self, output: TargetOutput) -> Tensor:
-        """The target's feature whose distances are explained, (N, D) in float32."""
+        """Return the target's feature, (N, D) in float32, whose distances are explained."""
         return self._full_feature(output) / self.feature_norms(output)[:, None]
 
     def attribute_features(self, output: TargetOutput, attention: Tensor) -> Tensor:
-        """Attribute-guided features f^k of all branches, (N, M, D) in float32 (Eq. 1)."""
+        """Return the attribute-guided features f^k of all branches, (N, M, D) in float32 (Eq. 1)."""
         features = torch.cat([embed(branch, attention, self.neck) for branch in output.branches], dim=2)
         return features / self.feature_norms(output)[:, None, None]
 
     def feature_norms(self, output: TargetOutput) -> Tensor:
-        """What all features of an image are divided by, (N,): the norm of its full feature with NORMALIZE, else 1."""
+        """Return the divisors (N,) of each image's features: with NORMALIZE the norm of its full feature, else 1."""
         feature = self._full_feature(output)
         if not self.normalize:
             return torch.ones_like(feature[:, 0])
@@ -201,7 +201,10 @@ class AMD(nn.Module):
 
 
 def _out_channels(target: FrozenTarget, size: Sequence[int]) -> int:
-    """Channels of the trunk's last map, asked with an image [height, width]: a target may know one size alone."""
+    """Return the number of channels of the trunk's last map, found with an image [height, width].
+
+    The size matters, as some targets accept only one.
+    """
     height, width = size if len(size) == 2 and all(size) else _ANY_SIZE
     with torch.no_grad():
         return int(run_stages(target.stages, torch.zeros(1, 3, height, width)).shape[1])

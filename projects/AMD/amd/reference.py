@@ -1,7 +1,7 @@
-"""The long way: the head layer after layer, and Eq. 1 with one pass over the feature map per attribute.
+"""A plain implementation: the head layer by layer, and Eq. 1 with one pass over the feature map for each attribute.
 
-It is what the paper says and what :mod:`.heads` and :mod:`.decomposition` are tested and measured against; nothing
-trains with it.
+It follows the paper literally; :mod:`.heads` and :mod:`.decomposition` are tested and timed against it. Training does
+not use it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from .heads import AttributeDecompositionHead, pepu
 
 
 def attention_plain(head: AttributeDecompositionHead, features: Tensor) -> Tensor:
-    """Sec. 3.2, one convolution after the other: (N, C, H, W) -> A (N, M, H, W)."""
+    """Apply sec. 3.2 one convolution after the other: (N, C, H, W) -> A (N, M, H, W)."""
     return pepu(head.decompose(head.reduce(features)), head.kappa, head.tau)
 
 
 def attribute_features_plain(features: Tensor, attention: Tensor, pooling: Pooling) -> Tensor:
-    """Pooled features of F * A^k, attribute after attribute: (N, C, H, W), (N, M, H, W) -> (N, M, C)."""
+    """Return the pooled features of F * A^k, attribute after attribute: (N, C, H, W), (N, M, H, W) -> (N, M, C)."""
     return torch.stack([_pool(features * a.unsqueeze(1), pooling) for a in attention.unbind(1)], dim=1)
 
 
@@ -36,5 +36,5 @@ def _pool(product: Tensor, pooling: Pooling) -> Tensor:
 
 
 def pairwise_distances_plain(features: Tensor) -> Tensor:
-    """Distances of all pairs by their differences, with the N x N x M x D tensor: (N, M, D) -> (N, N, M)."""
+    """Return the distances of all pairs from the N x N x M x D tensor of differences: (N, M, D) -> (N, N, M)."""
     return (features.unsqueeze(1) - features.unsqueeze(0)).norm(dim=3)

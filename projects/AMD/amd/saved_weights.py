@@ -1,4 +1,4 @@
-"""Whether weights on disk are those of an interpreter, and of the one that a config describes."""
+"""Check that weights on disk belong to an interpreter, and to the one that a config describes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LAST = "head.decompose.weight"
 
 
 def check_explainable(cfg: Any) -> None:
-    """See that ``MODEL.WEIGHTS`` of an AMD config is an interpreter's.
+    """Check that ``MODEL.WEIGHTS`` of an AMD config holds an interpreter.
 
     Raises:
-        WeightsError: the file is missing or of another model.
+        WeightsError: the file is missing or holds another model.
     """
     path = cfg.MODEL.WEIGHTS
     if not os.path.isfile(path):
@@ -30,23 +30,24 @@ def check_explainable(cfg: Any) -> None:
             "checkpoint with --weights"
         )
     if _LAST not in load_state_dict_file(path):
-        raise WeightsError(f"{path} holds no interpreter of AMD; name the model_final.pth of an AMD run")
+        raise WeightsError(
+            f"{path} does not hold an interpreter of AMD; name the model_final.pth of an AMD run"
+        )
 
 
 def check_saved(cfg: Any, own: Mapping[str, Tensor], attribute_set: AttributeSet) -> None:
-    """See that an interpreter in ``MODEL.WEIGHTS`` is the one that was built, entry by entry.
+    """Check that the interpreter in ``MODEL.WEIGHTS`` matches the one that was built, entry by entry.
 
-    The frozen target fills most of a checkpoint, so that the share of entries that fit says little of the interpreter.
-    A file of another model is left to the host's own check.
+    The frozen target fills most of a checkpoint, so that the share of matching entries says little about the
+    interpreter. A file of another model is left to the host's own check.
 
     Args:
         cfg: the interpreter's config.
-        own: the built interpreter's ``free_stages.*`` and ``head.*``.
-        attribute_set: what its maps mean.
+        own: the entries ``free_stages.*`` and ``head.*`` of the built interpreter.
+        attribute_set: the attributes of its maps.
 
     Raises:
-        WeightsError: it has other attributes or another N, or an entry is missing, left over, of another shape or
-            not finite.
+        WeightsError: the attributes or N differ, or an entry is missing, unexpected, of another shape or not finite.
     """
     path = cfg.MODEL.WEIGHTS
     if not path or not os.path.isfile(path):
@@ -66,22 +67,22 @@ def check_saved(cfg: Any, own: Mapping[str, Tensor], attribute_set: AttributeSet
     if wrong:
         raise WeightsError(
             f"the interpreter in {path} was trained with another config: {len(wrong)} of its entries are missing, "
-            f"left over or of another shape, e.g. {_example(min(wrong), own, saved)}; give the config.yaml of its run"
+            f"unexpected or of another shape, e.g. {_example(min(wrong), own, saved)}; name the config.yaml of its run"
         )
     require_finite(saved, f"the interpreter's weights {path}")
 
 
 def require_finite(state: Mapping[str, Tensor], what: str) -> None:
-    """Refuse weights that hold NaN or infinite values.
+    """Refuse weights that contain NaN or infinite values.
 
     Raises:
-        WeightsError: they do; names an entry.
+        WeightsError: a weight is not finite; names its entry.
     """
     broken = next((k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()), None)
     if broken is not None:
         raise WeightsError(
-            f"{what} hold values that are not finite, e.g. in {broken}: that training has diverged; take an earlier "
-            "checkpoint of it, or train again with a smaller SOLVER.BASE_LR"
+            f"{what} contain values that are not finite, e.g. in {broken}: their training has diverged; use an earlier "
+            "checkpoint, or train again with a smaller SOLVER.BASE_LR"
         )
 
 
@@ -94,10 +95,10 @@ def _check_attributes(last: Tensor, path: str, expected: AttributeSet) -> None:
 
 
 def _stages(state: Mapping[str, Tensor]) -> int:
-    """How many stages of its own an interpreter has."""
+    """Return the number of stages that belong to the interpreter alone."""
     return len({k.split(".")[1] for k in state if k.startswith("free_stages.")})
 
 
 def _example(name: str, own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> str:
     there, here = (tuple(s[name].shape) if name in s else "absent" for s in (saved, own))
-    return f"{name} is {there} there and {here} here"
+    return f"{name} is {there} in the file and {here} by the config"

@@ -28,12 +28,12 @@ from .decomposition import apply_neck, resize_attention
 
 
 class TargetOutput(NamedTuple):
-    """What one pass through the target gives.
+    """The output of one pass through the target.
 
     Attributes:
-        shared: map after the N shared stages, where the interpreter starts.
-        branches: the last maps.
-        embedding: the feature that the target returns at evaluation, (N, D).
+        shared: the map after the N shared stages, where the interpreter starts.
+        branches: the last maps with their pooling and neck.
+        embedding: the feature that the target returns in evaluation, (N, D).
     """
 
     shared: Tensor
@@ -46,7 +46,7 @@ class FrozenTarget(nn.Module):
 
     Args:
         model: ``Baseline`` or ``MGN`` of the host (or a subclass), or an :class:`Explainable`, with its weights.
-        shared_stages: N, after how many stages the interpreter starts, 1..5.
+        shared_stages: N, the number of stages after which the interpreter starts, 1..5.
     """
 
     def __init__(self, model: nn.Module, shared_stages: int) -> None:
@@ -54,7 +54,7 @@ class FrozenTarget(nn.Module):
         self.model: Any = model
         self.shared_stages = shared_stages
         self._branches = _opener(model)
-        self._stages = tuple(trunk(model))  # a tuple: their parameters are the model's, not registered twice
+        self._stages = tuple(trunk(model))  # a tuple, so that the model's parameters are not registered twice
         for parameter in self.parameters():
             parameter.requires_grad_(False)
         self.train(False)
@@ -65,21 +65,21 @@ class FrozenTarget(nn.Module):
         return self._stages
 
     def train(self, mode: bool = True) -> FrozenTarget:
-        """Stay in eval mode, whatever is asked."""
+        """Stay in eval mode, whatever ``mode`` is."""
         super().train(False)
         return self
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> TargetOutput:
-        """Normalised images (N, 3, h, w) -> shared map, branches, embedding."""
-        return self.go_on(images, [])
+        """Return the shared map, the branches and the embedding of normalised images (N, 3, h, w)."""
+        return self.resume(images, [])
 
-    def go_on(self, x: Tensor, maps: list[Tensor]) -> TargetOutput:
-        """The same from the map x after some stages, or from images; gradients reach x.
+    def resume(self, x: Tensor, maps: list[Tensor]) -> TargetOutput:
+        """Return the output when some stages are already computed; gradients reach x.
 
         Args:
-            x: what the next stage takes.
-            maps: the maps of the stages that are done, x the last of them.
+            x: the input of the next stage: a map, or the images.
+            maps: the maps of the stages so far; the last one is x.
         """
         rest = self._stages[len(maps) :]
         maps = maps + list(itertools.accumulate(rest, lambda y, stage: stage(y), initial=x))[1:]
@@ -89,18 +89,18 @@ class FrozenTarget(nn.Module):
 
 
 def branch_attention(branches: Sequence[Branch], attention: Tensor) -> list[Tensor]:
-    """A (N, M, h, w) in the size of each branch's map."""
+    """Return the attention A (N, M, h, w), resized to the map of each branch."""
     sizes = [(branch.features.shape[-2], branch.features.shape[-1]) for branch in branches]
     return [resize_attention(attention, size) for size in sizes]
 
 
 def embed(branch: Branch, attention: Tensor, neck: bool) -> Tensor:
-    """Attribute-guided features of a branch: pool F * A^k, then the branch's neck.
+    """Return the attribute-guided features of a branch: F * A^k, pooled, and passed through the branch's neck.
 
     Args:
         branch: a branch of the target.
         attention: (N, M, h, w), resized to the branch's map.
-        neck: apply the neck.
+        neck: whether to apply the neck.
 
     Returns:
         (N, M, D of the branch), float32.
@@ -111,12 +111,12 @@ def embed(branch: Branch, attention: Tensor, neck: bool) -> Tensor:
 
 
 def pooled_embedding(branches: list[Branch]) -> Tensor:
-    """The target's feature before its necks, (N, D)."""
+    """Return the target's feature before its necks, (N, D)."""
     return torch.cat([branch.pooled().flatten(1) for branch in branches], dim=1)
 
 
 def _opener(model: nn.Module) -> Opener:
-    """What makes branches of the maps after the five stages."""
+    """Return the function that turns the maps after the five stages into branches."""
     if output_kind(model) != "features":
         raise ConfigError(
             f"AMD cannot explain the architecture {type(model).__name__}: it returns {output_kind(model)}, not a "

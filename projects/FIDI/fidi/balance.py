@@ -47,7 +47,7 @@ def pull_against_push(u: Tensor, identities: int, images: int, alpha: float = 1.
 
 
 def balance_point(identities: int, images: int, alpha: float = 1.05) -> float:
-    """Return the u at which pull and push are equal; 0 if it lies below the smallest normal float32."""
+    """Return the u at which pull and push are equal; 0 if it is below the smallest normal float32."""
     low, high = math.log(torch.finfo(torch.float32).tiny), 0.0
     if _ratio(low, identities, images, alpha) < 1:
         return 0.0

@@ -177,7 +177,7 @@ class BDB(Baseline):
         refuse_pooling(cfg, "the architecture BDB, which averages one branch and takes the other's maximum")
         for key in ("HEIGHT_RATIO", "WIDTH_RATIO"):
             if not 0 <= node[key] <= 1:
-                raise ConfigError(f"MODEL.FIDI.BDB.{key} is {node[key]} but has to lie in 0..1")
+                raise ConfigError(f"MODEL.FIDI.BDB.{key} is {node[key]}, but has to be in 0..1")
         for key in ("GLOBAL_DIM", "DROP_DIM"):
             if node[key] < 1:
                 raise ConfigError(f"MODEL.FIDI.BDB.{key} is {node[key]} but has to be at least 1")

@@ -77,7 +77,7 @@ def pair_losses(distances: Tensor, same: Tensor, alpha: float = 1.05, beta: floa
 
 
 class _PairLosses(torch.autograd.Function):
-    """Losses of pairs; their derivatives come with them, from the same exponentials and logarithms."""
+    """Compute the losses of pairs and their derivatives from the same exponentials and logarithms."""
 
     @staticmethod
     def forward(ctx: Any, distances: Tensor, same: Tensor, alpha: float, beta: float) -> Tensor:
@@ -95,7 +95,7 @@ class _PairLosses(torch.autograd.Function):
 
 
 def _losses_and_slopes(distances: Tensor, same: Tensor, alpha: float, beta: float) -> tuple[Tensor, Tensor]:
-    """Losses as of :func:`pair_losses`, and dL/dd: -beta u dL/du.
+    """Return the losses of :func:`pair_losses` and their derivatives dL/dd = -beta u dL/du.
 
     k = 0: dL/du = log(alpha / (alpha - 1)). k = 1, with p = (alpha - 1) u + 1 and q = alpha - 1 + u:
     dL/du = log(alpha u / p) + 1 / p - 1 / q, where 1 / p - 1 / q = (alpha - 2) v / (p q) has no difference left.
@@ -117,11 +117,11 @@ def _losses_and_slopes(distances: Tensor, same: Tensor, alpha: float, beta: floa
 def check_options(alpha: float, beta: float, reduction: str) -> None:
     """Raise ValueError if a parameter is out of its range."""
     if not 1 < alpha < math.inf:
-        raise ValueError(f"alpha of the FIDI loss is {alpha} but has to be above 1 (the paper: 1.05)")
+        raise ValueError(f"alpha of the FIDI loss is {alpha}, but has to be above 1 (the paper: 1.05)")
     if not 0 < beta < math.inf:
-        raise ValueError(f"beta of the FIDI loss is {beta} but has to be above 0 (the paper: 0.5)")
+        raise ValueError(f"beta of the FIDI loss is {beta}, but has to be above 0 (the paper: 0.5)")
     if reduction not in REDUCTIONS:
-        raise ValueError(f"the reduction is '{reduction}' but has to be one of {', '.join(REDUCTIONS)}")
+        raise ValueError(f"the reduction is '{reduction}', but has to be one of {', '.join(REDUCTIONS)}")
 
 
 def _mean(losses: Tensor, chosen: Tensor) -> Tensor:

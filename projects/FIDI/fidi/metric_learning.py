@@ -81,7 +81,7 @@ class FIDIMetricLoss(BaseMetricLossFunction):
         """Return the losses of the pairs, by name, for the reducer."""
         a1, p, a2, n = pairs.convert_to_pairs(indices_tuple, labels, ref_labels)
         with torch.autocast(embeddings.device.type, enabled=False):
-            # Their distances tell by identity whether a batch is compared with itself or with another.
+            # Its distances check by ``is`` whether a batch is compared with itself or with another one.
             own = ref_emb is embeddings
             embeddings = wide(embeddings)
             distances = self.distance(embeddings, embeddings if own else wide(ref_emb))

@@ -39,8 +39,8 @@ def class_wise(main: Tensor, auxiliary: Tensor, labels: Tensor) -> Tensor:
         A scalar of 0..2.
     """
     same = (labels.unsqueeze(1) == labels.unsqueeze(0)).to(main.dtype)
-    # Each image has its identity's distance, of which it counts for a share; the number of identities, which a GPU
-    # would be waited for, is the sum of the shares. A cosine does not depend on the 1/A of Eq. 6 and 7.
+    # Each image has its identity's distance, weighted by one over the identity's number of images. The sum of these
+    # weights is the number of identities, without waiting for a GPU. A cosine does not depend on 1/A in Eq. 6 and 7.
     shares = 1 / same.sum(dim=1)
     return (_cosine_distance(same @ main, same @ auxiliary) * shares).sum() / shares.sum()
 

@@ -41,7 +41,6 @@ class PartClassifier(nn.Module):
     Args:
         num_classes: the number of identities.
         channels: C.
-        num_classes: identities.
         cls_layer: the host's name of the layer, ``"Linear"`` in the paper.
         scale: the scale of a margin softmax.
         margin: the margin of a margin softmax.

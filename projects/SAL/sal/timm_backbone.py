@@ -19,14 +19,14 @@ _PARTS |= {f"layer{i}": f"layer{i}" for i in range(1, 5)}
 
 
 class DilatedTimmResNet(DilatedResNet):
-    """As :class:`~.backbone.DilatedResNet`, with stem and stages up to stage5 of timm; stage6 is FastReID's.
+    """A :class:`~.backbone.DilatedResNet` with the stem and the stages up to stage5 of timm; stage6 is FastReID's.
 
     Args:
         trunk: a ResNet of timm with strides.
-        dilation: as there.
-        keep_first: as there.
-        dilated: as there.
-        **others: of the same.
+        dilation: see :class:`~.backbone.DilatedResNet`.
+        keep_first: see :class:`~.backbone.DilatedResNet`.
+        dilated: see :class:`~.backbone.DilatedResNet`.
+        **others: its other arguments.
     """
 
     def __init__(

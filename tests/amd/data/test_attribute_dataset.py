@@ -163,7 +163,7 @@ def test_an_attribute_that_never_changes_is_warned_of_and_one_that_is_never_know
     check_learnable([TrainingLabels("Market1501", MARKET1501, rows)], MARKET1501)
     assert "the attribute hat is 'hat' in all training images" in host_log.text
     rows[:, MARKET1501.index("hat")] = -1
-    with pytest.raises(DataError, match="hat of market1501 is known of no training image"):
+    with pytest.raises(DataError, match="hat of market1501 is not known for any training image"):
         check_learnable([TrainingLabels("Market1501", MARKET1501, rows)], MARKET1501)
 
 

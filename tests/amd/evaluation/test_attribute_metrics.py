@@ -196,7 +196,7 @@ def test_meter_equals_a_loop_over_all_pairs(seed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_an_attribute_that_is_unknown_for_one_image_leaves_the_pair(seed):
-    """It is neither ranked nor a hit: the pair is ranked as if it had the other attributes alone."""
+    """It is neither ranked nor a hit: the pair is ranked as if it had only the other attributes."""
     case = make_retrieval(seed)
     generator = torch.Generator().manual_seed(seed)
     for labels in case[4:]:

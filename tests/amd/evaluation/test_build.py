@@ -100,7 +100,7 @@ def test_the_target_is_scored_by_what_it_returns(
 
 @pytest.mark.parametrize(("metric", "flip"), [("euclidean", False), ("euclidean", True), ("cosine", False)])
 def test_the_calibration_is_of_the_distances_that_are_explained(build_amd, amd_config, paths, metric, flip):
-    """The distance and the contributions of the report's pairs stand where the evaluation has measured them."""
+    """The distances and contributions in the report are compared with those that the evaluation measured."""
     opts = [
         *("TEST.METRIC", metric, "TEST.FLIP.ENABLED", str(flip), "MODEL.AMD.REPORT.PAIRS", "9"),
         *("MODEL.AMD.TEST.DELETION_PAIRS", "0", *SMALL),
@@ -158,7 +158,7 @@ def test_what_the_config_and_the_test_set_say_of_counting_reaches_the_evaluator(
 
 
 def test_pairs_are_chosen_by_the_metric_of_the_evaluation(tmp_path):
-    """The nearest other person by direction lies far away."""
+    """The nearest other person by direction is far away."""
     embeddings = torch.tensor([[1.0, 0.0], [9.0, 0.0], [1.0, 1.0]])
     evaluator = SimpleNamespace(
         num_query=1,

@@ -1,4 +1,4 @@
-"""A calibration made by an evaluation: pairs, words that are judged on people held out, and what is kept."""
+"""A calibration made by an evaluation: pairs, predictions tested on held-out people, and the file."""
 
 import csv
 import json

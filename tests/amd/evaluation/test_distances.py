@@ -53,7 +53,7 @@ class Largest(TorchDispatchMode):
 
 @pytest.mark.parametrize("offset", [0.0, 5.0])
 def test_equal_the_differences(offset):
-    """Features after a ReLU lie far from the origin: cancellation may cost digits, not distances."""
+    """Features after a ReLU are far from the origin: cancellation may cost digits, but not distances."""
     query, gallery = make_features(offset=offset)
     result = collect(query, gallery, chunk=4)
     assert result.shape == (4, 11, 23)

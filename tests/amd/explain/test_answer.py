@@ -1,4 +1,4 @@
-"""What an explanation answers: where a distance stands, words no firmer than their number, a drawn scale."""
+"""The answer of an explanation: how a distance compares, statements no firmer than their number, a drawn scale."""
 
 import json
 import xml.etree.ElementTree as ET
@@ -92,8 +92,8 @@ def test_shares_are_said_as_people_count(share, pairs, words):
 def test_the_sentence_says_where_a_distance_stands_and_no_verdict(scale):
     assert scale.sentence(18.0, "18") == (
         "distance 18: nearer than 88 of 100 pairs of different persons, farther than 80 of 100 pairs of one person by "
-        "two cameras (Set). A threshold put here would take 12 of 100 pairs of different persons for one person "
-        "(false-match rate 12 %)."
+        "two cameras (Set). A threshold at this distance would take 12 of 100 pairs of different persons for one "
+        "person (false-match rate 12 %)."
     )
     near, far = scale.sentence(1.0, "1"), scale.sentence(99.0, "99")
     assert (

@@ -112,11 +112,11 @@ def test_a_calibrated_run_says_what_a_distance_means(tool):
     assert 0 <= answer["false_match_rate"] <= 1
     assert answer["words"] == []
     assert data["notes"] == [
-        "What a distance and a contribution mean was measured on people of Market1501, not on those shown here."
+        "What a distance and a contribution mean was measured on the people in Market1501, not on those shown here."
     ]
     assert tool("--top-k", "2", "--queries", "1") == 0
     assert report(tool)["notes"] == [
-        "What a distance and a contribution mean was measured on people of Market1501."
+        "What a distance and a contribution mean was measured on the people in Market1501."
     ]
     explainer = Explainer.from_config(INTERPRETER, str(tool.weights), tool.opts)
     assert explainer.explain(a, b).answer.sentence == answer["sentence"]
@@ -194,7 +194,7 @@ def test_any_model_searches_a_dataset(tool, target_files, capsys):
     assert 0 <= data["Rank-1"] <= 100
     assert len(data["pairs"]) == 4
     assert tool("--average-maps", **own) != 0
-    assert "which only an interpreter knows" in capsys.readouterr().err
+    assert "which only an interpreter has" in capsys.readouterr().err
 
 
 def test_a_dataset_gives_the_evaluations_rank_1(tool, amd_config):
@@ -246,7 +246,7 @@ def test_identities_count_within_the_people_of_one_dataset(tool, monkeypatch, pe
     assert tool("--gallery", "Other", "--top-k", "3", "--queries", "1") == 0
     data, page = report(tool), (tool.folder / "report.html").read_text()
     marks = {ranked["right"] for entry in data["ranking"] for ranked in entry["ranked"]}
-    note = "The identities of Market1501 and Other are not comparable"
+    note = "The identities in Market1501 and Other are not comparable"
     if people == "Market1501":
         assert marks <= {True, False}
         assert ("Rank-1" in data, len(data["notes"]), note in page) == (
@@ -480,7 +480,7 @@ def test_a_broken_image_in_the_gallery(tool, capsys):
 
 def test_an_empty_folder(tool, capsys, tmp_path):
     (tmp_path / "empty").mkdir()
-    assert "empty holds no image" in refused(
+    assert "empty does not hold any image" in refused(
         tool, capsys, "--query", str(tmp_path / "empty"), "--gallery", "Market1501"
     )
 
@@ -523,7 +523,7 @@ def test_rankings_by_more_than_a_pair(amd_config, key):
 def test_an_index_inside_the_explanation(tool, capsys, tmp_path):
     output = tmp_path / "out"
     message = refused(tool, capsys, "--output", str(output), "--index", str(output / "i.faiss"))
-    assert "i.faiss would lie in" in message
+    assert "i.faiss would be in" in message
     assert not output.exists()
 
 
@@ -535,7 +535,7 @@ def test_weights_of_another_attribute_set(tool, capsys):
 
 def test_weights_that_are_missing_or_no_interpreters(tool, capsys, target_files, tmp_path):
     assert "none.pth" in refused(tool, capsys, weights=tmp_path / "none.pth")
-    assert "holds no interpreter" in refused(tool, capsys, weights=target_files[1])
+    assert "does not hold an interpreter" in refused(tool, capsys, weights=target_files[1])
 
 
 def test_a_folder_that_cannot_be_written(tool, capsys, tmp_path):
@@ -558,7 +558,7 @@ def test_a_folder_with_foreign_files_is_left_alone(tmp_path, files):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    with pytest.raises(DataError, match="no earlier explanation"):
+    with pytest.raises(DataError, match="not part of an explanation"):
         write_explanation(Explanation("t"), tmp_path, 1)
     assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()} == set(files)
 

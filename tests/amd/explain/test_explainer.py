@@ -30,7 +30,7 @@ def pictures(tmp_path_factory):
 
 @pytest.fixture
 def explainer(build_amd, tmp_path, monkeypatch, target_files):
-    """Built from a config and a checkpoint alone: the checkpoint holds its target."""
+    """Build it from only a config and a checkpoint, which holds its target."""
     weights = tmp_path / "amd.pth"
     torch.save({"model": build_amd().state_dict()}, weights)
     config = tmp_path / "amd.yml"
@@ -124,7 +124,7 @@ def test_the_same_picture_twice_is_at_distance_zero_and_alike(explainer, picture
 
 
 def calibration(explainer, *, by_words=False):
-    """As if what differs were told by the readouts alone."""
+    """Return a calibration whose predictions depend only on the readouts."""
     m = len(explainer.attribute_set)
     model = WordModel(
         *(np.zeros(m), np.ones(m), np.eye(m), np.linspace(-2, 2, m), np.ones(m), np.zeros(m)),

@@ -1,4 +1,4 @@
-"""The report: parses, stands alone, its printed numbers add up, and it says what is wrong with its input."""
+"""The report: it parses, is self-contained, its printed numbers add up, and it refuses wrong input."""
 
 import json
 import re
@@ -176,7 +176,7 @@ def test_it_answers_first_and_measures_last(html, page):
         "Do two photographs show the same person?",
         "How to read this",
         "Pair 1",
-        "All of it, also where it is bad",
+        "All measures of the evaluation, good or bad",
         "81.20",
     ]
     assert sorted(order, key=text.index) == order
@@ -240,12 +240,12 @@ def test_an_answer_comes_before_the_maps(tmp_path):
 
 def test_a_number_is_explained_where_one_is_said(tmp_path):
     pair = unlabelled(explain([0.5, 0.25], 0.75, same=None), ANSWER)
-    said = "per cent number beside an attribute"
+    said = "percentage in brackets"
     assert said in Page(write_report(tmp_path / "r.html", "t", [pair]).read_text("utf-8")).text
     untold = replace(ANSWER, words=(AttributeWord("a0", "thing 0: cannot be told", None, "unknown"),))
     page = Page(write_report(tmp_path / "r.html", "t", [replace(pair, answer=untold)]).read_text("utf-8"))
     assert said not in page.text
-    assert "Cannot be told: thing 0." in page.text
+    assert "Cannot tell: thing 0." in page.text
 
 
 def test_nothing_differs_without_a_label_or_a_number(tmp_path):
@@ -254,7 +254,7 @@ def test_nothing_differs_without_a_label_or_a_number(tmp_path):
     page = Page(write_report(tmp_path / "r.html", "t", [pair]).read_text("utf-8"))
     assert "differs" not in page.by_class["pair"][0]
     assert page.by_class["phrase"] == ["thing 0", "thing 1"]
-    assert "no label says whether it is the same person" in page.text
+    assert "no label: same person or not" in page.text
 
 
 def test_it_shows_each_pair(page):
@@ -266,7 +266,7 @@ def test_it_shows_each_pair(page):
     assert page.by_class["verdict"] == [
         "by the labels: different persons",
         "by the labels: the same person",
-        "no label says whether it is the same person",
+        "no label: same person or not",
     ]
     for text in ("The nearest.", "mAP", "Trained on drawn images."):
         assert text in page.text
@@ -349,14 +349,14 @@ def test_attention_has_one_scale_for_both_images_of_a_row(tmp_path):
     both = np.concatenate([first.query_map.ravel(), first.gallery_map.ravel()])
     low, high = np.percentile(both.astype(np.float32), (1, 99))
     assert f"{low:.3g} (dark) to {high:.3g} (bright)" in page.by_class["range"][1]
-    assert "not what came of it" in page.text
+    assert "not what it found" in page.text
 
 
 def test_what_has_no_place_is_printed(tmp_path):
     entry = replace(contribution(0, 1.0), value=1.5, rest=0.5)
     pair = replace(explain([1.0], 1.5), contributions=[entry])
     page = Page(write_report(tmp_path / "r.html", "t", [pair]).read_text("utf-8"))
-    (row,) = [t for t in page.by_class["range"] if "without a place" in t]
+    (row,) = [t for t in page.by_class["range"] if "in no cell" in t]
     query, gallery, rest, together = map(
         Decimal, re.findall(r"[+-]?\d+\.\d+", row.partition("Strongest")[0].replace("−", "-"))
     )
@@ -468,7 +468,7 @@ def test_inputs_that_cannot_be_explained():
         contribution(0, -0.1)
     with pytest.raises(DataError, match="contribution of 'a0'"):
         contribution(0, float("nan"))
-    with pytest.raises(DataError, match="map of 'hat' on the gallery image holds NaN"):
+    with pytest.raises(DataError, match="map of 'hat' on the gallery image contains NaN"):
         AttributeContribution("hat", "hat", 0.1, None, np.ones((2, 2)), np.full((2, 2), np.nan))
     with pytest.raises(DataError, match="no contributions"):
         replace(explain([], 1.0), whole=None)

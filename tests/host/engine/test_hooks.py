@@ -68,7 +68,7 @@ def test_the_best_metric_is_saved(unpatched):
 
 
 def test_the_best_is_kept_also_between_checkpoints():
-    """The host looks at the metric only where a checkpoint is due: here that of epoch 2 alone."""
+    """The host looks at the metric only when a checkpoint is due: here, only in epoch 2."""
     saves = Saves()
     checkpointer = PeriodicCheckpointer(saves, 3, 6)
     for epoch, metric in enumerate((2.0, 7.0, 5.0, -1, 8.0, 6.0)):

@@ -1,4 +1,4 @@
-"""The log: whatever module of this project says something, it stands in the run's log.txt."""
+"""The log: messages of all modules of this project are in the run's log.txt."""
 
 import ast
 import logging

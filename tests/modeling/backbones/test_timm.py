@@ -28,7 +28,7 @@ VIT, RESNET, SWIN = FAMILIES["ViT, patches"], FAMILIES["ResNet"], FAMILIES["Swin
     [
         ("resnet51", r"'resnet51' is not a model of timm .*: did you mean resnet51q or resnet50"),
         ("50x", r"'50x' is not a model of timm"),
-        ("resnet18.nothing", r"timm knows no weights 'nothing' of resnet18; it has a1_in1k, "),
+        ("resnet18.nothing", r"timm has no weights 'nothing' of resnet18; it has a1_in1k, "),
     ],
 )
 def test_a_name_that_timm_does_not_know_is_refused_before_anything_is_built(name, sentence, timm_cfg):
@@ -80,7 +80,8 @@ def test_other_ones_than_the_weights_are_warned_of(build_timm, caplog, monkeypat
     caplog.set_level(logging.INFO, logger="fastreid.projects.backbones")
     build_timm(VIT)
     assert (
-        "test_vit of timm: images are normalised by MODEL.PIXEL_MEAN [127.50, 127.50, 127.50]" in caplog.text
+        "test_vit of timm: images are normalised with MODEL.PIXEL_MEAN [127.50, 127.50, 127.50]"
+        in caplog.text
     )
     assert not [r for r in caplog.records if r.levelname == "WARNING" and "normalised" in r.getMessage()]
     build_timm(VIT, "MODEL.PIXEL_MEAN", "[1.0, 2.0, 3.0]")
@@ -94,7 +95,11 @@ def test_other_ones_than_the_weights_are_warned_of(build_timm, caplog, monkeypat
     ("family", "opts", "sentence"),
     [
         (RESNET, ["MODEL.BACKBONE.FEAT_DIM", "2048"], r"test_resnet of timm gives 96 channels: set .* 96"),
-        (RESNET, ["MODEL.HEADS.POOL_LAYER", "Identity"], r"POOL_LAYER Identity would take the first cell"),
+        (
+            RESNET,
+            ["MODEL.HEADS.POOL_LAYER", "Identity"],
+            r"POOL_LAYER Identity would use only the first cell",
+        ),
         (RESNET, CLASS_TOKEN, r"test_resnet of timm is not a vision transformer and has no class token"),
         (
             Family("test_vit2", 64, (8, 4), ""),
@@ -162,7 +167,7 @@ def test_dropout_of_paths_is_read_by_transformers(build_timm):
 def test_a_map_is_no_class_token(tiny_cfg):
     from fastreid_projects.modeling.pooling import ClassTokenPooling
 
-    with pytest.raises(ConfigError, match="this one gives a map of 8 x 4; use GlobalAvgPool"):
+    with pytest.raises(ConfigError, match="this one returns a map of 8 x 4; use GlobalAvgPool"):
         ClassTokenPooling()(torch.zeros(1, 3, 8, 4))
 
 
@@ -205,7 +210,9 @@ def test_positions_of_a_square_are_resampled_and_others_refused(tmp_path, build_
     save_timm(tmp_path / "square.pth")  # of 224 x 224
     assert build_timm(VIT, *own, str(tmp_path / "square.pth")).backbone.pos_embed.shape == (1, 33, 64)
     save_timm(tmp_path / "odd.pth", img_size=(16, 112))
-    with pytest.raises(WeightsError, match=r"its 7 positions are neither a square nor of the proportions"):
+    with pytest.raises(
+        WeightsError, match=r"its 7 positions form neither a square nor a grid with the proportions"
+    ):
         build_timm(VIT, *own, str(tmp_path / "odd.pth"))
 
 
@@ -221,10 +228,12 @@ def test_the_hub_is_asked_for_the_weights_and_a_missing_network_is_one_sentence(
     with pytest.raises(WeightsError) as refused:
         build_timm(RESNET, "MODEL.BACKBONE.PRETRAIN", "True")
     text = str(refused.value)
-    assert text.startswith("The pretrained weights of test_resnet could not be had from timm's hub (")
+    assert text.startswith("The pretrained weights of test_resnet could not be loaded from timm's hub (")
     assert text.endswith("or start from random weights with MODEL.BACKBONE.PRETRAIN False.")
     assert "\n" not in text
-    with pytest.raises(WeightsError, match=r"timm has no pretrained weights of tiny_swin: give a local file"):
+    with pytest.raises(
+        WeightsError, match=r"timm has no pretrained weights for tiny_swin: give a local file"
+    ):
         build_timm(SWIN, "MODEL.BACKBONE.PRETRAIN", "True")
 
 

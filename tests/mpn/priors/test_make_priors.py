@@ -149,7 +149,7 @@ def test_union():
 
 
 def standing():
-    """COCO's joints of a person who stands upright in 128 x 64."""
+    """Return COCO's joints of an upright person in 128 x 64."""
     points = np.zeros((17, 2))
     points[:5] = (32, 14), (34, 12), (30, 12), (36, 13), (28, 13)
     points[5:11] = (40, 28), (24, 28), (44, 44), (20, 44), (45, 58), (19, 58)

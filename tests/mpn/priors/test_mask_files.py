@@ -80,7 +80,7 @@ def test_a_folder_that_is_the_images_own_is_refused(images, tmp_path, folder):
 
 
 def test_no_mask_takes_the_place_of_an_image(images, tmp_path):
-    """The images are elsewhere, and what is named here leads to them."""
+    """The images are elsewhere; the named paths are links to them."""
     (tmp_path / "masks" / "train").mkdir(parents=True)
     (tmp_path / "masks" / "train" / "1.png").symlink_to(images[1])
     with pytest.raises(ConfigError, match=r"masks/train/1\.png"):

@@ -42,7 +42,7 @@ def cuhk03_init(
     """Open the dataset; see the host's arguments.
 
     The split files hold absolute paths of the folder into which the images were unpacked (cuhk03.py:220); if the folder
-    was moved, the images are read from its present place.
+    was moved, the images are read from its current place.
     """
     kind, raw = "labeled" if cuhk03_labeled else "detected", os.path.join(root, self.dataset_dir)
     folder = "" if os.path.isdir(raw) or cuhk03_classic_split else find_new_protocol(root, kind)

@@ -67,7 +67,7 @@ def msmt17_init(self: Any, root: str = "datasets", **kwargs: Any) -> None:
         raise not_found(*(os.path.join(root, name) for name in msmt17.VERSION_DICT))
     if len(there) > 1:
         logger.warning(
-            "MSMT17 is read from %s; %s lies beside it and is not read: move the one that you do not want to use",
+            "MSMT17 is read from %s; %s is beside it and is not read: move the one that you do not want to use",
             os.path.join(root, there[0]),
             there[1],
         )

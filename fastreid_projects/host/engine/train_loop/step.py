@@ -149,7 +149,7 @@ def _own_gradients(model: Any) -> contextlib.AbstractContextManager[Any]:
 
 
 def _mean(computed: list[LossValues], batch: Any) -> LossValues:
-    """The losses of a batch that was trained in parts."""
+    """Return the losses of a batch that was trained in parts."""
     names = computed[0].keys()
     means = {name: torch.stack([part[name].detach() for part in computed]).mean() for name in names}
     return LossValues(means, batch, [number for part in computed for number in part.waiting])

@@ -1,4 +1,4 @@
-"""Images with their attributes, through the host's loaders and samplers.
+"""Images with their attributes, for the host's loaders and samplers.
 
 | letter | meaning              |
 | ------ | -------------------- |
@@ -45,11 +45,11 @@ DATASET_ATTRIBUTES: dict[str, AttributeSet] = {
 
 
 def attribute_set_of(dataset_name: str) -> AttributeSet | None:
-    """The attributes of a registered dataset or of a folder of own pictures, or None where it has none.
+    """Return the attributes of a registered dataset or of a folder of own pictures, or None where it has none.
 
     Raises:
         ConfigError: no dataset has this name.
-        DataError: an ``attributes.yaml`` that cannot be used.
+        DataError: its ``attributes.yaml`` cannot be used.
     """
     if dataset_name in DATASET_ATTRIBUTES:
         return DATASET_ATTRIBUTES[dataset_name]
@@ -61,10 +61,10 @@ def attribute_set_of(dataset_name: str) -> AttributeSet | None:
 
 
 def attribute_file(dataset: Any, attribute_set: AttributeSet) -> Path:
-    """Where a dataset's attribute file lies: beside its image folders, or in ``attribute/`` there.
+    """Return the path of a dataset's attribute file: beside its image folders, or in ``attribute/`` there.
 
     Raises:
-        DataError: it is at neither place.
+        DataError: the file is in neither place.
     """
     places = _places(dataset, attribute_set)
     for place in places:
@@ -84,10 +84,9 @@ def _places(dataset: Any, attribute_set: AttributeSet) -> list[Path]:
 def item_attributes(
     dataset: Any, items: Sequence[tuple[Any, ...]], attribute_set: AttributeSet
 ) -> np.ndarray:
-    """Attributes of a host dataset's items, in the order of ``attribute_set``.
+    """Return the attributes of a host dataset's items, in the order of ``attribute_set``.
 
-    Attributes that the dataset's own set does not have are unknown, by name; so is everything of a dataset without
-    attributes.
+    Attributes whose names the dataset's own set does not have are unknown, as are all of a dataset without attributes.
 
     Args:
         dataset: a host dataset object.
@@ -98,7 +97,7 @@ def item_attributes(
         int8 (len(items), M) of 0, 1 or -1.
 
     Raises:
-        DataError: tables or words that cannot be used.
+        DataError: the tables or words cannot be used.
     """
     found = _labels(dataset, items, attribute_set)
     if found is None:
@@ -110,7 +109,7 @@ def item_attributes(
 def _labels(
     dataset: Any, items: Sequence[tuple[Any, ...]], wanted: AttributeSet
 ) -> tuple[AttributeSet, np.ndarray] | None:
-    """The attributes that are known of a dataset's people, and their values; None where none are."""
+    """Return the known attributes of a dataset's people and their values; None if there are none."""
     name = type(dataset).__name__
     pids = [item[1] for item in items]
     if isinstance(wanted, OwnAttributes) and wanted.people and people_of(wanted.people) == people_of(name):
@@ -122,7 +121,7 @@ def _labels(
     if own is None:
         return None
     if isinstance(wanted, OwnAttributes) and not any(place.is_file() for place in _places(dataset, own)):
-        return None  # the published ones are not asked for, but would count where they have the same names
+        return None  # a published set that nobody asked for may lack its file
     return own, read_attribute_file(attribute_file(dataset, own), own).matrix(pids)
 
 
@@ -149,13 +148,13 @@ def with_attributes(
 
 
 class AttributeDataset(CommDataset):
-    """The host's dataset with one key more: ``attributes``, int8 (M,) of 0, 1 or -1 (unknown).
+    """The host's dataset whose items also have ``attributes``, int8 (M,) of 0, 1 or -1 (unknown).
 
     Args:
         items: (path, pid, camid).
         attributes: int8 (len(items), M).
         transform: the host's transform list.
-        relabel: number identities and cameras from 0, as in training.
+        relabel: whether to number identities and cameras from 0, as in training.
     """
 
     def __init__(
@@ -169,7 +168,7 @@ class AttributeDataset(CommDataset):
         self.attributes = torch.from_numpy(np.ascontiguousarray(attributes))
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The host's item with ``attributes``."""
+        """Return the host's item with ``attributes``."""
         item = super().__getitem__(index)
         item["attributes"] = self.attributes[index]
         return item

@@ -1,4 +1,4 @@
-"""Which attributes an interpreter has: published ones, those of a folder of own pictures, or of a file of one's own."""
+"""Choose an interpreter's attributes: published ones, those of a folder of own pictures, or those of an own file."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ COPY = "interpreter_attributes.yaml"
 
 
 def resolve_attribute_set(cfg: Any) -> AttributeSet:
-    """The set that ``MODEL.AMD.ATTRIBUTES`` names, else that of the first training dataset.
+    """Return the attribute set that ``MODEL.AMD.ATTRIBUTES`` names, or else that of the first training dataset.
 
-    An interpreter keeps a copy of attributes of one's own beside its weights (:func:`save_attribute_words`): what its
-    maps mean, whatever has become of the file since. It serves where the file is not there, or no file is named.
+    An interpreter has a copy of own attributes beside its weights (:func:`save_attribute_words`), which says what its
+    maps mean even if the file was changed later. The copy is used if the file is missing, or if no file is named.
 
     Raises:
         ConfigError: the name is unknown, or the dataset has no attributes.
-        DataError: an ``attributes.yaml`` that cannot be used.
-        WeightsError: the weights are of an interpreter with other attributes than those of the file.
+        DataError: the ``attributes.yaml`` cannot be used.
+        WeightsError: the weights belong to an interpreter with other attributes than those of the file.
     """
     name = cfg.MODEL.AMD.ATTRIBUTES
     if name in ATTRIBUTE_SETS:
@@ -53,9 +53,9 @@ def resolve_attribute_set(cfg: Any) -> AttributeSet:
 
 
 def save_attribute_words(cfg: Any, attribute_set: AttributeSet) -> None:
-    """Keep attributes of one's own in OUTPUT_DIR, so that the run can be used wherever its folder is moved.
+    """Save own attributes in OUTPUT_DIR, so that the run still works after its folder was moved.
 
-    Where the interpreter has published ones, a copy that an earlier run has left there goes.
+    For published attributes, remove the copy that an earlier run may have left there.
     """
     place = Path(cfg.OUTPUT_DIR) / COPY
     if isinstance(attribute_set, OwnAttributes):
@@ -66,13 +66,13 @@ def save_attribute_words(cfg: Any, attribute_set: AttributeSet) -> None:
 
 
 def _copy_beside(weights: str) -> OwnAttributes | None:
-    """The attributes that an interpreter was trained on, as its run has kept them; None where it has not."""
+    """Return the copy of the attributes that an interpreter was trained on; None if its run saved none."""
     place = Path(weights).parent / COPY
     return read_words(place) if weights and place.is_file() else None
 
 
 def _checked(found: OwnAttributes, copy: OwnAttributes | None) -> OwnAttributes:
-    """See that the attributes of a file are those of the weights; their words may have changed."""
+    """Check that the attributes of a file are those of the weights; their wording may have changed."""
     if copy is not None and copy.names != found.names:
         raise WeightsError(
             f"the attributes of {found.name} are {', '.join(found.names)}, but the weights beside {copy.name} were "

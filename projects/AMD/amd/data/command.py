@@ -1,4 +1,4 @@
-"""Draw how often each attribute occurs in a dataset (fig. 3 and 5 of AMD), as bars and CSV."""
+"""Count how often each attribute occurs in a dataset (fig. 3 and 5 of AMD), and draw the counts as bars."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output",
         default="",
-        help="path of the two files without .csv and .png; by default logs/attributes_<dataset>",
+        help="path of the two output files without .csv and .png; by default logs/attributes_<dataset>",
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Count, draw; print the files."""
+    """Count, draw, and print the paths of the files."""
     from fastreid_projects.plugins import register_all
 
     from .statistics import attribute_statistics, write_statistics

@@ -1,8 +1,8 @@
-"""Whether there is something to learn of every attribute, before anything is trained.
+"""Check before training that every attribute can be learned.
 
-| letter | meaning                      |
-| ------ | ---------------------------- |
-| M      | attributes that are asked for |
+| letter | meaning                 |
+| ------ | ----------------------- |
+| M      | the wanted attributes   |
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _KEY = "MODEL.AMD.ATTRIBUTES"
 
 
 class TrainingLabels(NamedTuple):
-    """What is known of the images of a training set.
+    """The labels of the images of a training set.
 
     Attributes:
-        name: the dataset's.
+        name: name of the dataset.
         own: the dataset's own attributes, or None.
         rows: int8 (images, M) of 0, 1 or -1.
     """
@@ -38,22 +38,22 @@ class TrainingLabels(NamedTuple):
     rows: np.ndarray
 
     def lacks(self, wanted: AttributeSet) -> list[str]:
-        """Return the names of the attributes that its own set does not have."""
+        """Return the names of the wanted attributes that the dataset's own set does not have."""
         return [name for name in wanted.names if self.own is None or name not in self.own.names]
 
 
 def check_learnable(sets: Sequence[TrainingLabels], wanted: AttributeSet) -> None:
-    """See that something is known of every training set, and every attribute of some image.
+    """Check that every training set has labels, and that every attribute is labelled in some image.
 
-    An attribute that has one value wherever it is known is warned of: no pair differs in it.
+    Warn of an attribute with the same value wherever it is known, as no pair differs in it.
 
     Args:
         sets: the training sets.
         wanted: the M attributes.
 
     Raises:
-        ConfigError: a dataset has none of the attributes, or one of them is in no dataset.
-        DataError: nothing is known of a dataset's images, or an attribute is known of none.
+        ConfigError: a dataset has none of the attributes, or an attribute is missing in every dataset.
+        DataError: no attribute is known for a dataset's images, or an attribute is not known for any image.
     """
     for labels in sets:
         if (labels.rows == UNKNOWN).all():
@@ -66,24 +66,24 @@ def check_learnable(sets: Sequence[TrainingLabels], wanted: AttributeSet) -> Non
         values = set(every[:, k].tolist()) - {UNKNOWN}
         if len(values) == 1:
             logger.warning(
-                "the attribute %s is '%s' in all training images of which it is known: no pair differs in it, and "
-                "nothing is learned of it",
+                "the attribute %s is '%s' in all training images for which it is known, so that no pair differs in it "
+                "and it is not learned",
                 attribute.name,
                 attribute.values[values.pop()],
             )
 
 
 def _nothing_known(labels: TrainingLabels, wanted: AttributeSet, *, alone: bool) -> ConfigError | DataError:
-    """The error for a training set of which nothing is known."""
+    """Return the error for a training set without any known attribute."""
     name, own = labels.name, labels.own
     ours = isinstance(wanted, OwnAttributes) and wanted.people == name
     if isinstance(wanted, OwnAttributes) and not ours and not isinstance(own, OwnAttributes):
         return _of_others(name, wanted)
     if not ours and len(labels.lacks(wanted)) == len(wanted):
-        return _lacks(labels, wanted, "none of its images counts in a loss on attributes", alone=alone)
+        return _lacks(labels, wanted, "none of its images counts for a loss on attributes", alone=alone)
     if ours or isinstance(own, OwnAttributes):
         return DataError(
-            f"no attribute of {wanted.name} is known of a training image of {name}; fill its table ({HELP})"
+            f"no attribute of {wanted.name} is known for any training image of {name}; fill in its table ({HELP})"
         )
     return DataError(
         f"the identities of {name} have no attributes in {(own or wanted).file_name}: is it another dataset's file? "
@@ -92,7 +92,7 @@ def _nothing_known(labels: TrainingLabels, wanted: AttributeSet, *, alone: bool)
 
 
 def _of_others(name: str, wanted: OwnAttributes) -> DataError:
-    """The error for attributes of one's own that are of other people than a training set's."""
+    """Return the error for own attributes that describe other people than those of a training set."""
     of = f"is of the people of {wanted.people}, and " if wanted.people else ""
     return DataError(
         f"{wanted.name} {of}says nothing of the identities of {name}: write 'people: {name}' into it, with their "
@@ -103,7 +103,7 @@ def _of_others(name: str, wanted: OwnAttributes) -> DataError:
 def _never_known(
     sets: Sequence[TrainingLabels], wanted: AttributeSet, never: Sequence[str]
 ) -> ConfigError | DataError:
-    """The error for attributes that are known of no training image."""
+    """Return the error for attributes that are not known for any training image."""
     first = sets[0]
     if (
         isinstance(wanted, OwnAttributes)
@@ -113,16 +113,16 @@ def _never_known(
         return _of_others(first.name, wanted)
     for labels in sets:
         if set(never) <= set(labels.lacks(wanted)):
-            return _lacks(labels, wanted, "nothing can be learned of them", alone=len(sets) == 1)
+            return _lacks(labels, wanted, "they cannot be learned", alone=len(sets) == 1)
     several = len(never) > 1
     return DataError(
-        f"{', '.join(never)} of {wanted.name} {'are' if several else 'is'} known of no training image; fill the "
-        f"column{'s' if several else ''}, or take {'them' if several else 'it'} out of the file"
+        f"{', '.join(never)} of {wanted.name} {'are' if several else 'is'} not known for any training image; fill in "
+        f"the column{'s' if several else ''}, or remove {'them' if several else 'it'} from the file"
     )
 
 
 def _lacks(labels: TrainingLabels, wanted: AttributeSet, so: str, *, alone: bool) -> ConfigError:
-    """The error for a training set whose own attributes are not those that are asked for."""
+    """Return the error for a training set whose own attributes are not the wanted ones."""
     missing = labels.lacks(wanted)
     way_out = f"leave {labels.name} out of DATASETS.NAMES"
     if labels.own is not None and alone:

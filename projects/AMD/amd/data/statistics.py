@@ -1,4 +1,4 @@
-"""How often each attribute occurs in a dataset (fig. 3 and 5), as numbers and as a picture.
+"""Count how often each attribute occurs in a dataset (fig. 3 and 5), as numbers and as a chart.
 
 | letter | meaning                       |
 | ------ | ----------------------------- |
@@ -35,14 +35,14 @@ _COLOURS = {"training": "#0b4f8a", "test": "#e08214"}
 
 @dataclass(frozen=True, eq=False)
 class PartStatistics:
-    """How often attributes occur in a part of a dataset.
+    """The counts of attributes in a part of a dataset.
 
     Attributes:
         name: "training" or "test" (query and gallery).
-        persons: numbers of persons with value 0 and with value 1, int64 (2, M); one with images of both counts twice.
-        images: numbers of images with them, int64 (2, M).
-        labelled: persons of whom an attribute is known.
-        unlabelled: images without any, as of distractors; they are not counted.
+        persons: numbers of persons with value 0 and with value 1, int64 (2, M); a person with both counts twice.
+        images: numbers of images with value 0 and with value 1, int64 (2, M).
+        labelled: number of persons with at least one known attribute.
+        unlabelled: number of images without known attributes, e.g. distractors, which are not counted.
     """
 
     name: str
@@ -56,7 +56,7 @@ def attribute_statistics(dataset_name: str) -> tuple[AttributeSet, list[PartStat
     """Count the persons and images of a registered dataset by their attributes.
 
     Returns:
-        the dataset's attributes; its training part, then its test part.
+        The dataset's attributes, and the counts of its training part and its test part.
 
     Raises:
         ConfigError: no dataset has this name, or it has no attributes.
@@ -113,7 +113,7 @@ def write_statistics(
 
 
 def _draw(title: str, attribute_set: AttributeSet, parts: Sequence[PartStatistics]) -> bytes:
-    """Two panels, persons and images, with a bar for each attribute and part."""
+    """Draw two panels, persons and images, with a bar for each attribute and part; return the PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 1.5 + 0.3 * len(attribute_set)), layout="constrained")

@@ -1,16 +1,16 @@
-"""How good an attribute decomposition of distances is: X-mAP_e, X-mAP_c and ADRE (AMD, sec. 4.3).
+"""Measures of how well distances are decomposed into attributes: X-mAP_e, X-mAP_c and ADRE (AMD, sec. 4.3).
 
 | letter | meaning                                    |
 | ------ | ------------------------------------------ |
 | M      | attributes                                 |
-| M_K    | those that are known of both images        |
+| M_K    | those that are known for both images       |
 | M_E    | those of M_K on which the two differ       |
 | P      | pairs of a query and a gallery image       |
 | Q, G   | queries and gallery images of a tile       |
 
-A pair of different persons counts in X-mAP_e where M_E >= 1 and in X-mAP_c where M_E <= M_K - 1, with the M_K known
-attributes ranked alone; one that is unknown for either image is neither ranked nor a hit (the paper has none). A random
-order is one of the M_K.
+A pair of different persons counts for X-mAP_e if M_E >= 1 and for X-mAP_c if M_E <= M_K - 1. Only its M_K known
+attributes are ranked; one that is unknown for either image (the paper has none) is neither ranked nor a hit. The random
+order for comparison is also one of the M_K attributes.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from .attribute_ranking import (
 
 Array = npt.NDArray[Any]
 
-# Pairs that are worked on at once: few enough for a CPU's cache, many enough to fill a GPU.
+# Number of pairs processed at once: few enough for a CPU's cache, many enough to fill a GPU.
 _PAIRS_CPU = 1 << 13
 _PAIRS_GPU = 1 << 20
 
 
 @dataclass
 class AttributeMeter:
-    """Sums X-mAP and ADRE over tiles of query x gallery; never holds more than a tile.
+    """Sum X-mAP and ADRE over tiles of query x gallery, never holding more than one tile.
 
     Attributes:
         gallery_pids: (whole gallery,) identities.
-        gallery_attributes: (whole gallery, M), 0, 1, or -1 where an attribute is unknown.
+        gallery_attributes: (whole gallery, M), 0, 1, or -1 if unknown.
     """
 
     gallery_pids: Tensor
@@ -63,16 +63,16 @@ class AttributeMeter:
         gallery: slice = slice(None),
         sums: Tensor | None = None,
     ) -> None:
-        """Take a tile: some queries against the whole gallery or a part of it.
+        """Add a tile: some queries against the whole gallery or a part of it.
 
         Args:
             distances: the model's d, (Q, G).
             attribute_distances: d^k, (M, Q, G).
             query_pids: (Q,).
             query_attributes: (Q, M), coded like the gallery's.
-            columns: attributes that X-mAP is taken over, indices into M; all by default.
-            gallery: which part of the gallery the tile is.
-            sums: of d^k over all attributes, (Q, G), if they are known.
+            columns: indices of the attributes that count for X-mAP; by default all M.
+            gallery: the part of the gallery in this tile.
+            sums: the sums of d^k over all attributes, (Q, G), if already computed.
         """
         self._reconstruction(distances, attribute_distances.sum(dim=0) if sums is None else sums)
         if columns is not None and len(columns) < len(attribute_distances):
@@ -99,9 +99,9 @@ class AttributeMeter:
         self._sums[name] = self._sums.get(name, 0.0) + value
 
     def compute(self) -> dict[str, float]:
-        """``adre``, ``x_map_e``, ``x_map_c``, ``random_x_map_e``, ``random_x_map_c`` as fractions.
+        """Return ``adre``, ``x_map_e``, ``x_map_c``, ``random_x_map_e`` and ``random_x_map_c`` as fractions.
 
-        A metric without a single pair (no attributes are known) is NaN.
+        A metric without any pair, as without known attributes, is NaN.
         """
         names = ("adre", "x_map_e", "x_map_c", "random_x_map_e", "random_x_map_c")
         return {name: self._mean(name) for name in names}
@@ -113,13 +113,13 @@ class AttributeMeter:
 
 @dataclass(frozen=True)
 class _Labels:
-    """What is known of the images of one side of a tile.
+    """The labels of the images on one side of a tile.
 
     Attributes:
         pids: (images,) identities.
         attributes: (images, M).
-        complete: (images,) whether all M are known.
-        some: (images,) whether one is.
+        complete: (images,) whether all M attributes are known.
+        some: (images,) whether at least one is known.
     """
 
     pids: Array
@@ -136,7 +136,7 @@ class _Labels:
 
 
 def _blocks(distances: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Cut a tile (M, Q, G) into blocks of at most so many pairs."""
+    """Yield the slices of Q and G that cut a tile (M, Q, G) into blocks of a limited number of pairs."""
     most = _PAIRS_GPU if distances.device.type == "cuda" else _PAIRS_CPU
     _, queries, gallery = distances.shape
     across = min(gallery, most)
@@ -149,7 +149,7 @@ def _blocks(distances: Tensor) -> Iterator[tuple[slice, slice]]:
 def _measure(
     distances: Tensor, query: _Labels, gallery: _Labels, block: tuple[slice, slice]
 ) -> dict[str, float]:
-    """X-mAP's sums and counts over a block; in numpy on a CPU, where many blocks are measured at a time."""
+    """Return X-mAP's sums and counts over a block; numpy computes them on a CPU, where blocks run in parallel."""
     rows, columns = block
     m = len(distances)
     exclusive = (query.attributes[rows, None] != gallery.attributes[columns]).reshape(-1, m)
@@ -170,13 +170,13 @@ def _measure(
 
 
 def _measure_known(distances: Tensor, exclusive: Array, known: Array, chosen: Array) -> dict[str, float]:
-    """X-mAP's sums and counts over pairs of which some attributes are unknown.
+    """Return X-mAP's sums and counts over pairs with unknown attributes.
 
     Args:
-        distances: (M, P) of a whole block.
-        exclusive: (chosen, M) whether the two labels are not equal.
-        known: (chosen, M) whether both are known.
-        chosen: (P,) which pairs of the block.
+        distances: (M, P) of the whole block.
+        exclusive: (chosen, M) whether the two labels differ.
+        known: (chosen, M) whether both labels are known.
+        chosen: (P,) which pairs of the block to measure.
     """
     exclusive &= known
     device = distances.device
@@ -188,7 +188,7 @@ def _measure_known(distances: Tensor, exclusive: Array, known: Array, chosen: Ar
 
 
 def _sums(ap_e: Array, ap_c: Array, m_e: Array, m_k: Array, m: int) -> dict[str, float]:
-    """Sums and counts over pairs with their AP, M_E and M_K; AP is 0 where there is no hit."""
+    """Return the sums and counts over pairs from their AP, M_E and M_K; AP is 0 if there is no hit."""
     sums = {}
     for kind, ap, hits in (("e", ap_e, m_e), ("c", ap_c, m_k - m_e)):
         pairs = np.bincount(m_k * (m + 1) + hits, minlength=(m + 1) ** 2).reshape(m + 1, m + 1)
@@ -200,7 +200,7 @@ def _sums(ap_e: Array, ap_c: Array, m_e: Array, m_k: Array, m: int) -> dict[str,
 
 @lru_cache(maxsize=8)
 def _random_table(m: int) -> Array:
-    """The expected AP of a random order, by M_K and the number of hits, (M + 1, M + 1); 0 without a hit."""
+    """Return the expected AP of a random order by M_K and number of hits, (M + 1, M + 1); 0 without a hit."""
     table = np.zeros((m + 1, m + 1))
     for m_k in range(1, m + 1):
         table[m_k, 1 : m_k + 1] = expected_random_ap(torch.arange(1, m_k + 1), m_k).numpy()
@@ -208,14 +208,14 @@ def _random_table(m: int) -> Array:
 
 
 def _count(exclusive: Array) -> Array:
-    """Return the number of exclusive attributes of pairs (P, M): (P,); a product is faster than a sum of bools."""
+    """Return the number (P,) of exclusive attributes of pairs (P, M); a product is faster than a sum of bools."""
     ones = np.ones(exclusive.shape[1], np.float32)
     counts: Array = (exclusive.view(np.uint8).astype(np.float32) @ ones).astype(np.intp)
     return counts
 
 
 def _average_precision(distances: Tensor, exclusive: Array) -> tuple[Array, Array]:
-    """AP_e and AP_c of d^k (M, P) and what is exclusive (P, M)."""
+    """Return AP_e and AP_c of d^k (M, P) with exclusive attributes (P, M)."""
     if distances.device.type == "cpu":
         return sorted_average_precision(distances.numpy(), exclusive.T)
     mask = torch.from_numpy(exclusive).to(distances.device).T.contiguous()

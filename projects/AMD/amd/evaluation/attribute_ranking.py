@@ -6,10 +6,10 @@
 | P      | pairs of images                          |
 | W      | words that hold M bits                   |
 
-Two ways that give the same. On a CPU the attributes of each pair are sorted as integers, a distance's bits with the
-mark "exclusive" below them; what is left of a pair are M marks in the order of the distances, and its average
-precision is read off small tables, word by word. Pairs with equal distances, rare among real ones, and other devices
-compare every two attributes and count.
+There are two ways with the same result. On a CPU, the attributes of each pair are sorted as integers: the bits of the
+distance, followed by one bit that marks exclusive attributes. The M marks in the order of the distances then give the
+average precision by look-ups in small tables, word by word. Pairs with equal distances, which are rare in practice, and
+other devices compare every two attributes and count.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ import torch
 from torch import Tensor
 
 Floats = npt.NDArray[np.float32]
-# Marks of a word: its tables, of 2**13 entries, stay in a CPU's nearest cache.
+# Marks per word: tables of 2**13 entries fit into a CPU's first-level cache.
 _WORD = 13
 
 
 def attribute_average_precision(distances: Tensor, exclusive: Tensor) -> tuple[Tensor, Tensor]:
-    """Average precision of ranking the attributes of each pair by their distances.
+    """Return the average precision of ranking the attributes of each pair by their distances.
 
-    For X-mAP_e the order is descending and the exclusive attributes are the hits, for X-mAP_c ascending with the
-    common ones. The precision at a hit counts all attributes that are ranked at least as high, equal distances
-    included, so that the result does not depend on how a sort breaks ties.
+    For X-mAP_e the order is descending and the exclusive attributes are the hits; for X-mAP_c the order is ascending
+    and the common attributes are the hits. The precision at a hit counts all attributes that are ranked at least as
+    high, including those with equal distances, so that the result does not depend on how a sort breaks ties.
 
     Args:
         distances: d^k, (M, P).
         exclusive: (M, P) bool, True where the pair differs on the attribute.
 
     Returns:
-        Two tensors (P,) in [0, 1]: AP_e (0 where no attribute is exclusive) and AP_c (0 where none is common).
+        Two tensors (P,) in [0, 1]: AP_e (0 if no attribute is exclusive) and AP_c (0 if none is common).
     """
     sortable = distances.device.type == "cpu" and distances.dtype == torch.float32 and distances.numel() > 0
     if not sortable or not bool(distances.min() >= 0):
@@ -49,10 +49,10 @@ def attribute_average_precision(distances: Tensor, exclusive: Tensor) -> tuple[T
 
 
 def sorted_average_precision(distances: Floats, exclusive: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """:func:`attribute_average_precision` of numpy arrays, on the thread that calls it.
+    """Compute :func:`attribute_average_precision` of numpy arrays on the calling thread.
 
     Args:
-        distances: (M, P), none below 0.
+        distances: (M, P), >= 0.
         exclusive: (M, P).
     """
     ap_e, ap_c, tied = _by_sorting(distances, exclusive)
@@ -66,14 +66,14 @@ def sorted_average_precision(distances: Floats, exclusive: npt.NDArray[np.bool_]
 def _by_sorting(
     distances: Floats, exclusive: npt.NDArray[np.bool_]
 ) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
-    """AP_e, AP_c and which pairs have equal distances, where both are not to be trusted.
+    """Return AP_e, AP_c and which pairs have equal distances, for which neither AP is valid.
 
     Args:
-        distances: (M, P), none below 0: their bits order like integers, and the sign's bit is free for the mark.
+        distances: (M, P), >= 0, so that their bits sort like integers and the sign bit is free for the mark.
         exclusive: (M, P).
     """
     m = len(distances)
-    # PyTorch transposes by blocks, unlike NumPy.
+    # Unlike NumPy, PyTorch transposes block by block.
     rows = torch.from_numpy(distances).t().clone(memory_format=torch.contiguous_format)
     keys = rows.numpy().view(np.uint32)
     np.left_shift(keys, 1, out=keys)
@@ -88,12 +88,12 @@ def _tied(keys: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
     row = keys.reshape(-1)
     equal = np.flatnonzero((row[1:] ^ row[:-1]) <= 1)
     tied = np.zeros(p, dtype=bool)
-    tied[equal[equal % m < m - 1] // m] = True  # not the last of a row and the first of the next
+    tied[equal[equal % m < m - 1] // m] = True  # the last of a row is not compared with the first of the next
     return tied
 
 
 def _words(keys: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint16]:
-    """Return the marks of sorted rows (P, M) as words (W, P), the nearest attribute in the first bit."""
+    """Return the marks of sorted rows (P, M) as words (W, P); the first bit is the attribute of least distance."""
     p, m = keys.shape
     size = _word_size(m)
     marks = np.zeros((p, -(-m // size), 16), dtype=np.uint8)
@@ -105,18 +105,20 @@ def _words(keys: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint16]:
 
 
 def _word_size(m: int) -> int:
-    """Return how many of M marks are in a word; in the last one fewer may be."""
+    """Return the number of marks per word if there are M; the last word may have fewer."""
     return -(-m // -(-m // _WORD))
 
 
 def _read_tables(words: npt.NDArray[np.uint16], m: int) -> tuple[Floats, Floats]:
-    """AP_e and AP_c of the words (W, P) of M marks."""
+    """Return AP_e and AP_c of M marks, given as words (W, P)."""
     exclusive, common = _tables(m)
-    return _read(words[::-1], exclusive[::-1]), _read(words, common)  # from afar, and from near
+    return _read(words[::-1], exclusive[::-1]), _read(
+        words, common
+    )  # the farthest ranked first, and the nearest ranked first
 
 
 def _read(words: npt.NDArray[np.uint16], tables: list[_WordTable]) -> Floats:
-    """Average precision of words (W, P), the first ranked ahead of the second, by their tables."""
+    """Look up the average precision of words (W, P), the first of which is ranked highest."""
     sums = np.zeros(words.shape[1], dtype=np.float32)
     found = np.zeros(words.shape[1], dtype=np.float32)
     for word, table in zip(words, tables, strict=True):
@@ -128,12 +130,12 @@ def _read(words: npt.NDArray[np.uint16], tables: list[_WordTable]) -> Floats:
 
 
 class _WordTable(NamedTuple):
-    """What a word of marks adds to the sum of precisions, each entry by the word's value.
+    """The contribution of a word of marks to the sum of precisions, indexed by the word's value.
 
     Attributes:
-        inside: with no hit before it.
-        weight: more for each hit before it.
-        hits: how many hits are in it.
+        inside: the contribution if no hit is ranked before the word.
+        weight: the additional contribution for each hit ranked before it.
+        hits: the number of hits in the word.
     """
 
     inside: Floats
@@ -143,7 +145,7 @@ class _WordTable(NamedTuple):
 
 @lru_cache(maxsize=8)
 def _tables(m: int) -> tuple[list[_WordTable], list[_WordTable]]:
-    """Tables of each word for exclusive attributes, the farthest ranked first, and common ones, the nearest first."""
+    """Return the tables of each word: for exclusive attributes, the farthest first; for common ones, the nearest."""
     size = _word_size(m)
     values = np.arange(1 << size)
     exclusive, common = [], []
@@ -162,7 +164,7 @@ def _word_table(hits: npt.NDArray[np.bool_], rank: npt.NDArray[np.int_]) -> _Wor
 
 
 def _by_counting(distances: Tensor, exclusive: Tensor) -> tuple[Tensor, Tensor]:
-    """AP_e and AP_c on any device and with ties; it holds M x M x P bytes."""
+    """Return AP_e and AP_c on any device, also with ties; this takes M x M x P bytes of memory."""
     at_least = distances.unsqueeze(0) >= distances.unsqueeze(1)  # [k, j]: is j at least as far as k?
     at_most = at_least.transpose(0, 1)
     ap_e = _mean_precision(at_least, exclusive)
@@ -171,15 +173,15 @@ def _by_counting(distances: Tensor, exclusive: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def known_average_precision(distances: Tensor, exclusive: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Average precision of ranking the known attributes of each pair alone, as if it had no others.
+    """Return the average precision of ranking the known attributes of each pair alone, as if it had no others.
 
     Args:
         distances: d^k, (M, P).
-        exclusive: (M, P) bool, a part of ``known``.
-        known: (M, P) bool; what is known and not exclusive is common.
+        exclusive: (M, P) bool, a subset of ``known``.
+        known: (M, P) bool; known attributes that are not exclusive are common.
 
     Returns:
-        See :func:`attribute_average_precision`. It holds M x M x P bytes.
+        See :func:`attribute_average_precision`. This takes M x M x P bytes of memory.
     """
     at_least = distances.unsqueeze(0) >= distances.unsqueeze(1)
     at_most = at_least.transpose(0, 1)
@@ -192,7 +194,7 @@ def _mean_precision(ranked_above: Tensor, hits: Tensor) -> Tensor:
 
 
 def expected_random_ap(num_hits: Tensor, m: int) -> Tensor:
-    """Expected average precision of a random order of m items, ``num_hits`` of which are hits.
+    """Return the expected average precision of a random order of m items, ``num_hits`` of which are hits.
 
     E[AP] = (1/m) (H_m + (R - 1) / (m - 1) (m - H_m)), H_m the m-th harmonic number, R the number of hits.
 

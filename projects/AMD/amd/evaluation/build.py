@@ -1,4 +1,4 @@
-"""The evaluator of an AMD run: scores, faithfulness where masks are known, and the report.
+"""Build the evaluator of an AMD run: scores, faithfulness of the maps where masks are known, and the report.
 
 | letter | meaning                      |
 | ------ | ---------------------------- |
@@ -48,7 +48,7 @@ logger = logging.getLogger("fastreid.projects.amd")
 def build_attribute_evaluator(
     model: AMD, cfg: Any, dataset_name: str, loader: Any, num_query: int
 ) -> AttributeEvaluator:
-    """The evaluator that the config asks for; it leaves the target's config and own attributes in OUTPUT_DIR.
+    """Return the evaluator that the config asks for; save the target's config and own attributes in OUTPUT_DIR.
 
     Args:
         model: the interpreter.
@@ -106,7 +106,7 @@ def _left_out(test: Any, dataset_name: str) -> Iterator[str]:
 
 
 def _studies(model: AMD, cfg: Any, dataset_name: str) -> Iterator[Study]:
-    """What the config wants beyond scores; the report comes last, since it prints the others."""
+    """Yield the studies that the config asks for besides scores; the report comes last, as it prints the others."""
     node = cfg.MODEL.AMD
     explainer = Explainer(
         model,
@@ -146,11 +146,11 @@ def _studies(model: AMD, cfg: Any, dataset_name: str) -> Iterator[Study]:
 
 
 def _target_features(model: AMD, *, flip: bool) -> TargetFeatures | None:
-    """What the target returns for a host batch, in a separate pass; None if that is what is explained.
+    """Return the function that gives the target's returned features of a host batch; None if these are explained.
 
     Args:
         model: the interpreter.
-        flip: average the features of an image and of its mirror image.
+        flip: whether to average the features of an image and its mirror image.
     """
     if model.explains_returned:
         return None
@@ -166,11 +166,11 @@ def _target_features(model: AMD, *, flip: bool) -> TargetFeatures | None:
 
 
 def _placeless_features(model: AMD, *, flip: bool) -> TargetFeatures:
-    """f^k of a host batch with A replaced by its mean over the positions: what the interpreter knows without place.
+    """Return the function that gives f^k of a host batch, with A replaced by its mean over the positions.
 
     Args:
         model: the interpreter.
-        flip: average the features of an image and of its mirror image.
+        flip: whether to average the features of an image and its mirror image.
     """
 
     @torch.no_grad()
@@ -187,12 +187,12 @@ def _placeless_features(model: AMD, *, flip: bool) -> TargetFeatures:
 
 
 def _mask_attention(model: AMD, dataset_name: str, *, flip: bool) -> MaskAttention | None:
-    """For datasets that know the true pixels of the interpreter's attributes.
+    """Return the measure of attention in true masks; None if the dataset has no masks of the attributes.
 
     Args:
         model: the interpreter.
         dataset_name: registered name of the test set.
-        flip: batches come mirrored, as the host leaves them (evaluation/evaluator.py:120); masks do not.
+        flip: whether batches are mirrored, as the host leaves them (evaluation/evaluator.py:120); masks are not.
     """
     read_masks = _mask_reader(model, dataset_name)
     if read_masks is None:
@@ -206,7 +206,7 @@ def _mask_attention(model: AMD, dataset_name: str, *, flip: bool) -> MaskAttenti
 
 
 def _mask_reader(model: AMD, dataset_name: str) -> MaskReader | None:
-    """What reads the true masks of the interpreter's attributes; None where the dataset knows none."""
+    """Return the function that reads the true masks of the interpreter's attributes; None if the dataset has none."""
     dataset = DATASET_REGISTRY.get(dataset_name)
     if not isinstance(dataset, KnowsPixels):
         return None
@@ -214,17 +214,19 @@ def _mask_reader(model: AMD, dataset_name: str) -> MaskReader | None:
 
 
 def _places(dataset_name: str, wanted: AttributeSet) -> list[int | None]:
-    """Where each attribute of the interpreter stands in the dataset's own set, by name; None where it has none."""
+    """Return the index of each of the interpreter's attributes in the dataset's own set, found by name, or None."""
     own = attribute_set_of(dataset_name) or wanted
     return [own.index(name) if name in own.names else None for name in wanted.names]
 
 
 def masks_by_name(read_masks: MaskReader, places: Sequence[int | None]) -> MaskReader:
-    """Masks (M, H, W) of the interpreter's attributes; one that the dataset does not have is nowhere to be seen.
+    """Return a function that reads the masks (M, H, W) of the interpreter's attributes.
+
+    The mask of an attribute that the dataset does not have is empty.
 
     Args:
         read_masks: image path -> masks in the order of the dataset's attributes.
-        places: where each of the M attributes stands there, or None.
+        places: the index of each of the M attributes in that order, or None.
     """
 
     def read(path: str) -> Any:
@@ -235,11 +237,11 @@ def masks_by_name(read_masks: MaskReader, places: Sequence[int | None]) -> MaskR
 
 
 def changes_by_name(change: Changer, places: Sequence[int | None]) -> Changer:
-    """Cases that tell what was changed among the interpreter's attributes; those that change none are passed over.
+    """Return a function that yields cases in terms of the interpreter's attributes, without those that change none.
 
     Args:
-        change: cases with positions in the order of the dataset's attributes.
-        places: where each of the M attributes stands there, or None.
+        change: yields cases with positions in the order of the dataset's attributes.
+        places: the index of each of the M attributes in that order, or None.
     """
 
     def changed(paths: Sequence[str], number: int) -> Iterable[Any]:

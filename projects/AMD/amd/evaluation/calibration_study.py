@@ -1,10 +1,10 @@
-"""The calibration of an interpreter, made by its evaluation and kept beside its weights.
+"""The calibration of an interpreter, made by its evaluation and saved beside its weights.
 
-| letter | meaning                                      |
-| ------ | -------------------------------------------- |
-| M      | attributes                                   |
-| P      | pairs                                        |
-| d, d^k | distance of a pair, an attribute's part      |
+| letter | meaning                                             |
+| ------ | --------------------------------------------------- |
+| M      | attributes                                          |
+| P      | pairs                                               |
+| d, d^k | distance of a pair, contribution of an attribute    |
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ from .word_measures import (
 
 logger = logging.getLogger("fastreid.projects.amd")
 
-# Pairs of different persons that the distance's distributions are taken from, and of those that each part's are.
+# Number of pairs of different persons for the distributions of the distance, and for those of each contribution.
 _PAIRS = 100_000
 _PART_PAIRS = 20_000
 
 
 class CalibrationStudy:
-    """Measures distances and contributions of labelled people; fits words, and judges them on people held out.
+    """Measure distances and contributions of labelled people, fit the predictions, and test them on held-out people.
 
     Args:
         explainer: gets the calibration, for a report that follows.
         dataset: name of the test set.
-        digest: gives that of the model, see :func:`~fastreid_projects.amd.explain.calibration_file.interpreter_digest`.
-        path: of the calibration.
-        curves: the CSV file of the reliability curves; None writes none.
-        seed: of pairs and folds.
+        digest: returns the model's :func:`~fastreid_projects.amd.explain.calibration_file.interpreter_digest`.
+        path: path of the calibration.
+        curves: the CSV file for the reliability curves; None writes none.
+        seed: seed of the pairs and folds.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class CalibrationStudy:
     def __call__(
         self, evaluator: AttributeEvaluator, embeddings: Tensor, results: dict[str, float]
     ) -> dict[str, float]:
-        """Keep the calibration; returns what the words are worth, in per cent."""
+        """Save the calibration; return the scores of the predictions, in per cent."""
         features = ScoredFeatures(
             evaluator.features, embeddings, evaluator.centre, cosine=self.explainer.cosine
         )
@@ -107,14 +107,15 @@ class CalibrationStudy:
     def _measure(
         self, data: People, model: WordModel, judged: Judged
     ) -> tuple[list[WordScore], dict[str, float]]:
-        """Score the words on people held out by whom nothing was chosen either, and print the tables."""
+        """Score the predictions on held-out people that were not used for any choice either, and log the tables."""
         attributes, reported = self.explainer.attribute_set, judged.reported()
         scores = score_words(reported, attributes.names, model.told > 0, data.enough())
         topics = [attributes.attributes[attributes.index(score.name)].topic for score in scores]
         logger.info(
-            "Words by attribute, on people whom they were not fitted on:\n%s", words_table(scores, topics)
+            "Predicted differences by attribute, on people who were not used for the fit:\n%s",
+            words_table(scores, topics),
         )
-        logger.info("How far they are right, all attributes with words together:\n%s", curve_table(scores))
+        logger.info("Their reliability, over all predicted attributes:\n%s", curve_table(scores))
         if self.curves is not None:
             write_aside(self.curves, curves_csv(scores).encode())
         said = said_to_differ(reported, model.told > 0)
@@ -122,7 +123,7 @@ class CalibrationStudy:
 
 
 def persons_of(people: Ints, queries: int) -> Ints:
-    """Rows of images that show persons: of a query, or numbered above 0; the others are distractors of no identity."""
+    """Return the rows of images that show persons: queries, or identities above 0; all others are distractors."""
     return np.flatnonzero((people > 0) | np.isin(people, people[:queries]))
 
 
@@ -134,14 +135,14 @@ def distance_scale(
     persons: Ints,
     rng: np.random.Generator,
 ) -> DistanceScale:
-    """Distributions of d, of one person and of different persons, by one camera and by two.
+    """Return the distributions of d for pairs of one person and of different persons, by one camera and by two.
 
     Args:
         dataset: name of the test set.
-        features: of all its images.
-        people: whom they show.
-        cameras: which camera took them; None where nobody knows.
-        persons: rows of those that show persons.
+        features: features of all its images.
+        people: the person in each image.
+        cameras: the camera of each image; None if not known.
+        persons: rows of the images that show persons.
         rng: draws the pairs.
     """
     same = persons[same_pairs(people[persons], _PAIRS, rng)]
@@ -166,7 +167,7 @@ def distance_scale(
 def part_scales(
     features: ScoredFeatures, people: Ints, labels: Ints, labelled: Ints, rng: np.random.Generator
 ) -> list[PartScale]:
-    """Distributions of each d^k of different persons, where they are alike in it and where they differ."""
+    """Return the distributions of each d^k for pairs of different persons that are alike in k, or differ in it."""
     pairs = labelled[different_pairs(people[labelled], _PART_PAIRS, rng)]
     _, parts = features.distances(pairs)
     return [
@@ -181,7 +182,7 @@ def _part_scale(values: NDArray[np.float64], first: Ints, second: Ints) -> PartS
 
 
 def curves_csv(scores: Sequence[WordScore]) -> str:
-    """The reliability curve of every attribute: attribute, pairs, what was told, what is so."""
+    """Return the reliability curve of each attribute as CSV: attribute, pairs, predicted, observed."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("attribute", "words", "pairs", "told", "differ"))

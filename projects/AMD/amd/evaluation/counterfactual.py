@@ -1,4 +1,4 @@
-"""Does the right contribution rise when one attribute of an image is changed? For datasets that can draw the change.
+"""Test whether the right contribution rises when one attribute of an image is changed, on datasets that can draw it.
 
 | letter | meaning                |
 | ------ | ---------------------- |
@@ -20,23 +20,23 @@ from .evaluator import AttributeEvaluator
 from .faithfulness import MaskShares
 from .kinds import ATTRIBUTE_KINDS, PairKinds
 
-_ALTERED = 24  # of 255: more than what blur and JPEG carry into the neighbourhood
+_ALTERED = 24  # of 255: more than blur and JPEG spread to neighbouring pixels
 
-# (paths of images to change, number of cases) -> cases with path, image, changed and attributes.
+# (paths of the images to change, number of cases) -> cases with path, image, changed and attributes.
 Changer = Callable[[Sequence[str], int], Iterable[Any]]
 
 
 class CounterfactualStudy:
-    """Changes an attribute of query images and watches their contributions to the distance of a partner image.
+    """Change one attribute of query images and measure how the contributions to the distance of a partner image change.
 
-    The partner is another image of the same person, so that nothing differs on purpose before the change. The maps of a
-    changed attribute are measured against the pixels that the change has altered.
+    The partner is another image of the same person, so that the two do not differ in any attribute before the change.
+    The maps of a changed attribute are compared with the pixels that the change has altered.
 
     Args:
-        explainer: gives d^k and the maps.
+        explainer: computes d^k and the maps.
         change: draws images with one attribute changed.
-        number: how many cases.
-        seed: of the random maps.
+        number: number of cases.
+        seed: seed of the random maps.
     """
 
     def __init__(self, explainer: Explainer, change: Changer, number: int, seed: int = 0) -> None:
@@ -48,7 +48,7 @@ class CounterfactualStudy:
     def __call__(
         self, evaluator: AttributeEvaluator, embeddings: Tensor, results: dict[str, float]
     ) -> dict[str, float]:
-        """Metrics in per cent; {} where no change is seen in any image."""
+        """Return the metrics in per cent; {} if no change is visible in any image."""
         partners = {
             path: partner
             for i, path in enumerate(evaluator.paths[: evaluator.num_query])
@@ -67,23 +67,23 @@ class CounterfactualStudy:
         return summarise(cases) | shares.compute() if cases else {}
 
     def _rise(self, images: Tensor, attributes: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:
-        """How much each d^k rises by the change, in shares of the sum before it, (M,), and what was changed."""
+        """Return the rise (M,) of each d^k by the change, as a share of the sum before it, and what was changed."""
         features = self.explainer.encode(images).features
         before, after = ((features[i] - features[2]).norm(dim=1) for i in (0, 1))
         return (after - before) / before.sum().clamp(min=1e-12), attributes
 
 
 def altered_pixels(image: Any, changed: Any) -> Tensor:
-    """Where two RGB arrays (H, W, 3) differ by more than noise, (1, H, W) bool."""
+    """Return the pixels in which two RGB arrays (H, W, 3) differ by more than noise, (1, H, W) bool."""
     difference = np.abs(np.asarray(image, np.int16) - np.asarray(changed, np.int16)).max(axis=2)
     return torch.from_numpy(difference > _ALTERED)[None]
 
 
 def summarise(cases: list[tuple[Tensor, tuple[int, ...]]]) -> dict[str, float]:
-    """Mean rise of the changed attributes and of the others, and how often a changed one rises most, in per cent.
+    """Return in per cent the mean rise of the changed attributes and the others, and how often a changed one leads.
 
     Args:
-        cases: rise of each d^k (M,), and the positions of the changed attributes.
+        cases: the rise of each d^k (M,), and the positions of the changed attributes.
     """
     rows = []
     for rise, attributes in cases:
@@ -104,7 +104,7 @@ def summarise(cases: list[tuple[Tensor, tuple[int, ...]]]) -> dict[str, float]:
 
 
 def _partner(evaluator: AttributeEvaluator, query: int) -> str | None:
-    """The first gallery image of the query's person by another camera."""
+    """Return the first gallery image that shows the query's person by another camera."""
     q = evaluator.num_query
     same = (evaluator.pids[q:] == evaluator.pids[query]) & (evaluator.camids[q:] != evaluator.camids[query])
     found = same.nonzero()

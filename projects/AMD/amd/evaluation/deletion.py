@@ -1,14 +1,14 @@
-"""Deletion and insertion: do the marked pixels carry the distance? Needs no masks, so it works on real images.
+"""Deletion and insertion: test whether a map marks the pixels that cause the distance. Works without true masks.
 
 | letter | meaning                                  |
 | ------ | ---------------------------------------- |
 | S      | steps of a curve                         |
-| H, W   | size of an image as the model takes it   |
+| H, W   | size of the model's input image          |
 | h, w   | size of a map                            |
 
-The pixels of both images of a pair take the mean colour from the highest value of a map to the lowest (deletion), or
-are brought back into blank images in that order (insertion), and the target's distance is followed. Where the map is
-faithful, d falls sooner and rises sooner than in a random order of equally smooth maps.
+In the order of falling map values, the pixels of both images of a pair are replaced by the mean colour (deletion), or
+restored in images of the mean colour (insertion), and the target's distance d is followed. If the map is faithful, d
+falls or rises sooner than with random maps that are equally smooth.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ CURVES_FILE = "deletion_curves.csv"
 
 
 def erased(images: Tensor, maps: Tensor, colour: Tensor, steps: int = STEPS, *, keep: bool = False) -> Tensor:
-    """Blank the 0, 1/S, ... 1 share of the pixels whose values are highest.
+    """Blank the 0, 1/S, ... 1 share of the pixels with the highest values.
 
     Args:
-        images: (N, 3, H, W) of 0..255.
-        maps: (N, h, w), brought to the images' size bilinearly.
-        colour: (3,), what a blank pixel shows.
+        images: (N, 3, H, W) in 0..255.
+        maps: (N, h, w), resized to the images bilinearly.
+        colour: (3,), the colour of a blank pixel.
         steps: S.
-        keep: blank everything but them (insertion).
+        keep: whether to blank all other pixels instead (insertion).
 
     Returns:
         (S + 1, N, 3, H, W).
@@ -51,13 +51,13 @@ def erased(images: Tensor, maps: Tensor, colour: Tensor, steps: int = STEPS, *, 
 
 
 def curve(explainer: Explainer, images: Tensor, maps: Tensor, *, keep: bool) -> Tensor:
-    """d of two images in shares of their whole d, as pixels go blank or come back, (S + 1,).
+    """Return d of two images relative to their original d while pixels are blanked or restored, (S + 1,).
 
     Args:
-        explainer: gives the target's features and the colour of a blank pixel.
+        explainer: computes the target's features and knows the colour of a blank pixel.
         images: (2, 3, H, W).
         maps: (2, h, w).
-        keep: pixels come back (insertion).
+        keep: whether pixels are restored (insertion), not blanked.
     """
     steps = erased(images, maps, explainer.mean_colour, keep=keep)
     embedding = explainer.embed(steps.flatten(0, 1)).view(len(steps), 2, -1)
@@ -72,20 +72,20 @@ class DeletionCurves:
         self._curves: dict[str, list[Tensor]] = {}
 
     def add(self, explainer: Explainer, images: Tensor, totals: Mapping[str, Tensor]) -> None:
-        """Follow a pair (2, 3, H, W) by the maps (2, h, w) of each kind."""
+        """Add the curves of a pair (2, 3, H, W) for the maps (2, h, w) of each kind."""
         for kind, maps in totals.items():
             for name, keep in (("deletion", False), ("insertion", True)):
                 found = curve(explainer, images, maps, keep=keep)
                 self._curves.setdefault(f"{kind}_{name}", []).append(found)
 
     def compute(self) -> dict[str, float]:
-        """``<kind>_deletion`` (lower is better) and ``<kind>_insertion`` (higher is better): d in % of the whole d."""
+        """Return ``<kind>_deletion`` (lower is better) and ``<kind>_insertion`` (higher is better), in % of d."""
         return {
             name: float(torch.trapezoid(mean, dx=1 / (len(mean) - 1))) for name, mean in self._means().items()
         }
 
     def write(self, folder: Path) -> None:
-        """Keep the mean curves in a CSV file."""
+        """Write the mean curves to a CSV file."""
         means = self._means()
         shares = torch.linspace(0, 1, STEPS + 1)
         rows = [",".join(["share of the pixels", *(name.replace("_", " ") for name in means)])]

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-# Gallery images of a tile: a tile of 1024 queries and 26 attributes is 52 MiB, which the next steps find in the cache
-# or not far from it; a GPU wants larger ones.
+# Gallery images of a tile: with 1024 queries and 26 attributes, a tile takes 52 MiB, most of which the next steps find
+# in the cache; a GPU needs larger ones.
 _TILE_CPU = 512
 _TILE_GPU = 4096
 
@@ -24,16 +24,16 @@ _TILE_GPU = 4096
 def iter_attribute_distances(
     query: Tensor, gallery: Tensor, chunk: int, device: torch.device | None = None
 ) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Yield d^k of a chunk of queries to a tile of the gallery, all tiles of a chunk one after the other.
+    """Yield d^k between a chunk of queries and a tile of the gallery, for all tiles of each chunk in turn.
 
-    Features may be float16: queries are brought to float32 chunk by chunk, the gallery one attribute of a tile at a
-    time. Neither M x chunk x G nor a float32 gallery is ever held.
+    Features may be float16: queries are converted to float32 by chunks, the gallery one attribute of a tile at a time,
+    so that memory never holds M x chunk x G values, nor the gallery in float32.
 
     Args:
         query: f^k of the queries, (M, queries, D).
         gallery: f^k of the gallery, (M, G, D).
-        chunk: queries at a time.
-        device: where to compute; by default where the features lie.
+        chunk: number of queries at a time.
+        device: device of the computation; by default that of the features.
 
     Yields:
         The slice of queries, the slice of the gallery, and d^k (M, Q, tile) in float32.

@@ -31,37 +31,37 @@ from .tables import attention_table, results_table
 
 logger = logging.getLogger("fastreid.projects.amd")
 
-# (evaluator, the target's features that are explained, results so far) -> more results.
+# (evaluator, explained features of the target, results so far) -> more results.
 Study = Callable[["AttributeEvaluator", Tensor, dict[str, float]], dict[str, float]]
 TargetFeatures = Callable[[dict[str, Any]], Tensor]
 
 
 class AttributeEvaluator(DatasetEvaluator):
-    """Rank-k, mAP and mINP of the target (``target_*``) and of its interpreter, ADRE, X-mAP_e and X-mAP_c.
+    """Compute Rank-k, mAP and mINP of the target (``target_*``) and its interpreter, ADRE, X-mAP_e and X-mAP_c.
 
-    X-mAP stands beside that of a random order of the attributes. Where the dataset knows the true pixels of its
-    attributes, the share of attention that falls on them stands beside their share of the image.
+    X-mAP is printed beside that of a random order of the attributes. If the dataset knows the true pixels of its
+    attributes, the share of attention that falls on them is printed beside their share of the image.
 
     Args:
-        num_query: the first so many images are queries.
-        num_images: images of the whole test set.
-        attribute_set: what the M attributes mean.
+        num_query: number of queries, which come first.
+        num_images: number of images in the whole test set.
+        attribute_set: the M attributes.
         target_distances: (query, gallery) features -> chunks of (slice of queries, distances), as the target itself
             is scored (``TEST.METRIC``, re-ranking, query expansion); Euclidean by default.
-        chunk: queries at a time.
-        half: keep the attribute features in float16.
-        device: where distances are computed; the CPU by default.
-        target_features: host batch -> the features (N, any size) that the target returns and is scored by, where they
-            are not those that are explained.
-        placeless_features: host batch -> f^k (N, M, D) with A replaced by its mean over the positions, whose scores
-            stand beside the others (``placeless_*``); None leaves them out.
-        mask_attention: measures attention against true masks, or None.
-        same_camera: a match by the query's own camera counts, too (``TEST.SAME_CAMERA``).
-        gamma: also rank by distances re-weighted by Eq. 12 with this weight; 0 does not.
-        count_unlabelled: X-mAP also of images without attributes, as if each attribute had its first value.
-        junk: images that the dataset left out.
-        ranking_meter: (identities, cameras) of a gallery -> what ranks it (``TEST.TIES``, ``TEST.AP``).
-        studies: what else is measured or written once the scores are there, in this order.
+        chunk: number of queries at a time.
+        half: whether to keep the attribute features in float16.
+        device: device that computes the distances; the CPU by default.
+        target_features: host batch -> the features (N, any size) that the target returns and is scored by, if they
+            are not the explained ones.
+        placeless_features: host batch -> f^k (N, M, D) with A replaced by its mean over the positions, which are
+            scored as ``placeless_*``; None leaves them out.
+        mask_attention: measures attention against true masks; None without masks.
+        same_camera: whether matches by the query's own camera count (``TEST.SAME_CAMERA``).
+        gamma: weight of Eq. 12, by which re-weighted distances are ranked, too; 0 leaves them out.
+        count_unlabelled: whether X-mAP includes images without attributes, with the first value of each attribute.
+        junk: the images that the dataset left out.
+        ranking_meter: (identities, cameras) of a gallery -> the meter that ranks it (``TEST.TIES``, ``TEST.AP``).
+        studies: what to measure or write after the scores, in this order.
     """
 
     def __init__(
@@ -116,10 +116,10 @@ class AttributeEvaluator(DatasetEvaluator):
             self.mask_attention.reset()
 
     def process(self, inputs: dict[str, Any], outputs: Tensor) -> None:
-        """Take a batch and the model's features of it, (N, 1 + M, D).
+        """Add a batch and its features (N, 1 + M, D).
 
         Raises:
-            DataError: features are not finite; names the images.
+            DataError: features are not finite; the message names the images.
         """
         check_finite(outputs, inputs["img_paths"])
         queries = self.num_query - comm.get_rank() * self._local_images() - self._features.count
@@ -138,11 +138,11 @@ class AttributeEvaluator(DatasetEvaluator):
             self.mask_attention.update({key: value[:queries] for key, value in inputs.items()})
 
     def _local_images(self) -> int:
-        """Images of a process; the last ones may have fewer (data/samplers/data_sampler.py:75)."""
+        """Return the number of images of each process; the last may have fewer (data/samplers/data_sampler.py:75)."""
         return -(-self.num_images // comm.get_world_size())
 
     def evaluate(self) -> dict[str, float]:
-        """The metrics in per cent, on the main process; {} on the others."""
+        """Return the metrics in per cent, on the main process; {} on the others."""
         features = self._features.gather()
         placeless = None if self.placeless_features is None else self._placeless.gather()
         gathered = comm.gather((self._embeddings, self._labels, self._returned), dst=0)
@@ -179,18 +179,18 @@ class AttributeEvaluator(DatasetEvaluator):
         placeless: Tensor | None = None,
         centre: Tensor | None = None,
     ) -> dict[str, float]:
-        """The metrics of features that are there already, queries first.
+        """Return the metrics of given features, queries first.
 
         Args:
-            embeddings: the target's features that are explained, (images, D).
-            features: f^k, (M, images, D), or all f^k less one vector of the attribute.
+            embeddings: the explained features of the target, (images, D).
+            features: f^k, (M, images, D), or f^k minus ``centre``.
             pids: (images,).
             camids: (images,).
             attributes: (images, M) of 0, 1 or -1.
-            paths: names of the images, for the report; [] where none is written.
+            paths: names of the images, for the report; [] if there is no report.
             returned: the features that the target is scored by, (images, any size); by default the explained ones.
-            placeless: f^k with A replaced by its mean over the positions, as ``features``.
-            centre: (M, D), what ``features`` are less; None where they are whole.
+            placeless: f^k with A replaced by its mean over the positions, in the form of ``features``.
+            centre: (M, D), the vectors subtracted from ``features``; None if nothing was subtracted.
 
         Raises:
             DataError: features are NaN, or no query has a match.
@@ -216,5 +216,5 @@ class AttributeEvaluator(DatasetEvaluator):
 
 
 def _kept(features: Tensor) -> Tensor:
-    """Features of a batch on the CPU, as a copy: a view would keep the whole batch alive."""
+    """Return a copy of a batch's features on the CPU; a view would keep the whole batch alive."""
     return features.to("cpu", torch.float32, copy=True)

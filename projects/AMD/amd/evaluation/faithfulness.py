@@ -1,4 +1,4 @@
-"""Do the maps fall on the attribute? Measured where the true pixels are known.
+"""Measure whether the maps fall on the attribute, on datasets that know its true pixels.
 
 | letter | meaning                       |
 | ------ | ----------------------------- |
@@ -21,10 +21,10 @@ MaskReader = Callable[[str], Any]
 
 
 def attention_in_mask(attention: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Share of each attribute's attention inside its mask, and the mask's share of the image.
+    """Return the share of each attribute's attention that is inside its mask, and the mask's share of the image.
 
     Args:
-        attention: (M, h, w), positive; upsampled bilinearly to the masks' size.
+        attention: (M, h, w), positive; resized bilinearly to the masks.
         masks: (M, H, W) bool.
 
     Returns:
@@ -37,10 +37,10 @@ def attention_in_mask(attention: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]
 
 
 def points_into_mask(attention: Tensor, masks: Tensor) -> Tensor:
-    """Pointing game: whether the pixel with the greatest attention lies inside the mask, (M,) bool.
+    """Play the pointing game: return whether the pixel with the greatest attention is inside the mask, (M,) bool.
 
     Args:
-        attention: (M, h, w); upsampled bilinearly to the masks' size.
+        attention: (M, h, w); resized bilinearly to the masks.
         masks: (M, H, W) bool.
     """
     size = (masks.shape[-2], masks.shape[-1])
@@ -49,13 +49,13 @@ def points_into_mask(attention: Tensor, masks: Tensor) -> Tensor:
 
 
 class MaskShares:
-    """Density and pointing of maps, by the name of a group of them."""
+    """Density and pointing of maps, averaged over named groups."""
 
     def __init__(self) -> None:
         self._found: dict[str, list[Tensor]] = {}
 
     def add(self, name: str, maps: Tensor, masks: Tensor) -> None:
-        """Take maps (K, h, w) >= 0 and their masks (K, H, W) bool; a map of zeros marks nothing and is left out."""
+        """Add maps (K, h, w) >= 0 and their masks (K, H, W) bool to a group; maps of zeros are left out."""
         marked = maps.flatten(1).amax(dim=1) > 0 if len(maps) else torch.zeros(0, dtype=torch.bool)
         if not marked.any():
             return
@@ -65,9 +65,9 @@ class MaskShares:
         self._found.setdefault(name, []).append(found)
 
     def compute(self) -> dict[str, float]:
-        """``density``, in over out, and ``pointing`` and ``area``, the masks' share of the image, in per cent.
+        """Return ``density`` (inside over outside), and ``pointing`` and ``area`` (of the masks) in per cent.
 
-        The measure's name takes the place of ``{}`` in a group's.
+        The name of each result is the group's, with ``{}`` replaced by the measure's name.
         """
         results = {}
         for name, found in self._found.items():
@@ -79,21 +79,21 @@ class MaskShares:
 
 
 def density_of(inside: float, area: float) -> float:
-    """How many times as dense a map is inside as outside of a mask.
+    """Return the ratio of a map's density inside a mask to that outside.
 
     Args:
-        inside: share of the map in the mask, in [0, 1].
+        inside: share of the map inside the mask, in [0, 1].
         area: the mask's share of the image, in (0, 1).
     """
     return (inside / area) / ((1 - inside) / (1 - area)) if inside < 1 else math.inf
 
 
 class MaskAttention:
-    """Averages :func:`attention_in_mask` over the positive, visible attributes of many images.
+    """Average :func:`attention_in_mask` over the positive, visible attributes of many images.
 
     Args:
         attend: host batch -> attention (N, M, h, w).
-        read_masks: image path -> masks (M, H, W), true where the attribute is seen.
+        read_masks: image path -> masks (M, H, W), true where the attribute is visible.
     """
 
     def __init__(self, attend: Callable[[dict[str, Any]], Tensor], read_masks: MaskReader) -> None:
@@ -109,7 +109,7 @@ class MaskAttention:
 
     @torch.no_grad()
     def update(self, inputs: dict[str, Any]) -> None:
-        """Measure a batch; attributes that are absent, unknown or not seen are left out."""
+        """Measure a batch; attributes that are absent, unknown or not visible are left out."""
         attention = self.attend(inputs).cpu()
         for maps, values, path in zip(
             attention, inputs["attributes"].cpu(), inputs["img_paths"], strict=True
@@ -123,17 +123,17 @@ class MaskAttention:
             self._pointed.append(torch.where(shown, points_into_mask(maps, masks).float(), nan))
 
     def gather(self) -> None:
-        """Bring the images of all processes to the main one, in order; every process has to call it."""
+        """Gather the results of all processes on the main one, in order; every process has to call this."""
         parts = comm.gather((self._inside, self._area, self._pointed), dst=0)
         self._inside, self._area, self._pointed = ([x for part in parts for x in part[i]] for i in range(3))
 
     def per_attribute(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean share inside, mean area, and number of images of each attribute, (M,); NaN where it is never seen."""
+        """Return each attribute's mean share inside, mean area and number of images, (M,); NaN if never visible."""
         inside, area = torch.stack(self._inside), torch.stack(self._area)
         return inside.nanmean(dim=0), area.nanmean(dim=0), (~inside.isnan()).sum(dim=0)
 
     def compute(self) -> dict[str, float]:
-        """``attention_in_mask``, ``mask_area``, ``pointing_game`` in per cent; ``attention_density`` in over out."""
+        """Return ``attention_in_mask``, ``mask_area``, ``pointing_game`` (per cent), ``attention_density`` (in/out)."""
         inside = float(torch.stack(self._inside).nanmean())
         area = float(torch.stack(self._area).nanmean())
         return {

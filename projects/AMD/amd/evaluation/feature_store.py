@@ -1,4 +1,4 @@
-"""The attribute-guided features of a whole test set, taken in batch by batch.
+"""The attribute-guided features of a whole test set, collected batch by batch.
 
 | letter | meaning             |
 | ------ | ------------------- |
@@ -21,14 +21,14 @@ from fastreid_projects.evaluation.distance import check_finite
 class FeatureStore:
     """f^k of the images of a process, (M, images, D), and of all processes together.
 
-    In half precision the features of the very first image are subtracted before the rounding: no distance changes, and
-    the rounding error follows how far features differ, not how large they are. A mean of the first batch would make the
-    results depend on the size of the batches and the number of processes.
+    In half precision, the features of the very first image are subtracted before rounding: this does not change
+    distances, and the rounding error then depends on how much features differ, not on how large they are. Subtracting
+    the mean of the first batch would make the results depend on the batch size and the number of processes.
 
     Args:
         num_attributes: M.
-        num_images: the most images that this process may see.
-        half: keep float16 instead of float32.
+        num_images: the maximum number of images of this process.
+        half: whether to keep float16 instead of float32.
     """
 
     def __init__(self, num_attributes: int, num_images: int, *, half: bool) -> None:
@@ -37,19 +37,19 @@ class FeatureStore:
         self.half = half
         self.dtype = torch.float16 if half else torch.float32
         self.count = 0
-        self._features = torch.empty(0)  # filled batch by batch: no copy is made at the end
+        self._features = torch.empty(0)  # filled batch by batch, so that no copy is needed at the end
         self._centre: Tensor | None = None  # (M, D)
 
     @property
     def centre(self) -> Tensor | None:
-        """What was subtracted from all features, (M, D) on the CPU; None in full precision."""
+        """The vectors subtracted from all features, (M, D) on the CPU; None in full precision."""
         return self._centre
 
     def add(self, features: Tensor, names: Sequence[str]) -> None:
-        """Take a batch (N, M, D).
+        """Add a batch (N, M, D).
 
         Raises:
-            DataError: features do not fit into float16; names the images.
+            DataError: features do not fit into float16; the message names the images.
         """
         n, m, d = features.shape
         if not len(self._features):
@@ -64,17 +64,17 @@ class FeatureStore:
         self.count += n
 
     def _agree_on_centre(self, first: Tensor | None) -> None:
-        """Take the first process's (M, D) for all; every process calls it once, one without images with None."""
+        """Use the first process's (M, D) in all; every process has to call this once, with None if it has no images."""
         own = None if first is None else first.to("cpu", torch.float32, copy=True)
         self._centre = comm.all_gather(own)[0]
 
     def gather(self) -> Tensor:
-        """The features of all processes, in order, on the main one; every process has to call it.
+        """Return the features of all processes, in order, on the main one; every process has to call this.
 
-        They come an attribute at a time, as all of them may be gigabytes.
+        They are gathered one attribute at a time, as all of them may take gigabytes.
 
         Returns:
-            (M, images, D); in half precision less the (M, D) of the first image.
+            (M, images, D); in half precision, minus the (M, D) of the first image.
         """
         if comm.get_world_size() == 1:
             return self._features[:, : self.count]

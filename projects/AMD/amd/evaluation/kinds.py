@@ -1,18 +1,18 @@
-"""The kinds of maps that are measured side by side, for one pair of images.
+"""The kinds of maps that are compared with each other, for one pair of images.
 
 | letter | meaning                                              |
 | ------ | ---------------------------------------------------- |
-| M, K   | attributes; those that are asked for                 |
-| H, W   | size of an image as the model takes it               |
-| h, w   | size of a map; kinds differ in it                    |
+| M, K   | all attributes; the chosen ones                      |
+| H, W   | size of the model's input image                      |
+| h, w   | size of a map, which depends on its kind             |
 
 | kind           | what a map shows                                                                               |
 | -------------- | ---------------------------------------------------------------------------------------------- |
-| contribution   | the shares of the cells of the target's last map in d^k, which add up to it                     |
-| attention      | A^k of the interpreter, as in the paper                                                         |
-| gradient       | gradient x activation of d^k at the map where the interpreter leaves the target                 |
-| random         | numbers of [0, 1)                                                                               |
-| distance       | the shares of the cells in d of the target itself, without an interpreter (no attributes)       |
+| contribution   | shares of d^k, which add up to it, for each cell of the target's last map                      |
+| attention      | A^k of the interpreter, as in the paper                                                        |
+| gradient       | gradient x activation of d^k at the map after the shared stages                                |
+| random         | random numbers in [0, 1)                                                                       |
+| distance       | shares of the target's own d for each cell, without an interpreter (no attributes)             |
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class PairKinds:
 
     Args:
         explainer: the interpreter.
-        images: (2, 3, H, W) of 0..255.
-        generator: of the random maps.
+        images: (2, 3, H, W) in 0..255.
+        generator: generator of the random maps.
     """
 
     def __init__(self, explainer: Explainer, images: Tensor, generator: torch.Generator) -> None:
@@ -50,7 +50,7 @@ class PairKinds:
         self.encoded = explainer.encode(images, looks=True)
 
     def attributes(self, kind: str, chosen: Sequence[int]) -> Tensor:
-        """Maps of some attributes on both images, (2, K, h, w); above 0 is what speaks for the difference."""
+        """Return the maps of some attributes on both images, (2, K, h, w); positive values push the two apart."""
         ks = list(chosen)
         if kind == "contribution":
             return torch.stack([self._split.first[ks], self._split.second[ks]])
@@ -61,7 +61,7 @@ class PairKinds:
         return torch.rand(2, len(ks), *self.encoded.attention.shape[2:], generator=self.generator)
 
     def total(self, kind: str) -> Tensor:
-        """Where the whole distance is said to come from, (2, h, w)."""
+        """Return the maps (2, h, w) of where the whole distance comes from, according to this kind."""
         if kind == "contribution":
             return torch.stack([self._split.first.sum(dim=0), self._split.second.sum(dim=0)])
         if kind == "attention":
@@ -85,10 +85,10 @@ class PairKinds:
 
 
 def importance(encoded: Encoded) -> Tensor:
-    """Where the attention to what tells a pair apart lies: sum_k r^k A^k, each map of mean 1.
+    """Return the attention weighted by contribution: sum_k r^k A^k, each map scaled to mean 1.
 
     Args:
-        encoded: of two images.
+        encoded: the two encoded images.
 
     Returns:
         (2, h, w).
@@ -100,12 +100,12 @@ def importance(encoded: Encoded) -> Tensor:
 
 
 def gradient_maps(explainer: Explainer, images: Tensor, chosen: Sequence[int] | None) -> Tensor:
-    """Gradient x activation of d^k at the map after the shared stages, through target and interpreter.
+    """Return gradient x activation of d^k at the map after the shared stages, through target and interpreter.
 
     Args:
-        explainer: the interpreter; neither flipped nor normalised by it.
-        images: (2, 3, H, W) of 0..255.
-        chosen: attributes k; None asks for their sum.
+        explainer: the explainer, whose ``flip`` and ``cosine`` are not applied.
+        images: (2, 3, H, W) in 0..255.
+        chosen: the attributes k; None for their sum.
 
     Returns:
         (2, K or 1, h, w) on the CPU.

@@ -1,4 +1,4 @@
-"""Are the maps right? Every kind of map, on the same random pairs of different persons, by the same measures.
+"""Compare all kinds of maps by the same measures on the same random pairs of different persons.
 
 | letter | meaning                                |
 | ------ | -------------------------------------- |
@@ -21,14 +21,14 @@ from .kinds import ATTRIBUTE_KINDS, KINDS, PairKinds
 
 
 class MapStudy:
-    """Deletion and insertion of the whole distance's maps; density and pointing of the attributes' in true masks.
+    """Measure deletion and insertion with the maps of the whole distance, and density and pointing of attributes' maps.
 
     Args:
-        explainer: the interpreter.
-        number: how many pairs.
-        read_masks: image path -> masks (M, H, W), true where the attribute is seen; None where nobody knows.
-        folder: where the curves go; None writes none.
-        seed: of the choice of pairs and of the random maps.
+        explainer: explains with the interpreter.
+        number: number of pairs.
+        read_masks: image path -> masks (M, H, W), true where the attribute is visible; None without masks.
+        folder: folder for the curves; None writes none.
+        seed: seed of the choice of pairs and of the random maps.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class MapStudy:
     def __call__(
         self, evaluator: AttributeEvaluator, embeddings: Tensor, results: dict[str, float]
     ) -> dict[str, float]:
-        """``<kind>_<measure>`` for each kind of map; {} without any pair."""
+        """Return ``<kind>_<measure>`` for each kind of map; {} without pairs."""
         generator = torch.Generator().manual_seed(self.seed)
         pairs = choose_different(evaluator, self.number, generator)
         if not pairs:
@@ -67,12 +67,13 @@ class MapStudy:
 
 
 def measure_masks(shares: MaskShares, kinds: PairKinds, masks: Tensor, labels: Tensor) -> None:
-    """Take a pair: for each image the attributes that it shows, those that it alone shows, and those that it alone has.
+    """Measure a pair: for each image the attributes that it shows, that only it shows, and that only it has.
 
-    What both show at some place, of which one alone has it by its labels, is e.g. a long sleeve beside a short one.
+    The masks of both images may show an attribute that, by the labels, only one of them has: e.g. a long sleeve in one
+    image and a short sleeve in the other.
 
     Args:
-        shares: takes the measures.
+        shares: gets the measures.
         kinds: the pair's maps.
         masks: (2, M, H, W) bool.
         labels: (2, M) of 0, 1 or -1.
@@ -92,7 +93,7 @@ def measure_masks(shares: MaskShares, kinds: PairKinds, masks: Tensor, labels: T
 def choose_different(
     evaluator: AttributeEvaluator, number: int, generator: torch.Generator
 ) -> list[list[int]]:
-    """Random pairs of a query and a gallery image of another person; strangers (0 and below) are left out."""
+    """Return random pairs of a query and a gallery image of another person, without distractors (0 and below)."""
     q = evaluator.num_query
     gallery = (evaluator.pids[q:] > 0).nonzero().squeeze(1)
     if not len(gallery) or not q:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-# Images of one person that are paired with each other; of more, so many are drawn.
+# The maximum number of images of a person that are paired with each other; if there are more, this many are drawn.
 _MOST_OF_ONE = 150
 _ROUNDS = 20
 
@@ -21,12 +21,12 @@ def different_pairs(people: Ints, number: int, rng: np.random.Generator) -> Ints
     """Draw pairs of different persons.
 
     Args:
-        people: (N,) whom the images show.
-        number: how many pairs; fewer where nearly all images show one person.
-        rng: of the draw.
+        people: (N,) the person in each image.
+        number: number of pairs; fewer are drawn if nearly all images show one person.
+        rng: the random generator.
 
     Returns:
-        (P, 2) indices into ``people``; P is 0 where all images show one person.
+        (P, 2) indices into ``people``; P is 0 if all images show one person.
     """
     if len(np.unique(people)) < 2:
         return np.empty((0, 2), np.int64)
@@ -43,9 +43,9 @@ def same_pairs(people: Ints, number: int, rng: np.random.Generator) -> Ints:
     """Draw pairs of two images of one person, each at most once.
 
     Args:
-        people: (N,) whom the images show.
-        number: how many pairs at most.
-        rng: of the draw.
+        people: (N,) the person in each image.
+        number: maximum number of pairs.
+        rng: the random generator.
 
     Returns:
         (P, 2) indices into ``people``, the smaller one first.

@@ -1,4 +1,4 @@
-"""Re-weighting a distance by what the explanation says (Eq. 12): d' = d + gamma max over exclusive k of d^k.
+"""Re-weight a distance by its explanation (Eq. 12): d' = d + gamma max over exclusive k of d^k.
 
 | letter | meaning                              |
 | ------ | ------------------------------------ |
@@ -17,13 +17,13 @@ from fastreid_projects.evaluation.ranking import RankingMeter, RankingResult
 
 
 def reweight(distances: Tensor, parts: Tensor, exclusive: Tensor | None, gamma: float = 1.0) -> Tensor:
-    """Eq. 12.
+    """Return the re-weighted distances (Eq. 12).
 
     Args:
         distances: d, (Q, T).
         parts: d^k, (M, Q, T).
-        exclusive: (M, Q, T) bool, by the labels; a pair without any keeps its distance. None takes the attribute
-            that contributes most for exclusive, which needs no labels.
+        exclusive: (M, Q, T) bool, by the labels; a pair without exclusive attributes keeps its distance. With None, the
+            attribute that contributes most counts as exclusive, so that no labels are needed.
         gamma: weight; 1 in the paper.
 
     Returns:
@@ -34,15 +34,15 @@ def reweight(distances: Tensor, parts: Tensor, exclusive: Tensor | None, gamma: 
 
 
 def exclusive_by_label(query: Tensor, gallery: Tensor) -> Tensor:
-    """Where two images' attributes (Q, M) and (T, M) of 0, 1 or -1 (unknown) are known to differ: (M, Q, T)."""
+    """Return whether images are known to differ in an attribute, (M, Q, T); labels (Q, M), (T, M) of 0, 1 or -1."""
     a, b = query.T.unsqueeze(2), gallery.T.unsqueeze(1)
     return (a != b) & (a >= 0) & (b >= 0)
 
 
 class ReweightedRanking:
-    """Ranks by d', label-free and exclusive by the labels (where there are any), from tiles of query x gallery.
+    """Rank by d' from tiles of query x gallery: without labels, and with exclusive attributes by the labels, if any.
 
-    By the labels it is an oracle, which knows who differs in what: an interpreter at chance on attributes gains, too.
+    With labels it is an oracle, which knows who differs in what, so that even an interpreter at chance gains.
 
     Args:
         pids: (images,) identities, queries first.
@@ -50,7 +50,7 @@ class ReweightedRanking:
         attributes: (images, M) of 0, 1 or -1.
         num_query: number of queries.
         gamma: weight of Eq. 12.
-        meter: makes what ranks the gallery.
+        meter: makes the meter that ranks the gallery.
     """
 
     def __init__(
@@ -70,12 +70,12 @@ class ReweightedRanking:
         self._rows: dict[str, Tensor] = {}
 
     def start(self, rows: slice) -> None:
-        """Begin a chunk of queries."""
+        """Start a chunk of queries."""
         shape = (rows.stop - rows.start, len(self.pids) - self.num_query)
         self._rows = {name: torch.empty(shape) for name in self.meters}
 
     def update(self, rows: slice, columns: slice, distances: Tensor, parts: Tensor) -> None:
-        """Take a tile of the chunk: d (Q, T) and d^k (M, Q, T)."""
+        """Add a tile of the chunk: d (Q, T) and d^k (M, Q, T)."""
         queries, gallery = self.attributes[: self.num_query][rows], self.attributes[self.num_query :][columns]
         exclusive = exclusive_by_label(queries.to(parts.device), gallery.to(parts.device))
         for name, rows_of in self._rows.items():
@@ -90,5 +90,5 @@ class ReweightedRanking:
             )
 
     def compute(self) -> dict[str, RankingResult]:
-        """The rankings, by ``free`` and ``label``."""
+        """Return the rankings, by ``free`` and ``label``."""
         return {name: meter.compute() for name, meter in self.meters.items()}

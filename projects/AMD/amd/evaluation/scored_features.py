@@ -1,4 +1,4 @@
-"""The features of an evaluated test set as an explanation compares them, a few rows at a time.
+"""The features of an evaluated test set, compared a few rows at a time as in an explanation.
 
 | letter | meaning                       |
 | ------ | ----------------------------- |
@@ -21,13 +21,13 @@ _ROWS = 4096
 
 
 class ScoredFeatures:
-    """Distances of pairs and norms of f^k, without a float32 copy of all features.
+    """Compute distances of pairs and norms of f^k without a float32 copy of all features.
 
     Args:
-        features: f^k, (M, N, D), maybe in half precision, less ``centre``.
+        features: f^k, (M, N, D), possibly in half precision, minus ``centre``.
         embeddings: the target's features, (N, D).
-        centre: (M, D); None where nothing was subtracted.
-        cosine: divide all features of an image by the norm of its full one, as ``TEST.METRIC cosine`` compares them.
+        centre: (M, D); None if nothing was subtracted.
+        cosine: whether to divide an image's features by the norm of its full feature, as for ``TEST.METRIC cosine``.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class ScoredFeatures:
         self.embeddings = embeddings.float() * self.scale[:, None]
 
     def norms(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Norms of f^k of some images, (rows, M)."""
+        """Return the norms (rows, M) of f^k of some images."""
         found = np.empty((len(rows), len(self.features)))
         for part in _parts(len(rows)):
             for k in range(len(self.features)):
@@ -48,7 +48,7 @@ class ScoredFeatures:
         return found
 
     def whole_distances(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-        """d (P,) of pairs (P, 2) of images."""
+        """Return d (P,) of pairs (P, 2) of images."""
         found = np.empty(len(pairs))
         for part in _parts(len(pairs)):
             a, b = (self.embeddings[torch.from_numpy(pairs[part, side].copy())] for side in (0, 1))
@@ -56,7 +56,7 @@ class ScoredFeatures:
         return found
 
     def distances(self, pairs: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """d (P,) and d^k (P, M) of pairs (P, 2) of images."""
+        """Return d (P,) and d^k (P, M) of pairs (P, 2) of images."""
         parts = np.empty((len(pairs), len(self.features)))
         for part in _parts(len(pairs)):
             first, second = (pairs[part, side].copy() for side in (0, 1))
@@ -65,7 +65,7 @@ class ScoredFeatures:
         return self.whole_distances(pairs), parts
 
     def _rows(self, k: int, rows: NDArray[np.int64]) -> Tensor:
-        """f^k of some images, (rows, D) in float32."""
+        """Return f^k of some images, (rows, D) in float32."""
         index = torch.from_numpy(rows)
         found = self.features[k][index].float()
         if self.centre is not None:

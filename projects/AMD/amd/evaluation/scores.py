@@ -1,4 +1,4 @@
-"""Scores of a target and of its interpreter from their features, side by side (sec. 4.3).
+"""Compute the scores of a target and its interpreter from their features, side by side (sec. 4.3).
 
 | letter | meaning                          |
 | ------ | -------------------------------- |
@@ -27,25 +27,25 @@ from .reweighting import ReweightedRanking
 from .tables import RANKS
 
 TargetDistances = Callable[[Tensor, Tensor], Iterable[tuple[slice, Any]]]
-# Below this share of the features' squared norms a squared distance is rounding error: equal images.
+# A squared distance below this share of the features' squared norms is a rounding error: the images are equal.
 _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """A test set, queries first, and how it is scored.
+    """A test set, queries first, and how to score it.
 
     Attributes:
         num_query: Q.
         pids: (images,).
         camids: (images,).
         attributes: (images, M) of 0, 1 or -1.
-        target_distances: see :class:`~.evaluator.AttributeEvaluator`, as all below.
-        ranking_meter: likewise.
-        chunk: queries at a time.
-        device: where distances are computed.
-        gamma: of Eq. 12.
-        count_unlabelled: X-mAP also of images without attributes.
+        target_distances: see :class:`~.evaluator.AttributeEvaluator`, also for the attributes below.
+        ranking_meter: the meter that ranks a gallery.
+        chunk: number of queries at a time.
+        device: device that computes the distances.
+        gamma: weight of Eq. 12.
+        count_unlabelled: whether X-mAP includes images without attributes.
     """
 
     num_query: int
@@ -62,10 +62,10 @@ class Scoring:
     def scores(
         self, embeddings: Tensor, features: Tensor, returned: Tensor, placeless: Tensor | None
     ) -> tuple[RankingResult, dict[str, float]]:
-        """The ranking by the sum of all d^k, and all metrics in per cent.
+        """Return the ranking by the sum of all d^k, and all metrics in per cent.
 
         Args:
-            embeddings: the target's features that are explained, (images, D).
+            embeddings: the explained features of the target, (images, D).
             features: f^k, (M, images, D).
             returned: the features that the target is scored by, (images, any size).
             placeless: f^k with A replaced by its mean over the positions, or None.
@@ -90,7 +90,7 @@ class Scoring:
     def _interpreted(
         self, embeddings: Tensor, features: Tensor, reweighted: ReweightedRanking | None = None
     ) -> tuple[RankingResult, dict[str, float]]:
-        """Rank by the sum of all d^k, and measure these; ``reweighted`` takes the same tiles."""
+        """Rank by the sum of all d^k, and measure the d^k; ``reweighted`` gets the same tiles."""
         q = self.num_query
         labels = self._measured_labels()
         interpreter, meter = self._meter(), AttributeMeter(self.pids[q:], labels[q:])
@@ -113,7 +113,7 @@ class Scoring:
         return interpreter.compute(), meter.compute()
 
     def _euclidean(self, embeddings: Tensor, rows: slice, device: torch.device) -> Tensor:
-        """d of Eq. 4: Euclidean, whatever TEST.METRIC ranks the target by."""
+        """Return d of Eq. 4, which is Euclidean whatever ``TEST.METRIC`` is."""
         a = embeddings[: self.num_query][rows].to(device)
         b = embeddings[self.num_query :].to(device)
         norms = a.square().sum(dim=1, keepdim=True) + b.square().sum(dim=1)
@@ -124,19 +124,19 @@ class Scoring:
         return self.ranking_meter(self.pids[self.num_query :], self.camids[self.num_query :])
 
     def _measured_labels(self) -> Tensor:
-        """The attributes (images, M) that X-mAP is taken over."""
+        """Return the attributes (images, M) that count for X-mAP."""
         if not self.count_unlabelled:
             return self.attributes
         unlabelled = (self.attributes < 0).all(dim=1, keepdim=True)
         return torch.where(unlabelled, torch.zeros_like(self.attributes), self.attributes)
 
     def _known_columns(self) -> Tensor:
-        """Attributes that the test set has at all: on another dataset, those whose names the two share."""
+        """Return the attributes that the test set has; on another dataset, those whose names both have."""
         return (self.attributes >= 0).any(dim=0).nonzero().squeeze(1)
 
 
 def _ranked(rankings: Mapping[str, RankingResult]) -> dict[str, float]:
-    """Rank-k, mAP and mINP in per cent, by the prefixes of the rankings."""
+    """Return Rank-k, mAP and mINP in per cent, with the prefix of each ranking."""
     results: dict[str, float] = OrderedDict()
     for prefix, ranking in rankings.items():
         for k in RANKS:
@@ -147,6 +147,6 @@ def _ranked(rankings: Mapping[str, RankingResult]) -> dict[str, float]:
 
 
 def _attributed(measured: Mapping[str, float], prefix: str = "") -> dict[str, float]:
-    """ADRE and both X-mAP in per cent."""
+    """Return ADRE and both X-mAP in per cent."""
     names = {"ADRE": "adre", "X-mAP_e": "x_map_e", "X-mAP_c": "x_map_c"}
     return {f"{prefix}{name}": 100 * measured[own] for name, own in names.items()}

@@ -1,4 +1,4 @@
-"""What an AMD evaluation prints."""
+"""The tables that an AMD evaluation prints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastreid_projects.data.attributes import AttributeSet
 from .faithfulness import MaskAttention
 
 RANKS = (1, 5, 10)
-# The columns beside target and interpreter, by the prefix of their results.
+# Additional columns beside target and interpreter, by the prefix of their results.
 _COLUMNS = {
     "reweighted_free_": "re-weighted",
     "reweighted_label_": "re-weighted by labels (oracle)",
@@ -20,33 +20,37 @@ _COLUMNS = {
 _NOTES = {
     "reweighted_label_": "Re-weighting by labels is an oracle: it is told who differs in what, so that even an "
     "interpreter at chance on attributes may gain by it. Re-weighted alone needs no labels.",
-    "placeless_": "A without place: each attention map replaced by its mean over the positions. What the interpreter "
-    "loses by it is what place contributes.",
+    "placeless_": "A without place: each attention map is replaced by its mean over the positions. The loss shows how "
+    "much the positions contribute.",
 }
-# Result, words, and the result or number to be expected by chance.
+# Result, words, and the result or number expected by chance.
 FAITHFULNESS: tuple[tuple[str, str, str | float], ...] = (
     ("attention_in_mask", "attention inside the attribute's true mask, all images", "mask_area"),
     ("attention_density", "its density inside / outside, times", 1.0),
-    ("pointing_game", "greatest attention lies inside the true mask", "mask_area"),
+    ("pointing_game", "greatest attention is inside the true mask", "mask_area"),
     (
         "counterfactual_rise",
         "rise of a contribution when its attribute is changed",
         "counterfactual_rise_others",
     ),
-    ("counterfactual_first", "the changed attribute rises most", "random_counterfactual_first"),
+    (
+        "counterfactual_first",
+        "the changed attribute's contribution rises most",
+        "random_counterfactual_first",
+    ),
 )
-# Measures of several kinds of maps: what is behind the kind in a result's name, and words.
+# Measures of several kinds of maps: what follows the kind in a result's name, and words.
 MEASURES = {
-    "density_alone": "density in the mask of what is seen in this image alone, times",
-    "pointing_alone": "highest value in it, per cent",
-    "density_differs": "density in the mask of what this image shows and the other person has not, times",
-    "pointing_differs": "highest value in it, per cent",
-    "density_shown": "density in the mask of what this image shows, times",
-    "pointing_shown": "highest value in it, per cent",
-    "density_changed": "density in the pixels that a changed attribute altered, times",
-    "pointing_changed": "highest value in them, per cent",
-    "deletion": "distance left as marked pixels go blank, per cent (low is good)",
-    "insertion": "distance regained as they come back, per cent (high is good)",
+    "density_alone": "density in the mask of what only this image shows, times that outside",
+    "pointing_alone": "highest value in that mask, per cent",
+    "density_differs": "density in the mask of what this image shows and the other person lacks, times that outside",
+    "pointing_differs": "highest value in that mask, per cent",
+    "density_shown": "density in the mask of what this image shows, times that outside",
+    "pointing_shown": "highest value in that mask, per cent",
+    "density_changed": "density in the pixels altered by changing an attribute, times that outside",
+    "pointing_changed": "highest value in those pixels, per cent",
+    "deletion": "distance left while marked pixels are blanked, per cent (low is good)",
+    "insertion": "distance regained while they are restored, per cent (high is good)",
 }
 KIND_WORDS = {
     "contribution": "contributions",
@@ -56,13 +60,13 @@ KIND_WORDS = {
     "random": "random",
 }
 
-# Words for people without labels: result, words, the same without words and by chance.
+# Statements about people without labels: result, words, the result of contributions alone, and that of chance.
 WORDS: tuple[tuple[str, str, str, str | float], ...] = (
     ("words_AUC", 'area under the curve of "differs", mean over attributes', "share_AUC", 50.0),
     ("words_Brier", "Brier score x 100 (low is good)", "", "base_Brier"),
-    ("words_error", "what is told is off by, points", "", ""),
-    ("words_told", "attributes that words are said of, of those with enough people", "", ""),
-    ("words_right", "attributes said to differ that do so", "", "random_words_right"),
+    ("words_error", "mean error of the probabilities, points", "", ""),
+    ("words_told", "attributes that are predicted, of those with enough people", "", ""),
+    ("words_right", "attributes said to differ that do differ", "", "random_words_right"),
     (
         "words_of_one_person",
         "pairs of one person that are said to differ in anything (low is good)",
@@ -72,7 +76,7 @@ WORDS: tuple[tuple[str, str, str, str | float], ...] = (
     ("first_by_words", "a differing attribute comes first", "first_by_share", "random_first"),
     (
         "first_by_words_near",
-        "the same of the nearest tenth of the pairs",
+        "the same for the nearest tenth of the pairs",
         "first_by_share_near",
         "random_first_near",
     ),
@@ -80,7 +84,7 @@ WORDS: tuple[tuple[str, str, str, str | float], ...] = (
 
 
 def results_table(results: Mapping[str, float]) -> str:
-    """The evaluator's metrics: target and interpreter, beside what chance would reach, then all kinds of maps."""
+    """Return the metrics of target and interpreter beside those of chance, then those of all kinds of maps."""
     more = {p: words for p, words in _COLUMNS.items() if f"{p}mAP" in results}
     prefixes = ["target_", "", *more]
     rows: list[list[str | float | None]] = [
@@ -105,7 +109,7 @@ def results_table(results: Mapping[str, float]) -> str:
 
 
 def maps_table(results: Mapping[str, float]) -> str:
-    """Every measure of every kind of map, also where it is bad; "" where none was measured."""
+    """Return every measure of every kind of map, including bad values; "" if none was measured."""
     measured = {
         name: words for name, words in MEASURES.items() if any(f"{k}_{name}" in results for k in KIND_WORDS)
     }
@@ -119,7 +123,7 @@ def maps_table(results: Mapping[str, float]) -> str:
 
 
 def answers_table(results: Mapping[str, float]) -> str:
-    """What is said of people held out, beside contributions alone and chance; "" where nothing was measured."""
+    """Return the scores of statements on held-out people, beside contributions alone and chance; "" if not measured."""
     rows = [
         (words, results[name], results.get(share), results.get(chance) if isinstance(chance, str) else chance)
         for name, words, share, chance in WORDS
@@ -130,7 +134,7 @@ def answers_table(results: Mapping[str, float]) -> str:
 
 
 def attention_table(measured: MaskAttention, attribute_set: AttributeSet) -> str:
-    """How much of each attribute's attention falls on its true pixels, the densest first."""
+    """Return a table of how much of each attribute's attention falls on its true pixels, the densest first."""
     inside, area, count = measured.per_attribute()
     density = (inside / area) / ((1 - inside) / (1 - area))
     rows = [

@@ -1,4 +1,4 @@
-"""Fitting the words of a calibration, and what they are worth on people whom they were not fitted on.
+"""Fit the model of a calibration that predicts differences, and test it on people who were not used for the fit.
 
 | letter | meaning                               |
 | ------ | ------------------------------------- |
@@ -23,16 +23,16 @@ from ..explain.word_model import Floats, WordModel, log_norms, logit, pair_featu
 from .pair_sample import Ints, different_pairs, same_pairs
 from .scored_features import ScoredFeatures
 
-# Even, so that one half of the people held out chooses and the other half is reported.
+# Even, so that half of the held-out people are used for choices and the other half are reported.
 FOLDS = 6
-# People of either value that an attribute needs for words: fewer are known by heart, not by what they look like.
+# People that an attribute needs with each value to be predicted: with fewer, a model would memorise persons.
 FEWEST = 5
-# Area under the curve of "differs" on people held out that an attribute needs for words; 0.5 is chance.
+# Area under the curve that an attribute needs on held-out people to be predicted; 0.5 is chance.
 LEAST_AUC = 0.6
-# What holds the readouts' weights small; on the demo 0.02 to 0.5 give the same to a point.
+# Regularisation of the readouts' weights; on the demo, 0.02 to 0.5 give the same result within a point.
 _C = 0.1
 _MOST_IMAGES = 5000
-# Pairs of different persons, and half as many of one person, that are judged in all folds together, and fitted on.
+# Number of pairs of different persons (plus half as many of one person) to judge in all folds together, and to fit on.
 PAIRS = 20_000
 _FIT_PAIRS = 4000
 _KNOTS = 50
@@ -40,13 +40,13 @@ _KNOTS = 50
 
 @dataclass(frozen=True)
 class People:
-    """Labelled images, and what the interpreter makes of them.
+    """Labelled images with the interpreter's features.
 
     Attributes:
-        people: (N,) whom they show.
+        people: (N,) the person in each image.
         labels: (N, M) of 0, 1, or -1 (unknown).
-        features: of the whole test set.
-        rows: (N,) where the images stand in it.
+        features: the features of the whole test set.
+        rows: (N,) the rows of the images in the test set.
     """
 
     people: Ints
@@ -55,7 +55,7 @@ class People:
     rows: Ints
 
     def enough(self) -> NDArray[np.bool_]:
-        """Whether enough people have either value of each attribute, (M,)."""
+        """Return whether enough people have each value of an attribute, (M,)."""
         people = np.unique(self.people, return_inverse=True)[1]
         enough = []
         for column in self.labels.T:
@@ -66,15 +66,15 @@ class People:
 
 @dataclass(frozen=True)
 class Judged:
-    """Pairs of people whom the words were not fitted on.
+    """Pairs of people who were not used for the fit, with their predictions.
 
     Attributes:
-        differ: (P, M), 1 where the two differ, 0 where they are alike, -1 where a label is unknown.
-        probability: (P, M), that they do, as told.
+        differ: (P, M), 1 if the two differ, 0 if they are alike, -1 if a label is unknown.
+        probability: (P, M), the predicted probability that they differ.
         parts: d^k, (P, M).
         distances: d, (P,).
         same: (P,), whether the two images show one person.
-        fold: (P,), of the two persons.
+        fold: (P,), the fold of the two persons.
     """
 
     differ: Ints
@@ -98,7 +98,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Pairs to fit on or to judge: their indices (P, 2), d (P,), d^k (P, M), and who differs (P, M)."""
+    """Pairs to fit on or to judge: their indices (P, 2), d (P,), d^k (P, M), and whether they differ (P, M)."""
 
     pairs: Ints
     distances: Floats
@@ -108,7 +108,7 @@ class _Pairs:
 
     @classmethod
     def draw(cls, data: People, rows: Ints, number: int, rng: np.random.Generator) -> _Pairs:
-        """Pairs among some images: ``number`` of different persons, and at most half as many of one."""
+        """Draw pairs among some images: ``number`` of different persons, and at most half as many of one person."""
         drawn = (
             different_pairs(data.people[rows], number, rng),
             same_pairs(data.people[rows], number // 2, rng),
@@ -121,14 +121,14 @@ class _Pairs:
 
 
 def fit_words(data: People, seed: int = 0) -> tuple[WordModel, Judged] | None:
-    """Fit on all people, and judge on each fold of them what was fitted on the others.
+    """Fit a model on all people, and judge each fold of people by a model fitted on the others.
 
     Args:
         data: the labelled people.
-        seed: of the folds and the pairs.
+        seed: seed of the folds and pairs.
 
     Returns:
-        The model, and the judged pairs; None where no attribute has enough people of either value.
+        The model and the judged pairs; None if no attribute has enough people with each value.
     """
     enough = data.enough()
     if not enough.any():
@@ -153,18 +153,18 @@ def fit_words(data: People, seed: int = 0) -> tuple[WordModel, Judged] | None:
 
 
 def _has_both(labels: Ints) -> NDArray[np.bool_]:
-    """Whether some image shows each attribute and some does not, (M,)."""
+    """Return whether both values of an attribute occur among the images, (M,)."""
     return np.asarray((labels == 0).any(axis=0) & (labels == 1).any(axis=0))
 
 
 class _Readouts:
-    """Readouts that are fitted without some folds, each once.
+    """Readouts fitted without certain folds; each is fitted once.
 
     Args:
         scaled: standardised log-norms, (N, M).
         labels: (N, M).
         folds: (N,).
-        rng: draws the images where there are many.
+        rng: draws a sample if there are many images.
     """
 
     def __init__(self, scaled: Floats, labels: Ints, folds: Ints, rng: np.random.Generator) -> None:
@@ -172,14 +172,14 @@ class _Readouts:
         self._fitted: dict[frozenset[int], tuple[Floats, Floats]] = {}
 
     def without(self, left_out: frozenset[int]) -> tuple[Floats, Floats]:
-        """Weights (M, M) and bias (M,) of all people but those of some folds."""
+        """Return the weights (M, M) and bias (M,) fitted on all people except those of some folds."""
         if left_out not in self._fitted:
             rows = np.flatnonzero(~np.isin(self.folds, list(left_out)))
             self._fitted[left_out] = _fit_readouts(self.scaled[rows], self.labels[rows], self.rng)
         return self._fitted[left_out]
 
     def unseen(self, outer: set[int]) -> Floats:
-        """Readouts of all images by people of other folds than their own and ``outer``, (N, M)."""
+        """Return the readouts (N, M) of all images, each fitted without the image's own fold and without ``outer``."""
         scores = np.empty(self.scaled.shape)
         for fold in range(FOLDS):
             weights, bias = self.without(frozenset({fold} | outer))
@@ -189,13 +189,13 @@ class _Readouts:
 
 
 def _folds(people: Ints, rng: np.random.Generator) -> Ints:
-    """The fold of each image (N,): each person lies in one fold as a whole."""
+    """Return the fold of each image, (N,); all images of a person are in the same fold."""
     names, places = np.unique(people, return_inverse=True)
     return np.asarray(rng.permutation(len(names))[places] % FOLDS)
 
 
 def _judge(data: People, folds: Ints, fold: int, scores: Floats, rng: np.random.Generator) -> Judged:
-    """Fit on the pairs of the other folds, and tell of those of this one."""
+    """Fit on the pairs of the other folds, and predict those of this one."""
     train = _Pairs.draw(data, np.flatnonzero(folds != fold), _FIT_PAIRS, rng)
     test = _Pairs.draw(data, np.flatnonzero(folds == fold), PAIRS // FOLDS, rng)
     typical, rarity = _typical(train), _rarity(data.labels[folds != fold])
@@ -206,7 +206,7 @@ def _judge(data: People, folds: Ints, fold: int, scores: Floats, rng: np.random.
 
 
 def _corrected(judged: Judged, told: NDArray[np.bool_]) -> Judged:
-    """Probabilities of each fold as the others' errors correct them."""
+    """Return the predictions with the probabilities of each fold calibrated on the other folds."""
     probability = judged.probability.copy()
     for fold in np.unique(judged.fold):
         here = judged.fold == fold
@@ -215,9 +215,10 @@ def _corrected(judged: Judged, told: NDArray[np.bool_]) -> Judged:
 
 
 def _correction(judged: Judged, told: NDArray[np.bool_], rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """What is so of people held out, by what was said: a rising curve (knots,), (knots,), one for all attributes.
+    """Return a rising curve from predicted to observed frequency on held-out people, (knots,) each, for all attributes.
 
-    Pairs are put together by what was said of them, as many in each knot; where none has words, nothing is corrected.
+    Each knot pools the same number of pairs with similar predictions. Without predicted attributes, the curve is the
+    identity.
     """
     known = (judged.differ >= 0) & told & rows[:, None]
     said, so = judged.probability[known], judged.differ[known]
@@ -230,7 +231,7 @@ def _correction(judged: Judged, told: NDArray[np.bool_], rows: NDArray[np.bool_]
 
 
 def _told(judged: Judged, enough: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Attributes (M,) that enough people have and lack, and that can be told of people held out."""
+    """Return the attributes (M,) with enough people for each value that can be predicted on held-out people."""
     told = enough.copy()
     for k in np.flatnonzero(enough):
         known = (judged.differ[:, k] >= 0) & ~judged.same
@@ -244,7 +245,7 @@ def _typical(pairs: _Pairs) -> Floats:
 
 
 def _rarity(labels: Ints) -> Floats:
-    """Log-odds that two images differ in each attribute, (M,)."""
+    """Return the log-odds that two images differ in each attribute, (M,)."""
     known = np.maximum((labels >= 0).sum(axis=0), 1)
     share = (labels == 1).sum(axis=0) / known
     return logit(2 * share * (1 - share) + 0.01)
@@ -256,7 +257,7 @@ def _features(pairs: _Pairs, scores: Floats, typical: Floats, rarity: Floats) ->
 
 
 def _fit_readouts(scaled: Floats, labels: Ints, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Weights (M, M) and bias (M,) that tell from standardised log-norms (N, M) what the images show."""
+    """Return the weights (M, M) and bias (M,) that predict from log-norms (N, M) what the images show."""
     m = labels.shape[1]
     weights, bias = np.zeros((m, m)), np.zeros(m)
     rows = rng.permutation(len(labels))[:_MOST_IMAGES]
@@ -271,7 +272,7 @@ def _fit_readouts(scaled: Floats, labels: Ints, rng: np.random.Generator) -> tup
 
 
 def _fit_pairs(pairs: _Pairs, scores: Floats, typical: Floats, rarity: Floats) -> tuple[Floats, Floats]:
-    """Coefficients (5,) and intercept (1,), shared by all attributes."""
+    """Return the coefficients (5,) and intercept (1,), which all attributes share."""
     features = _features(pairs, scores, typical, rarity)
     known = pairs.differ >= 0
     x, y = features[known], pairs.differ[known]

@@ -1,4 +1,4 @@
-"""What words for people without labels are worth: AUC, Brier score, reliability, and what they put first.
+"""Measures of the predictions for people without labels: AUC, Brier score, reliability, and what they put first.
 
 | letter | meaning       |
 | ------ | ------------- |
@@ -25,17 +25,17 @@ _NEAREST = 0.1  # of the pairs of different persons
 
 
 class WordScore(NamedTuple):
-    """What the probabilities of one attribute are worth.
+    """The scores of the probabilities of one attribute.
 
     Attributes:
-        name: of the attribute.
-        words: whether words are said of it: ``"yes"``, ``"too few people"`` or ``"cannot be told"``.
-        differ: share of the pairs of different persons that differ in it, 0..1.
-        auc: of the probability, on pairs of different persons, 0..1; 0.5 is chance.
-        part_auc: of the contribution d^k alone.
-        brier: mean squared error of the probability, on all pairs; 0 is perfect.
-        base_brier: of the share of pairs that differ, said of each pair.
-        curve: for each tenth of the probability (pairs, mean probability, share that differs).
+        name: name of the attribute.
+        words: whether it is predicted: ``"yes"``, ``"too few people"`` or ``"cannot be told"``.
+        differ: share 0..1 of the pairs of different persons that differ in it.
+        auc: area under the curve of the probability on pairs of different persons, 0..1; 0.5 is chance.
+        part_auc: area under the curve of the contribution d^k alone.
+        brier: mean squared error of the probability on all pairs; 0 is perfect.
+        base_brier: mean squared error of the base rate: the share of pairs that differ, predicted for every pair.
+        curve: (pairs, mean probability, share that differs) for each tenth of the probability.
     """
 
     name: str
@@ -49,20 +49,20 @@ class WordScore(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Mean distance of the reliability curve from the diagonal, weighted by pairs, 0..1."""
+        """The mean distance 0..1 of the reliability curve from the diagonal, weighted by pairs."""
         return _off(self.curve)
 
 
 def score_words(
     judged: Judged, names: Sequence[str], told: NDArray[np.bool_], enough: NDArray[np.bool_]
 ) -> list[WordScore]:
-    """Score each attribute that some of the pairs of different persons differ in and others do not.
+    """Score each attribute in which some pairs of different persons differ and others do not.
 
     Args:
-        judged: pairs of people held out.
-        names: of the M attributes.
-        told: which have words, (M,).
-        enough: which enough people have and lack, (M,).
+        judged: pairs of held-out people.
+        names: names of the M attributes.
+        told: which attributes are predicted, (M,).
+        enough: which attributes have enough people with each value, (M,).
     """
     scores = []
     for k, name in enumerate(names):
@@ -87,7 +87,7 @@ def score_words(
 
 
 def reliability(differ: NDArray[Any], probability: Floats) -> list[tuple[int, float, float]]:
-    """The curve of what is said against what is so: (pairs, mean probability, share that differs) of each tenth."""
+    """Return the reliability curve: (pairs, mean probability, share that differs) for each tenth of the probability."""
     tenth = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
     found = []
     for b in range(BINS):
@@ -98,7 +98,7 @@ def reliability(differ: NDArray[Any], probability: Floats) -> list[tuple[int, fl
 
 
 def pooled_curve(scores: Sequence[WordScore]) -> list[tuple[int, float, float]]:
-    """The curves of several attributes in one."""
+    """Return the curves of several attributes in one."""
     found = []
     for b in range(BINS):
         tenths = [score.curve[b] for score in scores]
@@ -114,9 +114,10 @@ def _off(curve: Sequence[tuple[int, float, float]]) -> float:
 
 
 def first_is_right(judged: Judged) -> dict[str, float]:
-    """How often a differing attribute comes first, in per cent of pairs of different persons that differ at all.
+    """Return how often a differing attribute comes first, in per cent of pairs of different persons that differ at all.
 
-    By contribution alone, by contribution times probability, and by chance; ``_near``: of the nearest tenth of pairs.
+    The orders are by contribution alone, by contribution times probability, and random; ``_near`` is for the nearest
+    tenth of the pairs.
     """
     usable = ~judged.same & (judged.differ >= 0).any(axis=1) & (judged.differ == 1).any(axis=1)
     if not usable.any():
@@ -153,14 +154,16 @@ def words_order_better(judged: Judged) -> bool:
 
 
 def said_to_differ(judged: Judged, told: NDArray[np.bool_]) -> dict[str, float]:
-    """How often an attribute is said to differ, in per cent: ``words_right`` of these words that are so, and
-    ``words_of_one_person``, pairs of one person that are said to differ in anything.
+    """Return how reliable the statement is that two persons differ, in per cent.
+
+    ``words_right`` is the share of these statements that are true, ``words_of_one_person`` the share of pairs of one
+    person that are said to differ in anything.
 
     ``random_``: the same of as many words of each attribute on pairs chosen at random.
 
     Args:
-        judged: pairs of people held out.
-        told: attributes (M,) with words.
+        judged: pairs of held-out people.
+        told: which attributes are predicted, (M,).
     """
     said = (judged.probability >= WORDS[-1][0] / 100) & told
     known = judged.differ >= 0
@@ -177,9 +180,10 @@ def said_to_differ(judged: Judged, told: NDArray[np.bool_]) -> dict[str, float]:
 
 
 def word_results(scores: Sequence[WordScore]) -> dict[str, float]:
-    """Means over the attributes that enough people have and lack, in per cent; {} where there are none.
+    """Return the means over the attributes with enough people for each value, in per cent; {} if there are none.
 
-    ``words_told`` is the share of them that words are said of, ``words_error`` how far those are off, if any.
+    ``words_told`` is the share of these attributes that are predicted, ``words_error`` the mean error of the predicted
+    probabilities, if there are any.
     """
     enough = [score for score in scores if score.words != "too few people"]
     told = [score for score in enough if score.words == "yes"]
@@ -201,11 +205,11 @@ def word_results(scores: Sequence[WordScore]) -> dict[str, float]:
 
 
 def words_table(scores: Sequence[WordScore], topics: Sequence[str]) -> str:
-    """One row for each attribute, the best told first.
+    """Return a table with a row for each attribute, the best predicted first.
 
     Args:
-        scores: of the attributes.
-        topics: what each is called, in their order.
+        scores: the scores of the attributes.
+        topics: the words for each attribute, in the same order.
     """
     rows = [
         (
@@ -220,7 +224,7 @@ def words_table(scores: Sequence[WordScore], topics: Sequence[str]) -> str:
 
 
 def curve_table(scores: Sequence[WordScore]) -> str:
-    """The reliability curves of all attributes with words in one; a sentence where there are none."""
+    """Return a table of the reliability curve of all predicted attributes together; a sentence if there are none."""
     told = [score for score in scores if score.words == "yes"]
     if not told:
         return "no attribute can be told of people held out"
@@ -230,5 +234,5 @@ def curve_table(scores: Sequence[WordScore]) -> str:
         for b, (pairs, said, so) in enumerate(curve)
         if pairs
     ]
-    headers = ["differs, as told", "pairs", "mean, %", "differ truly, %"]
+    headers = ["predicted to differ", "pairs", "mean, %", "differ truly, %"]
     return tabulate(rows, headers=headers, floatfmt=".1f", tablefmt="pipe")

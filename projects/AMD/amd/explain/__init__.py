@@ -1,4 +1,4 @@
-"""Explanations of pairs: how far apart a model puts two images, which attributes make it up, and where."""
+"""Explain pairs: how far apart a model puts two images, which attributes make up that distance, and where it arises."""
 
 from .answer import Answer, AttributeWord
 from .explainer import Explainer, PlainExplainer, build_explainer, explained_config

@@ -1,4 +1,4 @@
-"""The answer of an explanation: what a distance means, in a sentence, and what two persons probably differ in."""
+"""The answer of an explanation: a sentence on what a distance means, and what two persons probably differ in."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ Verdict = Literal["differs", "alike", "unknown"]
 
 @dataclass(frozen=True)
 class AttributeWord:
-    """What is said of two persons on one attribute.
+    """A statement on how two persons compare in one attribute.
 
     Attributes:
         name: the attribute's field name, e.g. ``"backpack"``.
-        text: words for people, e.g. ``"backpack: probably differs (91 %)"``.
-        probability: that the two differ, 0..1, as calibrated; None where nothing is known.
-        verdict: what the text says; "unknown" where neither is probable enough for a word.
-        among_alike: share 0..1 of pairs that are alike in it whose contribution is smaller; None if not known.
-        among_different: likewise of pairs that differ in it.
+        text: the statement, e.g. ``"backpack: probably differs (91 %)"``.
+        probability: calibrated probability 0..1 that the two differ; None if not known.
+        verdict: what the text says; "unknown" if neither is probable enough.
+        among_alike: of the pairs that are alike in it, the share 0..1 with a smaller contribution; None if not known.
+        among_different: likewise of the pairs that differ in it.
     """
 
     name: str
@@ -31,15 +31,15 @@ class AttributeWord:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a calibrated model answers of one pair.
+    """What a calibrated model says about one pair.
 
     Attributes:
-        sentence: where the distance stands among those of pairs of one person and of different persons.
+        sentence: how the distance compares with those of pairs of one person and of different persons.
         false_match_rate: share 0..1 of pairs of different persons that are at least as near; None if not known.
-        scale_svg: both distributions with this pair on them, as inline SVG without a script; "" if there is none.
-        words: what is said of the attributes, in the order to show; () without attributes.
-        order: names of the attributes in the order in which contributions are shown; () shows the greatest first.
-        dataset: whose people the numbers were measured on.
+        scale_svg: both distributions with this pair marked, as inline SVG without a script; "" if there are none.
+        words: statements on the attributes, in the order to show; () without attributes.
+        order: names of the attributes in the order to show their contributions; () means the greatest first.
+        dataset: name of the dataset on which the numbers were measured.
     """
 
     sentence: str
@@ -50,7 +50,7 @@ class Answer:
     dataset: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Everything but the drawing."""
+        """Return all values except the drawing."""
         data = asdict(self)
         del data["scale_svg"]
         return data

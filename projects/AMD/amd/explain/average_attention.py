@@ -1,9 +1,9 @@
-"""Mean attention of each attribute over a set of images, with the attribute and without it (fig. 6).
+"""Mean attention for each attribute over images with the attribute and over images without it (fig. 6).
 
 | letter | meaning                             |
 | ------ | ----------------------------------- |
 | M      | number of attributes                |
-| H, W   | size of an image as the model takes it |
+| H, W   | size of the model's input image        |
 | h, w   | size of attention                   |
 """
 
@@ -23,10 +23,10 @@ _BATCH = 32
 
 
 def average_attention(explainer: Explainer, photos: Sequence[Photo]) -> list[AverageMaps]:
-    """Mean maps of all M attributes; images whose label is unknown are left out of that attribute's.
+    """Return the mean maps of all M attributes; each leaves out images whose label of that attribute is unknown.
 
     Raises:
-        DataError: an image cannot be read; names it.
+        DataError: an image cannot be read; the message names it.
     """
     attributes = explainer.model.attribute_set.attributes
     labels = torch.tensor([photo.attributes for photo in photos])

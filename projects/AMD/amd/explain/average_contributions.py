@@ -1,9 +1,9 @@
-"""Mean maps of contribution of each attribute: on images that have it beside ones that do not, and the other way round.
+"""Mean maps of where the contribution of each attribute arises, over pairs in which only one image shows it.
 
 | letter | meaning                                 |
 | ------ | --------------------------------------- |
 | M      | number of attributes                    |
-| H, W   | size of an image as the model takes it  |
+| H, W   | size of the model's input image         |
 | h, w   | size of a map                           |
 """
 
@@ -27,7 +27,7 @@ _BATCH = 32
 
 
 class _Sums:
-    """Sums over the images whose value of an attribute is 0 or 1, compared with an image of the other value."""
+    """Sums over the images with value 0 or 1 of an attribute, each compared with an image of the other value."""
 
     def __init__(self, attributes: int, images: tuple[int, ...], maps: tuple[int, ...]) -> None:
         self.counts = torch.zeros(2, attributes, dtype=torch.int64)
@@ -35,7 +35,7 @@ class _Sums:
         self.maps = torch.zeros(2, attributes, *maps, dtype=torch.float64)
 
     def add(self, labels: Tensor, others: Tensor, image: Tensor, maps: Tensor) -> None:
-        """Take an image (3, H, W) with its labels (M,), those of the image beside it, and its maps (M, h, w)."""
+        """Add an image (3, H, W) with its labels (M,), those of its partner image, and its maps (M, h, w)."""
         exclusive = (labels >= 0) & (others >= 0) & (labels != others)
         for value in (0, 1):
             chosen = exclusive & (labels == value)
@@ -45,15 +45,15 @@ class _Sums:
 
 
 def average_contributions(explainer: Explainer, photos: Sequence[Photo], seed: int = 0) -> list[AverageMaps]:
-    """Mean maps of all M attributes over random pairs in which one image alone shows the attribute.
+    """Return the mean maps of all M attributes over random pairs in which only one image shows the attribute.
 
     Args:
         explainer: splits d^k over the cells.
-        photos: images; those whose label is unknown are left out of that attribute's.
-        seed: of the pairs.
+        photos: the images; each attribute leaves out those whose label is unknown.
+        seed: seed of the random pairs.
 
     Raises:
-        DataError: an image cannot be read; names it.
+        DataError: an image cannot be read; the message names it.
     """
     attributes = explainer.attribute_set.attributes
     labels = torch.tensor([photo.attributes for photo in photos])

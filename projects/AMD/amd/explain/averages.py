@@ -25,10 +25,10 @@ class AverageMap:
     """A map averaged over images.
 
     Attributes:
-        words: what the images share, e.g. "backpack" or "no backpack".
-        images: how many there are.
-        mean_image: their mean, RGB uint8 (H, W, 3); None where there is no image.
-        shares: their mean map (h, w); None where there is no image.
+        words: what the images have in common, e.g. "backpack" or "no backpack".
+        images: number of images.
+        mean_image: their mean, RGB uint8 (H, W, 3); None without images.
+        shares: their mean map (h, w); None without images.
     """
 
     words: str
@@ -43,10 +43,10 @@ class AverageMaps:
 
     Attributes:
         name: the attribute's field name.
-        topic: what it is about.
-        positive: over images with value 1.
-        negative: over images with value 0.
-        maps: what they show.
+        topic: words for the attribute, e.g. "backpack".
+        positive: the map over images with value 1.
+        negative: the map over images with value 0.
+        maps: what the maps show.
     """
 
     name: str
@@ -57,7 +57,7 @@ class AverageMaps:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Ends of the colour map for both; (0, 0) without any image."""
+        """The ends of the colour map for both maps; (0, 0) without images."""
         maps = [side.shares for side in (self.positive, self.negative) if side.shares is not None]
         if not maps:
             return 0.0, 0.0
@@ -67,7 +67,7 @@ class AverageMaps:
         return -limit, limit
 
     def picture(self, side: AverageMap) -> Image | None:
-        """One of the two maps on its mean image, RGB uint8 (H, W, 3)."""
+        """Return one of the two maps drawn on its mean image, RGB uint8 (H, W, 3)."""
         if side.mean_image is None or side.shares is None:
             return None
         low, high = self.scale
@@ -77,7 +77,7 @@ class AverageMaps:
 
 
 def describe_averages(averages: Sequence[AverageMaps]) -> list[dict[str, Any]]:
-    """What the report prints of them."""
+    """Return the values that the report prints for each attribute."""
     entries = []
     for entry in averages:
         low, high = entry.scale

@@ -1,9 +1,9 @@
-"""The calibration of an interpreter: what its distances and contributions are like on labelled people.
+"""The calibration of an interpreter: how its distances and contributions are distributed on labelled people.
 
-| letter | meaning                                    |
-| ------ | ------------------------------------------ |
-| M      | number of attributes                       |
-| d, d^k | distance of a pair, an attribute's part    |
+| letter | meaning                                             |
+| ------ | --------------------------------------------------- |
+| M      | number of attributes                                |
+| d, d^k | distance of a pair, contribution of an attribute    |
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from .words import attribute_word, in_order, same_word
 
 @dataclass(frozen=True)
 class PartScale:
-    """Contributions of one attribute to distances of different persons.
+    """The contributions of one attribute to the distances of different persons.
 
     Attributes:
-        alike: of pairs that are alike in it; None of none.
-        different: of pairs that differ in it.
+        alike: their distribution over pairs that are alike in it; None without such pairs.
+        different: their distribution over pairs that differ in it; None without such pairs.
     """
 
     alike: Distribution | None = None
@@ -40,16 +40,16 @@ class PartScale:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What was measured on a test set.
+    """The values measured on a test set.
 
     Attributes:
-        scale: of the distance d.
-        names: of the M attributes.
-        parts: of each d^k, M of them.
-        model: of the words; None where no attribute has enough people of either value.
+        scale: the distributions of the distance d.
+        names: the names of the M attributes.
+        parts: the distributions of each d^k, M of them.
+        model: the model that predicts differences; None if no attribute has enough people with each value.
         by_words: whether contributions times probabilities put a differing attribute first more often than
-            contributions alone, on people whom the model was not fitted on.
-        measured: numbers of the evaluation on such people, by name.
+            contributions alone do, on people whom the model was not fitted on.
+        measured: the results of the evaluation on such people, by name.
     """
 
     scale: DistanceScale
@@ -68,14 +68,14 @@ class Calibration:
         *,
         one_image: bool = False,
     ) -> Answer:
-        """What can be said of a pair.
+        """Return what the calibration says about a pair.
 
         Args:
             attributes: the M attributes.
             distance: d.
             parts: d^k, (M,).
-            norms: of f^k of either image, (M,) each.
-            one_image: the model sees no difference at all.
+            norms: the norms of f^k of both images, (M,) each.
+            one_image: whether the model sees no difference at all.
         """
         printed = f"{distance:.4g}"
         p = self._probabilities(distance, parts, norms)
@@ -117,7 +117,7 @@ class Calibration:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as :meth:`from_json` takes it, without the test set's name."""
+        """Return the calibration in the form that :meth:`from_json` reads, without the test set's name."""
         return {
             "distance": self.scale.as_json(),
             "attributes": {
@@ -135,7 +135,7 @@ class Calibration:
 
     @classmethod
     def from_json(cls, dataset: str, data: Mapping[str, Any]) -> Calibration:
-        """Read what :meth:`as_json` has written."""
+        """Build a calibration from the output of :meth:`as_json`."""
         attributes = data["attributes"]
         return cls(
             DistanceScale.from_json(dataset, data["distance"]),

@@ -1,4 +1,4 @@
-"""Calibrations on disk: ``calibration.json`` beside a run's weights, one for each test set of the run's model."""
+"""Calibrations on disk: ``calibration.json`` beside a run's weights has one for each test set of the run's model."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _VERSION = 1
 
 
 class Calibrated(NamedTuple):
-    """What became of the search for a calibration.
+    """The result of the search for a calibration.
 
     Attributes:
-        calibration: that was found and fits, or None.
-        note: a sentence for people.
+        calibration: the calibration that was found and matches the model, or None.
+        note: a sentence for the reader on what the distances mean, or why that is not known.
     """
 
     calibration: Calibration | None
@@ -33,9 +33,9 @@ class Calibrated(NamedTuple):
 
 
 def interpreter_digest(model: Any, cfg: Any) -> str:
-    """Return a text that changes with all that changes a distance or a contribution.
+    """Return a text that changes with everything that changes a distance or a contribution.
 
-    Where a run lies, what is evaluated and what is reported make no difference.
+    It does not depend on the run's folder, nor on what is evaluated or reported.
 
     Args:
         model: the interpreter with its weights.
@@ -53,7 +53,7 @@ def interpreter_digest(model: Any, cfg: Any) -> str:
 
 
 def save_calibration(path: Path, digest: str, calibration: Calibration) -> None:
-    """Write the calibration of a test set; those of other test sets and the same model stay.
+    """Write the calibration of a test set; keep those of other test sets if they belong to the same model.
 
     Raises:
         DataError: the path cannot be written.
@@ -71,18 +71,18 @@ def load_calibration(path: Path, digest: str, datasets: tuple[str, ...] = ()) ->
     """Read the calibration of a model.
 
     Args:
-        path: of the file.
-        digest: of the model that is explained, see :func:`interpreter_digest`.
-        datasets: whose people to take, the first of them that was measured; else the first test set of the file.
+        path: path of the file.
+        digest: digest of the model that is explained, see :func:`interpreter_digest`.
+        datasets: test sets to look for; the first one in the file is used, or the file's first test set if none is.
 
     Raises:
-        DataError: the file is missing, damaged, or of other weights.
+        DataError: the file is missing or damaged, or belongs to other weights.
     """
     data = _read(path, strict=True)
     if data["digest"] != digest:
         raise DataError(
-            f"the calibration {path} was made with other weights or another config than those that are explained; "
-            "evaluate these with --eval-only"
+            f"the calibration {path} was made with other weights or another config than those explained here; "
+            "to make a new one, evaluate with --eval-only"
         )
     sets = data["sets"]
     name = next((name for name in datasets if name in sets), next(iter(sets), ""))
@@ -93,16 +93,16 @@ def load_calibration(path: Path, digest: str, datasets: tuple[str, ...] = ()) ->
 
 
 def _read(path: Path, *, strict: bool) -> dict[str, Any]:
-    """The file's content; of one that cannot be used {}, or with ``strict`` an error."""
+    """Return the file's content; if it cannot be used, return {} or, with ``strict``, raise an error."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["kind"] == _KIND and data["version"] == _VERSION and isinstance(data["sets"], dict):
             return dict(data)
-        problem: Any = "it has another content"
+        problem: Any = "its content is not a calibration"
     except FileNotFoundError as error:
         if strict:
             raise DataError(
-                f"the calibration {path} does not exist; evaluate with --eval-only to make it"
+                f"the calibration {path} does not exist; to make it, evaluate with --eval-only"
             ) from error
         problem = error
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -113,7 +113,9 @@ def _read(path: Path, *, strict: bool) -> dict[str, Any]:
 
 
 def _damaged(path: Path, problem: Any) -> str:
-    return f"the calibration {path} cannot be used ({problem}); remove it and evaluate with --eval-only"
+    return (
+        f"the calibration {path} cannot be used ({problem}); remove it, and make a new one with --eval-only"
+    )
 
 
 def calibrate(
@@ -122,28 +124,28 @@ def calibrate(
     """Give an explainer the calibration of its run, if there is one.
 
     Args:
-        explainer: of an interpreter.
-        cfg: its config, with the weights.
-        config: the file of it, for a sentence that says how to make a calibration.
-        folders: where the calibration may lie; the first that has one counts.
-        shown: names of the test sets whose pictures are explained; "" for pictures of one's own.
+        explainer: explainer of an interpreter.
+        cfg: the interpreter's config, with its weights.
+        config: the config's file name, for the sentence on how to make a calibration.
+        folders: folders that may hold the calibration; the first one that does is used.
+        shown: names of the test sets whose pictures are explained; "" for own pictures.
     """
     path = next((f / CALIBRATION for f in folders if (f / CALIBRATION).is_file()), None)
     if path is None:
         return Calibrated(
             None,
-            "What this distance means is not known: the run has no calibration. An evaluation makes it: "
+            "What this distance means is not known, because the run has no calibration. Evaluating the run makes one: "
             f"fastreid-projects train --config-file {config} --eval-only MODEL.WEIGHTS {cfg.MODEL.WEIGHTS}",
         )
     try:
         wanted = (*filter(None, shown), *cfg.DATASETS.TESTS)
         found = load_calibration(path, interpreter_digest(explainer.model, cfg), wanted)
         if found.names != explainer.attribute_set.names:
-            raise DataError(_damaged(path, "it has other attributes"))
+            raise DataError(_damaged(path, "the calibration has other attributes"))
     except DataError as error:
         return Calibrated(None, f"What this distance means is not known: {error}.")
     explainer.calibration = found
     dataset = found.scale.dataset
-    note = f"What a distance and a contribution mean was measured on people of {dataset}"
+    note = f"What a distance and a contribution mean was measured on the people in {dataset}"
     strange = [name for name in shown if name != dataset]
     return Calibrated(found, f"{note}, not on those shown here." if strange else f"{note}.")

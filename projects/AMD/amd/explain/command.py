@@ -1,4 +1,4 @@
-"""What the command ``explain`` does: search a gallery, explain what was found, write the report."""
+"""The command ``explain``: search a gallery, explain the pairs that were found, and write the report."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _PLACES = {"OUTPUT_DIR", "MODEL.WEIGHTS"}
 
 
 def explain(args: argparse.Namespace) -> Path:
-    """Do what the arguments say; returns the path of report.html."""
+    """Run the command; return the path of report.html."""
     for name in ("queries", "attributes", "top_k"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it has to be at least 1")
@@ -60,7 +60,7 @@ def explain(args: argparse.Namespace) -> Path:
     _check_index(index_path, folder)
     explainer = build_explainer(cfg, args.maps)
     queries = read_source(query, "query", explainer.attribute_set)
-    if cfg.TEST.SAME_CAMERA:  # no camera is then the query's own
+    if cfg.TEST.SAME_CAMERA:  # so that no gallery image counts as taken by the query's camera
         queries = [replace(photo, camid=None) for photo in queries]
     gallery = read_source(_gallery(args.gallery, query), "gallery", explainer.attribute_set)
     args.top_k = min(TOP_K, len(gallery)) if args.top_k is None else args.top_k
@@ -96,10 +96,10 @@ def explain(args: argparse.Namespace) -> Path:
 
 
 def _run(args: argparse.Namespace) -> tuple[Path, str]:
-    """The run's folder and the interpreter's weights.
+    """Return the run's folder and the interpreter's weights.
 
-    The folder is OUTPUT_DIR, or that of the config where the run was moved or is used from elsewhere. Beside a run's
-    own config.yaml it is never OUTPUT_DIR as it was in the training: from here that may be another run.
+    The folder is OUTPUT_DIR, or the folder of the config if the run was moved or is used from another folder. For the
+    config.yaml of a run it is always that config's folder, as OUTPUT_DIR may lead to another run from here.
     """
     cfg = load_config(args.config_file, args.opts)
     beside, name = os.path.split(args.config_file)
@@ -111,24 +111,24 @@ def _run(args: argparse.Namespace) -> tuple[Path, str]:
 
 
 def _check_averages(explainer: PairExplainer, queries: Sequence[Photo], query: str) -> None:
-    """See that there is something to average by."""
+    """Check that mean maps can be made: the model has attributes, and the queries have labels."""
     if not len(explainer.attribute_set):
         raise ConfigError(
-            "--average-maps shows attributes, which only an interpreter knows: name the config of an AMD run, or "
-            "leave it out"
+            "--average-maps shows attributes, which only an interpreter has: name the config of an AMD run, or "
+            "leave out --average-maps"
         )
     if all(set(photo.attributes) == {UNKNOWN} for photo in queries):
         raise ConfigError(
             f"--average-maps needs labels, but no attribute of the queries {query} is known; name a dataset with "
-            "attributes as --query, or leave it out"
+            "attributes as --query, or leave out --average-maps"
         )
 
 
 def _check_index(path: Path, folder: Path) -> None:
     if path.resolve().is_relative_to(folder.resolve()):
         raise ConfigError(
-            f"the index {path} would lie in the explanation's folder {folder}, which is replaced as a whole; name "
-            "another file with --index"
+            f"the index {path} would be in the explanation's folder {folder}, which is replaced as a whole; name a "
+            "file in another folder with --index"
         )
 
 
@@ -141,18 +141,19 @@ def _gallery(gallery: str, query: str) -> str:
 
 
 def _notes(queries: Sequence[Photo], gallery: Sequence[Photo]) -> list[str]:
-    """That people of two datasets have nothing in common but numbers, where that is so."""
+    """Return a note if query and gallery come from datasets whose identities are not comparable."""
     known = [{photo.people for photo in photos if photo.pid is not None} for photos in (queries, gallery)]
     if not all(known) or known[0] & known[1]:
         return []
     a, b = (", ".join(sorted(people)) for people in known)
     return [
-        f"The identities of {a} and {b} are not comparable: no match is right or wrong, and there is no Rank-1."
+        f"The identities in {a} and {b} are not comparable, so that no match is marked as right or wrong and there is "
+        "no Rank-1."
     ]
 
 
 def _slug(name: str) -> str:
-    """A file name for the index of a gallery: its last folder, and a mark that tells apart folders of one name."""
+    """Return a file name for the index of a gallery: its last folder's name, and a hash of the whole path."""
     return f"{Path(name).name}-{hashlib.sha256(str(Path(name).resolve()).encode()).hexdigest()[:8]}"
 
 
@@ -171,7 +172,7 @@ def _pair(query: Photo, photo: Photo, caption: str = "", *, wrong_match: bool = 
 
 
 def _pairs(entry: Found[Photo]) -> list[Pair]:
-    """A query with each image that was found; other persons before the first right one are wrong matches."""
+    """Return a query paired with each image found; other persons before the first right match are wrong matches."""
     right = entry.right
     wrong = [entry.possible and True not in right[: i + 1] for i in range(len(right))]
     return [
@@ -187,14 +188,14 @@ def add_ranks(
     args: argparse.Namespace,
     chance: Mapping[str, float] | None = None,
 ) -> None:
-    """Chosen queries with all their pairs explained; the rank lists of all queries as data.
+    """Add chosen queries with all their pairs explained, and the rank lists of all queries as data.
 
     Args:
-        explanation: gets them.
+        explanation: the explanation to add to.
         explainer: explains the pairs.
-        found: for all queries.
-        args: of the command: queries, seed, top_k.
-        chance: what a gallery in random order scores.
+        found: what was found for all queries.
+        args: the command's arguments queries, seed and top_k.
+        chance: the scores of a gallery in random order.
     """
     chosen = choose_queries(found, args.queries, args.seed)
     pairs = iter(explainer.explain_pairs([pair for entry, _ in chosen for pair in _pairs(entry)]))
@@ -221,8 +222,8 @@ def add_ranks(
 def _rank_list(entry: Found[Photo], caption: str, pairs: list[PairExplanation], top_k: int) -> RankList:
     if len(pairs) < top_k:
         short = (
-            f"Only {len(pairs)} of --top-k {top_k} images: those of the query's own person by its own camera are left "
-            "out, and a compressed index may find no more."
+            f"Only {len(pairs)} of --top-k {top_k} images: those of the query's person by the query's camera are left "
+            "out, and a compressed index may not find more."
         )
         caption = f"{caption} {short}".strip()
     ranked = [

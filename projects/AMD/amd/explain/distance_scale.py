@@ -1,4 +1,4 @@
-"""What a distance of a model means: where it stands among pairs of one person and pairs of different persons."""
+"""What a model's distance means: how it compares with those of pairs of one person and of different persons."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ from .distribution import Distribution, in_words
 
 @dataclass(frozen=True)
 class DistanceScale:
-    """Distances of pairs of a test set.
+    """The distributions of distances on a test set, each None if the test set has no such pair.
 
     Attributes:
-        dataset: its name.
+        dataset: name of the test set.
         same: pairs of one person, by two cameras.
         same_camera: pairs of one person, by one camera.
         different: pairs of different persons, by any cameras.
-        different_camera: those by two cameras.
-        different_same_camera: those by one camera.
-        cameras: whether cameras are known; else ``same`` are all pairs of one person.
-
-    Each distribution is None where the test set has no such pair.
+        different_camera: pairs of different persons, by two cameras.
+        different_same_camera: pairs of different persons, by one camera.
+        cameras: whether cameras are known; if not, ``same`` has all pairs of one person.
     """
 
     dataset: str
@@ -35,26 +33,26 @@ class DistanceScale:
 
     @property
     def one_person(self) -> Distribution | None:
-        """Pairs of one person to compare with: by two cameras, where there are any."""
+        """The pairs of one person to compare with: those by two cameras if there are any, else those by one."""
         return self.same or self.same_camera
 
     @property
     def one_person_words(self) -> str:
-        """What those are called."""
+        """The words for the pairs of :attr:`one_person`."""
         if not self.cameras:
             return "pairs of one person"
         return f"pairs of one person by {'two cameras' if self.same else 'one camera'}"
 
     def false_match_rate(self, distance: float) -> float | None:
-        """Return the share 0..1 of pairs of different persons that are nearer; None where none was measured."""
+        """Return the share 0..1 of pairs of different persons that are nearer; None if none were measured."""
         return None if self.different is None else self.different.below(distance)
 
     def sentence(self, distance: float, printed: str) -> str:
-        """Say where a distance stands; no verdict.
+        """Say how a distance compares with the measured ones, without a verdict.
 
         Args:
-            distance: of a pair.
-            printed: as text.
+            distance: the distance of a pair.
+            printed: the distance as text.
         """
         found = []
         if self.different is not None:
@@ -63,11 +61,13 @@ class DistanceScale:
             found.append(_stands(self.one_person, distance, "farther", self.one_person_words))
         text = f"distance {printed}: {', '.join(found) or 'no pairs were measured'} ({self.dataset})."
         if self.different is None:
-            return f"{text} No pairs of different persons were measured, so that a false-match rate is not known."
+            return (
+                f"{text} No pairs of different persons were measured, so the false-match rate is not known."
+            )
         return f"{text} {_threshold(self.different, distance)}"
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as :meth:`from_json` takes it, without the dataset's name."""
+        """Return the scale in the form that :meth:`from_json` reads, without the dataset's name."""
         names = ("same", "same_camera", "different", "different_camera", "different_same_camera")
         kinds = {name: getattr(self, name) for name in names}
         found = {name: kind.as_json() for name, kind in kinds.items() if kind is not None}
@@ -75,13 +75,13 @@ class DistanceScale:
 
     @classmethod
     def from_json(cls, dataset: str, data: Mapping[str, Any]) -> DistanceScale:
-        """Read what :meth:`as_json` has written."""
+        """Build a scale from the output of :meth:`as_json`."""
         found = {name: Distribution.from_json(kind) for name, kind in data["pairs"].items()}
         return cls(dataset, **found, cameras=bool(data["cameras"]))
 
 
 def _stands(distribution: Distribution, distance: float, side: str, what: str) -> str:
-    """ "nearer than 97 of 100 pairs of different persons"; beyond all of them, the other side of all."""
+    """Return e.g. "nearer than 97 of 100 pairs of different persons", with the other side if it is beyond them all."""
     below = distribution.below(distance)
     share = 1 - below if side == "nearer" else below
     if share <= 0:
@@ -95,6 +95,6 @@ def _threshold(different: Distribution, distance: float) -> str:
     passing = in_words(rate, different.pairs)
     percent = f"below {100 / different.pairs:.2g}" if rate <= 0 else f"{100 * rate:.3g}"
     return (
-        f"A threshold put here would take {passing} pairs of different persons for one person (false-match rate "
-        f"{percent} %)."
+        f"A threshold at this distance would take {passing} pairs of different persons for one person (false-match "
+        f"rate {percent} %)."
     )

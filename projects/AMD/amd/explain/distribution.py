@@ -1,4 +1,4 @@
-"""What distances of many pairs are like, kept as quantiles: where does another one stand among them?"""
+"""The distribution of the distances of many pairs, kept as quantiles, to compare another distance with."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 
 from fastreid_projects.errors import DataError
 
-# Shares of the pairs that are below a quantile: every per cent, and finer at both ends.
+# Shares of the pairs below each quantile: every per cent, and finer at both ends.
 _TAIL = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005)
 LEVELS = (0.0, *_TAIL, *(i / 100 for i in range(1, 100)), *(1 - level for level in reversed(_TAIL)), 1.0)
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """Distances of one kind of pairs.
+    """The distances of one kind of pairs.
 
     Attributes:
-        pairs: how many were measured, at least 1.
-        quantiles: at :data:`LEVELS`, ascending.
+        pairs: number of measured pairs, at least 1.
+        quantiles: the quantiles at :data:`LEVELS`, ascending.
 
     Raises:
-        DataError: no pair was measured, the quantiles are not as many as the levels, not finite or not ascending.
+        DataError: there are no pairs, or the quantiles do not match the levels, or are not finite and ascending.
     """
 
     pairs: int
@@ -40,37 +40,37 @@ class Distribution:
 
     @classmethod
     def of(cls, values: NDArray[Any]) -> Distribution | None:
-        """Return the distribution of some distances; None of none."""
+        """Return the distribution of some distances; None if there are none."""
         if not len(values):
             return None
         return cls(len(values), tuple(np.quantile(values.astype(np.float64), LEVELS).tolist()))
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as :meth:`from_json` takes it."""
+        """Return the distribution in the form that :meth:`from_json` reads."""
         return {"pairs": self.pairs, "quantiles": [float(f"{q:.7g}") for q in self.quantiles]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Distribution:
-        """Read what :meth:`as_json` has written."""
+        """Build a distribution from the output of :meth:`as_json`."""
         return cls(int(data["pairs"]), tuple(data["quantiles"]))
 
     def below(self, value: float) -> float:
-        """Return the share 0..1 of the pairs that are nearer than ``value``; 0 and 1 beyond all that were measured."""
+        """Return the share 0..1 of the pairs that are nearer than ``value``; 0 or 1 outside the measured range."""
         if value <= self.quantiles[0]:
             return 0.0
         return float(np.interp(value, self.quantiles, LEVELS))
 
     def sample(self, number: int) -> NDArray[np.float64]:
-        """Return so many values (number,) that are distributed like the pairs, ascending."""
+        """Return ``number`` ascending values that are distributed like the pairs."""
         return np.interp((np.arange(number) + 0.5) / number, LEVELS, self.quantiles)
 
 
 def in_words(share: float, pairs: int) -> str:
-    """Say a share of pairs as people count, as coarse as it can be told.
+    """Return a share of pairs as a count in words, with the smallest total that shows it.
 
     Args:
         share: 0..1.
-        pairs: how many were measured.
+        pairs: number of measured pairs.
 
     Example:
         >>> [in_words(share, 20_000) for share in (0.97, 0.0031, 1.0, 0.0)]

@@ -1,4 +1,4 @@
-"""The maps of a pair as pictures, all of its attributes on one scale.
+"""Draw the maps of a pair as pictures, all attributes on one scale.
 
 | letter | meaning                                 |
 | ------ | --------------------------------------- |
@@ -15,7 +15,7 @@ from .explanation import AttributeContribution, PairExplanation, WholeMaps
 
 
 def draw_whole(whole: WholeMaps, query: Image, gallery: Image) -> tuple[Image, Image]:
-    """Where the distance comes from, on both images, each uint8 (H, W, 3)."""
+    """Return both images with the map of where the distance comes from, each uint8 (H, W, 3)."""
     limit = whole_limit(whole)
     return (
         signed_overlay(query, whole.query_map, limit=limit),
@@ -26,7 +26,7 @@ def draw_whole(whole: WholeMaps, query: Image, gallery: Image) -> tuple[Image, I
 def draw_attribute(
     pair: PairExplanation, entry: AttributeContribution, query: Image, gallery: Image
 ) -> tuple[Image, Image]:
-    """An attribute's maps on both images, each uint8 (H, W, 3)."""
+    """Return both images with an attribute's maps, each uint8 (H, W, 3)."""
     low, high = attribute_scale(pair, entry)
     if pair.maps == "attention":
         return (
@@ -40,13 +40,13 @@ def draw_attribute(
 
 
 def layer_whole(whole: WholeMaps) -> tuple[Layer, Layer]:
-    """The maps of :func:`draw_whole` alone, for greys below them."""
+    """Return the maps of :func:`draw_whole` as transparent layers, to lie on the grey photos."""
     limit = whole_limit(whole)
     return signed_layer(whole.query_map, limit=limit), signed_layer(whole.gallery_map, limit=limit)
 
 
 def layer_attribute(pair: PairExplanation, entry: AttributeContribution) -> tuple[Layer, Layer]:
-    """The maps of :func:`draw_attribute` alone, for greys below them; attention is for the photo itself."""
+    """Return the maps of :func:`draw_attribute` as transparent layers, for the grey photos (attention: the photos)."""
     low, high = attribute_scale(pair, entry)
     maps = (entry.query_map, entry.gallery_map)
     if pair.maps == "attention":
@@ -57,14 +57,15 @@ def layer_attribute(pair: PairExplanation, entry: AttributeContribution) -> tupl
 
 
 def whole_limit(whole: WholeMaps) -> float:
-    """Magnitude of the full colours of the distance's maps."""
+    """Return the magnitude that the strongest colours of the distance's maps stand for."""
     return signed_limit(whole.query_map, whole.gallery_map)
 
 
 def attribute_scale(pair: PairExplanation, entry: AttributeContribution) -> tuple[float, float]:
-    """Ends of the colours of an attribute's maps: for contributions one scale of the whole pair, for attention its own.
+    """Return the ends of the colour scale of an attribute's maps.
 
-    Attention of different attributes is not comparable, contributions are.
+    All contributions of a pair share one scale; attention has one for each attribute, as it is not comparable between
+    attributes.
     """
     if pair.maps == "attention":
         return pair_scale(entry.query_map, entry.gallery_map)

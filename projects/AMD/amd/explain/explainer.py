@@ -1,4 +1,4 @@
-"""Explanations by an interpreter, and by any model alone: what each makes of images.
+"""Explainers: one with an interpreter, and one for any model without attributes.
 
 | letter | meaning              |
 | ------ | -------------------- |
@@ -32,7 +32,7 @@ from .pairs import NO_ATTRIBUTES, Encoded, Look, PairExplainer
 
 
 class _Pass(NamedTuple):
-    """One pass over N images: what came of it, and by which factors (N,) their features were scaled."""
+    """One pass over N images: its outputs, and the factors (N,) by which the features were scaled."""
 
     output: TargetOutput
     embeddings: Tensor
@@ -42,15 +42,15 @@ class _Pass(NamedTuple):
 
 
 class Explainer(PairExplainer):
-    """Explains distances of a trained :class:`~fastreid_projects.amd.meta_arch.AMD`.
+    """Explain the distances of a trained :class:`~fastreid_projects.amd.meta_arch.AMD`.
 
     Args:
         model: the trained interpreter.
         transform: the host's test transform: PIL image -> float tensor (3, H, W) of 0..255.
-        flip: average the features of an image and of its mirror image, as ``TEST.FLIP`` does; of attention likewise.
-        cosine: divide all features of an image by the norm of its full one, so that distances rank as
+        flip: whether to average the features and attention of an image and its mirror image, as ``TEST.FLIP`` does.
+        cosine: whether to divide an image's features by the norm of its full feature, so that distances rank as with
             ``TEST.METRIC cosine``.
-        maps: what is shown of an attribute.
+        maps: what the maps of an attribute show.
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class Explainer(PairExplainer):
     def from_config(
         cls, config: str, weights: str, opts: Sequence[str] = (), *, maps: MapKind = "contributions"
     ) -> Explainer:
-        """Build from the interpreter's yaml (or its run's config.yaml), its checkpoint, and more ``KEY VALUE``.
+        """Build the explainer from the interpreter's config (or its run's config.yaml), its checkpoint and overrides.
 
-        The calibration that an evaluation has left beside the checkpoint is taken, if it is of these weights.
+        If an evaluation left a calibration of these weights beside the checkpoint, it is used.
 
         Raises:
-            WeightsError: the checkpoint is missing, no interpreter's, or not that of the config.
-            ConfigError: the config is another model's; :func:`build_explainer` takes any.
+            WeightsError: the checkpoint is missing, does not hold an interpreter, or does not match the config.
+            ConfigError: the config is not an interpreter's; :func:`build_explainer` takes any model.
         """
         cfg = explained_config(config, weights, opts)
         explainer = build_explainer(cfg, maps)
@@ -90,17 +90,17 @@ class Explainer(PairExplainer):
 
     @property
     def mean_colour(self) -> Tensor:
-        """The colour that the target's normalisation takes to 0, (3,) of 0..255 RGB, on the CPU."""
+        """The colour that the target's normalisation maps to 0: RGB in 0..255, (3,), on the CPU."""
         mean: Tensor = self.model.target.model.pixel_mean
         return mean.flatten().cpu()
 
     @torch.no_grad()
     def encode(self, images: Sequence[ImageLike] | Tensor, *, looks: bool = False) -> Encoded:
-        """What target and interpreter make of N images, or of what :meth:`load` made of them.
+        """Return the outputs of target and interpreter for N images.
 
         Args:
-            images: N of them.
-            looks: keep what the features come from, too: the maps of all images.
+            images: N images, or the tensor that :meth:`load` made of them.
+            looks: whether to keep also what the features come from: the maps of all images.
         """
         batch = images if isinstance(images, Tensor) else self.load(images)
         passes = [self._pass(view) for view in ([batch, batch.flip(3)] if self.flip else [batch])]
@@ -118,7 +118,7 @@ class Explainer(PairExplainer):
 
     def _pass(self, batch: Tensor) -> _Pass:
         model = self.model
-        with evaluating(model):  # the model may be in the middle of its training
+        with evaluating(model):  # the model may be in training mode
             output, attention = model.attend(model.preprocess_image(batch))
             return _Pass(
                 output,
@@ -129,7 +129,7 @@ class Explainer(PairExplainer):
             )
 
     def _look(self, passes: Sequence[_Pass], norms: Tensor, i: int) -> Look:
-        """What the features of the i-th image come from."""
+        """Return what the features of the i-th image come from."""
         whole, attributes = [], []
         for number, found in enumerate(passes):
             branches = image_branches(found.output.branches, i)
@@ -141,7 +141,7 @@ class Explainer(PairExplainer):
 
     @torch.no_grad()
     def embed(self, images: Sequence[ImageLike] | Tensor) -> Tensor:
-        """The target's features alone, (N, D) on the CPU."""
+        """Return the target's features alone, (N, D) on the CPU."""
         batch = images if isinstance(images, Tensor) else self.load(images)
         views = [batch, batch.flip(3)] if self.flip else [batch]
         with evaluating(self.model):
@@ -153,13 +153,13 @@ class Explainer(PairExplainer):
 
 
 class PlainExplainer(PairExplainer):
-    """Explains distances of any model that returns features: where they come from, without attributes.
+    """Explain where the distances of any model that returns features come from, without attributes.
 
     Args:
-        model: images (N, 3, H, W) of 0..255 -> features (N, D) in evaluation.
+        model: maps images (N, 3, H, W) in 0..255 to features (N, D) in evaluation.
         transform: the host's test transform.
-        flip: as ``TEST.FLIP``.
-        cosine: as ``TEST.METRIC cosine``.
+        flip: see :class:`Explainer`.
+        cosine: see :class:`Explainer`.
     """
 
     def __init__(self, model: Any, transform: Any, *, flip: bool = False, cosine: bool = False) -> None:
@@ -167,7 +167,7 @@ class PlainExplainer(PairExplainer):
         self.distance = DistanceExplainer(model, flip=flip, cosine=cosine)
 
     def encode(self, images: Sequence[ImageLike] | Tensor, *, looks: bool = False) -> Encoded:
-        """See :meth:`PairExplainer.encode`; there are no attributes."""
+        """Return the model's outputs, see :meth:`PairExplainer.encode`; there are no attributes."""
         batch = images if isinstance(images, Tensor) else self.load(images)
         seen = self.distance.see(batch)
         none = torch.empty(len(seen), 0, 1, 1)
@@ -175,12 +175,12 @@ class PlainExplainer(PairExplainer):
         return Encoded(embeddings, none[..., 0], none, [Look(image.views) for image in seen])
 
     def embed(self, images: Sequence[ImageLike] | Tensor) -> Tensor:
-        """The model's features, (N, D) on the CPU."""
+        """Return the model's features, (N, D) on the CPU."""
         return self.distance.embed(images if isinstance(images, Tensor) else self.load(images)).cpu()
 
 
 def explained_config(config: str, weights: str, opts: Sequence[str] = ()) -> Any:
-    """The config of the model to explain with its weights and a device that is there; see :func:`build_explainer`."""
+    """Return the config of the model to explain, with its weights and an available device."""
     from fastreid_projects.config import load_config
     from fastreid_projects.config.ready import ready
     from fastreid_projects.engine.stages import build_stages
@@ -196,15 +196,15 @@ def explained_config(config: str, weights: str, opts: Sequence[str] = ()) -> Any
 
 
 def build_explainer(cfg: Any, maps: MapKind = "contributions") -> Explainer | PlainExplainer:
-    """The explainer of an interpreter, or of any other model without attributes.
+    """Return the explainer of an interpreter, or of any other model without attributes.
 
     Args:
-        cfg: of :func:`explained_config`.
-        maps: what is shown of an attribute.
+        cfg: a config from :func:`explained_config`.
+        maps: what the maps of an attribute show.
 
     Raises:
-        WeightsError: the weights are missing, or not those of the config.
-        ConfigError: the model returns no features.
+        WeightsError: the weights are missing, or do not match the config.
+        ConfigError: the model does not return features.
     """
     from fastreid_projects.engine.load_model import load_trained
 

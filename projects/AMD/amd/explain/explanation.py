@@ -1,12 +1,12 @@
-"""Why a model puts two images as far apart as it does: the data of an explanation.
+"""The data of an explanation: why a model puts two images as far apart as it does.
 
 | letter | meaning                                                    |
 | ------ | ---------------------------------------------------------- |
 | M      | number of attributes                                       |
 | H, W   | height and width of an image, in pixels                    |
 | h, w   | height and width of an attention map                       |
-| d      | distance of two images by the model that is explained      |
-| d^k    | part of it that attribute k contributes (Eq. 3)            |
+| d      | distance of two images by the explained model              |
+| d^k    | part of d that attribute k contributes (Eq. 3)             |
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from fastreid_projects.visualization.heatmap import Image, check_attention, chec
 
 from .answer import Answer
 
-# What an attribute's maps show: where its contribution arises, signed, or the interpreter's attention.
+# What an attribute's maps show: where its contribution arises (signed), or the interpreter's attention.
 MapKind = Literal["contributions", "attention"]
 MAP_KINDS: tuple[MapKind, ...] = ("contributions", "attention")
 
 
 @dataclass(frozen=True, eq=False)
 class WholeMaps:
-    """Where the model's own distance arises, without any attribute.
+    """Where the model's own distance arises, without attributes.
 
     Attributes:
-        query_map: shares of the cells of the query image (h, w), finite: above 0 they push the two apart.
-        gallery_map: likewise of the gallery image.
-        rest: the distance less all shares.
+        query_map: shares of the query image's cells (h, w), finite; positive shares push the two images apart.
+        gallery_map: likewise for the gallery image.
+        rest: the distance minus all shares.
     """
 
     query_map: NDArray[Any]
@@ -49,18 +49,18 @@ class WholeMaps:
 
 @dataclass(frozen=True, eq=False)
 class AttributeContribution:
-    """What one attribute adds to the distance of a pair.
+    """The contribution of one attribute to the distance of a pair.
 
     Attributes:
         name: the attribute's field name, e.g. ``"backpack"``.
         phrase: how the two persons compare on it, in words, e.g. ``"backpack: only the query has one"``.
         value: d^k >= 0.
         exclusive: True if the two persons truly differ in it, False if they are alike, None if not known.
-        query_map: shares of d^k of the cells of the query image (h, w), or attention on it; finite.
-        gallery_map: likewise of the gallery image; its size may be another.
-        rest: d^k less all shares.
-        group: what the attribute belongs to, e.g. ``"clothes"``; "" where nobody says.
-        topic: what the attribute is about, e.g. ``"backpack"``; by default the phrase up to its colon.
+        query_map: shares of d^k of the query image's cells (h, w), or the attention on that image; finite.
+        gallery_map: likewise for the gallery image; its size may differ.
+        rest: d^k minus all shares.
+        group: the group of the attribute, e.g. ``"clothes"``; "" without a group.
+        topic: words for the attribute, e.g. ``"backpack"``; by default the phrase up to its colon.
 
     Raises:
         DataError: the value is negative or not finite, or a map is not two-dimensional and finite.
@@ -85,26 +85,26 @@ class AttributeContribution:
 
 @dataclass(frozen=True, eq=False)
 class PairExplanation:
-    """Why a model puts two images that far apart.
+    """The explanation of one pair: why a model puts two images as far apart as it does.
 
     Attributes:
         query_image: RGB, uint8 (H, W, 3).
-        gallery_image: RGB, uint8 (H, W, 3); its size may be another.
-        query_name: what to call the query image, e.g. its path; a page shows as much of a path as tells files apart.
-        gallery_name: what to call the gallery image.
+        gallery_image: RGB, uint8 (H, W, 3); its size may differ.
+        query_name: name of the query image, e.g. its path; a page shows the shortest part of a path that is unique.
+        gallery_name: name of the gallery image.
         same_identity: whether both show the same person; None if not known.
         distance: d of the model, finite.
-        contributions: all M attributes, in any order; none where the model is explained without an interpreter.
+        contributions: all M attributes, in any order; empty if the model is explained without an interpreter.
         caption: a sentence to print above the pair.
-        whole: where the distance arises; None where it is not known.
+        whole: where the distance arises; None if not known.
         maps: what the contributions' maps show.
-        answer: what the calibrated model says of the pair; None without a calibration.
-        query_person: whom the query image shows, e.g. "40"; "" if it is not known.
-        gallery_person: whom the gallery image shows.
-        wrong_match: whether a search gives the gallery image as a match, though it shows another person.
+        answer: what the calibrated model says about the pair; None without a calibration.
+        query_person: the person in the query image, e.g. "40"; "" if not known.
+        gallery_person: likewise for the gallery image.
+        wrong_match: whether a search would return the gallery image as a match although it shows another person.
 
     Raises:
-        DataError: an image has another shape or type, the distance is not finite or there is no contribution.
+        DataError: an image has a wrong shape or type, the distance is not finite, or there are no contributions.
     """
 
     query_image: Image
@@ -134,23 +134,23 @@ class PairExplanation:
 
     @property
     def reconstructed(self) -> float:
-        """Distance that the attributes explain, the sum of all d^k (Eq. 3)."""
+        """The distance that the attributes explain: the sum of all d^k (Eq. 3)."""
         return math.fsum(c.value for c in self.contributions)
 
     @property
     def residual(self) -> float:
-        """What the attributes leave unexplained: distance - reconstructed, of either sign."""
+        """The part that the attributes do not explain: distance - reconstructed, of either sign."""
         return self.distance - self.reconstructed
 
     @property
     def ranked(self) -> list[AttributeContribution]:
-        """All contributions in the answer's order; without one the greatest first, equal ones as they come."""
+        """All contributions in the answer's order; without an answer, the greatest first, with ties in given order."""
         order = self.answer.order if self.answer else ()
         places = {name: place for place, name in enumerate(order)}
         return sorted(self.contributions, key=lambda c: (places.get(c.name, 0), -c.value))
 
     @property
     def shares(self) -> list[float]:
-        """Ratios r^k = d^k / sum of all (section 3.4) in the order of :attr:`ranked`; 0 if all d^k are."""
+        """The ratios r^k = d^k / (sum of all d^k) (sec. 3.4) in the order of :attr:`ranked`; 0 if all d^k are 0."""
         total = self.reconstructed
         return [c.value / total if total else 0.0 for c in self.ranked]

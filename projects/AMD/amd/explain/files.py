@@ -1,19 +1,18 @@
-"""An explanation on disk: report.html, the same as report.json, and the maps as PNG and NPY.
+"""An explanation on disk: report.html, report.json, and the maps as PNG and NPY.
 
-| file                        | what it holds                                                               |
+| file                        | content                                                                     |
 | --------------------------- | --------------------------------------------------------------------------- |
 | report.html                 | everything, in one file                                                     |
 | report.json                 | numbers and words; rank lists of *all* queries                              |
 | pairs/001/query.png, gallery.png | the two images                                                         |
-| pairs/001/distance.npy      | float32 (2, h, w): the shares of the cells of both images in the distance    |
-| pairs/001/contributions.npy | float32 (2, M, h, w): in that of each attribute, in the config's order       |
-| pairs/001/attention.npy     | instead of it with ``--maps attention``                                      |
-| pairs/001/distance_query.png, distance_gallery.png | where the distance comes from                         |
-| pairs/001/1_<name>_query.png, 1_<name>_gallery.png | the maps of the attributes that are shown first       |
-| averages/<name>_with.png, <name>_without.png, and .npy | mean maps with and without the attribute          |
+| pairs/001/distance.npy      | float32 (2, h, w): shares of the distance, for each cell of both images     |
+| pairs/001/contributions.npy | float32 (2, M, h, w): likewise for each attribute, in the config's order    |
+| pairs/001/attention.npy     | replaces contributions.npy with ``--maps attention``                        |
+| pairs/001/distance_query.png, distance_gallery.png | where the distance comes from                        |
+| pairs/001/1_<name>_query.png, 1_<name>_gallery.png | the maps of the attributes that are shown first      |
+| averages/<name>_with.png, <name>_without.png, and .npy | mean maps with and without the attribute         |
 
-A folder is replaced as a whole only where its report.json says that it is an explanation and nothing but these files
-lies in it.
+An existing folder is replaced only if its report.json says that it is an explanation and it contains no other files.
 """
 
 from __future__ import annotations
@@ -51,16 +50,16 @@ _OWN = re.compile(
 
 @dataclass
 class Explanation:
-    """All that one call of the tool has to say.
+    """Everything that one report shows.
 
     Attributes:
         title: heading.
         rank_lists: chosen queries with their explained pairs.
-        pairs: explained pairs without a search.
+        pairs: explained pairs that do not belong to a search.
         averages: mean maps of the attributes.
-        metrics: tables of what was measured.
-        notes: sentences.
-        data: more numbers for report.json.
+        metrics: tables of measures.
+        notes: sentences to print at the top.
+        data: additional values for report.json.
     """
 
     title: str
@@ -73,15 +72,15 @@ class Explanation:
 
     @property
     def all_pairs(self) -> list[PairExplanation]:
-        """The pairs of the rank lists, then the others: the order of the report's numbers."""
+        """The pairs of the rank lists, then the others, as they are numbered in the report."""
         return [pair for ranks in self.rank_lists for pair in ranks.pairs] + self.pairs
 
 
 def check_folder(folder: Path) -> None:
-    """See that an explanation can be written to ``folder`` before any work is done.
+    """Check that an explanation can be written to ``folder`` before any work is done.
 
     Raises:
-        DataError: it is a file, cannot be written, or holds something that is not an explanation.
+        DataError: ``folder`` is a file, cannot be written, or contains something other than an explanation.
     """
     _check_name(folder)
     if folder.exists() and not folder.is_dir():
@@ -89,8 +88,8 @@ def check_folder(folder: Path) -> None:
     foreign = _foreign(folder) if folder.is_dir() else None
     if foreign is not None:
         raise DataError(
-            f"the folder {folder} holds {foreign}, which is of no earlier explanation; name an empty or a new folder "
-            "with --output"
+            f"the folder {folder} contains {foreign}, which is not part of an explanation; name an empty or new "
+            "folder with --output"
         )
     parent = next(p for p in folder.resolve().parents if p.exists())
     for place in (parent, folder) if folder.exists() else (parent,):
@@ -99,7 +98,7 @@ def check_folder(folder: Path) -> None:
 
 
 def _check_name(folder: Path) -> None:
-    """See that the file system takes the folder's name, also with what stands around it while it is written."""
+    """Check that the file system accepts the folder's name, also in the longer form it has while being written."""
     try:
         (folder.resolve().parent / f".{folder.name}.{'x' * 8}").exists()
     except (OSError, ValueError) as error:
@@ -110,7 +109,7 @@ def _check_name(folder: Path) -> None:
 
 
 def _foreign(folder: Path) -> str | None:
-    """A file below the folder that no explanation put there; None where all are an explanation's, or none is there."""
+    """Return a file in the folder that does not belong to an explanation; None if there is none."""
     files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
     strange = [name for name in files if not _OWN.fullmatch(name)]
     if strange or not files:
@@ -122,13 +121,13 @@ def _foreign(folder: Path) -> str | None:
 
 
 def write_explanation(explanation: Explanation, folder: Path, top_k: int) -> Path:
-    """Write all files beside ``folder``, then put them in its place; an earlier explanation there is replaced.
+    """Write all files to a temporary folder beside ``folder``, which then replaces ``folder``.
 
     Returns:
         The path of report.html.
 
     Raises:
-        DataError: the folder cannot be written, or holds something that is not an explanation; it stays as it is.
+        DataError: ``folder`` cannot be written, or contains something other than an explanation; it is left unchanged.
     """
     check_folder(folder)
     try:
@@ -143,7 +142,7 @@ def write_explanation(explanation: Explanation, folder: Path, top_k: int) -> Pat
 
 @contextlib.contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
-    """A new folder that takes the place of ``folder`` at the end; until then, and after an error, the old one stays."""
+    """Provide a new folder that replaces ``folder`` at the end, but not after an error."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     fresh, old = aside / "new", aside / "old"

@@ -1,4 +1,4 @@
-"""All that an evaluation has measured as tables for a report, each number beside what chance gives."""
+"""Everything that an evaluation measured, as tables for a report, each number beside that of chance."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..evaluation.tables import FAITHFULNESS, KIND_WORDS, MEASURES, RANKS
 
 
 class Measure(NamedTuple):
-    """A row.
+    """A row of a table.
 
     Attributes:
-        name: of the measure.
-        values: as text, one for each of the table's columns; "" where there is none.
-        chance: what chance gives, as text.
+        name: the name of the measure.
+        values: its values as text, one for each of the table's columns; "" for a missing one.
+        chance: its value by chance, as text.
         words: what the measure means.
     """
 
@@ -32,9 +32,9 @@ class MeasureTable:
 
     Attributes:
         title: heading.
-        columns: what was measured.
-        rows: measures.
-        note: a sentence below; "" for none.
+        columns: headings of the columns of values.
+        rows: the measures.
+        note: a sentence below the table; "" for none.
     """
 
     title: str
@@ -52,42 +52,47 @@ _SCORED = {
 }
 _RANKING = {
     **{
-        f"Rank-{k}": f"searches with the right person among the first {k}, per cent"
+        f"Rank-{k}": f"searches that find the right person among the first {k}, per cent"
         if k > 1
-        else "searches with the right person first, per cent"
+        else "searches that find the right person first, per cent"
         for k in RANKS
     },
-    "mAP": "mean average precision: how far ahead the right photographs are, per cent",
-    "mINP": "how far ahead the last right photograph is, per cent",
-    "metric": "mean of Rank-1 and mAP, by which checkpoints are compared",
+    "mAP": "mean average precision: how early the right photographs are found, per cent",
+    "mINP": "how early the last right photograph is found, per cent",
+    "metric": "mean of Rank-1 and mAP, by which the best checkpoint is chosen",
 }
 _SPLIT = {
-    "ADRE": "mean error of the sum of the attributes, per cent of the distance (low is good); by chance: the mean "
-    "distance for every pair",
-    "X-mAP_e": "how far ahead the attributes that truly differ are, per cent; by chance: a random order",
-    "X-mAP_c": "how far behind the attributes that are alike are, per cent; by chance: a random order",
+    "ADRE": "mean error of the sum of the attributes, per cent of the distance (low is good); by chance: if every pair "
+    "had the mean distance",
+    "X-mAP_e": "whether attributes that truly differ contribute most, per cent; by chance: in a random order",
+    "X-mAP_c": "whether attributes that are alike contribute least, per cent; by chance: in a random order",
 }
-# Not measures of maps but what they were measured on: what a place chosen at random hits.
+# The areas of the masks, which are not measures of maps but the chance that a random place hits a mask.
 _AREAS = {
-    "area_alone": "the image's share in the mask of what it alone shows, per cent",
-    "area_shown": "its share in the mask of what it shows, per cent",
-    "area_changed": "its share in the pixels that a changed attribute altered, per cent",
+    "area_alone": "share of the image inside the mask of what it alone shows, per cent",
+    "area_shown": "share of the image inside the mask of what it shows, per cent",
+    "area_changed": "share of the image altered by changing an attribute, per cent",
 }
 _ORACLE = (
-    "The oracle is told which attributes differ: even an interpreter at chance gains by it. Without place: each "
-    "attention map replaced by its mean, so that what is lost is what place contributes."
+    "The oracle is told which attributes differ, so that even an interpreter at chance gains by it. Attention without "
+    "place: each attention map is replaced by its mean; the loss shows how much the positions contribute."
 )
-# Words for people without labels: what it means, the result of contributions alone, that of chance, or its number.
+# Predictions for people without labels: meaning, the result for contributions alone, and that of chance or its number.
 _TOLD = {
     "words_AUC": (
-        "how well the words tell who differs in an attribute, mean over attributes",
+        "how well the words separate pairs that differ in an attribute from pairs that do not, mean over attributes",
         "share_AUC",
         "",
         "50.00",
     ),
-    "words_Brier": ("mean squared error of what they say, times 100 (low is good)", "", "base_Brier", ""),
-    "words_error": ("points by which what they say is off, on average (low is good)", "", "", ""),
-    "words_told": ("attributes of which anything is said, per cent", "", "", ""),
+    "words_Brier": (
+        "mean squared error of the stated probabilities, times 100 (low is good)",
+        "",
+        "base_Brier",
+        "",
+    ),
+    "words_error": ("mean error of the stated percentages, in points (low is good)", "", "", ""),
+    "words_told": ("attributes on which the words say anything, per cent", "", "", ""),
     "words_right": (
         "attributes said to differ that do, per cent; by chance: as many words on random pairs",
         "",
@@ -106,13 +111,13 @@ _TOLD = {
         "random_first",
         "",
     ),
-    "first_by_words_near": ("the same of the nearest tenth", "first_by_share_near", "random_first_near", ""),
+    "first_by_words_near": ("the same for the nearest tenth", "first_by_share_near", "random_first_near", ""),
 }
 _RANDOM, _RANDOM_KIND = "random_", "random"
 
 
 class _Results:
-    """Results that remembers which of them a table has."""
+    """Results that remember which of them are in a table."""
 
     def __init__(self, results: Mapping[str, float]) -> None:
         self._values = {
@@ -130,18 +135,18 @@ class _Results:
         return name in self._values
 
     def left(self) -> list[str]:
-        """Names of no table, but for those of chance."""
+        """Return the names of results that are in no table, without those of chance."""
         return [name for name in self._values if name not in self._shown and not name.startswith(_RANDOM)]
 
 
 def measure_tables(
     results: Mapping[str, float], chance: Mapping[str, float] | None = None
 ) -> list[MeasureTable]:
-    """Return everything that was measured, also where it is bad.
+    """Return everything that was measured, including bad values.
 
     Args:
-        results: the evaluator's, by name; what no table here knows stands in the last one under its own name.
-        chance: of Rank-k, mAP, mINP, metric and ADRE; of others ``random_NAME`` of the results.
+        results: the evaluator's results by name; those that no other table has are in the last one, under their names.
+        chance: values by chance for Rank-k, mAP, mINP, metric and ADRE; those of others are ``random_NAME`` in results.
     """
     known = _Results({**{f"{_RANDOM}{name}": value for name, value in (chance or {}).items()}, **results})
     scored = [prefix for prefix in _SCORED if any(known.has(f"{prefix}{name}") for name in _RANKING)]
@@ -180,7 +185,7 @@ def _attention(known: _Results) -> MeasureTable:
         for name, words, chance in FAITHFULNESS
         if known.has(name)
     ]
-    return MeasureTable("Attention, and attributes that were changed", ["measured"], rows)
+    return MeasureTable("Attention, and images with one attribute changed", ["measured"], rows)
 
 
 def _told(known: _Results) -> MeasureTable:
@@ -194,7 +199,7 @@ def _told(known: _Results) -> MeasureTable:
         for name, (words, alone, chance, fixed) in _TOLD.items()
         if known.has(name)
     ]
-    return MeasureTable("Words for people without labels", ["words", "contribution alone"], rows)
+    return MeasureTable("Statements about people without labels", ["words", "contribution alone"], rows)
 
 
 def _maps(known: _Results) -> MeasureTable:

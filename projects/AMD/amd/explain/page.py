@@ -1,8 +1,8 @@
-"""The report of explanations: one HTML file that says which attributes make up a distance, and where.
+"""The report of explanations: one HTML file that shows which attributes make up a distance, and where it comes from.
 
-The file needs nothing beside it: photos are data URIs of its style, each once, and maps lie on them with transparent
-parts. A script searches, filters and enlarges; without it everything is shown. Printed numbers are rounded such that
-they add up: contributions to the explained distance, this and the residual to the distance of the model.
+The file is self-contained: its style sheet holds each photo once as a data URI, with partly transparent maps on top. A
+script searches, filters and enlarges; without it everything is shown. Numbers are rounded such that the printed ones
+add up: the contributions to the explained distance, and this and the residual to the distance of the model.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ def write_report(
 ) -> Path:
     """Write the explanations of several pairs as one self-contained HTML file.
 
-    The maps of a pair are drawn on one scale (:mod:`.drawing`), the distance's on a separate one; attention, where it
-    is shown, on one scale for both images of a row.
+    The attributes' maps of a pair share one scale (:mod:`.drawing`), and those of the distance have their own; if
+    attention is shown, both images of a row share a scale.
 
     Args:
-        path: the file; parent folders are created, an existing file is replaced as a whole.
-        title: heading, plain text as all other texts.
-        pairs: the explanations, in the order of printing; may be empty.
-        metrics: tables of what was measured, at the end.
+        path: the file; parent folders are created, an existing file is replaced.
+        title: heading; plain text, like all other texts.
+        pairs: the explanations in the order to print; may be empty.
+        metrics: tables of measures, printed at the end.
         notes: sentences to print at the top, e.g. on which data the model was trained.
-        rank_lists: queries with what was found for them and the explanations of those pairs, above ``pairs``.
-        averages: mean maps of the attributes over many images, below the pairs.
-        top_k: number of attributes drawn with heat maps, >= 1; all M are in the list beside them.
+        rank_lists: queries, what was found for them, and the explanations of those pairs; printed above ``pairs``.
+        averages: mean maps of the attributes over many images, printed below the pairs.
+        top_k: number of attributes drawn with maps, >= 1; the list beside them has all M.
 
     Returns:
         ``path``.
@@ -88,21 +88,21 @@ def write_report(
 
 
 def report_as_json(pairs: Sequence[PairExplanation]) -> list[dict[str, Any]]:
-    """Give the numbers of a report, exact and as printed, without images and maps.
+    """Return the numbers of a report, exact and as printed, without images and maps.
 
     Returns:
         One dict per pair: ``query``, ``gallery``, ``same_identity``, ``caption``, ``distance``,
-        ``reconstructed``, ``residual``, ``printed`` (the last three as text), ``maps`` (what was drawn), ``from``,
-        ``answer`` and ``contributions``, as they are shown, each with ``name``, ``group``, ``phrase``, ``exclusive``,
-        ``value``, ``share`` (0-1), ``printed_value``, ``printed_percent`` and, but for attention, ``from``: sums over
-        the cells of ``query`` and ``gallery``, and the ``rest`` that has no place.
+        ``reconstructed``, ``residual``, ``printed`` (the last three as text), ``maps`` (what they show), ``from``,
+        ``answer`` and ``contributions`` in the order shown. Each contribution has ``name``, ``group``, ``phrase``,
+        ``exclusive``, ``value``, ``share`` (0-1), ``printed_value``, ``printed_percent`` and, except for attention,
+        ``from``: the sums over the cells of ``query`` and ``gallery``, and the ``rest`` without a place.
     """
     decimals = decimals_for(pairs)
     return [pair_as_json(pair, decimals) for pair in pairs]
 
 
 def _describe(shown: Sequence[PairExplanation], rank_lists: Sequence[RankList], top_k: int) -> dict[str, Any]:
-    """All pairs, those of the rank lists first, with the photos that they share and what the tools know of them."""
+    """Return all pairs, those of the rank lists first, with their shared photos and their entries for the tools."""
     page = PageParts(PhotoSheet(), tell_apart(_files(shown, rank_lists)))
     decimals = decimals_for(shown)
     pairs = [describe_pair(pair, number, page, decimals, top_k) for number, pair in enumerate(shown, start=1)]
@@ -135,7 +135,7 @@ def _sections(
     averages: Sequence[AverageMaps],
     measures: Sequence[MeasureTable],
 ) -> list[tuple[str, str]]:
-    """Parts of the page for the contents, each with its element's id."""
+    """Return the parts of the page for its contents: the id of each element, and its title."""
     sections = [("guide", "How to read this")]
     sections += [(f"query{i}", f"Query {i}") for i in range(1, len(lists) + 1)]
     if pairs and not lists:

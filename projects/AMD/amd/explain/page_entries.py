@@ -1,4 +1,4 @@
-"""What the tools of a report know of its pairs: what can be searched, filtered and sorted by."""
+"""The entries of a report's pairs, by which its tools search, filter and sort."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from fastreid_projects.visualization.browse import Entry, Trait
 
 MARKS = {
-    "same": "the same person, by the labels",
-    "different": "different persons, by the labels",
+    "same": "the same person (by the labels)",
+    "different": "different persons (by the labels)",
     "wrong": "wrong matches",
     "unknown": "without a label",
 }
@@ -20,8 +20,8 @@ def pair_entry(pair: Mapping[str, Any], group: str) -> Entry:
     """Return the entry of a pair.
 
     Args:
-        pair: of :func:`.pair_view.describe_pair`.
-        group: id of the rank list that it belongs to, or "".
+        pair: the output of :func:`.pair_view.describe_pair`.
+        group: id of the rank list that the pair belongs to, or "".
     """
     sign = "✗" if pair["wrong"] else _SIGNS[pair["kind"]]
     drawn = len(pair["top"])
@@ -41,7 +41,7 @@ def pair_entry(pair: Mapping[str, Any], group: str) -> Entry:
 
 
 def _state(entry: Mapping[str, Any]) -> str:
-    """How the two compare: by the labels, else by the calibrated word."""
+    """Return how the two persons compare in an attribute: by the labels if known, else by the calibrated statement."""
     if entry["exclusive"] is not None:
         return "differs" if entry["exclusive"] else "alike"
     word = entry["word"]

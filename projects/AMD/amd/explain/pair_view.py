@@ -1,4 +1,4 @@
-"""What a report prints of a pair: numbers that add up as printed, pictures, the lengths of the bars."""
+"""What a report prints for a pair: rounded numbers that add up, pictures, and the lengths of the bars."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from .explanation import AttributeContribution, PairExplanation
 from .places import in_words, thirds
 
 _PERCENT_DECIMALS = 1
-_UNTOLD = ": cannot be told"  # stands once above all such words
+_UNTOLD = ": cannot be told"  # printed once, above all such attributes
 
 
 @dataclass(frozen=True)
 class PageParts:
-    """What all pairs of a page share.
+    """The parts that all pairs of a page share.
 
     Attributes:
         photos: the embedded photos.
-        names: what to call each file.
+        names: the printed name of each file.
     """
 
     photos: PhotoSheet
@@ -66,7 +66,7 @@ def pair_as_json(pair: PairExplanation, decimals: int) -> dict[str, Any]:
 
 
 def _whole_as_json(pair: PairExplanation, units: int, decimals: int) -> dict[str, Any]:
-    """Where the distance comes from: sums over the cells of either image, exact and as printed."""
+    """Return where the distance comes from: the sums over the cells of each image, exact and as printed."""
     if pair.whole is None:
         return {}
     maps = (pair.whole.query_map, pair.whole.gallery_map)
@@ -76,7 +76,7 @@ def _whole_as_json(pair: PairExplanation, units: int, decimals: int) -> dict[str
 def _split_by_image(
     pair: PairExplanation, contribution: AttributeContribution, units: int, decimals: int
 ) -> dict[str, Any]:
-    """The same for an attribute; attention adds up to nothing."""
+    """Return the same for an attribute; {} for attention, which does not add up to a distance."""
     if pair.maps != "contributions":
         return {}
     maps = (contribution.query_map, contribution.gallery_map)
@@ -84,9 +84,9 @@ def _split_by_image(
 
 
 def _sums_as_json(maps: Sequence[Any], rest: float, units: int, decimals: int) -> dict[str, Any]:
-    """Sums of both maps and what they leave; as printed they add up to ``units`` of 10^-decimals.
+    """Return the sums of both maps and the rest; as printed, they add up to ``units`` of 10^-decimals.
 
-    The rest is printed where it is more than rounding; else the gallery's sum takes the last digit up.
+    The rest is printed if it is larger than rounding errors; else it is added to the gallery's printed sum.
     """
     sums = [float(np.sum(m, dtype=np.float64)) for m in maps]
     query, gallery = (round(value * 10**decimals) for value in sums)
@@ -121,14 +121,14 @@ def _plain_bool(value: bool | None) -> bool | None:
 def describe_pair(
     pair: PairExplanation, number: int, page: PageParts, decimals: int, top_k: int
 ) -> dict[str, Any]:
-    """Everything that the template prints of a pair: numbers, pictures and the lengths of the bars.
+    """Return everything that the template prints for a pair: numbers, pictures and the lengths of the bars.
 
     Args:
         pair: the explanation.
-        number: of the pair on the page.
-        page: what the pairs of a page share.
-        decimals: of distances.
-        top_k: attributes drawn.
+        number: number of the pair on the page.
+        page: the parts that all pairs share.
+        decimals: number of decimals of distances.
+        top_k: number of attributes drawn.
     """
     data = pair_as_json(pair, decimals)
     entries = data["contributions"]
@@ -218,7 +218,7 @@ def _draw_whole(pair: PairExplanation, page: PageParts) -> dict[str, Any] | None
 
 
 def _lay_out_bars(entries: list[dict[str, Any]], distance: float, reconstructed: float) -> dict[str, float]:
-    """Place the bars of the sum, in per cent of their track; each begins where the last one ended."""
+    """Place the bars of the sum, in per cent of their track; each starts where the previous one ends."""
     distance = max(distance, 0.0)
     axis = max(distance, reconstructed) or 1.0
     start = 0.0
@@ -234,7 +234,7 @@ def _lay_out_bars(entries: list[dict[str, Any]], distance: float, reconstructed:
 
 
 def decimals_for(pairs: Sequence[PairExplanation]) -> int:
-    """Decimals that show the greatest distance of a report with four digits, at most 6."""
+    """Return the number of decimals, at most 6, that shows the greatest distance of a report with four digits."""
     greatest = max((max(abs(p.distance), p.reconstructed) for p in pairs), default=0.0)
     return 3 if greatest == 0 else min(max(3 - math.floor(math.log10(greatest)), 0), 6)
 
@@ -255,7 +255,7 @@ def _text(units: int, decimals: int) -> str:
 
 
 def _signed(units: int, decimals: int) -> str:
-    """With its sign, also a plus; a true minus sign is as wide."""
+    """Return the number with its sign; a true minus sign is as wide as a plus."""
     return f"{'−' if units < 0 else '+'}{_text(abs(units), decimals)}"
 
 

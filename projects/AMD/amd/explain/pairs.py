@@ -1,4 +1,4 @@
-"""Pairs of images to explain, and what all explainers do with them.
+"""Pairs of images to explain, and the base class of all explainers.
 
 | letter | meaning                                                      |
 | ------ | ------------------------------------------------------------ |
@@ -38,7 +38,7 @@ class Look(NamedTuple):
 
     Attributes:
         whole: views of the target's feature.
-        attributes: views of all f^k, with attention; none without an interpreter.
+        attributes: views of all f^k, with attention; empty without an interpreter.
     """
 
     whole: Sequence[View] = ()
@@ -46,13 +46,13 @@ class Look(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """N images as the models see them; features and attention lie on the CPU.
+    """N images as the models see them; features and attention are on the CPU.
 
     Attributes:
         embeddings: the target's features, (N, D).
         features: f^k, (N, M, D).
         attention: A, (N, M, h, w).
-        looks: what the features of each image come from; empty where nobody asks.
+        looks: what the features of each image come from; empty if not asked for.
     """
 
     embeddings: Tensor
@@ -62,18 +62,18 @@ class Encoded(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two images, and what is known of them.
+    """Two images, and what is known about them.
 
     Attributes:
-        query: a path, a PIL image, or an RGB array (H, W, 3) of 0..255.
+        query: a path, a PIL image, or an RGB array (H, W, 3) in 0..255.
         gallery: likewise.
-        query_attributes: the M known labels (0, 1, or -1 unknown), for the words; None if they are not known.
+        query_attributes: the M labels (0, 1, or -1 if unknown), for the phrases; None if none is known.
         gallery_attributes: likewise.
-        same_identity: whether both show the same person, if it is known.
-        caption: a sentence above the pair.
-        query_person: whom the query shows, for a search of the report; "" if it is not known.
+        same_identity: whether both show the same person; None if not known.
+        caption: a sentence to print above the pair.
+        query_person: the person in the query image, for searches in the report; "" if not known.
         gallery_person: likewise.
-        wrong_match: whether a search gives the gallery image as a match, though it shows another person.
+        wrong_match: whether a search would return the gallery image as a match although it shows another person.
     """
 
     query: ImageLike
@@ -89,7 +89,7 @@ class Pair(NamedTuple):
 
 @dataclass
 class _Seen:
-    """An image that some pairs are still to be made of: a row of :class:`Encoded`."""
+    """An encoded image (a row of :class:`Encoded`) that is still needed for some pairs."""
 
     picture: Image.Image
     embedding: Tensor
@@ -100,7 +100,7 @@ class _Seen:
 
 @dataclass
 class _Cache:
-    """Images between the first and the last pair that shows them."""
+    """Images that are kept from the first to the last pair that shows them."""
 
     uses: Counter[Any]
     seen: dict[Any, _Seen] = field(default_factory=dict)
@@ -112,15 +112,15 @@ class _Cache:
 
 
 class PairExplainer:
-    """Explains pairs by what a subclass makes of images.
+    """Explain pairs of images that a subclass encodes.
 
     Args:
-        transform: the host's test transform: PIL image -> float tensor (3, H, W) of 0..255.
+        transform: the host's test transform: PIL image -> float tensor (3, H, W) in 0..255.
         attribute_set: the M attributes.
-        maps: what is shown of an attribute: where its contribution arises, or the interpreter's attention.
+        maps: what an attribute's maps show: where its contribution arises, or the interpreter's attention.
 
     Attributes:
-        calibration: what the distances and contributions mean; None says nothing of it.
+        calibration: what the distances and contributions mean; None if not known.
     """
 
     def __init__(self, transform: Any, attribute_set: AttributeSet, maps: MapKind = "contributions") -> None:
@@ -130,18 +130,18 @@ class PairExplainer:
         self.calibration: Calibration | None = None
 
     def encode(self, images: Sequence[ImageLike] | Tensor, *, looks: bool = False) -> Encoded:
-        """What the models make of N images, or of what :meth:`load` made of them; with ``looks``, from where."""
+        """Return the models' outputs for N images, or for the tensor of :meth:`load`; ``looks`` adds their sources."""
         raise NotImplementedError
 
     def embed(self, images: Sequence[ImageLike] | Tensor) -> Tensor:
-        """The target's features alone, (N, D) on the CPU."""
+        """Return the target's features alone, (N, D) on the CPU."""
         raise NotImplementedError
 
     def load(self, images: Sequence[ImageLike]) -> Tensor:
-        """Images as the model takes them: (N, 3, H, W) of 0..255, RGB.
+        """Return images in the form the model expects: RGB, (N, 3, H, W) in 0..255.
 
         Raises:
-            DataError: one is not an image; the message names it.
+            DataError: a file is not an image; the message names it.
         """
         return torch.stack([self.transform(as_rgb(image)) for image in images])
 
@@ -158,10 +158,10 @@ class PairExplainer:
         """Explain one pair; the arguments are those of :class:`Pair`.
 
         Returns:
-            Distance, where it comes from, and contributions of all M attributes in words with their maps.
+            The distance, where it comes from, and the contributions of all M attributes with phrases and maps.
 
         Raises:
-            DataError: an image cannot be read; names it.
+            DataError: an image cannot be read; the message names it.
         """
         pair = Pair(query, gallery, query_attributes, gallery_attributes, same_identity, caption)
         return self.explain_pairs([pair])[0]
@@ -169,14 +169,14 @@ class PairExplainer:
     def explain_pairs(
         self, pairs: Sequence[Pair | tuple[ImageLike, ImageLike]], batch_size: int = 32
     ) -> list[PairExplanation]:
-        """Explain many pairs; an image that is in several of them is looked at once, and kept until the last.
+        """Explain many pairs; an image in several pairs is encoded once and kept until the last of them.
 
         Args:
-            pairs: pairs, with or without what is known of them.
-            batch_size: images at a time.
+            pairs: the pairs, with or without labels.
+            batch_size: number of images to encode at a time.
 
         Raises:
-            DataError: an image cannot be read; names it.
+            DataError: an image cannot be read; the message names it.
         """
         full = [pair if isinstance(pair, Pair) else Pair(*pair) for pair in pairs]
         cache = _Cache(Counter(_key(image) for pair in full for image in pair[:2]))
@@ -193,7 +193,7 @@ class PairExplainer:
         return explained
 
     def _look_at(self, pairs: Sequence[Pair], cache: _Cache) -> None:
-        """Encode the images of some pairs that the cache does not hold."""
+        """Encode the images of some pairs that are not in the cache."""
         new = {_key(image): image for pair in pairs for image in pair[:2] if _key(image) not in cache.seen}
         if not new:
             return
@@ -226,7 +226,7 @@ class PairExplainer:
         )
 
     def _answer(self, a: _Seen, b: _Seen) -> Answer | None:
-        """What the calibrated model says of the pair, None without a calibration."""
+        """Return what the calibrated model says about the pair; None without a calibration."""
         if self.calibration is None:
             return None
         distance = float((a.embedding - b.embedding).norm())
@@ -267,7 +267,7 @@ class PairExplainer:
 
 
 def labels_of(values: Sequence[int] | None, count: int, what: str) -> tuple[int, ...]:
-    """M labels of 0, 1 or -1; all unknown for None."""
+    """Return the M labels of 0, 1 or -1; all are unknown for None."""
     if values is None:
         return (UNKNOWN,) * count
     labels = tuple(int(value) for value in values)
@@ -275,7 +275,7 @@ def labels_of(values: Sequence[int] | None, count: int, what: str) -> tuple[int,
     if len(labels) != count or strange is not None:
         wrong = f"{len(labels)} values" if strange is None else f"the value {strange}"
         raise DataError(
-            f"the attributes of the {what} have {wrong}; they have to be {count} of 0, 1 or {UNKNOWN} (unknown)"
+            f"the attributes of the {what} have {wrong}; they have to be {count} values of 0, 1 or {UNKNOWN} (unknown)"
         )
     return labels
 

@@ -1,4 +1,4 @@
-"""What a search found for one query: the ranked gallery images, right and wrong, and explanations of its pairs.
+"""The result of a search for one query: the ranked gallery images, right and wrong, and explanations of its pairs.
 
 | letter | meaning                              |
 | ------ | ------------------------------------ |
@@ -21,9 +21,9 @@ class RankedImage:
     Attributes:
         name: e.g. its path.
         image: RGB, uint8 (H, W, 3).
-        distance: to the query, by the model that is explained.
-        right: whether it shows the query's person; None if that is not known.
-        person: whom it shows; "" if that is not known.
+        distance: its distance to the query by the explained model.
+        right: whether it shows the query's person; None if not known.
+        person: the person it shows; "" if not known.
     """
 
     name: str
@@ -43,7 +43,7 @@ class RankList:
         ranked: the gallery images.
         caption: a sentence above them, e.g. why this query is shown.
         pairs: explanations of some or all of them.
-        person: whom the query shows; "" if that is not known.
+        person: the person in the query image; "" if not known.
     """
 
     query: str

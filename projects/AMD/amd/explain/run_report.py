@@ -1,4 +1,4 @@
-"""The report of a run: a few pairs of the test set, explained, in one HTML file."""
+"""The report of a run: explanations of a few pairs of the test set in one HTML file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ logger = logging.getLogger("fastreid.projects.amd")
 
 
 class Choice(NamedTuple):
-    """A pair of the test set to explain, why it was chosen, and whether it is a wrong match."""
+    """A pair of the test set to explain, with the reason for its choice and whether it is a wrong match."""
 
     query: int
     gallery: int
@@ -36,13 +36,13 @@ class Choice(NamedTuple):
 
 
 def choose_pairs(distances: np.ndarray, pids: np.ndarray, camids: np.ndarray, number: int) -> list[Choice]:
-    """Pick pairs that a reader wants to see: nearest wrong person, farthest right one, a clearly different one.
+    """Choose pairs worth reading: the nearest wrong person, the farthest right one, and a typical different one.
 
     Args:
-        distances: (Q, G) of the target.
-        pids: (Q + G,) identities, queries first; 0 and below are not persons of interest.
+        distances: the target's distances, (Q, G).
+        pids: (Q + G,) identities, queries first; those of 0 and below are not persons of interest.
         camids: (Q + G,) cameras.
-        number: how many pairs at most.
+        number: maximum number of pairs.
 
     Returns:
         Pairs as indices into the whole test set, spread over the queries.
@@ -78,14 +78,14 @@ def _candidates(
 
 
 class RunReport:
-    """Explains chosen pairs of an evaluated test set in ``report.html`` and ``report.json``.
+    """Explain chosen pairs of an evaluated test set in ``report.html`` and ``report.json``.
 
     Args:
         explainer: explains the pairs.
-        folder: where the files go.
+        folder: folder of the files.
         title: the report's heading.
-        number: how many pairs.
-        top_k: heat maps a pair.
+        number: number of pairs.
+        top_k: number of attributes drawn for each pair.
     """
 
     def __init__(self, explainer: Explainer, folder: Path, *, title: str, number: int, top_k: int) -> None:
@@ -98,7 +98,7 @@ class RunReport:
     def __call__(
         self, evaluator: AttributeEvaluator, embeddings: Tensor, results: dict[str, float]
     ) -> dict[str, float]:
-        """Write the report; it adds no result."""
+        """Write the report; it adds nothing to the results."""
         q = evaluator.num_query
         compared = F.normalize(embeddings, dim=1) if self.explainer.cosine else embeddings
         a, b = compared[:q].double(), compared[q:].double()
@@ -118,10 +118,10 @@ class RunReport:
 
 
 def by_chance(evaluator: AttributeEvaluator, squared: np.ndarray) -> dict[str, float]:
-    """What chance gives: a gallery in random order; of ADRE the mean distance of all pairs for each of them.
+    """Return the scores by chance: those of a gallery in random order; for ADRE, of the mean distance for every pair.
 
     Args:
-        evaluator: which images it scores.
+        evaluator: the evaluator with its images.
         squared: d^2, (Q, G).
     """
     q, pids, camids = evaluator.num_query, evaluator.pids, evaluator.camids

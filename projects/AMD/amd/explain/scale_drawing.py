@@ -1,4 +1,4 @@
-"""The drawn scale: distances of pairs of one person and of different persons, and where a pair stands among them."""
+"""Draw the scale of a pair: distances of pairs of one person and of different persons, and this pair among them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .distribution import Distribution
 _WIDTH, _HEIGHT = 640, 170
 _LEFT, _RIGHT, _TOP, _BOTTOM = 16, 16, 44, 34
 _POINTS, _SAMPLES = 160, 500
-# Dark enough on white; colour-blind people and print tell them apart by the dashes as well.
+# Dark enough on white; the dashes tell them apart for colour-blind readers and in print.
 _SAME, _DIFFERENT = "#0b61a4", "#b34700"
 
 
 def draw_scale(scale: DistanceScale, distance: float, printed: str) -> str:
-    """Draw both distributions and a pair on them.
+    """Draw both distributions and mark a pair on them.
 
     Args:
         scale: the measured distances.
-        distance: of the pair.
-        printed: as text.
+        distance: the distance of the pair.
+        printed: the distance as text.
 
     Returns:
-        Inline SVG without script, style sheet or identifiers, so that many fit on a page; "" if nothing was measured.
+        Inline SVG without script, style sheet or ids, so that a page can hold many; "" if nothing was measured.
     """
     kinds = [k for k in ((scale.one_person, _SAME), (scale.different, _DIFFERENT)) if k[0] is not None]
     if not kinds:
@@ -39,7 +39,7 @@ def draw_scale(scale: DistanceScale, distance: float, printed: str) -> str:
     parts = [_curve(d, colour, top) for d, colour in kinds if d is not None]
     parts += [_legend(i, words[colour], colour) for i, (_, colour) in enumerate(kinds)]
     parts += [*_axis(top), _marker(distance / top, printed)]
-    label = escape(f"Distances of pairs of {scale.dataset}; this pair: {printed}", quote=True)
+    label = escape(f"Distances of pairs in {scale.dataset}; this pair: {printed}", quote=True)
     head = f'<svg class="distance-scale" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
     head += f'role="img" aria-label="{label}" font-family="sans-serif" font-size="13" fill="currentColor" '
     return "".join([head, f'style="max-width:{_WIDTH}px;width:100%;height:auto">', *parts, "</svg>"])
@@ -64,9 +64,11 @@ def _curve(distribution: Distribution, colour: str, top: float) -> str:
 
 @lru_cache(maxsize=64)
 def _density(distribution: Distribution, top: float) -> NDArray[np.float64]:
-    """Heights of the curve at evenly spaced distances 0..top, (_POINTS,)."""
+    """Return the heights of the curve at evenly spaced distances 0..top, (_POINTS,)."""
     sample = distribution.sample(_SAMPLES)
-    sample = sample + np.linspace(-1e-3, 1e-3, _SAMPLES) * top  # equal distances alone have no width
+    sample = (
+        sample + np.linspace(-1e-3, 1e-3, _SAMPLES) * top
+    )  # if all distances are equal, the curve has no width
     return np.asarray(gaussian_kde(sample)(np.linspace(0, top, _POINTS)))
 
 
@@ -88,7 +90,7 @@ def _axis(top: float) -> list[str]:
 
 
 def _ticks(top: float) -> list[float]:
-    """About six round numbers 0..top."""
+    """Return about six round numbers in 0..top."""
     rough = top / 6
     power = 10 ** np.floor(np.log10(rough))
     step = float(power * next(m for m in (1, 2, 5, 10) if m * power >= rough))

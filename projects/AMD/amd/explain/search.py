@@ -1,4 +1,4 @@
-"""Finding what the target takes for nearest to a query.
+"""Find the gallery images that the target considers nearest to a query.
 
 | letter | meaning                       |
 | ------ | ----------------------------- |
@@ -29,10 +29,10 @@ _BATCH = 64
 
 
 def embed_all(explainer: PairExplainer, paths: Sequence[str], what: str) -> npt.NDArray[np.float32]:
-    """The target's features of many images, (images, D), with a progress bar.
+    """Return the target's features of many images, (images, D), with a progress bar.
 
     Raises:
-        DataError: an image cannot be read; names it.
+        DataError: an image cannot be read; the message names it.
     """
     features = []
     with (
@@ -50,13 +50,13 @@ def embed_all(explainer: PairExplainer, paths: Sequence[str], what: str) -> npt.
 def open_index(
     explainer: PairExplainer, gallery: Sequence[Photo], path: Path | None, kind: str, model_key: str
 ) -> GalleryIndex:
-    """The gallery's index, from ``path`` if it is there for these images and this model, else built and kept there.
+    """Return the gallery's index: read from ``path`` if it is of these images and this model, else built and saved.
 
     Args:
-        explainer: gives the features.
-        gallery: its images.
-        path: the index file, or None to keep none.
-        kind: of :meth:`GalleryIndex.build`.
+        explainer: computes the features.
+        gallery: the gallery images.
+        path: the index file, or None to save none.
+        kind: kind of the index, see :meth:`GalleryIndex.build`.
         model_key: text that changes with the model, see :func:`features_key`.
     """
     paths = [photo.path for photo in gallery]
@@ -70,7 +70,7 @@ def open_index(
 
 
 def features_key(cfg: Any) -> str:
-    """A text that changes with all that changes a feature: weights, target, input, and how they are compared."""
+    """Return a text that changes with everything that changes a feature: weights, target, input, and comparison."""
     with open(cfg.MODEL.WEIGHTS, "rb") as file:
         weights = hashlib.file_digest(file, "sha256").hexdigest()
     amd = cfg.MODEL.META_ARCHITECTURE == "AMD"
@@ -89,7 +89,7 @@ def search(
     index: GalleryIndex,
     top_k: int,
 ) -> list[Found[Photo]]:
-    """The top k of every query; those that a compressed index finds are ordered by their whole features.
+    """Return the top k images of every query; those found by a compressed index are ordered by their full features.
 
     Raises:
         ConfigError: ``top_k`` is below 1 or more than the gallery has.

@@ -1,4 +1,4 @@
-"""Where the images of an explanation come from: a file, a folder or a registered dataset.
+"""The images of an explanation, read from a file, a folder or a registered dataset.
 
 | letter | meaning              |
 | ------ | -------------------- |
@@ -23,7 +23,7 @@ logger = logging.getLogger("fastreid.projects.amd")
 
 @dataclass(frozen=True)
 class Photo(Picture):
-    """A picture, and what is known of it.
+    """A picture with its attributes.
 
     Attributes:
         attributes: M values of 0, 1 or -1 (unknown).
@@ -33,17 +33,17 @@ class Photo(Picture):
 
 
 def read_source(source: str, part: str, attribute_set: AttributeSet) -> list[Photo]:
-    """The images that a name stands for.
+    """Return the images of a file, folder or dataset.
 
     Args:
-        source: an image file, a folder (searched with its subfolders, in order of names), a folder of own pictures or a
+        source: an image file, a folder (searched with its subfolders, sorted by name), a folder of own pictures, or a
             registered dataset.
         part: "query" or "gallery" of a dataset.
-        attribute_set: the M attributes; of a model without an interpreter none.
+        attribute_set: the M attributes; empty for a model without an interpreter.
 
     Raises:
         DataError: the folder is empty, or the dataset is not found.
-        ConfigError: there is neither a file nor a dataset of this name.
+        ConfigError: there is neither a file nor a dataset with this name.
     """
     if os.path.isfile(source):
         return [_unknown(source, attribute_set)]
@@ -64,7 +64,7 @@ def _unknown(path: str, attribute_set: AttributeSet) -> Photo:
 
 
 def _attributes(dataset: Any, items: list[Any], attribute_set: AttributeSet) -> list[list[int]]:
-    """Labels, unknown where the dataset's attribute file is missing or cannot be used, which is said."""
+    """Return the labels; if the dataset's attribute file is missing or cannot be used, warn, and all are unknown."""
     if not len(attribute_set):
         return [[] for _ in items]
     try:

@@ -1,4 +1,4 @@
-"""Words for a probability that two persons differ in an attribute: never firmer than the number."""
+"""Statements on how two persons compare in an attribute, no firmer than the probability allows."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from fastreid_projects.data.attributes import Attribute
 
 from .answer import AttributeWord, Verdict
 
-# Per cent from which on a word is used, the firmest first; below all of them nothing can be told.
+# The percentage from which each word is used, the firmest first; below all of them nothing is claimed.
 WORDS = ((95, "almost certainly"), (75, "probably"))
-_MOST = 99  # per cent: what is estimated is never certain
+_MOST = 99  # per cent: an estimate is never certain
 
 
 def attribute_word(attribute: Attribute, probability: float | None, **among: float | None) -> AttributeWord:
     """Say whether two persons differ in an attribute.
 
     Args:
-        attribute: which.
-        probability: that they differ, 0..1; None where it cannot be told.
-        among: where the contribution stands, see :class:`AttributeWord`.
+        attribute: the attribute.
+        probability: probability 0..1 that they differ; None if it cannot be predicted.
+        among: how the contribution compares with others, see :class:`AttributeWord`.
     """
     if probability is None:
         text = f"{attribute.topic}: cannot be told"
@@ -34,7 +34,7 @@ def attribute_word(attribute: Attribute, probability: float | None, **among: flo
 
 
 def same_word(attribute: Attribute) -> AttributeWord:
-    """Say that the model sees one and the same image."""
+    """Say that the model sees no difference, as both images are the same."""
     text = f"{attribute.topic}: alike (the model sees no difference)"
     return AttributeWord(attribute.name, text, 0.0, "alike")
 
@@ -45,6 +45,6 @@ def percent_of(probability: float) -> int:
 
 
 def in_order(words: list[AttributeWord]) -> tuple[AttributeWord, ...]:
-    """Put what differs first, then what cannot be told, then what is alike; the more probable to differ first."""
+    """Sort by verdict (differs, unknown, alike), and within each by falling probability to differ."""
     rank = {"differs": 0, "unknown": 1, "alike": 2}
     return tuple(sorted(words, key=lambda word: (rank[word.verdict], -(word.probability or 0.0))))

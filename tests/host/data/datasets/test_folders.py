@@ -1,4 +1,4 @@
-"""What is not found is said with what lies there; of two versions it is said which is read."""
+"""An error for a missing file says what the folder holds; of two versions, the log says which is read."""
 
 import shutil
 
@@ -29,7 +29,7 @@ def test_what_lies_there_is_named_what_is_alike_first(tmp_path):
 def test_msmt17_under_another_name(root):
     (root / "MSMT17").mkdir()
     with pytest.raises(
-        DataError, match=r"neither .*MSMT17_V1 nor MSMT17_V2 is not found: .* holds MSMT17; let"
+        DataError, match=r"neither .*MSMT17_V1 nor MSMT17_V2 is not found: .* holds MSMT17; set"
     ):
         build_dataset("MSMT17")
 
@@ -40,7 +40,7 @@ def test_both_versions_of_msmt17(root, host_log):
     assert not host_log.messages
     msmt17(root)
     assert "MSMT17_V1" in build_dataset("MSMT17").train[0][0]
-    assert any("MSMT17_V2 lies beside it and is not read" in message for message in host_log.messages)
+    assert any("MSMT17_V2 is beside it and is not read" in message for message in host_log.messages)
 
 
 def test_the_suffixes_that_are_there_are_said(root):
@@ -54,7 +54,7 @@ def test_the_suffixes_that_are_there_are_said(root):
 @pytest.mark.parametrize("name", TRAIN_ONLY)
 def test_sets_for_training_alone_say_so(name, root):
     LAYOUTS[name](root)
-    with pytest.raises(DataError, match=rf"{name} has no gallery images: .* for training alone"):
+    with pytest.raises(DataError, match=rf"{name} has no gallery images: .* for training only"):
         subset(build_dataset(name), name, "gallery")
 
 
