@@ -49,6 +49,11 @@ def add_amd_config(cfg: CN) -> None:
     # attributes apart (ours; the paper takes d^k as it is).
     node.PRIOR_BY_PLACE = False
 
+    _add_test_keys(node)
+    _add_report_keys(node)
+
+
+def _add_test_keys(node: CN) -> None:
     # Evaluation: queries per chunk, and half-precision attribute features (half the memory).
     node.TEST = CN()
     node.TEST.CHUNK = 1024
@@ -64,6 +69,9 @@ def add_amd_config(cfg: CN) -> None:
     node.TEST.DELETION_PAIRS = 0
     # Images that are drawn again with one attribute changed, on datasets that are drawn; 0: not measured.
     node.TEST.COUNTERFACTUALS = 0
+
+
+def _add_report_keys(node: CN) -> None:
     # The report of explained pairs in OUTPUT_DIR/report: number of pairs (0: none) and of heat maps a pair.
     node.REPORT = CN()
     node.REPORT.PAIRS = 0
