@@ -265,34 +265,32 @@ def test_where_a_plug_in_lies_does_not_make_another_training(tmp_path):
     assert differences(text, cfg) == []
 
 
+def check_two_processes(run):
+    (record,) = records(run)
+    assert record["processes"] == 2
+    assert len(record["plugins"]) == 1
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "start",
-    [
-        [str(ROOT / "tools" / "train_net.py"), "--num-gpus", "2"],
-        [
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            "--nproc_per_node",
-            "2",
-            str(ROOT / "tools" / "train_net.py"),
-        ],
-    ],
-    ids=["--num-gpus", "torchrun"],
-)
-def test_several_processes(tiny, tmp_path, start):
+def test_two_processes_of_num_gpus(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert main(["--num-gpus", "2", "--config-file", CONFIG, *tiny]) == 0
+    check_two_processes(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun(tiny, tmp_path):
+    """As a user starts it."""
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
-        [sys.executable, *start, "--config-file", CONFIG, *tiny],
+        [*words, str(ROOT / "tools" / "train_net.py"), "--config-file", CONFIG, *tiny],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=900,
     )
     assert done.returncode == 0, done.stderr
-    (record,) = records(tmp_path / "run")
-    assert record["processes"] == 2
-    assert len(record["plugins"]) == 1
+    check_two_processes(tmp_path / "run")
 
 
 def test_a_mistake_in_a_plug_in_is_one_line_of_the_command(tmp_path, capsys):
