@@ -116,7 +116,7 @@ def _run_one(
             "DATASETS.COMBINEALL trains on the query and gallery people of %s: the scores there are not test scores",
             ", ".join(trained_tests(cfg)),
         )
-    results, trained = (Trainer.test(cfg, load_trained(cfg)), False) if args.eval_only else train(cfg, resume)
+    results, trained = (evaluate(cfg), False) if args.eval_only else train(cfg, resume)
     if comm.is_main_process():
         stages = [(stage.name, stage.cfg.OUTPUT_DIR) for stage in earlier]
         training = None if trained else _training_of(cfg, own=not args.eval_only)
@@ -170,6 +170,11 @@ def train(cfg: Any, resume: bool) -> tuple[dict[str, Any], bool]:
             f"{trainer.start_epoch} epochs: raise SOLVER.MAX_EPOCH, or start a new training run in another OUTPUT_DIR"
         )
     return trainer.train() or Results(), trainer.start_epoch < trainer.max_epoch
+
+
+def evaluate(cfg: Any) -> dict[str, Any]:
+    """Evaluate the weights that the config names."""
+    return Trainer.test(cfg, load_trained(cfg))
 
 
 def _check_evaluation(cfg: Any) -> None:
