@@ -265,19 +265,6 @@ def test_where_a_plug_in_lies_does_not_make_another_training(tmp_path):
     assert differences(text, cfg) == []
 
 
-def check_two_processes(run):
-    (record,) = records(run)
-    assert record["processes"] == 2
-    assert len(record["plugins"]) == 1
-
-
-@pytest.mark.slow
-def test_two_processes_of_num_gpus(tiny, tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert main(["--num-gpus", "2", "--config-file", CONFIG, *tiny]) == 0
-    check_two_processes(tmp_path / "run")
-
-
 @pytest.mark.slow
 def test_two_processes_of_torchrun(tiny, tmp_path):
     """As a user starts it."""
@@ -290,7 +277,9 @@ def test_two_processes_of_torchrun(tiny, tmp_path):
         timeout=900,
     )
     assert done.returncode == 0, done.stderr
-    check_two_processes(tmp_path / "run")
+    (record,) = records(tmp_path / "run")
+    assert record["processes"] == 2
+    assert len(record["plugins"]) == 1
 
 
 def test_a_mistake_in_a_plug_in_is_one_line_of_the_command(tmp_path, capsys):

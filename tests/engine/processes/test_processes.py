@@ -24,6 +24,7 @@ from tests.architectures import small_configs
 from tests.conftest import write_market
 from tests.engine import process_work
 from tests.engine.test_run import write_attributes
+from tests.plugin_files import restored_registries, write_loss
 from tests.yaml_files import ROOT, config_file
 
 PRELOAD = [process_work.__name__, "fastreid_projects.engine.processes.launch", "torch._dynamo"]
@@ -327,6 +328,18 @@ def test_two_machines(tmp_path, capfd):
             thread.join(timeout=600)
         assert codes == expected, capfd.readouterr().err
     assert "error: ZeroDivisionError: nothing to divide by" in capfd.readouterr().err
+
+
+def test_plug_ins_are_known_to_all(market, tmp_path, monkeypatch):
+    monkeypatch.setenv("FASTREID_DATASETS", str(market))
+    loss = str(write_loss(tmp_path / "loss.py"))
+    own = {"PLUGINS": f"['{loss}']", "MODEL.LOSSES.NAME": "('PluginLoss',)"}
+    with restored_registries():
+        opts = small(SBS, **own, OUTPUT_DIR=str(tmp_path / "out"))
+        assert main(["--config-file", SBS, "--num-gpus", "2", *opts]) == 0
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["processes"] == 2
+    assert [plugin["path"] for plugin in record["plugins"]] == [loss]
 
 
 @pytest.mark.parametrize(
