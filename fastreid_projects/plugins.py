@@ -9,6 +9,7 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fastreid_projects import plugin_modules
 from fastreid_projects.errors import ConfigError
 from fastreid_projects.plugin_modules.loading import (
     Plugin,
@@ -208,6 +209,13 @@ def register_all() -> None:
     for paper in PAPERS.values():
         for module in paper.modules:
             importlib.import_module(module)
+
+
+def is_ours(part: Any) -> bool:
+    """Return whether a registered class or function belongs to this project, and not to an external plug-in."""
+    module = f"{part.__module__}."
+    package = f"{__name__.partition('.')[0]}."
+    return module.startswith(package) and not module.startswith(f"{plugin_modules.__name__}.")
 
 
 def path_keys() -> tuple[str, ...]:

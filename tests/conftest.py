@@ -1,5 +1,6 @@
 """Fixtures for all tests: a tiny Market-1501 and a config that trains on it within seconds, on the CPU."""
 
+import functools
 import json
 import logging
 import os
@@ -84,6 +85,23 @@ SLOW_MODULES = (
     "tools",
     "visualization/test_gradcam.py",
     "visualization/test_saliency.py",
+)
+
+# Modules of few tests that take longest: they come first, so that no process is left alone with one at the end.
+LONGEST = (
+    "test_contributing.py",
+    "test_wheel.py",
+    "test_readme.py",
+    "docs/test_tutorials.py",
+    "docs/test_notebooks.py",
+    "tools/test_tools.py",
+    "engine",
+    "benchmarks",
+    "config/test_plugin_names.py",
+    "test_host_import.py",
+    "test_plugin_page.py",
+    "devices",
+    "amd",
 )
 
 
@@ -303,9 +321,16 @@ def album(tmp_path: Path) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow modules as a whole."""
-    here = Path(__file__).parent
-    slow = [here / name for name in SLOW_MODULES]
+    """Mark the slow modules as a whole, and let the longest ones come first."""
     for item in items:
-        if any(item.path == path or path in item.path.parents for path in slow):
+        if _place(item.path, SLOW_MODULES) < len(SLOW_MODULES):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: _place(item.path, LONGEST))
+
+
+@functools.cache
+def _place(module: Path, names: tuple[str, ...]) -> int:
+    """Return the place of a test module, or of a folder that it is in, among names; their number if it has none."""
+    places = [Path(__file__).parent / name for name in names]
+    found = (number for number, path in enumerate(places) if path == module or path in module.parents)
+    return next(found, len(names))

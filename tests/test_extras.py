@@ -40,3 +40,19 @@ def test_what_uses_them_can_be_imported_without(run_python, module):
     hidden = "import sys\nfor name in ('onnx', 'onnxruntime', 'captum'): sys.modules[name] = None\n"
     done = run_python(f"{hidden}import {module}")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_package_that_every_command_needs_is_named_in_one_sentence(run_python):
+    code = """
+import sys
+from fastreid_projects.__main__ import main
+sys.modules["faiss"] = None
+sys.exit(main(["train", "--config-file", "bagtricks_r18_demo.yml", "--show-config"]))
+"""
+    done = run_python(code)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(
+        "error: the package faiss is not installed: run 'pip install fastreid-projects'"
+    )
+    assert len(done.stderr.splitlines()) == 1

@@ -160,10 +160,17 @@ def test_all_its_configs_are_read(installed, tmp_path):
     assert len(read.splitlines()) == len(all_configs())
 
 
-@pytest.mark.parametrize("name", ["amd_demo.yml", "projects/AMD/configs/demo/amd_r18_demo.yml"])
-def test_a_config_is_found_by_an_earlier_name_and_by_its_path(installed, tmp_path, name):
-    words = ("train", "--config-file", name, "--show-config", "all")
-    assert "META_ARCHITECTURE: AMD" in run(installed, *words, cwd=tmp_path)
+def test_a_config_is_found_by_an_earlier_name_by_its_path_and_by_another_config(installed, tmp_path):
+    """A config of one's own names another in ``_BASE_``, in whatever folder it is."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "own.yml").write_text("_BASE_: amd_r18_demo.yml\n")
+    names = ["amd_demo.yml", "projects/AMD/configs/demo/amd_r18_demo.yml", "mine/own.yml"]
+    code = (
+        "from fastreid_projects.__main__ import main\n"
+        f"for name in {names!r}: assert not main(['train', '--config-file', name, '--show-config'])"
+    )
+    said = run(installed.with_name("python"), "-c", code, cwd=tmp_path)
+    assert said.count("META_ARCHITECTURE: AMD") == len(names)
 
 
 def test_a_misspelt_config_gets_the_nearest_names(installed, tmp_path):
@@ -187,10 +194,13 @@ def test_a_config_of_ones_own_is_trained_evaluated_and_exported(installed, tmp_p
         "import sys; from fastreid_projects.__main__ import main; sys.modules.update(onnx=None, captum=None)"
     )
     image = next((tmp_path / "data").rglob("*.jpg"))
-    for extra, words in (("export", []), ("gradcam", ["--images", image])):
-        code = f"{without}; sys.exit(main({[extra, *map(str, words), *model]!r}))"
-        last = run(installed.with_name("python"), "-c", code, cwd=tmp_path, code=2, **env)
-        assert last.endswith(f"which is not installed: pip install 'fastreid-projects[{extra}]'")
+    lines = [["export", *model], ["gradcam", "--images", str(image), *model]]
+    code = f"{without}; sys.stderr = sys.stdout; print([main(line) for line in {lines!r}])"
+    said = run(installed.with_name("python"), "-c", code, cwd=tmp_path, **env).splitlines()
+    assert said[-1] == "[2, 2]"
+    for extra in ("export", "gradcam"):
+        sentence = f"which is not installed: pip install 'fastreid-projects[{extra}]'"
+        assert any(line.endswith(sentence) for line in said), said
 
 
 def test_the_demo_is_trained_explained_and_exported(installed, tmp_path, demo_set):

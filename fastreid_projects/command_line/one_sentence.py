@@ -31,12 +31,26 @@ def one_sentence(work: Callable[[], Any], *, debug: bool) -> int:
     except Exception as error:
         if debug:
             raise
+        package = _missing_package(error)
+        if package:
+            _say(
+                f"error: the package {package} is not installed: run 'pip install fastreid-projects', or 'make "
+                "install' in a checkout; 'fastreid-projects doctor' says what else is missing"
+            )
+            return 2
         reason = " ".join(str(error).split()) or "no reason given"
         _say(
             f"internal error: {type(error).__name__}: {reason}; run again with --debug to see where it happened"
         )
         return 1
     return 0
+
+
+def _missing_package(error: Exception) -> str:
+    """Return the package that an import did not find; "" for another error, or if it is a module of this project."""
+    name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    package = name.partition(".")[0]
+    return "" if package == __name__.partition(".")[0] else package
 
 
 def _say(sentence: str) -> None:

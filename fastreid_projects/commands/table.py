@@ -87,8 +87,13 @@ def run_command(name: str, argv: Sequence[str], program: str) -> int:
         parser: argparse.ArgumentParser = module.argument_parser()
         parser.prog = program
         args = parser.parse_args(list(argv))
-        getattr(module, "prepare", lambda: None)()
-    return one_sentence(lambda: module.run(args), debug=getattr(args, "debug", False))
+
+    def work() -> None:
+        with _ended_at_once():
+            getattr(module, "prepare", lambda: None)()
+        module.run(args)
+
+    return one_sentence(work, debug=getattr(args, "debug", False))
 
 
 @contextlib.contextmanager

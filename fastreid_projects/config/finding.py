@@ -44,13 +44,19 @@ def _moved_by_name(name: str) -> str:
 
 
 def find_base(path: str, folder: str) -> str:
-    """Return the path of a ``_BASE_``, which is relative to the folder of its config or to a folder above."""
+    """Return the path of a ``_BASE_``.
+
+    Args:
+        path: relative to the folder of its config or, if it is more than a name, to a folder above; if there is no such
+            file, a config of this project, by its name or its path from the project's root.
+        folder: the folder of the config that names it.
+    """
     own = os.path.join(folder, os.path.expanduser(path))
-    if os.path.exists(own) or not os.path.dirname(path):
+    if os.path.exists(own):
         return own
-    above = _first_with(path, Path(folder).absolute().parents)
+    above = _first_with(path, Path(folder).absolute().parents) if os.path.dirname(path) else None
     if above is None:
-        return own
+        return find_shipped(path) or own
     return str(above / path) if os.path.isabs(folder) else os.path.relpath(above / path)
 
 
@@ -99,7 +105,7 @@ def _nearest(path: str) -> str:
         for file in sorted(_yaml_files(folder)):
             names.setdefault(file.name, str(file))
     wanted = f"{Path(path).stem}.yml"
-    near = [wanted] if wanted in names else difflib.get_close_matches(wanted, names, n=3, cutoff=0.8)
+    near = [wanted] if wanted in names else difflib.get_close_matches(wanted.lower(), names, n=3, cutoff=0.8)
     return f"; did you mean {_listed([_short(names[name]) for name in near])}?" if near else ""
 
 

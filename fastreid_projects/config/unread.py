@@ -10,7 +10,7 @@ from fastreid.modeling.backbones import BACKBONE_REGISTRY
 from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 
-from fastreid_projects import plugin_modules, plugins
+from fastreid_projects import plugins
 from fastreid_projects.config.values import all_keys, get_key
 from fastreid_projects.config.watched import WatchedConfig
 from fastreid_projects.errors import ConfigError
@@ -18,7 +18,7 @@ from fastreid_projects.losses import LOSSES
 
 logger = logging.getLogger(__name__)
 
-HOST, PROJECT = "fastreid.", "fastreid_projects."
+HOST = "fastreid."
 # Keys that are read before the model is built, or after.
 _READ_ELSEWHERE = {
     "MODEL.DEVICE",
@@ -46,8 +46,10 @@ def refuse_unread(cfg: WatchedConfig) -> None:
     """
     unread = unread_keys(cfg)
     parts = _parts(cfg.MODEL)
-    certain = all(_is_ours(part) or _module(part).startswith(HOST) for part in [*parts, *_losses(cfg.MODEL)])
-    own = any(map(_is_ours, parts))
+    certain = all(
+        plugins.is_ours(part) or _module(part).startswith(HOST) for part in [*parts, *_losses(cfg.MODEL)]
+    )
+    own = any(map(plugins.is_ours, parts))
     refused = [key for key in unread if certain and (own or not _is_hosts(key))]
     if refused:
         raise ConfigError(_sentence(cfg, refused))
@@ -115,12 +117,6 @@ def _losses(model: Any) -> list[Any]:
 
 def _module(part: Any) -> str:
     return f"{part.__module__}."
-
-
-def _is_ours(part: Any) -> bool:
-    """Return whether a part of a model belongs to this project; external files are modules of `plugin_modules`."""
-    module = _module(part)
-    return module.startswith(PROJECT) and not module.startswith(f"{plugin_modules.__name__}.")
 
 
 def _sentence(cfg: Any, keys: list[str]) -> str:

@@ -54,14 +54,22 @@ def _collect(path: str, above: tuple[str, ...], found: dict[str, YamlFile]) -> N
     path = find_config(path, f", named as '{_BASE}' by {above[-1]}," if above else "")
     real = os.path.realpath(path)
     if real in above:
-        raise ConfigError(f"the config {path} is its own '{_BASE}'; remove the circle")
+        between = " and ".join(os.path.basename(file) for file in above[above.index(real) + 1 :])
+        through = f", through {between}" if between else ""
+        raise ConfigError(
+            f"the config {os.path.normpath(path)} is its own '{_BASE}'{through}; remove the circle"
+        )
     if real in found:
         return
     file, bases = _read(path)
-    before = set(found)
+    before, direct = set(found), set[str]()
     for base in bases:
         base_path = find_base(base, os.path.dirname(path))
-        if os.path.realpath(base_path) in found.keys() - before:
+        base_real = os.path.realpath(base_path)
+        if base_real in direct:
+            raise ConfigError(f"the config {path} lists {base} twice in '{_BASE}'; remove one of them")
+        direct.add(base_real)
+        if base_real in found.keys() - before:
             raise ConfigError(
                 f"the config {path} lists {base} in '{_BASE}' after a file that builds on it, where it would "
                 "change nothing; remove it, or list it before that file"

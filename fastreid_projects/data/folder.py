@@ -194,8 +194,8 @@ def check(folder: Path, same_camera: bool = False) -> None:
     """Read a whole folder and print what it holds, what is left out, its attributes, and how many queries count.
 
     Args:
-        folder: folder with the table or the subfolders, or the table itself, also looked for below FASTREID_DATASETS; or
-            an ``attributes.yaml`` for the identities of another dataset.
+        folder: folder with the table or the subfolders, or the table itself, also looked for below FASTREID_DATASETS;
+            or an ``attributes.yaml`` for the identities of another dataset.
         same_camera: whether tests use TEST.SAME_CAMERA.
 
     Raises:

@@ -57,12 +57,12 @@ def run(cfg: Any, args: argparse.Namespace) -> dict[str, Any]:
     *earlier, last = build_stages(cfg)
     with full_disk_in_a_sentence(last.cfg.OUTPUT_DIR):
         if args.eval_only:
+            _check_evaluation(last.cfg)
             with interrupts.heeded(resumes=False):
                 return _run_one(last.cfg, args, resume=False)
         for sentence in untaken(earlier, vars(args).get("opts") or []):
             logger.warning("%s", sentence)
-        if earlier:
-            *earlier, last = check_stages((*earlier, last))
+        *earlier, last = check_stages((*earlier, last))
         with interrupts.heeded():
             return _train_stages(earlier, last, args)
 
@@ -173,15 +173,15 @@ def train(cfg: Any, resume: bool) -> tuple[dict[str, Any], bool]:
 
 
 def evaluate(cfg: Any) -> dict[str, Any]:
-    """Evaluate the weights that the config names.
+    """Evaluate the weights that the config names."""
+    return Trainer.test(cfg, load_trained(cfg))
 
-    Raises:
-        ConfigError: ``MODEL.WEIGHTS`` or ``DATASETS.TESTS`` is empty.
-    """
+
+def _check_evaluation(cfg: Any) -> None:
+    """Refuse to evaluate without ``MODEL.WEIGHTS`` or ``DATASETS.TESTS``."""
     if not cfg.MODEL.WEIGHTS:
         raise ConfigError("--eval-only needs MODEL.WEIGHTS, e.g. MODEL.WEIGHTS logs/my_run/model_final.pth")
     if not cfg.DATASETS.TESTS:
         raise ConfigError(
             "--eval-only needs DATASETS.TESTS, which is empty: name a dataset, e.g. \"('Market1501',)\""
         )
-    return Trainer.test(cfg, load_trained(cfg))

@@ -182,7 +182,7 @@ def _taken(cfg: Any, stage: Any, entry: Mapping[str, Any]) -> list[str]:
 
 
 def check_stages(stages: Sequence[Stage]) -> list[Stage]:
-    """Check all stages before the first one is trained: the config of each, the data and weights of the later ones.
+    """Check all stages before anything is written: the config of each, the data and weights of the later ones.
 
     Returns:
         The stages with checked configs; a stage is checked again if it is handed other weights.

@@ -15,8 +15,8 @@ def compile_backbone(model: nn.Module) -> None:
     Raises:
         ConfigError: the architecture does not call its backbone as a whole.
     """
-    backbone = getattr(model, "backbone", None)
-    if not isinstance(backbone, nn.Module) or type(backbone).forward is nn.Module.forward:
+    backbone = dict(model.named_children()).get("backbone")
+    if backbone is None or type(backbone).forward is nn.Module.forward:
         raise ConfigError(
             f"TRAINING.COMPILE is True, but {type(model).__name__} does not call its backbone as a whole: set it "
             "False"

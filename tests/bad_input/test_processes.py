@@ -13,7 +13,6 @@ CASES = {
         "--config-file {root}/configs/demo/bagtricks_r18_demo.yml SOLVER.BASE_LRR 1",
         "SOLVER.BASE_LR?",
     ),
-    "explain": ("--config-file nowhere.yml", "nowhere.yml"),
     "results_table": ("nowhere", "nowhere"),
 }
 

@@ -8,7 +8,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import torch
 from fastreid.config import get_cfg as host_cfg
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 
@@ -22,7 +21,7 @@ from fastreid_projects.engine.stages import build_stages
 from fastreid_projects.host.modeling.meta_arch.losses import INPUTS
 from fastreid_projects.losses import check_loss_names
 from fastreid_projects.plugins import PAPERS
-from tests.yaml_files import ALL, BLOCKS, ROOT, RUNNABLE, without_memory
+from tests.yaml_files import ALL, BLOCKS, ROOT, RUNNABLE
 
 INTERPRETERS = [
     path for path in RUNNABLE if path.is_relative_to(ROOT / "projects/AMD") and "_target_" not in path.stem
@@ -100,18 +99,14 @@ def test_it_fits_the_host_and_its_losses_are_known_and_fed(path):
     assert build_stages(cfg)[-1].cfg.OUTPUT_DIR == cfg.OUTPUT_DIR
 
 
-def build(cfg, device):
-    """A host model of the config, without weights; on "meta" it takes no memory and no initialisation."""
+# tests/config/test_unread.py builds their models.
+
+
+def build(cfg):
+    """A host model of the config, without weights."""
     cfg.MODEL.BACKBONE.PRETRAIN = False
     cfg.MODEL.HEADS.NUM_CLASSES = 4
-    with torch.device(device):
-        return META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
-
-
-@pytest.mark.parametrize("path", [path for path in RUNNABLE if path not in INTERPRETERS], ids=relative)
-def test_its_model_builds(path):
-    cfg = loaded(path).clone()
-    assert sum(parameter.numel() for parameter in build(cfg, without_memory(cfg)).parameters()) > 1e5
+    return META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
 
 
 @pytest.mark.parametrize("path", INTERPRETERS, ids=relative)
@@ -127,7 +122,7 @@ def test_every_interpreter_has_a_target(path, tmp_path, monkeypatch):
     target = target_config(cfg)
     assert cfg.INPUT.SIZE_TEST == target.INPUT.SIZE_TEST, "the target was trained at another size"
     if path.parent.name in ("demo", "market1501"):  # elsewhere the targets are the same models
-        frozen = FrozenTarget(build(target, "cpu"), cfg.MODEL.AMD.SHARED_STAGES)
+        frozen = FrozenTarget(build(target), cfg.MODEL.AMD.SHARED_STAGES)
         assert not any(parameter.requires_grad for parameter in frozen.parameters())
 
 

@@ -1,10 +1,11 @@
 """Unknown names: the message suggests similar ones."""
 
+import os
 import re
 
 import pytest
 
-from fastreid_projects.config.finding import find_config
+from fastreid_projects.config.finding import find_base, find_config
 from fastreid_projects.errors import ConfigError
 from tests.yaml_files import ROOT
 
@@ -57,6 +58,25 @@ def test_a_config_of_the_project_is_found_from_any_folder(name, tmp_path, monkey
     assert find_config(name) == str(ROOT / "projects/MPN/configs/demo/mpn_r18_demo.yml")
     (tmp_path / "mpn_r18_demo.yml").write_text("SEED: 1\n")
     assert find_config("mpn_r18_demo.yml") == "mpn_r18_demo.yml", "one's own comes first"
+
+
+@pytest.mark.parametrize("base", ["mpn_r18_demo.yml", "projects/MPN/configs/demo/mpn_r18_demo.yml"])
+@pytest.mark.parametrize("folder", ["", "mine", "/absolute"])
+def test_a_config_of_ones_own_builds_on_one_of_the_project_from_any_folder(
+    base, folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    folder = str(tmp_path / "absolute") if folder.startswith("/") else folder
+    (tmp_path / folder).mkdir(exist_ok=True)
+    assert find_config(find_base(base, folder)) == str(ROOT / "projects/MPN/configs/demo/mpn_r18_demo.yml")
+    own = tmp_path / folder / base
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text("SEED: 1\n")
+    assert os.path.samefile(find_base(base, folder), own), "one's own comes first"
+
+
+def test_a_name_in_capitals_gets_the_nearest_one():
+    assert "projects/MPN/configs/demo/mpn_r18_demo.yml" in refusal("MPN_R18_DEMO")
 
 
 def test_a_name_that_several_have_is_refused(tmp_path, monkeypatch):

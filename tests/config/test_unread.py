@@ -65,17 +65,29 @@ def on_meta(monkeypatch):
         yield
 
 
+@pytest.fixture(scope="module")
+def built():
+    """What is known of models that were built: (MODEL, image sizes) -> (number of weights, keys without an effect)."""
+    return {}
+
+
 @pytest.mark.parametrize("path", [path for path in RUNNABLE if path not in INTERPRETERS], ids=relative)
-def test_every_value_of_every_config_has_an_effect(path, on_meta, host_log):
+def test_the_model_of_every_config_builds_and_every_value_has_an_effect(path, built, on_meta, host_log):
+    """Configs that differ in their data and schedules alone have one model."""
     for stage in build_stages(load_config(str(path))):
         cfg = stage.cfg.clone()
         cfg.defrost()
         cfg.MODEL.BACKBONE.PRETRAIN = cfg.MODEL.BACKBONE.ZERO_INIT_RESIDUAL = False
         cfg.MODEL.DEVICE, cfg.MODEL.HEADS.NUM_CLASSES = "cpu", 4
-        watched = WatchedConfig.of(cfg)
-        with torch.device(without_memory(cfg)):
-            Trainer.build_for_tests(watched)
-        assert unread_keys(watched) == []
+        same = (cfg.MODEL.dump(), *cfg.INPUT.SIZE_TRAIN, *cfg.INPUT.SIZE_TEST)
+        if same not in built:
+            watched = WatchedConfig.of(cfg)
+            with torch.device(without_memory(cfg)):
+                model = Trainer.build_for_tests(watched)
+            built[same] = sum(p.numel() for p in model.parameters()), unread_keys(watched)
+        weights, unread = built[same]
+        assert weights > 1e5
+        assert unread == []
 
 
 @pytest.mark.parametrize(("name", "key", "value"), UNREAD)

@@ -53,13 +53,19 @@ def test_a_file_that_two_build_on_is_merged_once_below_both(write):
     assert (cfg.SOLVER.MAX_EPOCH, cfg.SEED) == (2, 3)
 
 
-@pytest.mark.parametrize("bases", ["[left.yml, root.yml]", "[left.yml, left.yml]"])
-def test_a_base_behind_one_that_builds_on_it_is_refused(write, bases):
+def test_a_base_behind_one_that_builds_on_it_is_refused(write):
     """It would win as the later one, and lose as the lower one."""
     write("SEED: 1\n", "root.yml")
     write("_BASE_: root.yml\n", "left.yml")
-    assert "list it before" in refusal(write(f"_BASE_: {bases}\n"))
+    assert "list it before" in refusal(write("_BASE_: [left.yml, root.yml]\n"))
     assert names(write("_BASE_: [root.yml, left.yml]\n")) == ["root", "left", "model"]
+
+
+def test_a_base_that_is_listed_twice_is_refused(write):
+    write("SEED: 1\n", "left.yml")
+    assert "lists ./left.yml twice in '_BASE_'; remove one" in refusal(
+        write("_BASE_: [left.yml, ./left.yml]\n")
+    )
 
 
 def test_stages_go_on_from_those_of_all_bases(write):
@@ -74,7 +80,8 @@ def test_a_base_that_goes_round_in_circles(write):
     write("_BASE_: [d.yml, c.yml]\n", "b.yml")
     write("_BASE_: a.yml\n", "c.yml")
     write("SEED: 1\n", "d.yml")
-    assert "circle" in refusal(write("_BASE_: b.yml\n", "a.yml"))
+    sentence = refusal(write("_BASE_: b.yml\n", "a.yml"))
+    assert sentence.endswith("a.yml is its own '_BASE_', through b.yml and c.yml; remove the circle")
 
 
 def test_a_diamond_is_no_circle(write):

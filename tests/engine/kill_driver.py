@@ -97,7 +97,7 @@ def arguments(project: str, out: Path) -> list[str]:
     config, (first, _), own = PROJECTS[project]
     keys = {**SMALL, **own}
     if project == "AMD":
-        keys["MODEL.AMD.TARGET.CONFIG"] = str(out.parent / "target.yml")
+        keys["MODEL.AMD.TARGET.CONFIG"] = str(out.parents[1] / "target.yml")
         del keys["MODEL.BACKBONE.FEAT_DIM"]  # the target's
     words = ["--config-file", str(ROOT / config), "MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(out)]
     for key, value in keys.items():
@@ -220,38 +220,46 @@ def unequal(a: object, b: object, name: str = "") -> list[str]:
     return [] if a == b else [name]
 
 
+def killed_and_compared(project: str, folder: Path, options: argparse.Namespace) -> dict[str, object]:
+    """Return a project's kills by stage, the number of its runs, and how they differ."""
+    straight = folder / "straight"
+    began = time.monotonic()
+    finish(start(project, straight), straight)
+    seconds = time.monotonic() - began
+    kills, runs, different = dict.fromkeys(PROJECTS[project][1], 0), 0, []
+    while min(kills.values()) < options.kills:
+        out = folder / f"run{runs}"
+        interrupted_run(project, out, kills, options.kills, seconds / 2, signal.Signals[options.signal])
+        different += differences(project, straight, out)
+        shutil.rmtree(out)
+        runs += 1
+    return {"kills": kills, "runs": runs, "seconds": seconds, "different": different}
+
+
 def main() -> None:
-    """Print a project's kills by stage, its runs and how they differ, as JSON."""
+    """Print what becomes of each project, as JSON."""
     from fastreid.engine import defaults
 
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("project", choices=PROJECTS)
+    parser.add_argument("projects", nargs="+", choices=PROJECTS)
     parser.add_argument("--kills", type=int, default=1, help="in each stage")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--signal", default="SIGKILL")
     options = parser.parse_args()
     random.seed(options.seed)
-    signum = signal.Signals[options.signal]
     os.environ["FASTREID_DATASETS"] = str(options.folder / "data")
     defaults.collect_env_info = lambda: ""  # seconds of looking for compilers
     record.environment = dict
     os.fsync = lambda descriptor: None  # a kill takes nothing from the kernel
     make_resnets_narrow()
     write_data(options.folder)
-
-    straight = options.folder / "straight"
-    began = time.monotonic()
-    finish(start(options.project, straight), straight)
-    seconds = time.monotonic() - began
-    kills, runs, different = dict.fromkeys(PROJECTS[options.project][1], 0), 0, []
-    while min(kills.values()) < options.kills:
-        out = options.folder / f"run{runs}"
-        interrupted_run(options.project, out, kills, options.kills, seconds / 2, signum)
-        different += differences(options.project, straight, out)
-        shutil.rmtree(out)
-        runs += 1
-    print(json.dumps({"kills": kills, "runs": runs, "seconds": seconds, "different": different}))
+    found = {}
+    for project in options.projects:
+        folder = options.folder / project
+        folder.mkdir()
+        found[project] = killed_and_compared(project, folder, options)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

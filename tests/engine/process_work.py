@@ -31,7 +31,7 @@ def fail(args):
         if args.way == "exit":
             raise SystemExit(143)
     if args.hang:
-        time.sleep(600)
+        time.sleep(7200)
     dist.all_reduce(torch.ones(1))
     dist.barrier()
 

@@ -17,31 +17,20 @@ KILLS = int(os.environ.get("KILLS", "1"))
 SIGNAL = os.environ.get("SIGNAL", "SIGKILL")
 
 
-def start(project, folder):
-    folder.mkdir()
-    words = ["--kills", str(KILLS), "--seed", os.environ.get("SEED", "0"), "--signal", SIGNAL]
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.engine.kill_driver", str(folder), project, *words],
+def test_a_killed_training_comes_to_the_same(tmp_path):
+    words = [str(tmp_path), *kill_driver.PROJECTS, "--kills", str(KILLS), "--signal", SIGNAL]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.engine.kill_driver", *words, "--seed", os.environ.get("SEED", "0")],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
+        timeout=1800 + 180 * KILLS,
     )
-
-
-def test_a_killed_training_comes_to_the_same(tmp_path):
-    drivers = {project: start(project, tmp_path / project) for project in kill_driver.PROJECTS}
-    try:
-        for project, driver in drivers.items():
-            output, _ = driver.communicate(timeout=900 + 60 * KILLS)
-            assert driver.returncode == 0, output
-            found = json.loads(output.splitlines()[-1])
-            assert found["different"] == [], project
-            assert min(found["kills"].values()) >= KILLS, project
-    finally:
-        for driver in drivers.values():
-            driver.kill()
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert [project for project in kill_driver.PROJECTS if found[project]["different"] != []] == [], found
+    assert all(min(result["kills"].values()) >= KILLS for result in found.values()), found
 
 
 def test_values_that_differ_are_found(tmp_path):

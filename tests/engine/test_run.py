@@ -82,6 +82,7 @@ def target_config(tmp_path):
 def run_amd(tmp_path, *opts):
     out = tmp_path / "out"
     own = ["MODEL.AMD.TARGET.CONFIG", target_config(tmp_path), "MODEL.AMD.REPORT.PAIRS", "2"]
+    own += ["MODEL.AMD.TEST.DELETION_PAIRS", "2"]
     flags = [o for o in opts if o.startswith("--")]
     keys = [o for o in opts if not o.startswith("--")]
     return main(["--config-file", AMD, *flags, *SMALL, *own, "OUTPUT_DIR", str(out), *keys]), out
@@ -156,31 +157,53 @@ def test_same_seed_same_weights(market, tmp_path):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+@pytest.fixture
+def refusal(tmp_path, capsys):
+    """A factory: the sentence that refuses the options of a run in ``tmp_path/out``."""
+
+    def make(opts, words):
+        flags = [o for o in opts if o.startswith("--")]
+        keys = [o for o in opts if not o.startswith("--")]
+        small = [*SMALL, "SOLVER.DELAY_EPOCHS", "0", "OUTPUT_DIR", str(tmp_path / "out")]
+        assert main(["--config-file", AMD if "AMD" in str(opts) else SBS, *flags, *small, *keys]) == 2
+        last = capsys.readouterr().err.strip().splitlines()[-1]
+        assert last.startswith("error: ")
+        for word in words:
+            assert word in last
+        assert "Traceback" not in last
+
+    return make
+
+
 @pytest.mark.parametrize(
     "opts, words",
     [
         (["MODEL.LOSSES.NAME", "('TripletLos',)"], ["MODEL.LOSSES.NAME", "TripletLoss"]),
+        (["MODEL.LOSSES.TRI.MARGIN", "nan"], ["MODEL.LOSSES.TRI.MARGIN"]),
         (["SOLVER.NOPE", "1"], ["SOLVER.NOPE"]),
         (["SOLVER.IMS_PER_BATCH"], ["SOLVER.IMS_PER_BATCH", "alone"]),
-        (["MODEL.AMD.TARGET.WEIGHTS", "nothing.pth"], ["nothing.pth", "fastreid-projects train"]),
-        (["--eval-only"], ["MODEL.WEIGHTS"]),
         (["SOLVER.IMS_PER_BATCH", "6"], ["NUM_INSTANCE"]),
-        (["SOLVER.IMS_PER_BATCH", "800"], ["SOLVER.IMS_PER_BATCH"]),
+        (["SOLVER.BASE_LR", "-1"], ["SOLVER.BASE_LR", "above 0"]),
+        (["SOLVER.SCHED", "MultiStepLR", "SOLVER.STEPS", "[400]"], ["SOLVER.STEPS"]),
+        (["TRAINING.EMA", "2"], ["TRAINING.EMA"]),
         (["DATASETS.NAMES", "('Market1502',)"], ["Market1502", "Market1501"]),
+        (["--eval-only"], ["MODEL.WEIGHTS"]),
     ],
 )
-def test_a_mistake_is_one_sentence(market, tmp_path, capsys, opts, words):
-    flags = [o for o in opts if o.startswith("--")]
-    keys = [o for o in opts if not o.startswith("--")]
-    out = ["OUTPUT_DIR", str(tmp_path / "out")]
-    config = AMD if "AMD" in str(opts) else SBS
-    small = [*SMALL, "SOLVER.DELAY_EPOCHS", "0"]
-    assert main(["--config-file", config, *flags, *small, *out, *keys]) == 2
-    last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert last.startswith("error: ")
-    for word in words:
-        assert word in last
-    assert "Traceback" not in last
+def test_a_wrong_config_is_one_sentence_before_anything_is_written(refusal, tmp_path, opts, words):
+    refusal(opts, words)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "opts, words",
+    [
+        (["MODEL.AMD.TARGET.WEIGHTS", "nothing.pth"], ["nothing.pth", "fastreid-projects train"]),
+        (["SOLVER.IMS_PER_BATCH", "800"], ["SOLVER.IMS_PER_BATCH"]),
+    ],
+)
+def test_what_does_not_fit_the_data_or_the_weights_is_one_sentence(market, refusal, tmp_path, opts, words):
+    refusal(opts, words)
     assert not (tmp_path / "out" / "model_final.pth").exists()
 
 
@@ -234,5 +257,6 @@ def test_a_failed_evaluation_loses_no_training(market, tmp_path, capsys):
 def test_a_signal_ends_an_evaluation_with_a_word(signum, market, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run, "evaluate", lambda cfg: os.kill(os.getpid(), signum))
     words = ["--config-file", SBS, "--eval-only", *SMALL, "OUTPUT_DIR", str(tmp_path / "out")]
+    words += ["MODEL.WEIGHTS", "any.pth"]
     assert main([*words, "SOLVER.DELAY_EPOCHS", "0"]) == 128 + signum
     assert capsys.readouterr().err.strip().splitlines()[-1] == "Interrupted"

@@ -201,7 +201,6 @@ def apply_seed(cfg: Any) -> None:
     Processes differ in their augmentation. They do not differ in their weights, which DistributedDataParallel copies
     from the first one, or in their samplers, which agree on a seed (utils/comm.py:215).
     """
-    seed = int(getattr(cfg, "SEED", -1))
-    if seed >= 0:
-        seed_all_rng((seed + comm.get_rank()) % (MAX_SEED + 1))
-        logger.info(f"Seeded with SEED {seed} + rank {comm.get_rank()}")
+    if cfg.SEED >= 0:
+        seed_all_rng((cfg.SEED + comm.get_rank()) % (MAX_SEED + 1))
+        logger.info(f"Seeded with SEED {cfg.SEED} + rank {comm.get_rank()}")

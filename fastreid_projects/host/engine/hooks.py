@@ -47,7 +47,7 @@ def forget_evaluation(self: Any) -> None:
 def name_metric(self: Any) -> None:
     """Choose the metric that selects the best model; hooks.py:205 needs at least one test set."""
     self.max_epoch = self.trainer.max_epoch
-    self.checkpointer.keeps_all = self.trainer.cfg.SOLVER.KEEP_CHECKPOINTS
+    self.keeps_all = self.checkpointer.keeps_all = self.trainer.cfg.SOLVER.KEEP_CHECKPOINTS
     tests = self.trainer.cfg.DATASETS.TESTS
     self.metric_name = f"{tests[0]}/metric" if len(tests) > 1 else "metric"
 

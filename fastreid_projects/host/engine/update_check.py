@@ -104,7 +104,7 @@ class UpdateCheck(HookBase):
         return {p for group in groups if group.get("freeze_status") == "freeze" for p in group["params"]}
 
     def _current_scale(self) -> float:
-        scaler = getattr(self.trainer, "grad_scaler", None)
+        scaler = self.trainer.grad_scaler
         return scaler.get_scale() if scaler is not None else 0.0
 
 

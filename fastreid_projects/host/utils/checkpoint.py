@@ -54,6 +54,9 @@ def patch_checkpoint() -> None:
     if hasattr(Checkpointer, "patched"):
         return
     Checkpointer.patched = True
+    Checkpointer.keeps_all = True  # SOLVER.KEEP_CHECKPOINTS
+    Checkpointer.classes = None  # of the model, set by callers that need a completely trained one
+    Checkpointer.loading_path = "given"
     Checkpointer.load = _patched_load(Checkpointer.load)
     Checkpointer._load_model = _patched_load_model(Checkpointer._load_model)
     Checkpointer._load_file = _load_file
@@ -61,6 +64,7 @@ def patch_checkpoint() -> None:
     Checkpointer.get_checkpoint_file = _get_checkpoint_file
     Checkpointer.save = _save
     Checkpointer.tag_last_checkpoint = _tag_last_checkpoint
+    checkpoint.PeriodicCheckpointer.keeps_all = True
     checkpoint.PeriodicCheckpointer.__init__ = checkpointer_init
     checkpoint.PeriodicCheckpointer.step = checkpointer_step
 
@@ -105,10 +109,9 @@ def _patched_load_model(original: Callable[[Any, Any], Any]) -> Callable[[Any, A
         if project:
             self.logger.info(f"The weights have the names of {project}: they are renamed")
         self.logger.info(summarize_match(self.model.state_dict(), weights))
-        path = getattr(self, "loading_path", "given")
-        check_weights(self.model, weights, path)
-        if hasattr(self, "classes"):  # set by callers that need a completely trained model
-            require_whole(self.model, weights, path, self.classes)
+        check_weights(self.model, weights, self.loading_path)
+        if self.classes is not None:
+            require_whole(self.model, weights, self.loading_path, self.classes)
         return original(self, checkpoint)
 
     return load_model
@@ -123,9 +126,7 @@ def _patched_log(original: Callable[[Any, Any], None]) -> Callable[[Any, Any], N
             if there[1:] == here[1:]
         ]
         for name, there, here in classifiers:
-            if not hasattr(
-                self, "classes"
-            ):  # the model is to be trained; otherwise its classifier is not used
+            if self.classes is None:  # the model is to be trained; otherwise its classifier is not used
                 self.logger.info(f"{name} is not loaded: {here[0]} classes here, {there[0]} in the file")
         others = [shapes for shapes in incompatible.incorrect_shapes if shapes not in classifiers]
         original(self, incompatible._replace(incorrect_shapes=others))
@@ -183,7 +184,7 @@ def _save(self: Any, name: str, **kwargs: Any) -> None:
     if not self.save_dir or not self.save_to_disk:
         return
     data = {"model": self.model.state_dict()}
-    if name == FINAL and not getattr(self, "keeps_all", True):
+    if name == FINAL and not self.keeps_all:
         data[ALONE] = True
     elif name != BEST:
         data.update({key: target.state_dict() for key, target in self.checkpointables.items()})
@@ -238,7 +239,7 @@ def checkpointer_step(self: Any, epoch: int, **kwargs: Any) -> None:
         self.checkpointer.save(BEST, epoch=epoch, **state)
         self.best_metric = metric
     _host_checkpointer_step(self, epoch, **state)
-    if due and not getattr(self.checkpointer, "keeps_all", True):
+    if due and not self.keeps_all:
         remove_older(self.checkpointer)
 
 

@@ -51,6 +51,11 @@ def add_amd_config(cfg: CN) -> None:
     # where the maps lie can tell the attributes apart (ours; the paper takes d^k as it is).
     node.PRIOR_BY_PLACE = False
 
+    _add_test_keys(node)
+    _add_report_keys(node)
+
+
+def _add_test_keys(node: CN) -> None:
     # Evaluation: queries per chunk, and half-precision attribute features (half the memory).
     node.TEST = CN()
     node.TEST.CHUNK = 1024
@@ -67,6 +72,9 @@ def add_amd_config(cfg: CN) -> None:
     node.TEST.DELETION_PAIRS = 0
     # Number of images of a synthetic dataset that are drawn again with one attribute changed; 0 skips it.
     node.TEST.COUNTERFACTUALS = 0
+
+
+def _add_report_keys(node: CN) -> None:
     # The report of explained pairs in OUTPUT_DIR/report: number of pairs (0: no report), and attributes drawn for each.
     node.REPORT = CN()
     node.REPORT.PAIRS = 0

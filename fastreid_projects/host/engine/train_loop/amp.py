@@ -19,6 +19,7 @@ _host_amp_init = train_loop.AMPTrainer.__init__
 
 def patch_amp() -> None:
     """Replace the constructor of the trainer; train_loop.py:322 creates a scaler of the deprecated kind."""
+    train_loop.SimpleTrainer.amp_dtype = None
     train_loop.AMPTrainer.__init__ = amp_init
 
 
@@ -43,7 +44,7 @@ def set_amp_dtype(trainer: Any, name: str) -> None:
 
 def autocast_of(trainer: Any) -> contextlib.AbstractContextManager[Any]:
     """Return the context in which a trainer's forward pass runs."""
-    dtype = getattr(trainer, "amp_dtype", None)
+    dtype = trainer.amp_dtype
     if dtype is None:
         return contextlib.nullcontext()
     device = next(trainer.model.parameters()).device.type

@@ -39,8 +39,13 @@ def patch_step() -> None:
       have different losses.
     * train_loop.py:335-340 uses the deprecated ``torch.cuda.amp``, and fails without CUDA.
     """
-    train_loop.SimpleTrainer.run_step = run_step
-    train_loop.SimpleTrainer._write_metrics = write_metrics
+    trainer = train_loop.SimpleTrainer
+    trainer.accumulation = 1  # TRAINING.ACCUMULATION
+    trainer.output_dir = ""  # OUTPUT_DIR, for a batch with losses that are not finite
+    trainer.grad_scaler = None  # AMPTrainer has one
+    trainer.iter = 0  # before the loop counts it
+    trainer.run_step = run_step
+    trainer._write_metrics = write_metrics
     train_loop.AMPTrainer.run_step = run_step
 
 
@@ -119,9 +124,9 @@ def run_step(self: Any) -> None:
     data = next(self._data_loader_iter)
     data_time = time.perf_counter() - start
 
-    scaler: Any = getattr(self, "grad_scaler", None)
+    scaler: Any = self.grad_scaler
     mixed = scaler is not None and scaler.is_enabled()
-    parts = split_batch(data, getattr(self, "accumulation", 1))
+    parts = split_batch(data, self.accumulation)
     self.optimizer.zero_grad()
     computed: list[LossValues] = []
     for part in parts:
@@ -170,7 +175,7 @@ def write_metrics(self: Any, loss_dict: dict[str, Tensor], data_time: float) -> 
     shared = comm.all_gather((numbers, data_time, [] if finite else values.paths[:SHOWN_IMAGES]))
     for rank, (losses, _, paths) in enumerate(shared):
         place = rank if len(shared) > 1 else None
-        check_finite(losses, getattr(self, "iter", 0), paths, place, batch_file(self, rank))
+        check_finite(losses, self.iter, paths, place, batch_file(self, rank))
     if not comm.is_main_process():
         return
     names = dict.fromkeys(name for losses, _, _ in shared for name in losses)
@@ -213,8 +218,8 @@ def check_finite(
 
 def batch_file(trainer: Any, rank: int) -> str:
     """Return the file to which a process saves a batch with losses that are not finite; "" without an OUTPUT_DIR."""
-    folder = getattr(trainer, "output_dir", "")
-    return os.path.join(folder, f"nan_batch_{rank}.pth" if rank else "nan_batch.pth") if folder else ""
+    name = f"nan_batch_{rank}.pth" if rank else "nan_batch.pth"
+    return os.path.join(trainer.output_dir, name) if trainer.output_dir else ""
 
 
 def save_batch(trainer: Any, values: LossValues, numbers: Mapping[str, float]) -> None:
@@ -222,7 +227,7 @@ def save_batch(trainer: Any, values: LossValues, numbers: Mapping[str, float]) -
     path = batch_file(trainer, comm.get_rank())
     if not path:
         return
-    content = {"batch": values.batch, "losses": dict(numbers), "iteration": getattr(trainer, "iter", 0)}
+    content = {"batch": values.batch, "losses": dict(numbers), "iteration": trainer.iter}
     try:
         with replacing(path) as file:
             torch.save(content, file)

@@ -17,6 +17,7 @@ import torch
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
+from fastreid_projects import plugins
 from fastreid_projects.host_import import rebind
 from fastreid_projects.losses.cross_entropy import cross_entropy
 from fastreid_projects.losses.distances import without_blank
@@ -113,15 +114,17 @@ def _teach(arch: Any, host_names: tuple[str, ...], extra: Callable[..., dict[str
 
 
 def known_losses(names: Sequence[str], architecture: str) -> Sequence[str]:
-    """Return the losses that the registry has to know: all, unless an architecture overrides ``losses``.
+    """Return the losses that the registry has to know: all, unless an architecture computes its own.
 
     Args:
         names: MODEL.LOSSES.NAME.
-        architecture: MODEL.META_ARCHITECTURE; a plug-in may derive from Baseline or MGN and compute its own losses.
+        architecture: MODEL.META_ARCHITECTURE; a plug-in may override ``losses`` of Baseline or MGN, or derive from
+            neither.
     """
-    losses = getattr(META_ARCH_REGISTRY._obj_map.get(architecture), "losses", None)
-    own = losses is not None and not hasattr(losses, _MARK) and not isinstance(names, str)
-    return [name for name in names if name in LOSSES] if own else names
+    cls = META_ARCH_REGISTRY.get(architecture)
+    losses = getattr(cls, "losses", None)
+    own = not plugins.is_ours(cls) if losses is None else not hasattr(losses, _MARK)
+    return [name for name in names if name in LOSSES] if own and not isinstance(names, str) else names
 
 
 def _maps_for(model: nn.Module, loss: NamedLoss) -> FeatureMaps:

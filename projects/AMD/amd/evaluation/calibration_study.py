@@ -13,6 +13,7 @@ import csv
 import io
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,7 @@ _PAIRS = 100_000
 _PART_PAIRS = 20_000
 
 
+@dataclass(frozen=True)
 class CalibrationStudy:
     """Measure distances and contributions of labelled people, fit the predictions, and test them on held-out people.
 
@@ -61,21 +63,12 @@ class CalibrationStudy:
         seed: seed of the pairs and folds.
     """
 
-    def __init__(
-        self,
-        explainer: Explainer,
-        dataset: str,
-        digest: Callable[[], str],
-        path: Path,
-        curves: Path | None = None,
-        seed: int = 0,
-    ) -> None:
-        self.explainer = explainer
-        self.dataset = dataset
-        self.digest = digest
-        self.path = path
-        self.curves = curves
-        self.seed = seed
+    explainer: Explainer
+    dataset: str
+    digest: Callable[[], str]
+    path: Path
+    curves: Path | None = None
+    seed: int = 0
 
     def __call__(
         self, evaluator: AttributeEvaluator, embeddings: Tensor, results: dict[str, float]

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ _ALTERED = 24  # of 255: more than blur and JPEG spread to neighbouring pixels
 Changer = Callable[[Sequence[str], int], Iterable[Any]]
 
 
+@dataclass(frozen=True)
 class CounterfactualStudy:
     """Change one attribute of query images and measure how the contributions to the distance of a partner image change.
 
@@ -39,11 +41,10 @@ class CounterfactualStudy:
         seed: seed of the random maps.
     """
 
-    def __init__(self, explainer: Explainer, change: Changer, number: int, seed: int = 0) -> None:
-        self.explainer = explainer
-        self.change = change
-        self.number = number
-        self.seed = seed
+    explainer: Explainer
+    change: Changer
+    number: int
+    seed: int = 0
 
     def __call__(
         self, evaluator: AttributeEvaluator, embeddings: Tensor, results: dict[str, float]

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from .faithfulness import MaskReader, MaskShares
 from .kinds import ATTRIBUTE_KINDS, KINDS, PairKinds
 
 
+@dataclass(frozen=True)
 class MapStudy:
     """Measure deletion and insertion with the maps of the whole distance, and density and pointing of attributes' maps.
 
@@ -31,19 +33,11 @@ class MapStudy:
         seed: seed of the choice of pairs and of the random maps.
     """
 
-    def __init__(
-        self,
-        explainer: Explainer,
-        number: int,
-        read_masks: MaskReader | None = None,
-        folder: Path | None = None,
-        seed: int = 0,
-    ) -> None:
-        self.explainer = explainer
-        self.number = number
-        self.read_masks = read_masks
-        self.folder = folder
-        self.seed = seed
+    explainer: Explainer
+    number: int
+    read_masks: MaskReader | None = None
+    folder: Path | None = None
+    seed: int = 0
 
     def __call__(
         self, evaluator: AttributeEvaluator, embeddings: Tensor, results: dict[str, float]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,6 +78,7 @@ def _candidates(
                 yield Choice(q, int(order[len(order) // 2]), "Another person, at a typical distance.")
 
 
+@dataclass(frozen=True)
 class RunReport:
     """Explain chosen pairs of an evaluated test set in ``report.html`` and ``report.json``.
 
@@ -88,12 +90,11 @@ class RunReport:
         top_k: number of attributes drawn for each pair.
     """
 
-    def __init__(self, explainer: Explainer, folder: Path, *, title: str, number: int, top_k: int) -> None:
-        self.explainer = explainer
-        self.folder = folder
-        self.title = title
-        self.number = number
-        self.top_k = top_k
+    explainer: Explainer
+    folder: Path
+    title: str
+    number: int
+    top_k: int
 
     def __call__(
         self, evaluator: AttributeEvaluator, embeddings: Tensor, results: dict[str, float]

@@ -7,6 +7,7 @@ from fastreid.utils.events import EventStorage
 from torch import nn
 
 from fastreid_projects.errors import ConfigError
+from fastreid_projects.host.modeling.meta_arch.losses import known_losses
 from fastreid_projects.losses import LOSSES, register_loss
 
 
@@ -75,6 +76,16 @@ def test_unknown_or_unfit_names_are_errors(tiny_cfg, name):
     with pytest.raises(ConfigError, match=r"MODEL\.LOSSES\.NAME") as caught:
         losses_of(tiny_cfg("MODEL.LOSSES.NAME", ("CrossEntropyLoss", name)))
     assert name in str(caught.value)
+
+
+def test_an_architecture_of_others_may_compute_losses_of_its_own_names(monkeypatch):
+    own = type("OwnLossesForTest", (nn.Module,), {"__module__": "their_package.model"})
+    monkeypatch.setitem(META_ARCH_REGISTRY._obj_map, "OwnLossesForTest", own)
+    names = ["TheirLoss", "TripletLoss"]
+    assert known_losses(names, "OwnLossesForTest") == ["TripletLoss"]
+    assert known_losses(names, "Baseline") == names
+    monkeypatch.setattr(own, "__module__", "fastreid_projects.amd.meta_arch")
+    assert known_losses(names, "OwnLossesForTest") == names
 
 
 def test_pair_losses_are_float32_under_autocast(tiny_cfg):
