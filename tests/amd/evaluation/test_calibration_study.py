@@ -19,6 +19,7 @@ from fastreid_projects.amd.evaluation.word_fit import People, fit_words
 from fastreid_projects.amd.evaluation.word_measures import (
     curve_table,
     first_is_right,
+    pooled_curve,
     reliability,
     said_to_differ,
     score_words,
@@ -215,21 +216,32 @@ def test_what_comes_first_is_counted():
     assert first_is_right(judged) == {}
 
 
-def test_what_is_reported_has_chosen_nothing(monkeypatch):
-    """Half of the people held out choose which attributes have words; only pairs of the other half are scored."""
+def test_no_pair_chooses_its_own_words(monkeypatch):
+    """Which attributes have words is chosen by the other half of the people held out."""
     judge = word_fit._judge
 
-    def wrong_of_the_reported(data, folds, fold, scores, rng):
+    def wrong_of_odd_folds(data, folds, fold, scores, rng):
         judged = judge(data, folds, fold, scores, rng)
         return replace(judged, probability=1 - judged.probability) if fold % 2 else judged
 
-    monkeypatch.setattr(word_fit, "_judge", wrong_of_the_reported)
+    monkeypatch.setattr(word_fit, "_judge", wrong_of_odd_folds)
+    _, judged = fit_words(labelled(persons=60))
+    even, odd = judged.half(0), judged.half(1)
+    assert (set(even.fold), set(odd.fold)) == ({0, 2, 4}, {1, 3, 5})
+    assert not even.told.any(), "the odd half finds nothing to predict"
+    assert odd.told[:, SHOWN].all()
+    assert not odd.told[:, HIDDEN:].any()
+
+
+def test_the_words_measured_are_those_that_others_chose():
     data = labelled(persons=60)
     model, judged = fit_words(data)
-    assert model.told.tolist() == [1, 0, 0]
-    assert not set(judged.choosing().fold) & set(judged.reported().fold)
-    scores = score_words(judged.reported(), SET.names, model.told > 0, data.enough())
-    assert {s.name: s.auc for s in scores}[SET.names[SHOWN]] < 0.2
+    told = np.zeros_like(judged.told)
+    told[judged.fold == 3, SHOWN] = True
+    scores = score_words(replace(judged, told=told), SET.names, model.told > 0, data.enough())
+    known = (judged.fold == 3) & (judged.differ[:, SHOWN] >= 0)
+    assert sum(pairs for pairs, _, _ in pooled_curve(scores)) == known.sum()
+    assert said_to_differ(replace(judged, told=np.zeros_like(told))) == {}
 
 
 def test_the_order_is_chosen_by_what_comes_first():
@@ -252,15 +264,17 @@ def test_what_is_said_to_differ_is_counted_against_what_does():
         differ=np.array([[1, 0], [0, 1], [0, 0], [0, 0], [-1, 0]]),
         probability=np.array([[0.8, 0.9], [0.75, 0.9], [0.74, 0.9], [0.9, 0.9], [0.9, 0.0]]),
         same=np.array([False, False, True, True, False]),
+        told=np.tile([True, False], (5, 1)),
     )
-    found = said_to_differ(judged, np.array([True, False]))
+    found = said_to_differ(judged)
     assert found == {
         "words_right": pytest.approx(100 / 3),
         "random_words_right": 25,  # one of the four pairs with a label
         "words_of_one_person": 50,
         "random_words_of_one_person": pytest.approx(80),  # four of five pairs have the word
     }
-    assert said_to_differ(judged, np.array([False, False])) == {}
+    judged.told[:] = False
+    assert said_to_differ(judged) == {}
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -301,13 +315,12 @@ def test_where_nothing_can_be_told_nothing_is_measured_of_it():
     """Zero points off would be perfect."""
     data = labelled(persons=60)
     model, judged = fit_words(data)
-    scores = score_words(judged.reported(), SET.names, np.zeros(3, bool), data.enough())
+    nothing = replace(judged, told=np.zeros_like(judged.told))
+    scores = score_words(nothing, SET.names, np.zeros(3, bool), data.enough())
     assert word_results(scores)["words_told"] == 0
     assert "words_error" not in word_results(scores)
     assert curve_table(scores) == "no attribute can be told of people held out"
-    assert "words_error" in word_results(
-        score_words(judged.reported(), SET.names, model.told > 0, data.enough())
-    )
+    assert "words_error" in word_results(score_words(judged, SET.names, model.told > 0, data.enough()))
 
 
 def test_the_words_table_names_every_attribute():

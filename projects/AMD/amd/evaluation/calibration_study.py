@@ -89,7 +89,7 @@ class CalibrationStudy:
         data = People(people[labelled], labels[labelled], features, labelled)
         fitted = fit_words(data, self.seed)
         scores, measured = self._measure(data, *fitted) if fitted else ([], {})
-        by_words = fitted is not None and words_order_better(fitted[1].choosing())
+        by_words = fitted is not None and words_order_better(fitted[1])
         model = fitted[0] if fitted else None
         kept = {"scores": [score._asdict() for score in scores], "results": measured}
         calibration = Calibration(scale, names, tuple(parts), model, by_words, kept)
@@ -100,9 +100,9 @@ class CalibrationStudy:
     def _measure(
         self, data: People, model: WordModel, judged: Judged
     ) -> tuple[list[WordScore], dict[str, float]]:
-        """Score the predictions on held-out people that were not used for any choice either, and log the tables."""
-        attributes, reported = self.explainer.attribute_set, judged.reported()
-        scores = score_words(reported, attributes.names, model.told > 0, data.enough())
+        """Score the predictions on held-out people, and log the tables."""
+        attributes = self.explainer.attribute_set
+        scores = score_words(judged, attributes.names, model.told > 0, data.enough())
         topics = [attributes.attributes[attributes.index(score.name)].topic for score in scores]
         logger.info(
             "Predicted differences by attribute, on people who were not used for the fit:\n%s",
@@ -111,8 +111,7 @@ class CalibrationStudy:
         logger.info("Their reliability, over all predicted attributes:\n%s", curve_table(scores))
         if self.curves is not None:
             write_aside(self.curves, curves_csv(scores).encode())
-        said = said_to_differ(reported, model.told > 0)
-        return scores, word_results(scores) | said | first_is_right(reported)
+        return scores, word_results(scores) | said_to_differ(judged) | first_is_right(judged)
 
 
 def persons_of(people: Ints, queries: int) -> Ints:

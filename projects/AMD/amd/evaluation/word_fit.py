@@ -23,7 +23,7 @@ from ..explain.word_model import Floats, WordModel, log_norms, logit, pair_featu
 from .pair_sample import Ints, different_pairs, same_pairs
 from .scored_features import ScoredFeatures
 
-# Even, so that half of the held-out people are used for choices and the other half are reported.
+# Even, so that each half of the held-out people can choose for the other half.
 FOLDS = 6
 # People that an attribute needs with each value to be predicted: with fewer, a model would memorise persons.
 FEWEST = 5
@@ -75,6 +75,7 @@ class Judged:
         distances: d, (P,).
         same: (P,), whether the two images show one person.
         fold: (P,), the fold of the two persons.
+        told: (P, M), whether the other half of the people choose to predict the attribute.
     """
 
     differ: Ints
@@ -83,16 +84,11 @@ class Judged:
     distances: Floats
     same: NDArray[np.bool_]
     fold: Ints
+    told: NDArray[np.bool_]
 
-    def choosing(self) -> Judged:
-        """Pairs of half the people, by which is chosen what has words and in which order contributions stand."""
-        return self._of(self.fold % 2 == 0)
-
-    def reported(self) -> Judged:
-        """Pairs of the other half, whose numbers are reported: nothing was chosen by them."""
-        return self._of(self.fold % 2 == 1)
-
-    def _of(self, rows: NDArray[np.bool_]) -> Judged:
+    def half(self, number: int) -> Judged:
+        """Return the pairs of half of the people: 0 or 1."""
+        rows = self.fold % 2 == number
         return Judged(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
@@ -140,16 +136,19 @@ def fit_words(data: People, seed: int = 0) -> tuple[WordModel, Judged] | None:
     readouts = _Readouts((norms - centre) / spread, data.labels, folds, rng)
     parts = [_judge(data, folds, fold, readouts.unseen({fold}), rng) for fold in range(FOLDS)]
     judged = Judged(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Judged)))
-    told = _told(judged.choosing(), enough)
+    told = _told(judged, enough)
+    judged = replace(judged, told=_told_by_others(judged, enough))
     pairs = _Pairs.draw(data, np.arange(len(folds)), _FIT_PAIRS, rng)
     typical, rarity = _typical(pairs), _rarity(data.labels)
     model = WordModel(
         *(centre, spread, *readouts.without(frozenset()), typical, rarity),
         *_fit_pairs(pairs, readouts.unseen(set()), typical, rarity),
-        *_correction(judged, told, np.ones(len(judged.same), bool)),
+        *_correction(
+            replace(judged, told=np.broadcast_to(told, judged.told.shape)), np.ones(len(judged.same), bool)
+        ),
         *(_has_both(data.labels).astype(np.float64), told.astype(np.float64)),
     )
-    return model, _corrected(judged, told)
+    return model, _corrected(judged)
 
 
 def _has_both(labels: Ints) -> NDArray[np.bool_]:
@@ -202,25 +201,26 @@ def _judge(data: People, folds: Ints, fold: int, scores: Floats, rng: np.random.
     coefficients, intercept = _fit_pairs(train, scores, typical, rarity)
     told = sigmoid(_features(test, scores, typical, rarity) @ coefficients + intercept)
     place = np.full(len(told), fold)
-    return Judged(test.differ, told, test.parts, test.distances, test.same, place)
+    nothing = np.zeros(told.shape, bool)
+    return Judged(test.differ, told, test.parts, test.distances, test.same, place, nothing)
 
 
-def _corrected(judged: Judged, told: NDArray[np.bool_]) -> Judged:
+def _corrected(judged: Judged) -> Judged:
     """Return the predictions with the probabilities of each fold calibrated on the other folds."""
     probability = judged.probability.copy()
     for fold in np.unique(judged.fold):
         here = judged.fold == fold
-        probability[here] = np.interp(probability[here], *_correction(judged, told, ~here))
+        probability[here] = np.interp(probability[here], *_correction(judged, ~here))
     return replace(judged, probability=probability)
 
 
-def _correction(judged: Judged, told: NDArray[np.bool_], rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _correction(judged: Judged, rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Return a rising curve from predicted to observed frequency on held-out people, (knots,) each, for all attributes.
 
     Each knot pools the same number of pairs with similar predictions. Without predicted attributes, the curve is the
     identity.
     """
-    known = (judged.differ >= 0) & told & rows[:, None]
+    known = (judged.differ >= 0) & judged.told & rows[:, None]
     said, so = judged.probability[known], judged.differ[known]
     if len(so) < _KNOTS:
         return np.array([0.0, 1.0]), np.array([0.0, 1.0])
@@ -238,6 +238,12 @@ def _told(judged: Judged, enough: NDArray[np.bool_]) -> NDArray[np.bool_]:
         y, p = judged.differ[known, k], judged.probability[known, k]
         told[k] = bool(0 < y.sum() < len(y)) and roc_auc_score(y, p) >= LEAST_AUC
     return told
+
+
+def _told_by_others(judged: Judged, enough: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the attributes that each pair's other half of the people choose to predict, (P, M)."""
+    chosen = np.stack([_told(judged.half(1 - number), enough) for number in (0, 1)])
+    return np.asarray(chosen[judged.fold % 2])
 
 
 def _typical(pairs: _Pairs) -> Floats:

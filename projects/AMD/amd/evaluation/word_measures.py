@@ -36,6 +36,7 @@ class WordScore(NamedTuple):
         brier: mean squared error of the probability on all pairs; 0 is perfect.
         base_brier: mean squared error of the base rate: the share of pairs that differ, predicted for every pair.
         curve: (pairs, mean probability, share that differs) for each tenth of the probability.
+        told_curve: the same of the pairs whose other half of the people choose to predict the attribute.
     """
 
     name: str
@@ -46,6 +47,7 @@ class WordScore(NamedTuple):
     brier: float
     base_brier: float
     curve: Sequence[tuple[int, float, float]]
+    told_curve: Sequence[tuple[int, float, float]]
 
     @property
     def error(self) -> float:
@@ -68,7 +70,7 @@ def score_words(
     for k, name in enumerate(names):
         known = judged.differ[:, k] >= 0
         y, p = judged.differ[known, k], judged.probability[known, k]
-        others = ~judged.same[known]
+        others, spoken = ~judged.same[known], judged.told[known, k]
         if not 0 < y[others].sum() < others.sum():
             continue
         scores.append(
@@ -81,6 +83,7 @@ def score_words(
                 float(np.mean((p - y) ** 2)),
                 float(y.mean() * (1 - y.mean())),
                 reliability(y, p),
+                reliability(y[spoken], p[spoken]),
             )
         )
     return scores
@@ -98,10 +101,10 @@ def reliability(differ: NDArray[Any], probability: Floats) -> list[tuple[int, fl
 
 
 def pooled_curve(scores: Sequence[WordScore]) -> list[tuple[int, float, float]]:
-    """Return the curves of several attributes in one."""
+    """Return the curves of several attributes in one, each of the pairs for which it is predicted."""
     found = []
     for b in range(BINS):
-        tenths = [score.curve[b] for score in scores]
+        tenths = [score.told_curve[b] for score in scores]
         pairs = sum(n for n, _, _ in tenths)
         said, so = (sum(tenth[0] * tenth[i] for tenth in tenths) / max(pairs, 1) for i in (1, 2))
         found.append((pairs, said, so))
@@ -153,7 +156,7 @@ def words_order_better(judged: Judged) -> bool:
     )
 
 
-def said_to_differ(judged: Judged, told: NDArray[np.bool_]) -> dict[str, float]:
+def said_to_differ(judged: Judged) -> dict[str, float]:
     """Return how reliable the statement is that two persons differ, in per cent.
 
     ``words_right`` is the share of these statements that are true, ``words_of_one_person`` the share of pairs of one
@@ -162,10 +165,9 @@ def said_to_differ(judged: Judged, told: NDArray[np.bool_]) -> dict[str, float]:
     ``random_``: the same of as many words of each attribute on pairs chosen at random.
 
     Args:
-        judged: pairs of held-out people.
-        told: which attributes are predicted, (M,).
+        judged: pairs of held-out people; each half chooses which attributes are predicted for the other.
     """
-    said = (judged.probability >= WORDS[-1][0] / 100) & told
+    said = (judged.probability >= WORDS[-1][0] / 100) & judged.told
     known = judged.differ >= 0
     spoken = (said & known).sum(axis=0)
     results = {}
@@ -173,7 +175,7 @@ def said_to_differ(judged: Judged, told: NDArray[np.bool_]) -> dict[str, float]:
         differ = ((judged.differ == 1) & known).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
         results["words_right"] = 100 * float(judged.differ[said & known].mean())
         results["random_words_right"] = 100 * float(spoken @ differ / spoken.sum())
-    if judged.same.any() and told.any():
+    if judged.same.any() and judged.told.any():
         results["words_of_one_person"] = 100 * float(said[judged.same].any(axis=1).mean())
         results["random_words_of_one_person"] = 100 * float(1 - np.prod(1 - said.mean(axis=0)))
     return results
@@ -193,7 +195,8 @@ def word_results(scores: Sequence[WordScore]) -> dict[str, float]:
     def mean(name: str) -> float:
         return 100 * float(np.mean([getattr(score, name) for score in enough]))
 
-    error = {"words_error": 100 * _off(pooled_curve(told))} if told else {}
+    pooled = pooled_curve(enough)
+    error = {"words_error": 100 * _off(pooled)} if any(pairs for pairs, _, _ in pooled) else {}
     return {
         "words_AUC": mean("auc"),
         "share_AUC": mean("part_auc"),
@@ -225,10 +228,9 @@ def words_table(scores: Sequence[WordScore], topics: Sequence[str]) -> str:
 
 def curve_table(scores: Sequence[WordScore]) -> str:
     """Return a table of the reliability curve of all predicted attributes together; a sentence if there are none."""
-    told = [score for score in scores if score.words == "yes"]
-    if not told:
+    curve = pooled_curve(scores)
+    if not any(pairs for pairs, _, _ in curve):
         return "no attribute can be told of people held out"
-    curve = pooled_curve(told)
     rows = [
         (f"{100 * b // BINS} to {100 * (b + 1) // BINS} %", pairs, 100 * said, 100 * so)
         for b, (pairs, said, so) in enumerate(curve)
