@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,10 @@ import fastreid_projects  # noqa: F401  (patches the host, whatever of it a test
 
 # isort: split
 from fastreid.utils.events import EventStorage
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts its background jobs with Ctrl-C ignored, and so would the processes be that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Modules that train, start commands or build every model: `make test-fast` leaves them out.
 SLOW_MODULES = (

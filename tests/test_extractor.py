@@ -252,7 +252,7 @@ def test_a_picture_needs_no_suffix(run_folder, pictures, tmp_path):
     ("images", "output", "said"),
     [
         ("nowhere.jpg", "f.npy", "neither an image, a folder nor"),
-        ("empty", "f.npy", "holds no image"),
+        ("empty", "f.npy", "does not hold any image"),
         ("pictures", "f.txt", "end with .npy"),
         ("pictures", "empty", "name a file"),
     ],

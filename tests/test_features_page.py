@@ -14,7 +14,7 @@ FENCE = re.compile(r"```(python|sh)\n(.*?)```", re.S)
 PAGE = FENCE.findall((ROOT / "docs" / "features.md").read_text())
 README = (ROOT / "README.md").read_text()
 SECTION = re.search(r"## A trained model on your own photographs\n(.*?)\n## ", README, re.S)[1]
-FEW_PAIRS = {"--rate 0.001": "--rate 0.05", "rate=1e-3": "rate=0.05"}  # of the few pictures here
+FEW_PAIRS = {"--rate 0.001": "--rate 0.05", "--rate 0.01": "--rate 0.05", "rate=1e-3": "rate=0.05"}  # of the few pictures here
 
 
 @pytest.fixture
@@ -63,5 +63,6 @@ def test_the_readme(scene, monkeypatch):
     assert len([line for line in block.splitlines() if line]) <= 5
     exec(compile(block, "README.md", "exec"), names)
     assert (len(names["features"]), len(names["hits"])) == (2, 5)
-    for line in re.findall(r"`(fastreid-projects search[^`]*)`", SECTION):
+    shutil.copytree("gallery", "people")
+    for line in re.findall(r"`(fastreid-projects (?:search|threshold|explain)[^`]*)`", SECTION):
         type_in(line, monkeypatch)

@@ -111,10 +111,10 @@ def test_the_doctor_finds_the_environment_sound():
 
 
 def test_every_command_of_it_is_tried():
-    assert len(TRAIN_LINES) == 5
+    assert len(TRAIN_LINES) == 6
     tried = [block for block in BLOCKS if re.search("FASTREID_DATASETS|activate|make", block)]
     assert tried == BLOCKS
     known = {BY_NAME, "fastreid-projects", "fastreid-projects train", "fastreid-projects doctor"}
     others = set(INLINE) - {*TRAIN_LINES, *known, "python tools/train_net.py"}
     # tests/test_features_page.py and tests/visualization/test_gradcam.py run these
-    assert {line.split()[1] for line in others} == {"search", "gradcam"}
+    assert {line.split()[1] for line in others} == {"search", "threshold", "gradcam", "explain"}

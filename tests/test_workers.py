@@ -67,5 +67,5 @@ def test_a_script_draws_the_demo_set_and_trains(run_script):
     assert done.returncode == 0, done.stderr
     first, *_, last = done.stdout.splitlines()
     assert first == "once"
-    assert done.stdout.count("once") == 1
+    assert done.stdout.splitlines().count("once") == 1
     assert 0 <= float(last) <= 100

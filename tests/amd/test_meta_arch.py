@@ -359,7 +359,7 @@ def test_weights_of_an_interpreter_that_is_not_the_configs(amd_config, saved):
         WeightsError, match=r"head\.reduce\.bias is \(64,\) in the file and \(128,\) by the config"
     ):
         check_saved(cfg, wide, MARKET1501)
-    with pytest.raises(WeightsError, match=r"head\.extra is absent there"):
+    with pytest.raises(WeightsError, match=r"head\.extra is absent in the file"):
         check_saved(cfg, own | {"head.extra": torch.zeros(1)}, MARKET1501)
     torch.save({"model": own | {"head.reduce.bias": torch.full((64,), float("inf"))}}, path)
     with pytest.raises(WeightsError, match=r"not finite, e\.g\. in head\.reduce\.bias"):

@@ -156,14 +156,19 @@ def bench(stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench
     """A separate bench, in whose folder the commands run."""
     monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
-    made = Bench(tmp_path, stock)
-    yield made
-    logger = logging.getLogger("fastreid")  # its handlers hold this bench's streams
+    _forget_handlers()
+    yield Bench(tmp_path, stock)
+    _forget_handlers()
+
+
+def _forget_handlers() -> None:
+    """Take the host's handlers away: they hold the streams of the test that made them, which are closed after it."""
+    from fastreid.utils.logger import setup_logger
+
+    logger = logging.getLogger("fastreid")
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
-    from fastreid.utils.logger import setup_logger
-
     setup_logger.cache_clear()
 
 

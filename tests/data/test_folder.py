@@ -245,9 +245,9 @@ CASES = [
     (first("x.jpg,,1,train,red"), "line 2", "pid is empty"),
     (first("x.jpg,1,nan,train,red"), "line 2", "camid is empty"),
     (first("x.jpg,1,1"), "line 2", "split is empty"),
-    (first("x.jpg,1,1,test,red"), "line 2", "'test' is none of train, query, gallery"),
-    (lambda lines: [*lines, lines[0]], "line 26", "line 2 already"),
-    (lambda lines: ["", "", *lines, lines[0]], "line 28", "line 4 already"),
+    (first("x.jpg,1,1,test,red"), "line 2", "'test' is not one of train, query, gallery"),
+    (lambda lines: [*lines, lines[0]], "line 26", "already in line 2"),
+    (lambda lines: ["", "", *lines, lines[0]], "line 28", "already in line 4"),
     (lambda lines: [line for line in lines if ",query," not in line], "FolderReID", "split query"),
     (lambda lines: [], "FolderReID", "no pictures of the splits"),
     (

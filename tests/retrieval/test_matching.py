@@ -105,7 +105,7 @@ def test_too_few_persons_and_pairs_say_what_is_possible(run_folder, album):
     extractor = Extractor.from_config(run_folder())
     with pytest.raises(DataError, match="all pictures show one person"):
         Matcher.fit(extractor, [f"{album}/p00/c1_0.png"] * 2, ["anna", "anna"])
-    with pytest.raises(DataError, match=r"make 594: .* 0\.0017 \(--rate\) or more"):
+    with pytest.raises(DataError, match=r"give 594: .* 0\.0017 \(--rate\) or more"):
         Matcher.fit(extractor, Path(album), rate=1e-3)
     two = [f"{album}/p00/c1_0.png", f"{album}/p01/c1_0.png"]
     with pytest.raises(DataError, match=r"needs at least 2 pairs .* make 1: add pictures$"):

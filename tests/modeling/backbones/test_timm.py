@@ -94,7 +94,7 @@ def test_other_ones_than_the_weights_are_warned_of(build_timm, caplog, monkeypat
 @pytest.mark.parametrize(
     ("family", "opts", "sentence"),
     [
-        (RESNET, ["MODEL.BACKBONE.FEAT_DIM", "2048"], r"test_resnet of timm gives 96 channels: set .* 96"),
+        (RESNET, ["MODEL.BACKBONE.FEAT_DIM", "2048"], r"test_resnet of timm has 96 channels: set .* 96"),
         (
             RESNET,
             ["MODEL.HEADS.POOL_LAYER", "Identity"],
