@@ -14,7 +14,11 @@ FENCE = re.compile(r"```(python|sh)\n(.*?)```", re.S)
 PAGE = FENCE.findall((ROOT / "docs" / "features.md").read_text())
 README = (ROOT / "README.md").read_text()
 SECTION = re.search(r"## A trained model on your own photographs\n(.*?)\n## ", README, re.S)[1]
-FEW_PAIRS = {"--rate 0.001": "--rate 0.05", "--rate 0.01": "--rate 0.05", "rate=1e-3": "rate=0.05"}  # of the few pictures here
+FEW_PAIRS = {
+    "--rate 0.001": "--rate 0.05",
+    "--rate 0.01": "--rate 0.05",
+    "rate=1e-3": "rate=0.05",
+}  # of the few pictures here
 
 
 @pytest.fixture
