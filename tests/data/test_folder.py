@@ -246,8 +246,8 @@ CASES = [
     (first("x.jpg,1,nan,train,red"), "line 2", "camid is empty"),
     (first("x.jpg,1,1"), "line 2", "split is empty"),
     (first("x.jpg,1,1,test,red"), "line 2", "'test' is not one of train, query, gallery"),
-    (lambda lines: [*lines, lines[0]], "line 26", "already in line 2"),
-    (lambda lines: ["", "", *lines, lines[0]], "line 28", "already in line 4"),
+    (lambda lines: [*lines, lines[0]], "line 26", "line 2; remove one"),
+    (lambda lines: ["", "", *lines, lines[0]], "line 28", "line 4; remove one"),
     (lambda lines: [line for line in lines if ",query," not in line], "FolderReID", "split query"),
     (lambda lines: [], "FolderReID", "no pictures of the splits"),
     (

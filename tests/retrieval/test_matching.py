@@ -108,6 +108,6 @@ def test_too_few_persons_and_pairs_say_what_is_possible(run_folder, album):
     with pytest.raises(DataError, match=r"give 594: .* 0\.0017 \(--rate\) or more"):
         Matcher.fit(extractor, Path(album), rate=1e-3)
     two = [f"{album}/p00/c1_0.png", f"{album}/p01/c1_0.png"]
-    with pytest.raises(DataError, match=r"needs at least 2 pairs .* make 1: add pictures$"):
+    with pytest.raises(DataError, match=r"needs at least 2 pairs .* give 1: add pictures$"):
         Matcher.fit(extractor, two, ["anna", "bert"], rate=0.9)
     assert Matcher.fit(extractor, Path(album), rate=0.0017, draws=2).fitted.pairs_different == 594
