@@ -161,7 +161,7 @@ def judge(statement: Statement, found: Mapping[str, Found], first: Mapping[str, 
         return "measured", spread_text(ours), table
     pairs = [a - b for a, b in zip(ours, theirs, strict=True)]
     what = _difference(statement, first[table])
-    return _verdict(pairs, statement.loses), f"{what}: {interval(pairs)}; {seeds_text(len(pairs))}", table
+    return _verdict(pairs, statement.within), f"{what}: {interval(pairs)}; {seeds_text(len(pairs))}", table
 
 
 def values(
@@ -209,12 +209,14 @@ def _values(rows: Found, side: tuple[str, str], metric: str) -> dict[int, float]
     return {seed: numbers[name] for seed, numbers in rows.get(row, {}).items() if name in numbers}
 
 
-def _verdict(pairs: Sequence[float], loses: float | None) -> str:
+def _verdict(pairs: Sequence[float], within: float | None) -> str:
     if len(pairs) < 2:
         return "one seed, which proves little"
     low, high = bounds(pairs)
-    least = 0.0 if loses is None else -loses
-    return "yes" if low > least else "no" if high < least else "not told apart"
+    if within is not None:
+        apart = low > within or high < -within
+        return "yes" if -within <= low and high <= within else "no" if apart else "not told apart"
+    return "yes" if low > 0 else "no" if high < 0 else "not told apart"
 
 
 def markdown(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:

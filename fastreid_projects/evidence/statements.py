@@ -12,7 +12,7 @@ from fastreid_projects.errors import ConfigError
 from fastreid_projects.evidence.claims import Claim
 
 _NEEDED = {"claim", "where", "tables"}
-_ALLOWED = _NEEDED | {"printed", "higher", "lower", "loses", "value", "gives", "beside"}
+_ALLOWED = _NEEDED | {"printed", "higher", "lower", "within", "value", "gives", "beside"}
 
 
 class Statement(NamedTuple):
@@ -26,7 +26,7 @@ class Statement(NamedTuple):
         tables: the names of the tables of runs; the first one decides.
         higher: (row, metric) that should be higher; the metric "" stands for the table's first.
         lower: (row, metric) that should be lower.
-        loses: how much below the other the one that should be higher may be; None if it should be above.
+        within: the maximum difference of the two; None if one should be higher.
         value: (row, metric) to print without a comparison; None for a comparison.
         gives: what the paper gives, if the README's table has this statement; "" if not.
         beside: the name of ``lower`` in that table.
@@ -39,7 +39,7 @@ class Statement(NamedTuple):
     tables: tuple[str, ...]
     higher: tuple[str, str]
     lower: tuple[str, str]
-    loses: float | None
+    within: float | None
     value: tuple[str, str] | None
     gives: str = ""
     beside: str = ""
@@ -97,7 +97,7 @@ def _statement(where: str, paper: str, entry: Any, rows: Mapping[str, set[str]])
         tuple(entry["tables"]),
         sides["higher"],
         sides["lower"],
-        entry.get("loses"),
+        entry.get("within"),
         sides["value"] if "value" in entry else None,
         entry.get("gives", ""),
         entry.get("beside", ""),

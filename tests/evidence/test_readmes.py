@@ -21,7 +21,7 @@ FIRST = {"table": "mAP"}
 
 def statement(**changes):
     values = {"paper": "PAPER", "text": "b above a", "where": "table 1", "printed": "2 beside 1"}
-    values |= {"tables": ("table",), "higher": ("b", ""), "lower": ("a", ""), "loses": None, "value": None}
+    values |= {"tables": ("table",), "higher": ("b", ""), "lower": ("a", ""), "within": None, "value": None}
     return Statement(**(values | {"gives": "Better", "beside": "the baseline"} | changes))
 
 
