@@ -46,6 +46,7 @@ _LOSS = Range(-1e6, 1e6)  # margins, scales, exponents: larger values overflow f
 _SHARE, _POSITIVE, _NOT_NEGATIVE, _COUNT = Range(0, 1), Range(0, above=True), Range(0), Range(1)
 RUN = {
     "SEED": Range(-math.inf, MAX_SEED),
+    "DATASETS.ID_FRACTION": Range(0, 1, above=True),
     "DATASETS.SPLIT_SEED": _NOT_NEGATIVE,
     "DATASETS.SPLIT_DRAWS": Range(1, 1000),
     "MODEL.BACKBONE.FEAT_DIM": _COUNT,

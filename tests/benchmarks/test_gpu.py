@@ -1,7 +1,11 @@
 """`make gpu` on a CPU: parts end at their limit, results so far are kept, and the page reports them."""
 
 import json
+import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +21,7 @@ from fastreid_projects.commands import gpu
 from fastreid_projects.config import load_config
 from fastreid_projects.config.finding import find_config
 from fastreid_projects.engine.stages import build_stages
-from fastreid_projects.errors import ConfigError, DataError
+from fastreid_projects.errors import ConfigError, DataError, InterruptedRunError
 from fastreid_projects.plugins import PAPERS
 from tests.shortened import draw_few
 
@@ -61,6 +65,25 @@ def test_a_part_that_never_ends_is_ended_and_keeps_its_results(choice, own_parts
     assert record["state"] == run.OUT_OF_TIME
     assert record["results"] == {"measurements": [MEASURED]}
     assert record["said"] == "written"
+
+
+def test_a_signal_ends_the_part_that_runs(choice, own_parts, tmp_path):
+    """SIGTERM would end this process alone, and leave the part running on the GPU."""
+    started = tmp_path / "started"
+    made = own_parts(search=f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(60)")
+
+    def stop():
+        while not started.exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    with pytest.raises(InterruptedRunError):
+        run.run_part("search", made["search"], choice, 120)
+    thread.join()
+    mark = str(started).encode()
+    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if mark in _content(path)]
 
 
 def test_its_children_end_with_it(choice, own_parts, tmp_path):

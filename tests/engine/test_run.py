@@ -186,6 +186,7 @@ def refusal(tmp_path, capsys):
         (["SOLVER.BASE_LR", "-1"], ["SOLVER.BASE_LR", "above 0"]),
         (["SOLVER.SCHED", "MultiStepLR", "SOLVER.STEPS", "[400]"], ["SOLVER.STEPS"]),
         (["TRAINING.EMA", "2"], ["TRAINING.EMA"]),
+        (["DATASETS.ID_FRACTION", "0"], ["DATASETS.ID_FRACTION", "above 0"]),
         (["DATASETS.NAMES", "('Market1502',)"], ["Market1502", "Market1501"]),
         (["--eval-only"], ["MODEL.WEIGHTS"]),
     ],

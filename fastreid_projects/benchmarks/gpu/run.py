@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 from fastreid_projects.benchmarks.gpu.page import write_page
 from fastreid_projects.benchmarks.gpu.parts import Choice, Part
+from fastreid_projects.interrupts import heeded
 from fastreid_projects.records.record import write_record
 
 logger = logging.getLogger("fastreid.projects.gpu")
@@ -86,12 +87,13 @@ def _run(words: list[str], log: Path, limit: float) -> str:
     """Run a command line; return how it ended."""
     with log.open("w", encoding="utf-8") as file:
         child = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
-        try:
-            return FAILED if child.wait(limit) else FINISHED
-        except subprocess.TimeoutExpired:
-            return OUT_OF_TIME
-        finally:
-            _end(child)
+        with heeded(resumes=False):  # otherwise SIGTERM would leave the child running
+            try:
+                return FAILED if child.wait(limit) else FINISHED
+            except subprocess.TimeoutExpired:
+                return OUT_OF_TIME
+            finally:
+                _end(child)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
